@@ -1,0 +1,100 @@
+"""Validation of arguments: every failure names the argument, the value and what was expected.
+
+A wrong kind of object is a ``TypeError``; a right kind with a wrong value is a ``ValueError``.
+"""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def require_int(name: str, value: Any, low: int, high: int | None = None) -> None:
+    """Require an integer in [low, high]; ``high=None`` sets no upper end.
+
+    Raises:
+        TypeError: if ``value`` is no integer (a bool is none either).
+        ValueError: if it lies outside the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    if value < low or (high is not None and value > high):
+        expected = f"at least {low}" if high is None else f"in [{low}, {high}]"
+        raise ValueError(f"{name} must be {expected}, got {value}")
+
+
+def require_real(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
+) -> None:
+    """Require a finite real number in [low, high], or in (low, high] with ``open_low``.
+
+    Raises:
+        TypeError: if ``value`` is no real number.
+        ValueError: if it is not finite or lies outside the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a real number, got {value!r} ({type(value).__name__})")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    if number < low or number > high or (open_low and number == low):
+        left = "(" if open_low else "["
+        raise ValueError(f"{name} must be in {left}{low}, {high}], got {number}")
+
+
+def require_tensor(name: str, value: Any) -> None:
+    """Require a ``torch.Tensor`` with at least one element.
+
+    Raises:
+        TypeError: if ``value`` is no tensor.
+        ValueError: if it is empty.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if value.numel() == 0:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(value.shape)}")
+
+
+def require_float_tensor(name: str, value: Any) -> None:
+    """Require a non-empty tensor of finite floating-point numbers.
+
+    Raises:
+        TypeError: if ``value`` is no tensor, or one of integers, booleans or complex numbers.
+        ValueError: if it is empty or has a nan or an inf; their count and the first are named.
+    """
+    require_tensor(name, value)
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must hold floating-point numbers, got dtype {value.dtype}")
+    finite = torch.isfinite(value)
+    if not bool(finite.all()):
+        bad = value[~finite]
+        raise ValueError(
+            f"{name} must be finite, got {bad.numel()} nan or inf, the first {bad[0].item()}"
+        )
+
+
+def require_integer_tensor(name: str, value: Any) -> None:
+    """Require a non-empty tensor of integers (booleans are none).
+
+    Raises:
+        TypeError: if ``value`` is no tensor or holds anything but integers.
+        ValueError: if it is empty.
+    """
+    require_tensor(name, value)
+    if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        raise TypeError(f"{name} must hold integers, got dtype {value.dtype}")
+
+
+def require_same_shape(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    """Require two tensors of the same shape.
+
+    Raises:
+        ValueError: naming both shapes.
+    """
+    if value.shape != other.shape:
+        raise ValueError(
+            f"{name} must have the shape of {other_name}, {tuple(other.shape)}, "
+            f"got {tuple(value.shape)}"
+        )

@@ -1,0 +1,1 @@
+"""Quantization: numbers in few bits."""
