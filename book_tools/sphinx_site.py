@@ -1,0 +1,61 @@
+"""Sphinx extension of the book: MathJax served by the site itself.
+
+The package sphinx-mathjax-offline ships MathJax 3.2.2 with every entry point (24 MB). The book
+needs one of them, its fonts, and the parts that a reader's menu loads on demand (speech and the
+formula explorer, in English): 3 MB.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+_ENTRY = "tex-chtml-full.js"
+_PARTS = (
+    _ENTRY,
+    "a11y",
+    "output/chtml/fonts/woff-v2",
+    "sre/mathmaps/base.json",
+    "sre/mathmaps/en.json",
+)
+
+
+def mathjax_folder() -> Path:
+    """Return the folder of MathJax that sphinx-mathjax-offline installed.
+
+    Raises:
+        ExtensionError: if the package or its entry point is missing.
+    """
+    spec = find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ExtensionError("sphinx-mathjax-offline is not installed; run `make env`")
+    folder = Path(spec.origin).parent / "static" / "mathjax"
+    if not (folder / _ENTRY).is_file():
+        raise ExtensionError(f"{folder} holds no {_ENTRY}; reinstall sphinx-mathjax-offline")
+    return folder
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the parts of MathJax that a page can ask for into the built site."""
+    if exception is not None or app.builder.format != "html":
+        return
+    source, target = mathjax_folder(), Path(app.outdir) / "_static" / "mathjax"
+    for part in _PARTS:
+        here, there = source / part, target / part
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if here.is_dir():
+            shutil.copytree(here, there, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(here, there)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    # Jupyter Book always sets this option of sphinx_comments, which the book does not load.
+    app.add_config_value("comments_config", {}, "html")
+    app.config.mathjax_path = f"mathjax/{_ENTRY}"
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
