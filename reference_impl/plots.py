@@ -4,6 +4,7 @@ The only module that imports matplotlib. Nothing is computed here: numbers go in
 """
 
 import matplotlib as mpl
+import matplotlib.style
 from cycler import cycler
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -33,5 +34,5 @@ _STYLE = {
 
 def use_book_style() -> None:
     """Set matplotlib's defaults and let notebooks store figures as SVG, which can be compared."""
-    mpl.rcParams.update(_STYLE)
+    mpl.style.use(_STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})

@@ -1,0 +1,42 @@
+"""Checkers for learners' answers: ``check("min-max-codes", answer)``."""
+
+from types import MappingProxyType
+from typing import Any
+
+from reference_impl.exercises import rounding
+from reference_impl.exercises.framework import Exercise, Report, examine
+
+#: Every exercise of the book by name.
+EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType({**rounding.EXERCISES})
+
+
+def report(name: str, answer: Any) -> Report:
+    """Return what the checker of exercise ``name`` finds in ``answer``.
+
+    Raises:
+        TypeError: if ``name`` is no string.
+        ValueError: if no exercise has that name.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
+    if name not in EXERCISES:
+        raise ValueError(f"name must be one of {', '.join(sorted(EXERCISES))}; got {name!r}")
+    return examine(EXERCISES[name], answer)
+
+
+def check(name: str, answer: Any) -> None:
+    """Print which properties ``answer`` has and, if one is missing, the mistake.
+
+    Args:
+        name: of the exercise, as printed above it.
+        answer: a number, a list of numbers or a function, as the exercise asks. ``...`` stands
+            for no answer yet.
+
+    Raises:
+        TypeError: if ``name`` is no string.
+        ValueError: if no exercise has that name.
+    """
+    found = report(name, answer)
+    print("\n".join(found.lines))  # noqa: T201 — the learner reads it below the cell
+    if found.passed:
+        print("Right.")  # noqa: T201

@@ -1,0 +1,41 @@
+"""What a reproduction loses: mean squared error and signal-to-quantization-noise ratio."""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor
+
+from reference_impl.checks import require_float_tensor, require_same_shape
+
+
+def mean_squared_error(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"]) -> float:
+    """Return (1/N) Σ (x − x̂)², in the squared unit of x, summed in float64.
+
+    Raises:
+        TypeError: if an argument is no floating-point tensor.
+        ValueError: if one is empty or not finite, or their shapes differ.
+    """
+    require_float_tensor("x", x)
+    require_float_tensor("x_hat", x_hat)
+    require_same_shape("x_hat", x_hat, "x", x)
+    return float((x.double() - x_hat.double()).square().mean())
+
+
+def sqnr(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"]) -> float:
+    """Return the signal-to-quantization-noise ratio 10 log₁₀(Σ x² / Σ (x − x̂)²), in decibels.
+
+    +6.02 dB halve the error's amplitude; a perfect reproduction gives inf.
+
+    >>> import torch
+    >>> round(sqnr(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])), 2)
+    20.0
+
+    Raises:
+        TypeError: if an argument is no floating-point tensor.
+        ValueError: if one is empty or not finite, their shapes differ, or x is zero everywhere.
+    """
+    noise = mean_squared_error(x, x_hat)
+    signal = float(x.double().square().mean())
+    if signal == 0:
+        raise ValueError("x must not be zero everywhere: a ratio needs a signal")
+    return math.inf if noise == 0 else 10 * math.log10(signal / noise)

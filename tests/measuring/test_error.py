@@ -1,0 +1,71 @@
+"""Error measures against scikit-learn, hand values and symmetry."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import mean_squared_error as sklearn_mean_squared_error
+
+from reference_impl.measuring.error import mean_squared_error, sqnr
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 200))
+def test_mean_squared_error_is_scikit_learns(seed: int, n: int) -> None:
+    """Oracle: sklearn.metrics.mean_squared_error in float64."""
+    x, x_hat = torch.randn(2, n, generator=torch.Generator().manual_seed(seed)).double()
+    assert mean_squared_error(x, x_hat) == pytest.approx(
+        sklearn_mean_squared_error(x.numpy(), x_hat.numpy()), rel=1e-12
+    )
+
+
+def test_sqnr_by_hand() -> None:
+    """Oracle: Σx² = 25, Σ(x − x̂)² = 0.25, so 10 log₁₀ 100 = 20 dB."""
+    assert sqnr(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])) == pytest.approx(20.0)
+
+
+@given(scale=st.floats(1e-3, 1e3))
+def test_sqnr_ignores_a_common_scale(scale: float) -> None:
+    """Oracle: symmetry of a ratio."""
+    x = torch.randn(100, generator=torch.Generator().manual_seed(0)).double()
+    x_hat = x + 0.1 * x.flip(0)
+    assert sqnr(scale * x, scale * x_hat) == pytest.approx(sqnr(x, x_hat), rel=1e-9)
+
+
+def test_half_the_error_is_six_decibels_more() -> None:
+    """Oracle: 20 log₁₀ 2."""
+    x = torch.randn(100, generator=torch.Generator().manual_seed(0)).double()
+    gain = sqnr(x, x + 0.05) - sqnr(x, x + 0.1)
+    assert gain == pytest.approx(20 * math.log10(2), rel=1e-6)
+
+
+def test_a_perfect_copy_has_infinite_sqnr() -> None:
+    """Oracle: the limit of no noise."""
+    assert sqnr(torch.ones(3), torch.ones(3)) == math.inf
+
+
+@pytest.mark.parametrize("measure", [mean_squared_error, sqnr])
+@pytest.mark.parametrize(
+    ("x", "x_hat", "error", "message"),
+    [
+        ([1.0], torch.ones(1), TypeError, "x must be a torch.Tensor, got list"),
+        (torch.ones(1), 1.0, TypeError, "x_hat must be a torch.Tensor, got float"),
+        (torch.ones(2), torch.ones(3), ValueError, r"x_hat .* of x, \(2,\), got \(3,\)"),
+        (torch.ones(2, 1), torch.ones(2), ValueError, "x_hat must have the shape"),
+        (torch.empty(0), torch.empty(0), ValueError, "x must not be empty"),
+        (torch.tensor([math.nan]), torch.ones(1), ValueError, "x must be finite, got 1 nan"),
+        (torch.ones(1), torch.tensor([math.inf]), ValueError, "x_hat must be finite"),
+        (torch.tensor([1]), torch.ones(1), TypeError, "x must hold floating"),
+    ],
+)
+def test_bad_input_is_named(measure, x, x_hat, error, message) -> None:
+    """Oracle: the issue's list of bad input."""
+    with pytest.raises(error, match=message):
+        measure(x, x_hat)
+
+
+def test_a_zero_signal_has_no_ratio() -> None:
+    """Oracle: 0/0."""
+    with pytest.raises(ValueError, match="x must not be zero everywhere"):
+        sqnr(torch.zeros(2), torch.ones(2))
