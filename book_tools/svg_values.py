@@ -1,0 +1,138 @@
+"""The values of SVG attributes as matplotlib writes them: paths, transforms, styles, links."""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_PATH_PART = re.compile(rf"[A-Za-z]|{_NUMBER}")
+_FUNCTION = re.compile(r"(\w+)\s*\(([^)]*)\)")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_LINK = re.compile(r"url\(#([^)]+)\)|#(.+)")
+_HASHED = re.compile(r"([A-Za-z]+|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}")
+
+#: Neighbouring colours of a map lie up to 4 of 255 levels apart in a channel.
+_COLOUR_LEVELS = 4
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a coordinate may move, in the units of the element, horizontally and vertically."""
+
+    x: float
+    y: float
+
+    def allows(self, old: Points, new: Points) -> bool:
+        """Whether every point of an (n, 2) array stays within the tolerance."""
+        return bool((np.abs(old - new) <= (self.x, self.y)).all())
+
+
+@dataclass
+class Names:
+    """Which generated name of the stored figure is which of the fresh one.
+
+    matplotlib derives names from the content of a path, so the last digit of a coordinate
+    changes them. What counts is that both figures use their names in the same places.
+    """
+
+    forward: dict[str, str] = field(default_factory=dict)
+    backward: dict[str, str] = field(default_factory=dict)
+
+    def agree(self, old: str, new: str) -> bool:
+        """Whether two names are equal, or generated ones that always stand for each other."""
+        hashed, other = _HASHED.fullmatch(old), _HASHED.fullmatch(new)
+        if hashed is None or other is None:
+            return old == new
+        return (
+            hashed[1] == other[1]
+            and self.forward.setdefault(old, new) == new
+            and self.backward.setdefault(new, old) == old
+        )
+
+
+def is_generated(name: str) -> bool:
+    """Whether a name is derived from content; glyphs such as DejaVuSans-41 are not."""
+    return _HASHED.fullmatch(name) is not None
+
+
+def path_points(d: str) -> tuple[str, Points]:
+    """Return the command letters of a path and its (n, 2) coordinates.
+
+    Raises:
+        ValueError: for commands that matplotlib does not write; their numbers are no points.
+    """
+    parts = _PATH_PART.findall(d)
+    letters = "".join(part for part in parts if part.isalpha())
+    if set(letters) - set("MLQCzZ"):
+        raise ValueError(f"unknown path command among {letters!r}")
+    numbers = [float(part) for part in parts if not part.isalpha()]
+    return letters, np.array(numbers, dtype=np.float64).reshape(-1, 2)
+
+
+def box_size(points: Points) -> tuple[float, float]:
+    """Return width and height of the box around (n, 2) points; 0 for none."""
+    if len(points) == 0:
+        return 0.0, 0.0
+    width, height = np.ptp(points, axis=0)
+    return float(width), float(height)
+
+
+def colours_agree(old: str, new: str) -> bool:
+    """Whether two colours ``#rrggbb`` are at most 4 levels apart in each channel."""
+    pairs = zip(bytes.fromhex(old[1:]), bytes.fromhex(new[1:]), strict=True)
+    return all(abs(a - b) <= _COLOUR_LEVELS for a, b in pairs)
+
+
+def value_agrees(old: str, new: str, names: Names) -> bool:
+    """Whether two values of a style are equal, colours and links by their own rules."""
+    if _COLOUR.fullmatch(old) and _COLOUR.fullmatch(new):
+        return colours_agree(old, new)
+    link, other = _LINK.fullmatch(old), _LINK.fullmatch(new)
+    if link and other:
+        return names.agree(link[1] or link[2], other[1] or other[2])
+    return old == new
+
+
+def style_agrees(old: str, new: str, names: Names) -> bool:
+    """Whether two style attributes set the same properties to the same values, in order."""
+    left, right = (
+        [tuple(part.strip() for part in entry.split(":", 1)) for entry in style.split(";")]
+        for style in (old, new)
+    )
+    return [entry[0] for entry in left] == [entry[0] for entry in right] and all(
+        value_agrees(a[-1], b[-1], names) for a, b in zip(left, right, strict=True)
+    )
+
+
+def functions(transform: str) -> list[tuple[str, list[float]]]:
+    """Return the functions of a transform with their arguments.
+
+    >>> functions("translate(3 4) scale(0.1 -0.1)")
+    [('translate', [3.0, 4.0]), ('scale', [0.1, -0.1])]
+    """
+    return [
+        (name, [float(number) for number in re.findall(_NUMBER, arguments)])
+        for name, arguments in _FUNCTION.findall(transform)
+    ]
+
+
+def transforms_agree(old: str, new: str, tolerance: Tolerance) -> bool:
+    """Whether two transforms shift within the tolerance and scale and turn to 1 % (0.5°)."""
+    left, right = functions(old), functions(new)
+    if [(name, len(args)) for name, args in left] != [(name, len(args)) for name, args in right]:
+        return False
+    for (name, a), (_, b) in zip(left, right, strict=True):
+        shift, other = (np.array(args, dtype=np.float64) for args in (a, b))
+        if name in ("translate", "matrix"):
+            ends = [np.resize(args[-2:], (1, 2)) for args in (shift, other)]
+            if not tolerance.allows(ends[0], ends[1]):
+                return False
+            shift, other = shift[:-2], other[:-2]
+        slack = 0.5 if name == "rotate" else 0.0
+        if not np.allclose(shift, other, rtol=0.01, atol=slack):
+            return False
+    return True
