@@ -1,0 +1,77 @@
+"""reference_impl.measuring.latency against calls whose duration is known."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from reference_impl.measuring.latency import Latency, device_name, measure_latency
+
+
+def test_a_sleep_is_measured_as_long_as_it_is():
+    """Oracle: time.sleep, which never returns early."""
+    found = measure_latency(lambda: time.sleep(0.01), min_run_time=0.2)
+    assert 0.01 <= found.median < 0.1
+    assert found.runs >= 1
+    assert 0 <= found.iqr < 0.1
+
+
+def test_four_times_the_work_takes_longer():
+    """Oracle: the order of two durations, far apart."""
+    short = measure_latency(lambda: time.sleep(0.002), min_run_time=0.05)
+    long = measure_latency(lambda: time.sleep(0.008), min_run_time=0.05)
+    assert long.median > short.median
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_call_runs_with_the_stated_threads_and_they_are_restored(threads):
+    """Oracle: torch.get_num_threads inside and after the call."""
+    before = torch.get_num_threads()
+    seen = set()
+    found = measure_latency(
+        lambda: seen.add(torch.get_num_threads()), threads=threads, min_run_time=0.01
+    )
+    assert seen == {threads}
+    assert found.threads == threads
+    assert torch.get_num_threads() == before
+
+
+def test_the_device_has_a_name():
+    """Oracle: what any system tells is not empty."""
+    assert device_name().strip()
+    assert measure_latency(lambda: None, min_run_time=0.01).device == device_name()
+
+
+def test_nothing_is_written_to_stderr():
+    """Oracle: a fresh interpreter; torch's benchmark package warns there if nvcc lacks a GPU."""
+    code = (
+        "from reference_impl.measuring.latency import measure_latency\n"
+        "measure_latency(lambda: None, min_run_time=0.01)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: measure_latency(3), TypeError, "function must be callable, got int"),
+        (lambda: measure_latency(print, threads=0), ValueError, "threads must be at least 1"),
+        (lambda: measure_latency(print, threads=1.0), TypeError, "threads must be an integer"),
+        (lambda: measure_latency(print, min_run_time=0), ValueError, "min_run_time must be in"),
+        (lambda: measure_latency(print, min_run_time="1"), TypeError, "min_run_time must be a"),
+        (lambda: Latency(0.0, 0.0, 1, 1, "cpu"), ValueError, "median must be in"),
+        (lambda: Latency(float("nan"), 0.0, 1, 1, "cpu"), ValueError, "median must be finite"),
+        (lambda: Latency(1.0, -0.1, 1, 1, "cpu"), ValueError, "iqr must be in"),
+        (lambda: Latency(1.0, 0.1, 0, 1, "cpu"), ValueError, "runs must be at least 1"),
+        (lambda: Latency(1.0, 0.1, 1, 0, "cpu"), ValueError, "threads must be at least 1"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the rule that an error names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,94 @@
+"""reference_impl.measuring.roofline against its closed form and this machine's own speeds."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from reference_impl.measuring.cost import model_cost
+from reference_impl.measuring.roofline import (
+    RESULT,
+    Machine,
+    attainable,
+    batch_latency,
+    measure_bandwidth,
+    measure_peak,
+    record,
+)
+from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
+
+speeds = st.floats(1e3, 1e15)
+
+
+@given(peak=speeds, bandwidth=speeds)
+def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
+    """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero."""
+    ridge = Machine(peak=peak, memory=bandwidth, cache=bandwidth).ridge
+    at = attainable(ridge, peak=peak, bandwidth=bandwidth)
+    assert at == pytest.approx(peak)
+    assert attainable(ridge / 2, peak=peak, bandwidth=bandwidth) == pytest.approx(at / 2)
+    assert attainable(ridge * 2, peak=peak, bandwidth=bandwidth) == peak
+
+
+def test_a_small_product_is_no_faster_than_the_peak():
+    """Oracle: the order of two speeds, far apart: a product of 2 × 2 is all overhead."""
+    assert measure_peak(2, min_run_time=0.02) < measure_peak(256, min_run_time=0.02)
+
+
+def test_a_copy_is_slower_than_any_memory_could_excuse():
+    """Oracle: bounds that every machine of this century meets, 0.1 GB/s and 10 TB/s."""
+    assert 1e8 < measure_bandwidth(2**20, min_run_time=0.02) < 1e13
+
+
+def test_a_model_on_many_images_takes_longer_than_on_one():
+    """Oracle: the order of two durations, far apart."""
+    model = LeNet5().eval()
+    assert batch_latency(model, 64, min_run_time=0.02) > batch_latency(model, 1, min_run_time=0.02)
+
+
+def test_the_shipped_record_fits_the_models_that_it_names():
+    """Oracle: the cost of the models as they are now; a changed model needs a new record."""
+    shipped = json.loads(RESULT.read_text(encoding="utf-8"))
+    models = {
+        "LeNet300": LeNet300(),
+        "LeNet5": LeNet5(),
+        "teacher": ConvTeacher(),
+        "student": ConvStudent(),
+    }
+    assert {point["model"] for point in shipped["points"]} == set(models)
+    for point in shipped["points"]:
+        cost = model_cost(models[point["model"]], (1, 28, 28))
+        assert point["intensity"] == pytest.approx(cost.intensity(point["batch"]))
+        assert 0 < point["speed"] <= shipped["machine"]["peak"]
+    assert shipped["provenance"]["threads"] == 1
+
+
+def test_the_record_is_written_whole(tmp_path):
+    """Oracle: json reads back what was returned; no part of a file stays behind."""
+    found = record(tmp_path / "sub" / "roofline.json", min_run_time=0.01)
+    assert json.loads((tmp_path / "sub" / "roofline.json").read_text(encoding="utf-8")) == found
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["roofline.json"]
+    assert found["provenance"]["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Machine(0.0, 1.0, 1.0), ValueError, "peak must be in"),
+        (lambda: Machine(1.0, float("inf"), 1.0), ValueError, "memory must be finite"),
+        (lambda: Machine(1.0, 1.0, "fast"), TypeError, "cache must be a real number"),
+        (lambda: attainable(0, peak=1.0, bandwidth=1.0), ValueError, "intensity must be in"),
+        (lambda: attainable(1, peak=-1.0, bandwidth=1.0), ValueError, "peak must be in"),
+        (lambda: attainable(1, peak=1.0, bandwidth=None), TypeError, "bandwidth must be a real"),
+        (lambda: measure_peak(0), ValueError, "size must be at least 1"),
+        (lambda: measure_bandwidth(3), ValueError, "n_bytes must be at least 4"),
+        (lambda: batch_latency(nn.Identity(), 0), ValueError, "batch must be at least 1"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the rule that an error names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()
