@@ -4,9 +4,14 @@ The package has layers, and a module imports only from layers below its own::
 
     notebook
     exercises | plots
-    training | measuring
+    fitting
+    recipes | training | measuring
+    checkpoints
     models
-    data | checkpoints | quantization
+    network
+    data | quantization
+    idx
+    files
     checks
 
 The maths (``quantization``) sees tensors, never ``torch.nn.Module``.

@@ -1,0 +1,77 @@
+"""Files: read with an error that says how to repair, written whole or not at all."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder of the course, which holds ``data``."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the file's bytes.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message says how to get it.
+        OSError: if it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; {_repair(path)}")
+    return path.read_bytes()
+
+
+def file_error(path: Path, found: str) -> ValueError:
+    """Return the error of a file that is not what it should be: its name, the find, the repair."""
+    return ValueError(f"{path}: found {found}; {_repair(path)}")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
+
+    A reader, or a run that is killed at any moment, finds the old file or the new one, never a
+    part of one. The bytes are on the disk before the name changes.
+
+    Args:
+        path: the file to replace or create; missing folders are made.
+        write: called once with the temporary path, which exists and is empty.
+
+    Raises:
+        OSError: for example when the disk is full; ``path`` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        _flush_to_disk(part)
+        part.chmod(0o644)  # mkstemp's 0600 would hide a shipped file from other users
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _repair(path: Path) -> str:
+    """Say how to get a good copy: from the repository if the file belongs to it."""
+    folder = path.resolve().parent
+    if not folder.is_relative_to(ROOT / "data"):
+        return "to repair: copy or download the original file again"
+    return f"to repair: git checkout -- {folder.relative_to(ROOT).as_posix()}"
