@@ -60,7 +60,7 @@ async def execute(path: Path) -> Executed:
     Raises:
         NotebookFailed: naming the notebook, the cell and the error.
     """
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, as_version=4)
     manager = _kernel_manager()
     client = NotebookClient(
         notebook,
@@ -96,7 +96,7 @@ async def execute(path: Path) -> Executed:
 
 
 def _cached(cache: JupyterCacheAbstract, path: Path) -> bool:
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, as_version=4)
     try:
         cache.match_cache_notebook(notebook)
     except KeyError:
@@ -133,7 +133,7 @@ def execute_into_cache(paths: Iterable[Path], cache_folder: Path) -> int:
     Raises:
         NotebookFailed: for the first notebook that fails; the others' kernels are shut down.
     """
-    cache = get_cache(str(cache_folder))  # type: ignore[no-untyped-call]
+    cache = get_cache(str(cache_folder))
     missing = [path for path in paths if not _cached(cache, path)]
     if missing:
         asyncio.run(_run_all(cache, missing))

@@ -1,10 +1,11 @@
-"""Sphinx extension of the book: MathJax served by the site itself.
+"""Sphinx extension of the book: MathJax served by the site itself, and cleaner HTML.
 
 The package sphinx-mathjax-offline ships MathJax 3.2.2 with every entry point (24 MB). The book
 needs one of them, its fonts, and the parts that a reader's menu loads on demand (speech and the
 formula explorer, in English): 3 MB.
 """
 
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,15 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+from book_tools import bibliography
+
+#: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise:
+#: a list whose children are no list items, and one identifier for every exercise of a page.
+_CLEANER = (
+    (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+    (re.compile(r'<section id="((?:exercise|solution)-content)">'), r'<section class="\1">'),
+)
 
 _ENTRY = "tex-chtml-full.js"
 _PARTS = (
@@ -52,10 +62,25 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             shutil.copyfile(here, there)
 
 
+def clean_html(
+    app: Sphinx,  # noqa: ARG001 — Sphinx's signature
+    pagename: str,  # noqa: ARG001
+    templatename: str,  # noqa: ARG001
+    context: dict[str, Any],
+    doctree: object,  # noqa: ARG001
+) -> None:
+    """Mend the body of a page before it is written."""
+    for pattern, replacement in _CLEANER:
+        if "body" in context:
+            context["body"] = pattern.sub(replacement, context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     # Jupyter Book always sets this option of sphinx_comments, which the book does not load.
     app.add_config_value("comments_config", {}, "html")
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
+    app.connect("html-page-context", clean_html)
+    bibliography.register()
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,110 @@
+"""What is wrong with a page as the browser shows it: scripts that run in the page."""
+
+from importlib.resources import files
+from typing import Any
+
+from playwright.sync_api import Page
+
+#: Formulas are rendered when this has resolved; a page without MathJax resolves at once.
+_MATH_READY = "async () => { await window.MathJax?.startup?.promise; }"
+
+_OPEN_EVERYTHING = """() => {
+  const still = document.createElement('style');
+  still.textContent = '*, ::before, ::after { transition: none !important; }';
+  document.head.append(still);
+  for (const d of document.querySelectorAll('main details, article details')) d.open = true;
+  for (const e of document.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
+}"""
+
+#: Returns a list of sentences.
+_LOOK = r"""() => {
+  const found = [], short = s => s.trim().replace(/\s+/g, ' ').slice(0, 80);
+  for (const m of document.querySelectorAll('.math'))
+    if (!m.closest('mjx-container') && !m.querySelector('mjx-container'))
+      found.push('unrendered formula: ' + short(m.textContent));
+  for (const m of document.querySelectorAll('mjx-merror, merror, [data-mjx-error]'))
+    found.push('formula with an error: ' +
+      (m.getAttribute('data-mjx-error') || short(m.textContent)));
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const skip = 'code, pre, script, style, mjx-container, textarea, noscript, .math';
+  for (let n; (n = walker.nextNode());) {
+    if (n.parentElement.closest(skip)) continue;
+    if (/\\\(|\\\[|\$\$|\\(begin|frac|mathrm)\{/.test(n.data))
+      found.push('raw TeX in the text: ' + short(n.data));
+    if (/\{[a-z:]+\}`/.test(n.data)) found.push('raw role in the text: ' + short(n.data));
+  }
+  for (const i of document.images) {
+    const decorative = ['presentation', 'none'].includes(i.getAttribute('role'));
+    if (!decorative && !(i.getAttribute('alt') || '').trim())
+      found.push('image without alternative text: ' + i.getAttribute('src'));
+    if (i.complete && !i.naturalWidth) found.push('broken image: ' + i.getAttribute('src'));
+  }
+  for (const e of document.querySelectorAll('.output.stderr'))
+    found.push('a cell wrote to stderr: ' + short(e.textContent));
+  return found;
+}"""
+
+_SCROLLS = """() => {
+  const root = document.scrollingElement, width = root.clientWidth;
+  if (root.scrollWidth <= width) return null;
+  const wide = [...document.body.querySelectorAll('*')].filter(e => {
+    for (let p = e.parentElement; p && p !== root; p = p.parentElement)
+      if (getComputedStyle(p).overflowX !== 'visible') return false;
+    return e.getBoundingClientRect().right > width + 1;
+  });
+  const last = wide.at(-1);
+  const name = last ? `${last.tagName.toLowerCase()} of class "${last.className}"` : 'its body';
+  return `scrolls sideways at ${width} px: ${root.scrollWidth} px wide, because of ${name}`;
+}"""
+
+#: Without ``preload``, which copies style sheets into the page and so breaks their addresses.
+_AXE = """async () => (await axe.run(document, {preload: false})).violations
+  .filter(v => ['serious', 'critical'].includes(v.impact))
+  .map(v => ({id: v.id, impact: v.impact, help: v.help,
+              where: v.nodes.map(n => n.target.join(' ')), n: v.nodes.length,
+              why: v.nodes[0].any.concat(v.nodes[0].all).map(c => c.message).join('; ')}))"""
+
+
+def axe_source() -> str:
+    """Return the source of axe-core, which axe-playwright-python ships."""
+    return (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+
+
+def settle(page: Page) -> None:
+    """Wait for formulas and images, then open everything that is folded."""
+    page.evaluate(_MATH_READY)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(_OPEN_EVERYTHING)
+
+
+def look(page: Page) -> list[str]:
+    """Return what is wrong with formulas, images and outputs."""
+    return list(page.evaluate(_LOOK))
+
+
+def sideways(page: Page) -> list[str]:
+    """Return one sentence if the page scrolls sideways at its present width."""
+    page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
+    found = page.evaluate(_SCROLLS)
+    return [found] if found else []
+
+
+def set_mode(page: Page, mode: str) -> None:
+    """Switch the theme to ``light`` or ``dark``."""
+    page.evaluate(
+        "mode => { document.documentElement.dataset.mode = mode;"
+        " document.documentElement.dataset.theme = mode; }",
+        mode,
+    )
+
+
+def inaccessible(page: Page, mode: str) -> list[str]:
+    """Return axe-core's violations of level serious and critical."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(axe_source())
+    violations: list[dict[str, Any]] = page.evaluate(_AXE)
+    return [
+        f"axe, {mode}: {v['id']} ({v['impact']}): {v['help']}, {v['n']}×, e.g. {v['where'][0]}"
+        f" [{v['why']}]"
+        for v in violations
+    ]
