@@ -3,11 +3,13 @@
 from types import MappingProxyType
 from typing import Any
 
-from reference_impl.exercises import rounding
+from reference_impl.exercises import cost, rounding
 from reference_impl.exercises.framework import Exercise, Report, examine
 
 #: Every exercise of the book by name.
-EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType({**rounding.EXERCISES})
+EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
+    {**cost.EXERCISES, **rounding.EXERCISES}
+)
 
 
 def report(name: str, answer: Any) -> Report:
