@@ -3,9 +3,13 @@
 The only module that imports matplotlib. Nothing is computed here: numbers go in.
 """
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib as mpl
 import matplotlib.style
 from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 #: Okabe and Ito (2008): told apart by colour-blind readers too.
@@ -36,3 +40,79 @@ def use_book_style() -> None:
     """Set matplotlib's defaults and let notebooks store figures as SVG, which can be compared."""
     mpl.style.use(_STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def plot_shares(
+    ax: Axes, parts: Sequence[str], shares: Mapping[str, Sequence[float]], *, whole: str
+) -> None:
+    """Draw, for each part of a whole, one bar per quantity and its share in percent.
+
+    Args:
+        ax: where to draw.
+        parts: from top to bottom.
+        shares: quantity → its share in each part, in percent.
+        whole: what the parts belong to, for the axis label.
+    """
+    height = 0.8 / len(shares)
+    for row, (quantity, values) in enumerate(shares.items()):
+        places = [part + (row - (len(shares) - 1) / 2) * height for part in range(len(parts))]
+        bars = ax.barh(places, values, height=0.92 * height, label=quantity)
+        ax.bar_label(bars, fmt="%.1f %%", padding=3, fontsize="small")
+    ax.set_yticks(range(len(parts)), parts)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel=f"share of {whole} (%)", xlim=(0, 108))
+    ax.legend(loc="lower right")
+
+
+def plot_roofline(
+    ax: Axes,
+    roofs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    points: Mapping[str, Sequence[tuple[float, float]]],
+) -> None:
+    """Draw attainable speed against arithmetic intensity, and the measured speeds below it.
+
+    Args:
+        ax: where to draw; both axes become logarithmic.
+        roofs: name → intensities (FLOP/byte) and attainable speeds (GFLOP/s).
+        points: network → (intensity, speed) at each batch size, joined by a thin line.
+    """
+    for (name, (intensities, speeds)), style in zip(roofs.items(), ("-", "--", ":"), strict=False):
+        ax.plot(intensities, speeds, style, color="black", label=name)
+    for (name, places), colour, marker in zip(points.items(), COLOURS, MARKERS, strict=False):
+        x, y = zip(*places, strict=True)
+        ax.plot(x, y, marker=marker, color=colour, linewidth=0.8, label=name)
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="arithmetic intensity (FLOP/byte)",
+        ylabel="speed (GFLOP/s)",
+    )
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+
+
+def plot_method_map(
+    ax: Axes, methods: Sequence[str], quantities: Sequence[str], left: Sequence[Sequence[float]]
+) -> None:
+    """Draw a table of methods and quantities; cells with less than before are filled.
+
+    Args:
+        ax: where to draw.
+        methods: one a row, from top to bottom.
+        quantities: one a column.
+        left: what each method leaves of each quantity, 1 for all of it.
+    """
+    ax.set(xlim=(-0.5, len(quantities) - 0.5), ylim=(len(methods) - 0.5, -0.5))
+    for row, values in enumerate(left):
+        for column, value in enumerate(values):
+            smaller = value < 1
+            cell = (column - 0.48, row - 0.46)
+            face = COLOURS[0] if smaller else "#eeeeee"
+            ax.add_patch(Rectangle(cell, 0.96, 0.92, facecolor=face, edgecolor="none"))
+            ink = "white" if smaller else "black"
+            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
+    ax.set_xticks(range(len(quantities)), quantities)
+    ax.set_yticks(range(len(methods)), methods)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
