@@ -7,7 +7,8 @@ from nbclient import NotebookClient
 
 CELLS = (
     "from reference_impl import notebook\n\nnotebook.begin()",
-    "import matplotlib.pyplot as plt\nimport numpy as np\nfrom IPython.display import HTML, display",
+    "import matplotlib.pyplot as plt\nimport numpy as np\n"
+    "from IPython.display import HTML, display",
     'print("accuracy 88.31 ± 0.62 %")\nprint("loss -0.4931, lr 1e-06, count 1,234")',
     "print(np.array([[1.25, -2.5], [9.875, 0.0]]))\nfloat('nan'), float('-inf')",
     'rows = [("conv1", 0.512, 3), ("fc2", -0.034, 12)]\n'

@@ -1,0 +1,132 @@
+"""Systematic mutants of one output: each printed token wrong, each part of a figure changed."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+
+from book_tools.tokens import Kind, Token, tokenize
+
+SVG = "{http://www.w3.org/2000/svg}"
+#: Parts of a figure that are changed, evenly chosen among all: each costs two comparisons.
+PARTS = 40
+
+
+def texts(output: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (holder, key) for every text of an output but figures."""
+    for key in ("text", "evalue"):
+        if key in output:
+            yield output, key
+    for mime in output.get("data", {}):
+        if mime.startswith("text/"):
+            yield output["data"], mime
+
+
+def bumped(token: Token) -> Iterator[str]:
+    """Yield what a wrong program might have printed instead of a token."""
+    number = token.number
+    if number is None:
+        yield "…" if token.text == "x" else "x"
+        return
+    step = 2 * number.unit if token.margin is None else 2 * token.margin.value + number.unit
+    if number.is_integer and token.margin is None:
+        step = Decimal(1)
+    tail = token.text[len(number.text) :]
+    grouped = "," if number.grouped else ""
+    if not number.exponent:
+        yield f"{number.value + step:{grouped}.{number.decimals}f}{tail}"
+    if abs(number.value) > (0 if number.is_integer else number.unit):
+        turned = number.text[1:] if number.value < 0 else f"-{number.text.lstrip('+')}"
+        if token.margin is None or abs(number.value) > token.margin.value:
+            yield turned + tail
+    if token.margin is not None:
+        yield token.text.replace("±", "and")
+    yield "nan"
+
+
+def spans(text: str) -> Iterator[tuple[int, Token]]:
+    """Yield every visible token with its place in the text."""
+    place = 0
+    for token in tokenize(text):
+        if token.kind is Kind.NEWLINE or token.text not in text[place:]:
+            continue
+        place = text.index(token.text, place)
+        yield place, token
+        place += len(token.text)
+
+
+def token_mutants(output: Any) -> Iterator[tuple[str, Any]]:
+    """Yield copies of an output in which one printed token is wrong."""
+    for h, (holder, key) in enumerate(texts(output)):
+        text = "".join(holder[key])
+        for place, token in spans(text):
+            for wrong in bumped(token):
+                mutant = deepcopy(output)
+                target, name = list(texts(mutant))[h]
+                target[name] = text[:place] + wrong + text[place + len(token.text) :]
+                yield f"{key}: {token.text!r} at {place} became {wrong!r}", mutant
+
+
+def parsed(svg: str) -> ET.Element:
+    return ET.fromstring(svg, ET.XMLParser(target=ET.TreeBuilder(insert_comments=True)))
+
+
+def chosen(parts: list[Any]) -> list[Any]:
+    return parts[:: len(parts) // PARTS + 1]
+
+
+def dropped(svg: str) -> Iterator[tuple[str, str]]:
+    """Yield figures in which one group, path or use is missing."""
+
+    def places(tree: ET.Element) -> list[tuple[ET.Element, ET.Element]]:
+        visible = (f"{SVG}g", f"{SVG}path", f"{SVG}use", f"{SVG}image")
+        return [
+            (parent, child) for parent in tree.iter() for child in parent if child.tag in visible
+        ]
+
+    for i in chosen(list(range(len(places(parsed(svg)))))):
+        tree = parsed(svg)
+        parent, child = places(tree)[i]
+        parent.remove(child)
+        yield f"part {i} {child.get('id')} dropped", ET.tostring(tree, encoding="unicode")
+
+
+def lifted(svg: str) -> Iterator[tuple[str, str]]:
+    """Yield figures in which what is drawn within axes moves up by 2 % of their height."""
+    heights = {
+        f"url(#{clip.get('id')})": float(clip[0].get("height", "0"))
+        for clip in parsed(svg).iter(f"{SVG}clipPath")
+    }
+    count = sum(path.get("clip-path") in heights for path in parsed(svg).iter(f"{SVG}path"))
+    for i in chosen(list(range(count))):
+        tree = parsed(svg)
+        path = [p for p in tree.iter(f"{SVG}path") if p.get("clip-path") in heights][i]
+        step = 0.02 * heights[path.attrib["clip-path"]]
+        moved = re.sub(
+            r"([-\d.]+) ([-\d.]+)",
+            lambda m, step=step: f"{m[1]} {float(m[2]) - step:.6f}",
+            path.attrib["d"],
+        )
+        path.set("d", moved)
+        yield f"path {i} moved by 2 %", ET.tostring(tree, encoding="unicode")
+
+
+def reworded(svg: str) -> Iterator[tuple[str, str]]:
+    """Yield figures in which one string is another."""
+    strings = list(re.finditer(r"<!-- (.*?) -->", svg))
+    for match in chosen(strings):
+        yield f"{match[1]!r} reworded", svg[: match.start()] + "<!-- x! -->" + svg[match.end() :]
+
+
+def figure_mutants(output: Any) -> Iterator[tuple[str, Any]]:
+    """Yield copies of an output whose figure is visibly another."""
+    svg = "".join(output.get("data", {}).get("image/svg+xml", ""))
+    if not svg:
+        return
+    for change in (dropped, lifted, reworded):
+        for name, wrong in change(svg):
+            mutant = deepcopy(output)
+            mutant["data"]["image/svg+xml"] = wrong
+            yield name, mutant

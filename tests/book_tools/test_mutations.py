@@ -1,0 +1,72 @@
+"""Corruptions of executed notebooks, each of which the comparator must notice.
+
+Every printed token is bumped by two units, turned in sign or replaced; parts of every figure are
+moved, dropped or reworded. One survivor fails the test.
+"""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from corruptions import CORRUPTIONS
+from mutants import figure_mutants, token_mutants
+from specimen import executed
+
+from book_tools.notebook_rules import code_cells, structure_problems
+from book_tools.outputs import outputs_difference
+
+CHAPTERS = sorted((Path(__file__).parents[2] / "chapters").glob("02_*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=["specimen", *(path.name for path in CHAPTERS)])
+def notebook(request: pytest.FixtureRequest) -> Any:
+    """A real executed notebook."""
+    if request.param == "specimen":
+        return executed()
+    return nbformat.read(CHAPTERS[0].with_name(request.param), as_version=4)
+
+
+def differ(stored: list[Any], fresh: list[Any]) -> bool:
+    """Whether the comparison fails, whichever of the two is the stored one."""
+    return bool(outputs_difference(stored, fresh) and outputs_difference(fresh, stored))
+
+
+def test_at_least_25_corruptions_are_tried() -> None:
+    """Oracle: the number that the project asks for."""
+    assert len(CORRUPTIONS) >= 25
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_corruption_is_caught(name: str) -> None:
+    """Oracle: the corruption itself."""
+    stored, corrupted = executed(), executed()
+    CORRUPTIONS[name](corrupted)
+    assert corrupted != stored
+    pairs = zip(code_cells(stored), code_cells(corrupted), strict=True)
+    assert structure_problems(corrupted) or any(
+        differ(a["outputs"], b["outputs"]) for a, b in pairs
+    )
+
+
+def test_the_untouched_notebook_passes(notebook: Any) -> None:
+    """Oracle: the notebook itself."""
+    assert not structure_problems(notebook)
+    for cell in code_cells(notebook):
+        assert outputs_difference(cell["outputs"], deepcopy(cell["outputs"])) is None
+
+
+@pytest.mark.parametrize("mutants", [token_mutants, figure_mutants])
+def test_every_mutant_is_caught(notebook: Any, mutants: Any) -> None:
+    """Oracle: one token or one part of a figure changed at a time; the kill rate is 100 %."""
+    count, survivors = 0, []
+    for cell in code_cells(notebook):
+        for output in cell["outputs"]:
+            for name, mutant in mutants(output):
+                count += 1
+                if not differ([output], [mutant]):
+                    survivors.append(f"{cell['id']}, {name}")
+    print(f"{mutants.__name__}: {count}, caught {count - len(survivors)}")  # noqa: T201 — pytest -s
+    assert count >= 25
+    assert not survivors

@@ -1,0 +1,95 @@
+"""The comparison of a cell's outputs, against hand-made lists."""
+
+from typing import Any
+
+import pytest
+
+from book_tools.outputs import coalesce, json_difference, outputs_difference
+
+
+def stream(text: str, name: str = "stdout") -> dict[str, Any]:
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def result(**data: Any) -> dict[str, Any]:
+    mimes = {name.replace("_", "/", 1).replace("_", "."): value for name, value in data.items()}
+    return {"output_type": "execute_result", "data": mimes, "metadata": {}, "execution_count": 1}
+
+
+def error(ename: str = "ValueError", evalue: str = "got 17") -> dict[str, Any]:
+    return {"output_type": "error", "ename": ename, "evalue": evalue, "traceback": []}
+
+
+SAME = [
+    ([], []),
+    ([stream("a\n"), stream("b\n")], [stream("a\nb\n")]),
+    ([stream(["a\n", "b"])], [stream("a\nb")]),
+    ([stream("10 %\r100 %\n")], [stream("100 %\n")]),
+    ([stream("abx\bc")], [stream("abc")]),
+    ([result(text_plain="0.50")], [result(text_plain="0.51")]),
+    ([error()], [error() | {"traceback": ["another machine"]}]),
+    ([error(evalue="got 0.50")], [error(evalue="got 0.51")]),
+    ([result(application_json={"a": [1, "b", None, 0.5]})],) * 2,
+]
+
+DIFFERENT = [
+    ([], [stream("a")]),
+    ([stream("a"), result(text_plain="b")], [result(text_plain="b"), stream("a")]),
+    ([stream("a"), result(text_plain="b"), stream("c")], [stream("ac"), result(text_plain="b")]),
+    ([result(text_plain="a")], [result(text_plain="a") | {"output_type": "display_data"}]),
+    ([result(text_plain="a")], [result(text_plain="a", text_html="a")]),
+    ([error()], [error(ename="TypeError")]),
+    ([error()], [error(evalue="got 18")]),
+    ([error()], []),
+    ([stream("a")], [stream("a", "stderr")]),
+    ([result(text_latex="$x$")], [result(text_latex="$y$")]),
+    ([result(text_markdown="*x*")], [result(text_markdown="**x**")]),
+    ([result(application_json={"a": 1})], [result(application_json={"a": 2})]),
+]
+
+
+@pytest.mark.parametrize(("stored", "fresh"), SAME)
+def test_the_same_outputs_pass(stored: list[Any], fresh: list[Any]) -> None:
+    """Oracle: pairs that a reader sees alike."""
+    assert outputs_difference(stored, fresh) is None
+    assert outputs_difference(fresh, stored) is None
+
+
+@pytest.mark.parametrize(("stored", "fresh"), DIFFERENT)
+def test_other_outputs_fail_in_both_directions(stored: list[Any], fresh: list[Any]) -> None:
+    """Oracle: pairs that a reader tells apart."""
+    assert outputs_difference(stored, fresh)
+    assert outputs_difference(fresh, stored)
+
+
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        (result(image_png="iVBO"), "store figures as SVG"),
+        (result(**{"application_vnd.jupyter.widget-view+json": {}}), "outputs must be static"),
+        (result(application_pdf="x"), "cannot be compared"),
+        (stream("UserWarning", "stderr"), "stderr"),
+    ],
+)
+def test_what_cannot_be_compared_fails_with_advice(output: dict[str, Any], advice: str) -> None:
+    """Oracle: an output against itself, which only its kind can make fail."""
+    reason = outputs_difference([output], [output])
+    assert reason is not None
+    assert advice in reason
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh"),
+    [(1, 1.0), (True, 1), (None, "None"), ({"a": 1}, {"b": 1}), ([1], [1, 1]), ([1, 2], [2, 1])],
+)
+def test_other_json_fails(stored: Any, fresh: Any) -> None:
+    """Oracle: values of another type, key, length or order."""
+    assert json_difference(stored, fresh)
+    assert json_difference(fresh, stored)
+
+
+def test_coalescing_changes_no_argument() -> None:
+    """Oracle: the list from before."""
+    outputs = [stream("a"), stream("b")]
+    assert coalesce(outputs) == [stream("ab")]
+    assert outputs == [stream("a"), stream("b")]
