@@ -1,9 +1,13 @@
 """A small notebook with every kind of output, for the comparator to judge."""
 
+import asyncio
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
-from nbclient import NotebookClient
+
+from book_tools.execute import execute
 
 CELLS = (
     "from reference_impl import notebook\n\nnotebook.begin()",
@@ -39,11 +43,10 @@ def unexecuted() -> nbformat.NotebookNode:
 
 @cache
 def _executed_json() -> str:
-    notebook = unexecuted()
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-    return nbformat.writes(notebook)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "specimen.ipynb"
+        nbformat.write(unexecuted(), path)
+        return str(nbformat.writes(asyncio.run(execute(path)).notebook))
 
 
 def executed() -> nbformat.NotebookNode:
