@@ -1,0 +1,72 @@
+# Two commands: `make book` builds the site, `make test` tests everything.
+# Everything else: `make help`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+STAMP := $(VENV)/.installed
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help:  ## list the targets, one line each
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+book: $(STAMP)  ## execute every chapter that has changed and build the site
+	@$(BIN)/python -m book_tools.build
+
+test: $(STAMP)  ## unit tests, doctests and every notebook's outputs
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## style, types, direction of imports, spelling; notebooks too
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+	@$(BIN)/python -m book_tools.lint_notebooks
+
+test-site: book  ## open every page of the site in headless Chromium
+	@$(BIN)/python -m book_tools.site_check _build/html
+
+lab: $(STAMP)  ## open the chapters in JupyterLab
+	@$(BIN)/jupyter lab chapters
+
+serve: book  ## show the built site on this machine (PORT=8000)
+	@echo "http://127.0.0.1:$(PORT)/  (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+refresh: $(STAMP)  ## execute the chapters and store their outputs
+	@$(BIN)/python -m book_tools.refresh
+
+bench: $(STAMP)  ## time the package against its peers, as ratios
+	@$(BIN)/python -m benchmarks
+
+portability: $(STAMP)  ## test the notebooks under other threads and instruction sets
+	@$(BIN)/python -m book_tools.portability
+
+retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
+	@$(BIN)/python -m book_tools.retrain
+
+results: $(STAMP)  ## measure again what data/results records (about a minute)
+	@$(BIN)/python -m book_tools.results
+
+lock:  ## compile requirements.lock from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "make: uv is needed to compile the lock: pip install uv" >&2; exit 1; }
+	@uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --all-extras \
+	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	  --output-file requirements.lock
+
+env: $(STAMP)  ## create the environment and nothing else
+
+clean:  ## remove the built site and its cache; the environment stays
+	@rm -rf _build
+
+$(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" BIN="$(BIN)" bash book_tools/environment.sh
+
+.PHONY: help book test lint test-site lab serve refresh bench portability retrain results lock env clean

@@ -1,0 +1,108 @@
+"""The examination of answers, on a toy exercise."""
+
+import pytest
+import torch
+
+from reference_impl.exercises import EXERCISES, check, report
+from reference_impl.exercises.framework import (
+    Claim,
+    Exercise,
+    Mistake,
+    a_function,
+    a_number,
+    examine,
+    numbers,
+)
+
+DOUBLE = Exercise(
+    kind=a_function("double(x)"),
+    claims=(
+        Claim("0 stays 0", lambda f: f(0) == 0, "Nothing doubled is nothing."),
+        Claim("3 becomes 6", lambda f: f(3) == 6, "Multiply by two."),
+    ),
+    mistakes=(Mistake("You squared it.", lambda f: f(3) == 9),),
+)
+
+
+def test_a_right_answer_passes_with_every_claim_ticked() -> None:
+    """Oracle: the definition."""
+    found = examine(DOUBLE, lambda x: x + x)
+    assert found.passed
+    assert found.lines == ("✓ 0 stays 0", "✓ 3 becomes 6")
+
+
+def test_a_known_mistake_is_named() -> None:
+    """Oracle: the definition."""
+    found = examine(DOUBLE, lambda x: x * x)
+    assert not found.passed
+    assert found.lines == ("✓ 0 stays 0", "✗ 3 becomes 6", "→ You squared it.")
+
+
+def test_an_unknown_mistake_gets_the_first_failed_claims_hint() -> None:
+    """Oracle: the definition."""
+    assert examine(DOUBLE, lambda x: x + 1).lines[-1] == "→ Nothing doubled is nothing."
+
+
+def test_an_answer_that_raises_is_told_what_it_raised() -> None:
+    """Oracle: the exception's own text."""
+
+    def broken(_: int) -> int:
+        raise KeyError("two")
+
+    found = examine(DOUBLE, broken)
+    assert not found.passed
+    assert found.lines[-1] == "→ It raised KeyError: 'two'"
+
+
+def test_dots_are_no_answer_yet() -> None:
+    """Oracle: the learner's untouched cell."""
+    found = examine(DOUBLE, ...)
+    assert not found.passed
+    assert found.lines == ("No answer yet: put yours in the place of the dots.",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "message"),
+    [
+        (a_number, 3, "3", "The answer is a number; this is a str."),
+        (a_number, torch.tensor(3.0), True, "The answer is a number; this is a bool."),
+        (a_number, 2.5, None, "The answer is a number; this is a NoneType."),
+        (numbers(2), [1, 2], [1, 2, 3], "The answer has 2 numbers; this has 3."),
+        (numbers(2), torch.ones(2), "ab", "The answer is a list of 2 numbers; this is a str."),
+        (a_function("f(x)"), abs, 3, "The answer is the function itself, f(x), without a call"),
+    ],
+)
+def test_each_kind_of_answer_is_told_from_others(kind, good, bad, message) -> None:
+    """Oracle: one good and one bad answer of each kind."""
+    assert kind(good) is None
+    assert kind(bad).startswith(message)
+
+
+def test_an_exercise_needs_a_claim() -> None:
+    """Oracle: without one, everything would pass."""
+    with pytest.raises(ValueError, match="claims must not be empty"):
+        Exercise(kind=a_number, claims=())
+
+
+def test_check_prints_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: report() on the same answer."""
+    check("min-max-codes", [0, 2, 5, 7])
+    printed = capsys.readouterr().out
+    assert printed.splitlines() == [*report("min-max-codes", [0, 2, 5, 7]).lines, "Right."]
+    check("min-max-codes", [0, 2, 5, 6])
+    assert "Right." not in capsys.readouterr().out
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    """Oracle: the registry."""
+    with pytest.raises(ValueError, match=r"name must be one of .*min-max-codes.*; got 'min-max'"):
+        check("min-max", 1)
+    with pytest.raises(TypeError, match="name must be a string, got int"):
+        check(3, 1)
+
+
+@pytest.mark.parametrize("name", sorted(EXERCISES))
+def test_no_exercise_accepts_what_is_no_answer(name: str) -> None:
+    """Oracle: dots, nothing, and an empty string are right for no exercise."""
+    for answer in (..., None, ""):
+        assert not report(name, answer).passed

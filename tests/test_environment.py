@@ -1,0 +1,81 @@
+"""pyproject.toml, requirements.lock and environment.yml say the same."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+ENTRIES = [entry.replace("\\\n", " ") for entry in re.findall(r"^\w(?:.*\\\n)*.*$", LOCK, re.M)]
+PINS = [Requirement(entry.split("--hash")[0].strip()) for entry in ENTRIES]
+
+
+def pins_of(name: str, **environment: str) -> list[Requirement]:
+    """Return the lock's pins of a package that hold in an environment."""
+    markers = {**default_environment(), **environment}
+    return [
+        pin
+        for pin in PINS
+        if pin.name == name.lower() and (pin.marker is None or pin.marker.evaluate(markers))
+    ]
+
+
+def wanted() -> list[Requirement]:
+    """Return every requirement that pyproject.toml names, the extras' too."""
+    extras = PROJECT["optional-dependencies"].values()
+    named = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    return [Requirement(line) for line in named]
+
+
+def test_each_named_package_is_pinned_as_asked_on_each_system() -> None:
+    """Oracle: packaging's own specifiers and markers, on Linux, macOS and Windows."""
+    systems = {"linux": "posix", "darwin": "posix", "win32": "nt"}
+    for requirement in wanted():
+        for system, os_name in systems.items():
+            pins = pins_of(requirement.name, sys_platform=system, os_name=os_name)
+            assert len(pins) == 1, (requirement.name, system, pins)
+            (specifier,) = pins[0].specifier
+            assert specifier.operator == "=="
+            assert requirement.specifier.contains(specifier.version), pins[0]
+
+
+def test_every_pin_has_hashes_and_nothing_else_is_in_the_lock() -> None:
+    """Oracle: the file's own grammar; an address or an option would be another line."""
+    for entry in ENTRIES:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+    kept = [line for line in LOCK.splitlines() if line and not line.startswith(("#", "    --hash"))]
+    assert len(kept) == len(ENTRIES)
+    assert "://" not in LOCK
+
+
+def test_the_versions_that_the_issue_fixes() -> None:
+    """Oracle: the project's brief."""
+    pinned = {pin.name: str(pin.specifier) for pin in PINS}
+    assert pinned["torch"] == "==2.14.1"
+    assert pinned["torchvision"] == "==0.29.1"
+    assert pinned["nbval"] == "==0.11.0"
+    assert pinned["jupyter-book"].startswith("==1.0.")
+
+
+def test_conda_users_get_the_same_pins() -> None:
+    """Oracle: the lock itself, which environment.yml hands to pip; conda adds Python alone."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["dependencies"] == [
+        "python=3.11",
+        "pip",
+        {"pip": ["-r requirements.lock"]},
+    ]
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_this_environment_is_the_locked_one() -> None:
+    """Oracle: the installed distributions' own metadata."""
+    for pin in PINS:
+        if pin.marker is None or pin.marker.evaluate():
+            assert pin.specifier.contains(version(pin.name).split("+")[0]), pin
