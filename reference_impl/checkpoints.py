@@ -93,12 +93,11 @@ def save_checkpoint(
         "widths": dict(model.widths),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    Provenance(**taken, **record, sha256="")  # a bad field must fail before anything is written
+    _text(Provenance(**taken, **record, sha256=""))  # a bad field must fail before the first write
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
     write_atomically(weights, lambda part: save_file(state, part))
     provenance = Provenance(**taken, **record, sha256=sha256(weights))
-    text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n"
-    write_atomically(side, lambda part: part.write_text(text, encoding="utf-8"))
+    write_atomically(side, lambda part: part.write_text(_text(provenance), encoding="utf-8"))
     return provenance
 
 
@@ -139,10 +138,10 @@ def load_checkpoint(name: str, *, folder: Path | str | None = None) -> Network:
     read_bytes(weights)
     if (found := sha256(weights)) != record.sha256:
         raise file_error(weights, f"sha256 {found}, expected {record.sha256} of {side.name}")
-    model = MODELS[record.model].from_widths(record.widths)
     try:
+        model = MODELS[record.model].from_widths(record.widths)
         model.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise file_error(weights, f"no weights of {record.model} ({error})") from error
     return model.eval()
 
@@ -155,3 +154,7 @@ def _files(name: str, folder: Path | str | None) -> tuple[Path, Path]:
         raise ValueError(f"name must be letters, digits, '-' and '_', got {name!r}")
     root = CHECKPOINTS if folder is None else Path(folder)
     return root / f"{name}.safetensors", root / f"{name}.json"
+
+
+def _text(record: Provenance) -> str:
+    return json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"

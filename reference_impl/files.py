@@ -23,8 +23,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def file_error(path: Path, found: str) -> ValueError:
-    """Return the error of a file that is not what it should be: its name, the find, the repair."""
-    return ValueError(f"{path}: found {found}; {_repair(path)}")
+    """Return the error of a file that is not what it should be: its name, the find, the repair.
+
+    A message of several lines, as torch writes them, becomes one line.
+    """
+    return ValueError(f"{path}: found {' '.join(found.split())}; {_repair(path)}")
 
 
 def sha256(path: Path) -> str:
@@ -74,4 +77,5 @@ def _repair(path: Path) -> str:
     folder = path.resolve().parent
     if not folder.is_relative_to(ROOT / "data"):
         return "to repair: copy or download the original file again"
-    return f"to repair: git checkout -- {folder.relative_to(ROOT).as_posix()}"
+    retrain = " or make retrain" if folder.name == "checkpoints" else ""
+    return f"to repair: git checkout -- {folder.relative_to(ROOT).as_posix()}{retrain}"

@@ -4,12 +4,13 @@ Everything random is drawn from (seed, epoch), so only the weights, the optimize
 the number of the epoch have to survive an interruption.
 """
 
-import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -167,8 +168,9 @@ class _Run:
 
 def _read_state(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        # torch.save writes a zip file; torch.load fails in many ways on anything else
+        state = torch.load(path, weights_only=True) if is_zipfile(path) else None
+    except (RuntimeError, UnpicklingError) as error:
         raise ValueError(f"{path}: no readable training state ({error}); delete it") from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise ValueError(f"{path}: found no training state; delete it")

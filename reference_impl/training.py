@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_float_tensor, require_int
+from reference_impl.checks import require_float_tensor, require_int, require_tensor
 from reference_impl.data import Examples
 
 Targets = TypeVar("Targets")
@@ -108,7 +108,14 @@ def augment(
     Args:
         images: the batch; it is left as it is.
         generator: the only source of chance.
+
+    Raises:
+        TypeError: if ``images`` is no tensor.
+        ValueError: if it is empty or has another shape.
     """
+    require_tensor("images", images)
+    if images.ndim != 4 or images.shape[1] != 1:
+        raise ValueError(f"images must be (n, 1, h, w), got {tuple(images.shape)}")
     n, _, height, width = images.shape
     padded = F.pad(images, (SHIFT,) * 4)
     corner = torch.randint(2 * SHIFT + 1, (2, n, 1), generator=generator)
