@@ -60,6 +60,7 @@ def plot_shares(
         ax.bar_label(bars, fmt="%.1f %%", padding=3, fontsize="small")
     ax.set_yticks(range(len(parts)), parts)
     ax.invert_yaxis()
+    ax.set_axisbelow(True)
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=f"share of {whole} (%)", xlim=(0, 108))
     ax.legend(loc="lower right")

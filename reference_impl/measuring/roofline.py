@@ -84,6 +84,31 @@ def attainable(intensity: float, *, peak: float, bandwidth: float) -> float:
     return float(min(peak, intensity * bandwidth))
 
 
+def least_time(operations: float, moved: float, *, peak: float, bandwidth: float) -> float:
+    """Return max(operations / peak, moved / bandwidth), the seconds that must pass at least.
+
+    Arithmetic and traffic may overlap, but neither can take less than its own time.
+
+    Args:
+        operations: 2 n MACs, for n examples.
+        moved: bytes read and written.
+        peak: operations per second.
+        bandwidth: bytes per second.
+
+    Raises:
+        TypeError: if an argument is no real number.
+        ValueError: if one is not finite, a count is negative or a speed not positive.
+
+    >>> least_time(2e9, 1e9, peak=100e9, bandwidth=10e9)
+    0.1
+    """
+    require_real("operations", operations, 0)
+    require_real("moved", moved, 0)
+    require_real("peak", peak, 0, open_low=True)
+    require_real("bandwidth", bandwidth, 0, open_low=True)
+    return float(max(operations / peak, moved / bandwidth))
+
+
 def measure_peak(size: int = 1024, *, min_run_time: float = 0.2) -> float:
     """Return 2 size³ / t, with t the time of one float32 product of square matrices (FLOP/s).
 

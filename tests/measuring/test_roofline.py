@@ -14,6 +14,7 @@ from reference_impl.measuring.roofline import (
     Machine,
     attainable,
     batch_latency,
+    least_time,
     measure_bandwidth,
     measure_peak,
     record,
@@ -31,6 +32,24 @@ def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
     assert at == pytest.approx(peak)
     assert attainable(ridge / 2, peak=peak, bandwidth=bandwidth) == pytest.approx(at / 2)
     assert attainable(ridge * 2, peak=peak, bandwidth=bandwidth) == peak
+
+
+@given(operations=st.floats(1, 1e12), moved=st.floats(1, 1e12), peak=speeds, bandwidth=speeds)
+def test_the_least_time_is_the_operations_at_the_attainable_speed(
+    operations, moved, peak, bandwidth
+):
+    """Oracle: the roofline, which is the same bound divided the other way round."""
+    speed = attainable(operations / moved, peak=peak, bandwidth=bandwidth)
+    found = least_time(operations, moved, peak=peak, bandwidth=bandwidth)
+    assert found == pytest.approx(operations / speed)
+
+
+def test_no_network_is_faster_than_its_arithmetic_allows():
+    """Oracle: this machine's clock against its own measured peak, with a tenth for noise."""
+    network = LeNet300().eval()
+    operations = 2 * 1024 * model_cost(network, (1, 28, 28)).macs
+    bound = operations / measure_peak(min_run_time=0.1)
+    assert batch_latency(network, 1024, min_run_time=0.1) > 0.9 * bound
 
 
 def test_a_small_product_is_no_faster_than_the_peak():
@@ -83,6 +102,10 @@ def test_the_record_is_written_whole(tmp_path):
         (lambda: attainable(0, peak=1.0, bandwidth=1.0), ValueError, "intensity must be in"),
         (lambda: attainable(1, peak=-1.0, bandwidth=1.0), ValueError, "peak must be in"),
         (lambda: attainable(1, peak=1.0, bandwidth=None), TypeError, "bandwidth must be a real"),
+        (lambda: least_time(-1, 1, peak=1, bandwidth=1), ValueError, "operations must be in"),
+        (lambda: least_time(1, float("nan"), peak=1, bandwidth=1), ValueError, "moved must be fin"),
+        (lambda: least_time(1, 1, peak=0, bandwidth=1), ValueError, "peak must be in"),
+        (lambda: least_time(1, 1, peak=1, bandwidth="1"), TypeError, "bandwidth must be a real"),
         (lambda: measure_peak(0), ValueError, "size must be at least 1"),
         (lambda: measure_bandwidth(3), ValueError, "n_bytes must be at least 4"),
         (lambda: batch_latency(nn.Identity(), 0), ValueError, "batch must be at least 1"),
