@@ -7,6 +7,7 @@ package, the data or the lock file changes, and nothing at all is done when no i
 import argparse
 import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from book_tools.fingerprint import CODE, PAGES, digest
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"
+
+_MOST_LINES = 40
 
 
 def notebooks(root: Path) -> list[Path]:
@@ -93,11 +96,12 @@ def run_sphinx(root: Path, build: Path) -> None:
             [sys.executable, "-c", call, *options], stdout=stream, stderr=stream, check=False
         )
     if done.returncode:
-        lines = log.read_text("utf-8", errors="replace").splitlines()
+        text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", errors="replace"))
+        lines = text.splitlines()
         if any("No space left on device" in line for line in lines):
             raise OSError(errno.ENOSPC, "No space left on device", str(build))
-        wanted = [line for line in lines if "WARNING: " in line or "ERROR: " in line]
-        print("\n".join(wanted or lines[-25:]))
+        wanted = dict.fromkeys(x for x in lines if "WARNING: " in x or "ERROR: " in x)
+        print("\n".join(list(wanted)[:_MOST_LINES] or lines[-_MOST_LINES:]))
         raise BuildFailed(f"the pages have errors, listed above; the whole log is {log}")
 
 

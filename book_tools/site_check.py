@@ -93,20 +93,25 @@ class Visit:
             self.problems.append(f"status {response.status}: {response.url}")
 
     def look(self, address: str, pictures: Path | None, name: str) -> list[str]:
-        """Open the address on a desktop in light mode and on a phone in dark mode."""
+        """Open the address on a desktop and on a phone, in light and dark mode."""
         page = self.page
         self._size(DESKTOP)
         page.goto(address, wait_until="load")
         site_probe.set_mode(page, "light")
         self._picture(pictures, f"{name}-desktop")
         site_probe.settle(page)
-        self.problems += site_probe.look(page) + site_probe.inaccessible(page, "light")
+        self.problems += site_probe.look(page)
         site_probe.set_mode(page, "dark")
         self._picture(pictures, f"{name}-desktop-dark")
         self._size(PHONE)
-        self.problems += site_probe.sideways(page) + site_probe.inaccessible(page, "dark")
+        self.problems += site_probe.sideways(page)
         site_probe.set_mode(page, "light")
         self._picture(pictures, f"{name}-phone")
+        site_probe.flatten_formulas(page)
+        self.problems += site_probe.inaccessible(page, "light")
+        self._size(DESKTOP)
+        site_probe.set_mode(page, "dark")
+        self.problems += site_probe.inaccessible(page, "dark")
         return list(dict.fromkeys(self.problems))
 
     def _size(self, size: tuple[int, int]) -> None:

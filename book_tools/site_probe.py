@@ -48,8 +48,10 @@ _SCROLLS = """() => {
   const root = document.scrollingElement, width = root.clientWidth;
   if (root.scrollWidth <= width) return null;
   const wide = [...document.body.querySelectorAll('*')].filter(e => {
-    for (let p = e.parentElement; p && p !== root; p = p.parentElement)
-      if (getComputedStyle(p).overflowX !== 'visible') return false;
+    for (let p = e; p && p !== root; p = p.parentElement) {
+      const style = getComputedStyle(p);
+      if (style.position === 'fixed' || (p !== e && style.overflowX !== 'visible')) return false;
+    }
     return e.getBoundingClientRect().right > width + 1;
   });
   const last = wide.at(-1);
@@ -95,6 +97,18 @@ def set_mode(page: Page, mode: str) -> None:
         "mode => { document.documentElement.dataset.mode = mode;"
         " document.documentElement.dataset.theme = mode; }",
         mode,
+    )
+
+
+def flatten_formulas(page: Page) -> None:
+    """Put one letter in place of each formula.
+
+    It keeps the colour that axe looks at; axe needs half a minute for the thousands of boxes that
+    MathJax makes of one chapter.
+    """
+    page.evaluate(
+        "() => { for (const m of document.querySelectorAll('mjx-container'))"
+        " m.replaceChildren('x'); }"
     )
 
 

@@ -62,17 +62,25 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             shutil.copyfile(here, there)
 
 
-def clean_html(
-    app: Sphinx,  # noqa: ARG001 — Sphinx's signature
-    pagename: str,  # noqa: ARG001
-    templatename: str,  # noqa: ARG001
-    context: dict[str, Any],
-    doctree: object,  # noqa: ARG001
-) -> None:
-    """Mend the body of a page before it is written."""
+def clean_html(*arguments: Any) -> None:
+    """Mend the body of a page before it is written (Sphinx's event html-page-context)."""
+    _app, _page, _template, context, _doctree = arguments
     for pattern, replacement in _CLEANER:
         if "body" in context:
             context["body"] = pattern.sub(replacement, context["body"])
+
+
+def escape_bars(*arguments: Any) -> None:
+    """Let ``|x|`` in a docstring mean an absolute value; reStructuredText reads a substitution.
+
+    For Sphinx's event autodoc-process-docstring, whose last argument is the list of lines.
+    """
+    lines: list[str] = arguments[-1]
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("``")  # odd parts are literal
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[index] = "``".join(parts)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -82,5 +90,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
     app.connect("html-page-context", clean_html)
+    app.connect("autodoc-process-docstring", escape_bars)
     bibliography.register()
     return {"parallel_read_safe": True, "parallel_write_safe": True}
