@@ -1,11 +1,11 @@
 """What must hold of a stored notebook before its outputs can be a test."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from book_tools.outputs import STDERR
 
-Cell = Mapping[str, Any]
+Cell = MutableMapping[str, Any]
 
 #: The tag (and comment) that says that a cell is meant to raise.
 RAISES = "raises-exception"

@@ -1,13 +1,12 @@
 """A small notebook with every kind of output, for the comparator to judge."""
 
-import asyncio
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-
-from book_tools.execute import execute
 
 CELLS = (
     "from reference_impl import notebook\n\nnotebook.begin()",
@@ -46,7 +45,8 @@ def _executed_json() -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "specimen.ipynb"
         nbformat.write(unexecuted(), path)
-        return str(nbformat.writes(asyncio.run(execute(path)).notebook))
+        subprocess.run([sys.executable, "-m", "book_tools.refresh", path], check=True)
+        return path.read_text(encoding="utf-8")
 
 
 def executed() -> nbformat.NotebookNode:

@@ -1,0 +1,132 @@
+"""Refreshing notebooks: what is written, what is left alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from specimen import executed
+
+from book_tools.failures import BookError
+from book_tools.notebook_rules import code_cells, structure_problems
+from book_tools.refresh import chosen, merged, tidied
+from reference_impl.files import ROOT
+
+
+def write(path: Path, *sources: str, tags: tuple[str, ...] = ()) -> Path:
+    notebook = new_notebook()
+    notebook.cells = [new_code_cell(s, id=f"c{i}") for i, s in enumerate(sources)]
+    notebook.cells[-1].metadata["tags"] = list(tags)
+    nbformat.write(notebook, path)
+    return path
+
+
+def run_refresh(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "book_tools.refresh", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Refresh good and bad notebooks at once; return the run, the folder and the bytes before."""
+    folder = tmp_path_factory.mktemp("refresh")
+    write(folder / "good.ipynb", "import os; print(os.path.basename(os.getcwd()))", "print(0.5)")
+    raising = "from reference_impl.checks import require_int\nrequire_int('bits', 17, 1, 16)"
+    write(folder / "raising.ipynb", raising, tags=("raises-exception",))
+    write(folder / "failing.ipynb", "1 / 0")
+    write(folder / "noisy.ipynb", "import warnings; warnings.warn('old')")
+    write(folder / "calm.ipynb", "1;", tags=("raises-exception",))
+    write(folder / "empty.ipynb", " ")
+    paths = sorted(folder.glob("*.ipynb"))
+    before = {path.stem: path.read_bytes() for path in paths}
+    return run_refresh(*paths), folder, before
+
+
+def test_good_notebooks_are_stored_as_tests_in_their_own_folder(first_run: Any) -> None:
+    """Oracle: what the cells print, and the rules of a stored notebook."""
+    _, folder, _ = first_run
+    notebook = nbformat.read(folder / "good.ipynb", as_version=4)
+    assert not structure_problems(notebook)
+    texts = [cell["outputs"][0]["text"] for cell in code_cells(notebook)]
+    assert texts == [f"{folder.name}\n", "0.5\n"]
+    assert [cell["id"] for cell in notebook.cells] == ["c0", "c1"]
+    assert "execution" not in notebook.cells[0].metadata
+
+
+def test_an_expected_exception_is_stored_without_this_machines_folders(first_run: Any) -> None:
+    """Oracle: the folder of the project, which a traceback names otherwise."""
+    _, folder, _ = first_run
+    text = (folder / "raising.ipynb").read_text("utf-8")
+    assert "bits must be in [1, 16], got 17" in text
+    assert "reference_impl/checks.py" in text
+    assert str(ROOT) not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("failing", "ZeroDivisionError"),
+        ("noisy", "stderr"),
+        ("calm", "no stored exception"),
+        ("empty", "is empty"),
+    ],
+)
+def test_a_notebook_that_cannot_be_a_test_is_left_as_it_was(
+    first_run: Any, name: str, why: str
+) -> None:
+    """Oracle: the bytes from before, and the reason on stderr."""
+    done, folder, before = first_run
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert (folder / f"{name}.ipynb").read_bytes() == before[name]
+
+
+def test_the_second_refresh_writes_nothing_unless_forced(first_run: Any) -> None:
+    """Oracle: the file's number on the disk, which an atomic write changes."""
+    _, folder, _ = first_run
+    path = folder / "good.ipynb"
+    number, content = path.stat().st_ino, path.read_bytes()
+    done = run_refresh(path)
+    assert (done.returncode, path.stat().st_ino) == (0, number), done.stderr
+    assert "good: unchanged" in done.stdout
+    assert run_refresh("--force", path).returncode == 0
+    assert path.stat().st_ino != number
+    assert path.read_bytes() == content
+    assert not list(folder.glob("*.part"))
+
+
+def test_outputs_that_agree_are_kept_and_others_replaced() -> None:
+    """Oracle: one number moved within, and one beyond, its last digit."""
+    stored, fresh = executed(), executed()
+    outputs = code_cells(fresh)[2]["outputs"]
+    assert "-0.4931" in outputs[0]["text"]
+    outputs[0]["text"] = outputs[0]["text"].replace("-0.4931", "-0.4932")
+    assert merged(stored, fresh) == (stored, 0)
+    outputs[0]["text"] = outputs[0]["text"].replace("-0.4932", "-0.4939")
+    assert merged(stored, fresh) == (fresh, 1)
+
+
+def test_times_and_versions_are_not_stored() -> None:
+    """Oracle: metadata as JupyterLab writes them."""
+    notebook = executed()
+    noisy = executed()
+    noisy.metadata["language_info"]["version"] = "3.11.99"
+    noisy.cells[1].metadata["execution"] = {"iopub.execute_input": "2024-01-01"}
+    assert tidied(noisy) == tidied(notebook) == notebook
+
+
+def test_only_notebooks_that_exist_are_chosen(tmp_path: Path) -> None:
+    """Oracle: a file of another kind, and none."""
+    (tmp_path / "a.md").write_text("", encoding="utf-8")
+    for path in (tmp_path / "a.md", tmp_path / "missing.ipynb"):
+        with pytest.raises(BookError, match="is no notebook"):
+            chosen([path])
+    path = tmp_path / "a.ipynb"
+    notebook = new_notebook()
+    notebook.cells = [new_markdown_cell("x")]
+    nbformat.write(notebook, path)
+    assert chosen([path]) == [path.resolve()]
+    assert all(path.parent.name == "chapters" for path in chosen([]))
