@@ -77,14 +77,15 @@ class MinMaxQuantizer:
         return (self.high - self.low) / self.max_code
 
     def quantize(
-        self, x: Float[Tensor, "*shape"], rounding: Rounding = torch.round
+        self, x: Float[Tensor, "*shape"], rounding: Rounding = torch.round_
     ) -> Int[Tensor, "*shape"]:
         """Return q = clip(round((x − low) / s), 0, 2^b − 1), as int32.
 
         Args:
             x: values; half-precision ones are computed in float32.
-            rounding: real numbers to whole numbers, elementwise. ``torch.round`` sends halves to
-                the even neighbour; see also ``round_half_up`` and ``round_stochastically``.
+            rounding: real numbers to whole numbers, elementwise; it may work in place, as the
+                default does, which sends halves to the even neighbour. See also
+                ``round_half_up`` and ``round_stochastically``.
 
         Raises:
             TypeError: if ``x`` is no floating-point tensor.
@@ -113,7 +114,7 @@ class MinMaxQuantizer:
         return q.to(dtype).mul_(self.step).add_(self.low)
 
     def round_trip(
-        self, x: Float[Tensor, "*shape"], rounding: Rounding = torch.round
+        self, x: Float[Tensor, "*shape"], rounding: Rounding = torch.round_
     ) -> Float[Tensor, "*shape"]:
         """Return x̂ = low + s clip(round((x − low) / s), 0, 2^b − 1) in the dtype of ``x``.
 

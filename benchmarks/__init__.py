@@ -1,0 +1,1 @@
+"""Timings against named peers, as ratios measured in one run: ``make bench``."""

@@ -1,0 +1,56 @@
+"""Reading Fashion-MNIST against torchvision's loader."""
+
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torchvision.datasets import FashionMNIST
+from torchvision.datasets.utils import extract_archive
+
+from benchmarks.harness import Case
+from reference_impl.data import FASHION_MNIST, load_dataset
+
+FILES = sorted(FASHION_MNIST.glob("*.gz"))
+
+
+def tensors(root: Path) -> list[torch.Tensor]:
+    """Return torchvision's images of both splits, as numbers from 0 to 1."""
+    both = [FashionMNIST(root, train=train) for train in (True, False)]
+    return [split.data.unsqueeze(1).float().div_(255) for split in both]
+
+
+def from_archives(root: Path) -> list[torch.Tensor]:
+    """Extract the four archives as torchvision's download does, then load them."""
+    raw = root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        shutil.copy(file, raw)
+        extract_archive(str(raw / file.name), str(raw))
+    return tensors(root)
+
+
+def cases() -> Iterator[Case]:
+    """Yield both comparisons: from the same four archives, and with torchvision's files ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready, fresh = Path(folder) / "ready", Path(folder) / "fresh"
+        raw = ready / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for file in FILES:
+            (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+        yield Case(
+            "load Fashion-MNIST from its archives",
+            "torchvision: extract, then load",
+            1.0,
+            load_dataset,
+            lambda: from_archives(fresh),
+        )
+        yield Case(
+            "load Fashion-MNIST from its archives (torchvision's extracted before)",
+            "torchvision: load extracted files",
+            1.0,
+            load_dataset,
+            lambda: tensors(ready),
+        )
