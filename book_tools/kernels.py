@@ -95,6 +95,8 @@ def run_cell(kernel: Any, source: str, timeout: float) -> list[dict[str, Any]]:
     """Execute a cell and return its outputs in the order in which they came.
 
     The kernel reports that it is idle after the last output, so nothing has to be waited for.
+    What a child process writes in its last moment may come later still; such a cell's output is
+    no test anyway.
 
     Args:
         kernel: nbval's ``RunningKernel``.

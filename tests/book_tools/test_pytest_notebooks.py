@@ -1,5 +1,6 @@
 """pytest itself, run on notebooks each of which is wrong in one way that only a run shows."""
 
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -56,7 +57,10 @@ NOTEBOOKS: dict[str, tuple[list[Any], str | None]] = {
     "missing_output": ([cell("pass", printed("1\n"))], "stored stdout, got nothing"),
     "extra_output": ([cell("print(1)")], "stored nothing, got stdout"),
     "stderr": ([cell("import sys; print(1, file=sys.stderr)")], "writes to stderr"),
-    "stderr_of_a_child": ([cell("import os; os.system('echo 1 >&2');")], "writes to stderr"),
+    "stderr_of_a_child": (
+        [cell("import os; os.system('echo 1 >&2; sleep 1');")],
+        "writes to stderr",
+    ),
     "warning": ([cell("import warnings; warnings.warn('old')")], "UserWarning: old"),
     "no_exception": ([cell("pass", error("ValueError", "x"), tags=RAISES)], "raised nothing"),
     "other_exception": (
@@ -173,6 +177,17 @@ def test_the_run_fails_and_nothing_warns(run: Run) -> None:
     """Oracle: pytest's own summary."""
     assert run.code == 1
     assert "warning" not in run.output.splitlines()[-1]
+
+
+def test_a_notebook_runs_on_one_process_and_two_notebooks_side_by_side(run: Run) -> None:
+    """Oracle: the process that pytest names beside every test."""
+    found = re.findall(r"\[(gw\d)\] .* chapters/(\w+)\.ipynb::", run.output)
+    workers: dict[str, set[str]] = {}
+    for worker, notebook in found:
+        workers.setdefault(notebook, set()).add(worker)
+    assert set(workers) == set(NOTEBOOKS)
+    assert all(len(used) == 1 for used in workers.values())
+    assert set.union(*workers.values()) == {"gw0", "gw1"}
 
 
 def test_a_wrong_output_is_shown_beside_the_stored_one_and_the_repair(run: Run) -> None:
