@@ -1,11 +1,14 @@
 """The rules of printed text, against hand-made pairs and generated numbers."""
 
+import doctest
 from decimal import Decimal
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from book_tools import svg_values, texts, tokens
 from book_tools.texts import html_difference, text_difference
 from book_tools.tokens import Kind, tokenize
 
@@ -177,3 +180,11 @@ def test_an_exponent_form_agrees_with_itself_and_not_with_ten_times_it(
     stored = f"{value:.{decimals}e}"
     assert text_difference(stored, stored) is None
     assert text_difference(stored, f"{value * 10:.{decimals}e}")
+
+
+@pytest.mark.parametrize("module", [svg_values, texts, tokens])
+def test_examples_in_docstrings_hold(module: ModuleType) -> None:
+    """Oracle: the printed examples."""
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
