@@ -3,12 +3,12 @@
 from types import MappingProxyType
 from typing import Any
 
-from reference_impl.exercises import cost, rounding
+from reference_impl.exercises import cost, rounding, rounding_noise
 from reference_impl.exercises.framework import Exercise, Report, examine
 
 #: Every exercise of the book by name.
 EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
-    {**cost.EXERCISES, **rounding.EXERCISES}
+    {**cost.EXERCISES, **rounding.EXERCISES, **rounding_noise.EXERCISES}
 )
 
 
