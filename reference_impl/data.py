@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -205,12 +206,13 @@ def _read_examples(root: Path, split: str) -> tuple[Tensor, Tensor]:
     pixels = read_idx(image_file, IMAGES_MAGIC)
     labels = read_idx(label_file, LABELS_MAGIC)
     if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
-        raise file_error(image_file, f"images of {tuple(pixels.shape[1:])} pixels, expected 28×28")
+        raise file_error(image_file, f"images of {pixels.shape[1:]} pixels, expected 28×28")
     if len(labels) != len(pixels):
         raise file_error(label_file, f"{len(labels)} labels for {len(pixels)} images")
     if (highest := int(labels.max())) >= len(CLASS_NAMES):
         raise file_error(label_file, f"a label {highest}, expected 0 … {len(CLASS_NAMES) - 1}")
-    return pixels.unsqueeze(1).to(torch.float32).div_(255), labels.to(torch.int64)
+    images = np.divide(pixels, np.float32(255), dtype=np.float32)
+    return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
 
 
 def _require_dtype(name: str, value: Tensor, dtype: torch.dtype) -> None:

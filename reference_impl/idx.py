@@ -12,9 +12,8 @@ import struct
 import zlib
 from pathlib import Path
 
-import torch
+import numpy as np
 from jaxtyping import UInt8
-from torch import Tensor
 
 from reference_impl.checks import require_int
 from reference_impl.files import file_error, read_bytes
@@ -26,8 +25,8 @@ LABELS_MAGIC = 0x0801
 """2049: unsigned bytes on one axis."""
 
 
-def read_idx(path: Path | str, magic: int) -> UInt8[Tensor, "*shape"]:
-    """Read one gzipped IDX file of unsigned bytes.
+def read_idx(path: Path | str, magic: int) -> UInt8[np.ndarray, "*shape"]:
+    """Read one gzipped IDX file of unsigned bytes into a read-only array.
 
     Args:
         path: the file.
@@ -49,15 +48,15 @@ def read_idx(path: Path | str, magic: int) -> UInt8[Tensor, "*shape"]:
     shape = struct.unpack_from(f">{n_axes}I", content, 4)
     if math.prod(shape) == 0 or len(content) - body != math.prod(shape):
         raise file_error(file, f"{len(content) - body} entries where the header says {shape}")
-    return torch.frombuffer(content, dtype=torch.uint8, offset=body).view(shape)
+    return np.frombuffer(content, dtype=np.uint8, offset=body).reshape(shape)
 
 
-def _unzip(file: Path) -> bytearray:
+def _unzip(file: Path) -> bytes:
     """Return the content of a gzip file, its checksum and length verified by zlib."""
     packed = read_bytes(file)
     stream = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer are required
     try:
-        content = bytearray(stream.decompress(packed))
+        content = stream.decompress(packed)
     except zlib.error as error:
         raise file_error(file, f"no intact gzip data ({error})") from error
     if not stream.eof:
