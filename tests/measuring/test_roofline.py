@@ -87,7 +87,7 @@ def test_the_shipped_record_fits_the_models_that_it_names():
 
 def test_the_record_is_written_whole(tmp_path):
     """Oracle: json reads back what was returned; no part of a file stays behind."""
-    found = record(tmp_path / "sub" / "roofline.json", min_run_time=0.01)
+    found = record(tmp_path / "sub" / "roofline.json", repeats=2, min_run_time=0.01)
     assert json.loads((tmp_path / "sub" / "roofline.json").read_text(encoding="utf-8")) == found
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["roofline.json"]
     assert found["provenance"]["versions"]["torch"] == torch.__version__
@@ -106,6 +106,7 @@ def test_the_record_is_written_whole(tmp_path):
         (lambda: least_time(1, float("nan"), peak=1, bandwidth=1), ValueError, "moved must be fin"),
         (lambda: least_time(1, 1, peak=0, bandwidth=1), ValueError, "peak must be in"),
         (lambda: least_time(1, 1, peak=1, bandwidth="1"), TypeError, "bandwidth must be a real"),
+        (lambda: record(repeats=0), ValueError, "repeats must be at least 1"),
         (lambda: measure_peak(0), ValueError, "size must be at least 1"),
         (lambda: measure_bandwidth(3), ValueError, "n_bytes must be at least 4"),
         (lambda: batch_latency(nn.Identity(), 0), ValueError, "batch must be at least 1"),
