@@ -89,7 +89,7 @@ def plot_roofline(
         xlabel="arithmetic intensity (FLOP/byte)",
         ylabel="speed (GFLOP/s)",
     )
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    ax.legend(loc="lower right", fontsize="small")
 
 
 def plot_method_map(
