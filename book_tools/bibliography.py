@@ -17,14 +17,15 @@ NAME = "book_author_year"
 
 def author_year(entry: Entry) -> str:
     """Return ``Hinton et al., 2015`` for an entry; a title stands in for missing authors."""
-    people = entry.persons.get("author") or entry.persons.get("editor") or []
+    persons, fields = dict(entry.persons or {}), dict(entry.fields or {})
+    people = persons.get("author") or persons.get("editor") or []
     names = [" ".join(person.last_names) for person in people]
     if len(names) > 2:
         who = f"{names[0]} et al."
     else:
-        who = " and ".join(names) or str(entry.fields.get("title", entry.key))
+        who = " and ".join(names) or str(fields.get("title", entry.key))
     who = unicodedata.normalize("NFC", who).replace("{", "").replace("}", "")
-    return f"{who}, {entry.fields.get('year', 'n.d.')}"
+    return f"{who}, {fields.get('year', 'n.d.')}"
 
 
 class AuthorYearLabels(BaseLabelStyle):
@@ -43,7 +44,7 @@ class AuthorYearLabels(BaseLabelStyle):
 class BookStyle(PlainStyle):
     """The plain style with the labels above."""
 
-    default_label_style = AuthorYearLabels
+    default_label_style = AuthorYearLabels  # type: ignore[assignment]
 
 
 def register() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from jupyter_cache import get_cache
@@ -33,12 +34,13 @@ class Executed:
     seconds: float
 
 
-def _kernel_manager() -> AsyncKernelManager:
-    """Return a manager that finds only the kernel of this very environment."""
-    specs = KernelSpecManager(kernel_dirs=[str(Path(sys.prefix) / "share" / "jupyter" / "kernels")])
-    return AsyncKernelManager(
-        kernel_name="python3", kernel_spec_manager=specs, transport_encryption="auto"
-    )
+class _OwnKernel(AsyncKernelManager):
+    """A manager that finds only the kernel of this very environment."""
+
+    def __init__(self, **options: Any) -> None:
+        folder = Path(sys.prefix) / "share" / "jupyter" / "kernels"
+        specs = KernelSpecManager(kernel_dirs=[str(folder)])
+        super().__init__(kernel_spec_manager=specs, transport_encryption="auto", **options)
 
 
 def _complain(path: Path, index: int, cell: NotebookNode, what: str) -> NotebookFailed:
@@ -61,10 +63,11 @@ async def execute(path: Path) -> Executed:
         NotebookFailed: naming the notebook, the cell and the error.
     """
     notebook = nbformat.read(path, as_version=4)
-    manager = _kernel_manager()
     client = NotebookClient(
         notebook,
-        km=manager,
+        kernel_manager_class=_OwnKernel,
+        kernel_name="python3",
+        shutdown_kernel="immediate",  # nothing is left to save, and a graceful end takes seconds
         timeout=CELL_TIMEOUT,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,  # the cache compares the metadata of cells
@@ -88,9 +91,6 @@ async def execute(path: Path) -> Executed:
         raise _complain(path, last, notebook.cells[last], what) from error
     except DeadKernelError as error:
         raise _complain(path, last, notebook.cells[last], "ended the kernel") from error
-    finally:  # at once: nothing is left to save, and a graceful end takes seconds
-        if manager.has_kernel:
-            await manager.shutdown_kernel(now=True)
     _require_quiet(path, notebook)
     return Executed(notebook, time.perf_counter() - began)
 

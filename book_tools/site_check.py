@@ -107,7 +107,7 @@ class Visit:
         self.problems += site_probe.sideways(page)
         site_probe.set_mode(page, "light")
         self._picture(pictures, f"{name}-phone")
-        site_probe.flatten_formulas(page)
+        site_probe.thin_out(page)
         self.problems += site_probe.inaccessible(page, "light")
         self._size(DESKTOP)
         site_probe.set_mode(page, "dark")
@@ -137,33 +137,40 @@ def _check_missing(chromium: Browser, root: str, pictures: Path | None) -> list[
     return problems
 
 
-def check_site(site: Path, pictures: Path | None = None) -> dict[str, list[str]]:
+def check_pages(
+    chromium: Browser, site: Path, pictures: Path | None = None
+) -> dict[str, list[str]]:
     """Return the problems of every page, those without any included; print a line for each.
 
     Raises:
-        BookError: if there is no site or no browser.
+        BookError: if there is no site.
     """
     names = html_files(site) if site.is_dir() else []
     if not names:
         raise BookError(f"{site} holds no pages; run `make book` first")
-    if pictures:
-        pictures.mkdir(parents=True, exist_ok=True)
     links = broken_links(site, names)
     results: dict[str, list[str]] = {}
-    with served(site) as root, browser() as chromium:
+    with served(site) as root:
         for name in names:
             began = time.perf_counter()
-            found = list(links[name])
-            if name != PurePosixPath("404.html") and not read_page(site / name).redirects:
-                page = chromium.new_page()
-                stem = str(name.with_suffix("")).replace("/", "-")
-                found += Visit(page, root).look(f"{root}{name}", pictures, stem)
-                page.close()
-            elif name == PurePosixPath("404.html"):
-                found += _check_missing(chromium, root, pictures)
+            found = links[name] + _look(chromium, site, root, name, pictures)
             results[str(name)] = found
             _tell(str(name), found, time.perf_counter() - began)
     return results
+
+
+def _look(
+    chromium: Browser, site: Path, root: str, name: PurePosixPath, pictures: Path | None
+) -> list[str]:
+    if name == PurePosixPath("404.html"):
+        return _check_missing(chromium, root, pictures)
+    if read_page(site / name).redirects:
+        return []  # its target is a link, and a page of its own
+    page = chromium.new_page()
+    stem = str(name.with_suffix("")).replace("/", "-")
+    found = Visit(page, root).look(f"{root}{name}", pictures, stem)
+    page.close()
+    return found
 
 
 def _tell(name: str, problems: list[str], seconds: float) -> None:
@@ -173,7 +180,12 @@ def _tell(name: str, problems: list[str], seconds: float) -> None:
 
 
 def _run(site: Path, pictures: Path | None) -> str:
-    results = check_site(site, pictures)
+    if not site.is_dir():
+        raise BookError(f"{site} holds no pages; run `make book` first")
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+    with browser() as chromium:
+        results = check_pages(chromium, site, pictures)
     n_bad = sum(bool(found) for found in results.values())
     if n_bad:
         raise BookError(f"{n_bad} of {len(results)} pages have problems, listed above")

@@ -5,8 +5,11 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-#: Formulas are rendered when this has resolved; a page without MathJax resolves at once.
-_MATH_READY = "async () => { await window.MathJax?.startup?.promise; }"
+#: Formulas and images are there when this has resolved; a page without them resolves at once.
+_READY = """async () => {
+  await window.MathJax?.startup?.promise;
+  await Promise.all([...document.images].map(i => i.decode().catch(() => null)));
+}"""
 
 _OPEN_EVERYTHING = """() => {
   const still = document.createElement('style');
@@ -59,8 +62,20 @@ _SCROLLS = """() => {
   return `scrolls sideways at ${width} px: ${root.scrollWidth} px wide, because of ${name}`;
 }"""
 
+_THIN_OUT = """() => {
+  for (const m of document.querySelectorAll('mjx-container')) m.replaceChildren('x');
+  const seen = new Set();
+  for (const token of document.querySelectorAll('pre span, dt.sig span')) {
+    const ground = token.closest('[class*="highlight-"], dt.sig')?.className;
+    const kind = `${token.className} in ${token.parentElement.className} on ${ground}`;
+    if (seen.has(kind)) token.replaceWith(token.textContent);
+    seen.add(kind);
+  }
+}"""
+
 #: Without ``preload``, which copies style sheets into the page and so breaks their addresses.
-_AXE = """async () => (await axe.run(document, {preload: false})).violations
+_AXE = """async rules => (await axe.run(document, {
+    preload: false, resultTypes: ['violations'], ...(rules && {runOnly: rules})})).violations
   .filter(v => ['serious', 'critical'].includes(v.impact))
   .map(v => ({id: v.id, impact: v.impact, help: v.help,
               where: v.nodes.map(n => n.target.join(' ')), n: v.nodes.length,
@@ -74,8 +89,7 @@ def axe_source() -> str:
 
 def settle(page: Page) -> None:
     """Wait for formulas and images, then open everything that is folded."""
-    page.evaluate(_MATH_READY)
-    page.wait_for_load_state("networkidle")
+    page.evaluate(_READY)
     page.evaluate(_OPEN_EVERYTHING)
 
 
@@ -100,23 +114,25 @@ def set_mode(page: Page, mode: str) -> None:
     )
 
 
-def flatten_formulas(page: Page) -> None:
-    """Put one letter in place of each formula.
+def thin_out(page: Page) -> None:
+    """Leave one letter of each formula and one token of each kind of code.
 
-    It keeps the colour that axe looks at; axe needs half a minute for the thousands of boxes that
-    MathJax makes of one chapter.
+    The rest has the same colours on the same ground, and axe needs half a minute for the thousands
+    of boxes in one chapter.
     """
-    page.evaluate(
-        "() => { for (const m of document.querySelectorAll('mjx-container'))"
-        " m.replaceChildren('x'); }"
-    )
+    page.evaluate(_THIN_OUT)
 
 
 def inaccessible(page: Page, mode: str) -> list[str]:
-    """Return axe-core's violations of level serious and critical."""
+    """Return axe-core's violations of level serious and critical.
+
+    The dark mode changes colours only, so only their contrast is looked at again.
+    """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(axe_source())
-    violations: list[dict[str, Any]] = page.evaluate(_AXE)
+    violations: list[dict[str, Any]] = page.evaluate(
+        _AXE, ["color-contrast"] if mode == "dark" else None
+    )
     return [
         f"axe, {mode}: {v['id']} ({v['impact']}): {v['help']}, {v['n']}×, e.g. {v['where'][0]}"
         f" [{v['why']}]"

@@ -1,0 +1,57 @@
+"""The book's Sphinx extension."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from book_tools.sphinx_site import clean_html, copy_mathjax, escape_bars, mathjax_folder
+
+
+def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
+    tmp_path: Path,
+) -> None:
+    """Oracle: the installed package's own folder; each font that the entry point names."""
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    copy_mathjax(app, None)
+    copied = tmp_path / "_static" / "mathjax"
+    script = (copied / "tex-chtml-full.js").read_text("utf-8")
+    assert script == (mathjax_folder() / "tex-chtml-full.js").read_text("utf-8")
+    fonts = {p.name for p in (copied / "output/chtml/fonts/woff-v2").iterdir()}
+    named = set(re.findall(r"MathJax_[\w-]+\.woff", script))
+    assert len(named) > 10
+    assert named <= fonts
+    size = sum(p.stat().st_size for p in copied.rglob("*") if p.is_file())
+    assert size < 4_000_000, "a reader downloads this, and a host stores it"
+
+
+def test_a_failed_build_copies_nothing(tmp_path: Path) -> None:
+    """Oracle: an empty folder."""
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    copy_mathjax(app, ValueError("failed"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "escaped"),
+    [
+        ("Return E[|x|; |x| > a].", r"Return E[\|x\|; \|x\| > a]."),
+        ("as ``a | b`` and |c|", r"as ``a | b`` and \|c\|"),
+        (">>> a | b", ">>> a | b"),
+    ],
+)
+def test_bars_in_docstrings_are_absolute_values(line: str, escaped: str) -> None:
+    """Oracle: by hand; code stays as it is."""
+    lines = [line]
+    escape_bars(None, "function", "f", None, None, lines)
+    assert lines == [escaped]
+
+
+def test_identifiers_of_exercises_become_classes() -> None:
+    """Oracle: by hand; an identifier may stand once on a page."""
+    context = {"body": '<section id="solution-content"></section><section id="a"></section>'}
+    clean_html(None, "page", "page.html", context, None)
+    assert context["body"] == (
+        '<section class="solution-content"></section><section id="a"></section>'
+    )

@@ -1,0 +1,243 @@
+"""The book's pages against the chapters, the package and the tests that they speak of."""
+
+import ast
+import functools
+import importlib
+import inspect
+import itertools
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+import reference_impl
+from book_tools.build import notebooks
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = ROOT / "chapters"
+
+ROW = re.compile(r"^\|(?!\s*:?-)(.+)\|$", re.MULTILINE)
+EQUATION = re.compile(r"^\s*\$\$\s*\((eq-[\w-]+)\)|^\s*:label:\s*(eq-[\w-]+)", re.MULTILINE)
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+def table(page: str, columns: int) -> list[list[str]]:
+    """Return the rows of all tables of that width, without their heads."""
+    cells = [
+        [cell.strip() for cell in row.split(" | ")]
+        for row in (m.group(1) for m in ROW.finditer(page))
+    ]
+    rows = [row for row in cells if len(row) == columns]
+    heads = [row for row in rows if row[0].strip() in {"Symbol", "Equation"}]
+    return [row for row in rows if row not in heads]
+
+
+def markdown_of(path: Path) -> str:
+    """Return the Markdown cells of a notebook, or a Markdown page as it is."""
+    if path.suffix != ".ipynb":
+        return path.read_text("utf-8")
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+def chapters() -> list[Path]:
+    return sorted(CHAPTERS.glob("[0-9]*.ipynb"))
+
+
+def resolve(name: str) -> object:
+    """Import a dotted name; a field of a dataclass and ``function(parameter)`` count as well."""
+    name, _, parameter = name.partition("(")
+    parts = name.split(".")
+    for n in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[n:]:
+            fields = getattr(found, "__dataclass_fields__", {})
+            found = fields[part] if part in fields else getattr(found, part)
+        if parameter:
+            assert callable(found)
+            assert parameter.rstrip(")") in inspect.signature(found).parameters, name
+        return found
+    raise ModuleNotFoundError(name)
+
+
+def equations() -> dict[str, str]:
+    """Return label → stem of the chapter, for every numbered equation."""
+    return {
+        label: path.stem
+        for path in chapters()
+        for groups in EQUATION.findall(markdown_of(path))
+        for label in groups
+        if label
+    }
+
+
+INDEX = (CHAPTERS / "formula_index.md").read_text("utf-8")
+NOTATION = table((CHAPTERS / "notation.md").read_text("utf-8"), 5)
+FORMULAS = table(INDEX, 5)
+
+
+def test_both_tables_are_read() -> None:
+    """Oracle: a count by another way, the lines that hold a name of the package."""
+    for rows, page in ((NOTATION, "notation.md"), (FORMULAS, "formula_index.md")):
+        lines = (CHAPTERS / page).read_text("utf-8").splitlines()
+        assert len(rows) == sum(x.startswith("|") and "reference_impl." in x for x in lines) > 10
+
+
+@pytest.mark.parametrize("row", NOTATION, ids=lambda row: row[0])
+def test_each_symbol_has_a_name_that_exists(row: list[str]) -> None:
+    """Oracle: Python's import system."""
+    names = re.findall(r"`(reference_impl\.[\w.]+(?:\(\w+\))?)`", row[2])
+    assert len(names) == 1, "one Python name for each symbol"
+    resolve(names[0])
+    assert all(row), "symbol, meaning, name, shape and unit are all given"
+
+
+def test_every_numbered_equation_is_indexed_under_its_chapter() -> None:
+    """Oracle: the labels found in the chapters' Markdown."""
+    found = equations()
+    indexed = {}
+    for row in FORMULAS:
+        label = re.search(r"\{eq\}`(eq-[\w-]+)`", row[0])
+        chapter = re.search(r"<([\w-]+)>", row[2])
+        assert label, row
+        assert chapter, row
+        indexed[label.group(1)] = chapter.group(1)
+    assert indexed == found
+    assert len(indexed) == len(FORMULAS), "no equation twice"
+
+
+@pytest.mark.parametrize("row", FORMULAS, ids=lambda row: row[0])
+def test_each_formula_has_a_function_and_an_oracle_test(row: list[str]) -> None:
+    """Oracle: Python's import system, and the syntax trees of the tests."""
+    functions = re.findall(r"`~?(reference_impl\.[\w.]+)`", row[3])
+    tests = TEST.findall(row[4])
+    assert functions, "no function named"
+    assert tests, "no oracle test named"
+    for name in functions:
+        resolve(name)
+    for file, name in tests:
+        assert "Oracle" in docstrings(ROOT / file).get(name, ""), f"{file}::{name} names no oracle"
+
+
+@functools.cache
+def docstrings(file: Path) -> dict[str, str]:
+    """Return test function → docstring."""
+    tree = ast.parse(file.read_text("utf-8"))
+    return {
+        node.name: ast.get_docstring(node) or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_errata_page_and_boxes_agree() -> None:
+    """Oracle: the labels of the boxes in the chapters."""
+    boxes = {
+        label
+        for path in chapters()
+        for label in re.findall(r"^\((erratum-[\w-]+)\)=", markdown_of(path), re.MULTILINE)
+    }
+    linked = re.findall(r"<(erratum-[\w-]+)>", (CHAPTERS / "errata.md").read_text("utf-8"))
+    assert sorted(linked) == sorted(boxes)
+
+
+def public_modules() -> Iterator[str]:
+    prefix = f"{reference_impl.__name__}."
+    for module in pkgutil.walk_packages(reference_impl.__path__, prefix):
+        if not module.ispkg or importlib.import_module(module.name).__dict__.get("__all__"):
+            yield module.name
+
+
+def test_api_pages_document_every_module_once() -> None:
+    """Oracle: the modules that pkgutil finds in the package."""
+    pages = "".join(p.read_text("utf-8") for p in (CHAPTERS / "api").glob("*.md"))
+    documented = re.findall(r"automodule:: (reference_impl\.[\w.]+)", pages)
+    assert len(documented) == len(set(documented))
+    assert set(public_modules()) <= set(documented)
+    for name in documented:
+        importlib.import_module(name)
+
+
+def test_every_chapter_is_in_the_table_of_contents_in_order() -> None:
+    """Oracle: the files in the folder."""
+    assert notebooks(ROOT) == chapters()
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    """Oracle: the files in the folder."""
+    toc = (ROOT / "_toc.yml").read_text("utf-8")
+    listed = set(re.findall(r"file: (\S+)", toc))
+    pages = {
+        p.relative_to(ROOT).with_suffix("").as_posix()
+        for pattern in ("*.md", "*.ipynb", "*/*.md")
+        for p in CHAPTERS.glob(pattern)
+        if ".ipynb_checkpoints" not in p.parts
+    }
+    assert listed == pages
+
+
+@pytest.mark.parametrize("path", [*chapters(), ROOT / "intro.md"], ids=lambda path: path.stem)
+def test_prose_keeps_to_the_house_style(path: Path) -> None:
+    """Oracle: the rule that nothing is called simple, and headings that go down by one level."""
+    text = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", markdown_of(path), flags=re.MULTILINE | re.DOTALL)
+    assert not re.search(r"\b(simply|obviously|trivially)\b", text, re.IGNORECASE)
+    levels = [len(m) for m in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_each_figure_is_numbered_captioned_and_described(path: Path) -> None:
+    """Oracle: the stored outputs; a cell that shows an SVG needs the metadata."""
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        shows = [o for o in cell.get("outputs", []) if "image/svg+xml" in o.get("data", {})]
+        if shows:
+            meta = cell["metadata"].get("mystnb", {})
+            assert meta.get("figure", {}).get("name", "").startswith("fig-"), cell["source"]
+            assert len(meta["figure"]["caption"]) > 30, "the caption states the finding"
+            assert len(meta["image"]["alt"]) > 30, "the alternative text tells what is drawn"
+
+
+@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+def test_each_chapter_has_three_exercises_with_solutions(path: Path) -> None:
+    """Oracle: the labels of exercises and solutions."""
+    text = markdown_of(path)
+    asked = re.findall(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", text, re.MULTILINE)
+    solved = re.findall(r"^`{3,}\{solution-start\} (ex-[\w-]+)", text, re.MULTILINE)
+    assert len(asked) >= 3
+    assert solved == asked
+
+
+def test_references_are_complete_and_cited_keys_exist() -> None:
+    """Oracle: pybtex's reading of the file, and the citations in the pages."""
+    entries = parse_file(str(ROOT / "references.bib")).entries
+    place = ("journal", "booktitle", "eprint", "publisher", "school")
+    for key, entry in entries.items():
+        assert entry.persons.get("author"), key
+        assert entry.fields.get("title"), key
+        assert re.fullmatch(r"(19|20)\d\d", entry.fields.get("year", "")), key
+        assert any(field in entry.fields for field in place), key
+        assert entry.fields["year"] in key, key
+    pages = [*chapters(), ROOT / "intro.md", *CHAPTERS.glob("*.md")]
+    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "".join(map(markdown_of, pages)))
+    assert {key.strip() for keys in cited for key in keys.split(",")} <= set(entries)
+
+
+def test_configuration_sets_what_the_site_promises() -> None:
+    """Oracle: the design: errors raise, stderr is an error, nothing runs twice."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    execute = config["execute"]
+    assert execute["execute_notebooks"] == "cache"
+    assert execute["stderr_output"] == "error"
+    assert execute["raise_on_error"] is True
+    assert execute["allow_errors"] is False
+    assert config["launch_buttons"]["thebe"] is False, "thebe loads scripts from elsewhere"
