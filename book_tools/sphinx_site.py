@@ -70,12 +70,20 @@ def clean_html(*arguments: Any) -> None:
             context["body"] = pattern.sub(replacement, context["body"])
 
 
-def escape_bars(*arguments: Any) -> None:
-    """Let ``|x|`` in a docstring mean an absolute value; reStructuredText reads a substitution.
+def mend_docstring(*arguments: Any) -> None:
+    """Mend what reStructuredText and napoleon make of a docstring in this package's style.
 
-    For Sphinx's event autodoc-process-docstring, whose last argument is the list of lines.
+    ``|x|`` means an absolute value and no substitution; and napoleon takes the formula before the
+    colon in a property's ``Return n = …: the largest code.`` for a type.
+
+    For Sphinx's event autodoc-process-docstring, whose arguments are the application, the kind,
+    the name, the object, the options and the list of lines.
     """
     lines: list[str] = arguments[-1]
+    for index, line in enumerate(lines):
+        if line.startswith(":type: Return"):
+            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+            lines[index] = ""
     for index, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = line.split("``")  # odd parts are literal
@@ -90,6 +98,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
     app.connect("html-page-context", clean_html)
-    app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("autodoc-process-docstring", mend_docstring, priority=900)
     bibliography.register()
     return {"parallel_read_safe": True, "parallel_write_safe": True}

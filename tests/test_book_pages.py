@@ -117,7 +117,7 @@ def test_every_numbered_equation_is_indexed_under_its_chapter() -> None:
 @pytest.mark.parametrize("row", FORMULAS, ids=lambda row: row[0])
 def test_each_formula_has_a_function_and_an_oracle_test(row: list[str]) -> None:
     """Oracle: Python's import system, and the syntax trees of the tests."""
-    functions = re.findall(r"`~?(reference_impl\.[\w.]+)`", row[3])
+    functions = re.findall(r"<(reference_impl\.[\w.]+)>`", row[3])
     tests = TEST.findall(row[4])
     assert functions, "no function named"
     assert tests, "no oracle test named"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from book_tools.sphinx_site import clean_html, copy_mathjax, escape_bars, mathjax_folder
+from book_tools.sphinx_site import clean_html, copy_mathjax, mathjax_folder, mend_docstring
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
@@ -44,7 +44,7 @@ def test_a_failed_build_copies_nothing(tmp_path: Path) -> None:
 def test_bars_in_docstrings_are_absolute_values(line: str, escaped: str) -> None:
     """Oracle: by hand; code stays as it is."""
     lines = [line]
-    escape_bars(None, "function", "f", None, None, lines)
+    mend_docstring(None, "function", "f", None, None, lines)
     assert lines == [escaped]
 
 
@@ -55,3 +55,11 @@ def test_identifiers_of_exercises_become_classes() -> None:
     assert context["body"] == (
         '<section class="solution-content"></section><section id="a"></section>'
     )
+
+
+def test_a_formula_in_a_property_is_no_type() -> None:
+    """Oracle: the docstring as it was written, and what napoleon made of it."""
+    lines = ["the largest code.", "", ":type: Return n = 2^b - 1"]
+    mend_docstring(None, "property", "n", None, None, lines)
+    assert lines[0] == "Return n = 2^b - 1: the largest code."
+    assert not any(lines[1:])
