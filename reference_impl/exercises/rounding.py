@@ -17,7 +17,7 @@ from reference_impl.quantization.rounding import min_max_quantizer
 
 # -- by hand: the codes of four numbers --------------------------------------------------------
 
-_VALUES = torch.tensor([-1.0, -0.2, 0.6, 1.4])
+_VALUES = torch.tensor([-1.0, -0.5, 0.7, 1.4])
 _BITS = 3
 
 
@@ -56,10 +56,10 @@ _BY_HAND = Exercise(
     mistakes=(
         Mistake(
             "You divided the range into 2^b steps: 2^b codes have only 2^b − 1 steps between them.",
-            _equals([0, 3, 5, 8]),
+            _equals([0, 2, 6, 8]),
         ),
         Mistake("You did not subtract the minimum before dividing.", _equals([-3, -1, 2, 4])),
-        Mistake("You cut the fraction off: round to the nearest integer.", _equals([0, 2, 4, 7])),
+        Mistake("You cut the fraction off: round to the nearest integer.", _equals([0, 1, 4, 7])),
         Mistake("You used b steps, or 2 bits: 3 bits have 2³ − 1 = 7.", _equals([0, 1, 2, 3])),
     ),
 )
@@ -67,7 +67,7 @@ _BY_HAND = Exercise(
 # -- to implement: the inverse -----------------------------------------------------------------
 
 Inverse = Callable[[Tensor, float, float, int], Tensor]
-_GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.5, 7.5, 4))
+_GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.5, 7.5, 4), (-2.0, 3.0, 10))
 
 
 def _value_of(answer: Inverse, code: int, low: float, high: float, bits: int) -> float:
@@ -76,7 +76,7 @@ def _value_of(answer: Inverse, code: int, low: float, high: float, bits: int) ->
 
 
 def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
-    """Return the test whether an answer agrees with ``formula`` on every code of three grids."""
+    """Return the test whether an answer agrees with ``formula`` on every code of four grids."""
 
     def holds(answer: Inverse) -> bool:
         for low, high, bits in _GRIDS:
@@ -89,13 +89,16 @@ def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
     return holds
 
 
-def _inverse_error(answer: Inverse) -> float:
-    """Return the largest |x − x̂| / s over random values, with the codes held in 8 bits."""
-    x = torch.rand(1000, generator=torch.Generator().manual_seed(0))
-    quantizer = min_max_quantizer(x, 8)
-    codes = quantizer.quantize(x).to(torch.uint8)
-    found = torch.as_tensor(answer(codes, quantizer.low, quantizer.high, 8), dtype=torch.float32)
-    return float((found - x).abs().max()) / quantizer.step
+def _survives_uint8(answer: Inverse) -> bool:
+    """Return whether uint8 codes with integer ends come back right."""
+    codes = torch.tensor([0, 100, 255], dtype=torch.uint8)
+    found = torch.as_tensor(answer(codes, -1, 3, 8), dtype=torch.float32)
+    return torch.allclose(found, -1 + 4 / 255 * codes.float(), rtol=0, atol=1e-5)
+
+
+def _keeps_shape(answer: Inverse) -> bool:
+    codes = torch.arange(6, dtype=torch.int64).view(2, 3)
+    return tuple(torch.as_tensor(answer(codes, 0.0, 7.0, 3)).shape) == (2, 3)
 
 
 _INVERSE = Exercise(
@@ -104,27 +107,33 @@ _INVERSE = Exercise(
         Claim(
             "code 0 comes back as the minimum",
             lambda f: all(
-                abs(_value_of(f, 0, low, high, bits) - low) < 1e-6 for low, high, bits in _GRIDS
+                abs(_value_of(f, 0, low, high, bits) - low) < 1e-6 for low, high, bits in _GRIDS[:3]
             ),
-            "Code 0 stands for min: add it.",
+            "Code 0 stands for min: min + s · 0.",
         ),
         Claim(
             "the largest code comes back as the maximum",
             lambda f: all(
                 abs(_value_of(f, 2**bits - 1, low, high, bits) - high) < 1e-5
-                for low, high, bits in _GRIDS
+                for low, high, bits in _GRIDS[:3]
             ),
             "The largest code 2^b − 1 stands for max.",
         ),
         Claim(
-            "codes in between are evenly spaced",
+            "codes in between are evenly spaced, at every width",
             _inverse_equals(lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * q),
-            "Between min and max the values grow by one step s = (max − min)/(2^b − 1) a code.",
+            "Between min and max the values grow by one step s = (max − min)/(2^b − 1) a code; "
+            "a code of more than 8 bits must not pass through a uint8.",
         ),
         Claim(
-            "8-bit codes in a uint8 tensor come back within half a step",
-            lambda f: _inverse_error(f) <= 0.5 + 1e-3,
-            "uint8 arithmetic wraps around at 256: convert the codes to float first.",
+            "codes in a uint8, with integers for min and max, come back right",
+            _survives_uint8,
+            "uint8 arithmetic wraps around at 256: convert the codes to float before multiplying.",
+        ),
+        Claim(
+            "the result has the shape of the codes",
+            _keeps_shape,
+            "Give back one value for each code, in the same shape.",
         ),
     ),
     mistakes=(
@@ -140,6 +149,17 @@ _INVERSE = Exercise(
             "You put each value at the middle of its cell; rounding puts it at min + s q.",
             _inverse_equals(
                 lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * (q + 0.5)
+            ),
+        ),
+        Mistake(
+            "You cut the range into 2^b cells and took their middles: here the codes lie on "
+            "min and max themselves, with 2^b − 1 steps between them.",
+            _inverse_equals(lambda q, low, high, bits: low + (high - low) / 2**bits * (q + 0.5)),
+        ),
+        Mistake(
+            "You rounded the values: only the codes are integers.",
+            _inverse_equals(
+                lambda q, low, high, bits: torch.round(low + (high - low) / (2**bits - 1) * q)
             ),
         ),
         Mistake(

@@ -1,6 +1,8 @@
 """Exercises of chapter 02 on what rounding loses: stochastic rounding, an outlier's price."""
 
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -31,8 +33,17 @@ def _means_are(expected: Callable[[float], float]) -> Callable[[Rounder], bool]:
 
 
 def _keeps_integers(answer: Rounder) -> bool:
+    """Return whether integers stay, large ones and those whose random number is 0 too."""
     integers = torch.cat([torch.arange(-50, 300), torch.arange(100_000, 105_000)]).float()
-    return torch.equal(answer(integers.clone(), torch.Generator().manual_seed(3)), integers)
+    if not torch.equal(answer(integers.clone(), torch.Generator().manual_seed(3)), integers):
+        return False
+    with patch.object(torch, "rand", _zeros):
+        return torch.equal(answer(integers.clone(), torch.Generator()), integers)
+
+
+def _zeros(*size: Any, **_: Any) -> Tensor:
+    """Stand in for ``torch.rand`` when every draw is 0, which happens once in 2²⁴."""
+    return torch.zeros(*size)
 
 
 def _gives_neighbours(answer: Rounder) -> bool:
@@ -41,9 +52,34 @@ def _gives_neighbours(answer: Rounder) -> bool:
     return bool(((rounded == x.floor()) | (rounded == x.ceil())).all())
 
 
+def _leaves_x(answer: Rounder) -> bool:
+    x = torch.full((100,), 0.5)
+    answer(x, torch.Generator().manual_seed(2))
+    return torch.equal(x, torch.full((100,), 0.5))
+
+
+def _rounded(answer: Rounder, generator: torch.Generator) -> Tensor:
+    """Return the roundings of 0.01, 0.02, … 0.99."""
+    return answer(torch.linspace(0.01, 0.99, 99), generator).clone()
+
+
+def _varies(answer: Rounder) -> bool:
+    """Return whether seeds, and calls on one generator, give different results."""
+    generator = torch.Generator().manual_seed(7)
+    first, second = _rounded(answer, generator), _rounded(answer, generator)
+    other = _rounded(answer, torch.Generator().manual_seed(5))
+    return not torch.equal(first, second) and not torch.equal(first, other)
+
+
+def _repeats(answer: Rounder) -> bool:
+    """Return whether one seed gives one result, whatever was drawn from elsewhere between."""
+    first = _rounded(answer, torch.Generator().manual_seed(4))
+    return torch.equal(first, _rounded(answer, torch.Generator().manual_seed(4)))
+
+
 def _draws_each_alone(answer: Rounder) -> bool:
-    rounded = answer(torch.full((1000,), 0.5), torch.Generator().manual_seed(4))
-    return 0 < int(rounded.sum()) < 1000
+    rounded = answer(torch.full((100,), 0.5), torch.Generator().manual_seed(4))
+    return 0 < int(rounded.sum()) < 100
 
 
 _STOCHASTIC = Exercise(
@@ -57,8 +93,19 @@ _STOCHASTIC = Exercise(
         Claim(
             "integers stay as they are",
             _keeps_integers,
-            "An integer must never move, and ⌊x + u⌋ moves a large one: in float32 the sum x + u "
-            "is rounded itself, up to the next integer if u is close to 1.",
+            "An integer must never move. ⌊x + r⌋ moves a large one, because float32 rounds the sum "
+            "up to the next integer if r is close to 1; and r <= x − ⌊x⌋ moves one if r is 0.",
+        ),
+        Claim("x is left as it was", _leaves_x, "You changed x itself: work on a new tensor."),
+        Claim(
+            "the same seed gives the same result",
+            _repeats,
+            "Draw from the generator that is given: generator=generator.",
+        ),
+        Claim(
+            "another seed, or a second call, gives another result",
+            _varies,
+            "Nothing random comes from the generator: draw from it, and do not seed it yourself.",
         ),
         Claim(
             "each element has a draw of its own",
@@ -72,10 +119,13 @@ _STOCHASTIC = Exercise(
         ),
     ),
     mistakes=(
-        Mistake("This always rounds to the nearest: nothing is random.", _means_are(round)),
+        Mistake(
+            "This always rounds to the nearest: nothing is random.",
+            lambda answer: not _varies(answer) and _means_are(round)(answer),
+        ),
         Mistake(
             "This always rounds down: the random number never decides.",
-            _means_are(lambda value: value // 1),
+            lambda answer: not _varies(answer) and _means_are(lambda value: value // 1)(answer),
         ),
         Mistake(
             "Up and down are swapped: go up with probability x − ⌊x⌋, not 1 − (x − ⌊x⌋).",
@@ -119,7 +169,7 @@ _EXPLORE = Exercise(
         ),
         Claim(
             "this many bits reach 40 dB",
-            lambda answer: int(answer) >= bits_for(outlier_signal(), 40),
+            lambda answer: bits_for(outlier_signal(), 40) <= int(answer) <= MAX_BITS,
             "Measure again: with that few bits the SQNR stays below 40 dB.",
         ),
         Claim(

@@ -12,7 +12,9 @@ def reference_inverse(codes, low, high, bits):
 
 
 def interpolating_inverse(codes, low, high, bits):
-    return torch.lerp(torch.tensor(low), torch.tensor(high), codes.double().float() / (2**bits - 1))
+    return torch.lerp(
+        torch.tensor(float(low)), torch.tensor(float(high)), codes.double().float() / (2**bits - 1)
+    )
 
 
 def numpy_inverse(codes, low, high, bits):
@@ -36,9 +38,9 @@ def bernoulli_stochastic(x, generator):
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("min-max-codes", [0, 2, 5, 7]),
-        ("min-max-codes", torch.tensor([0.0, 2.0, 5.0, 7.0])),
-        ("min-max-codes", (0, 2, 5, 7)),
+        ("min-max-codes", [0, 1, 5, 7]),
+        ("min-max-codes", torch.tensor([0.0, 1.0, 5.0, 7.0])),
+        ("min-max-codes", (0, 1, 5, 7)),
         ("min-max-inverse", reference_inverse),
         ("min-max-inverse", interpolating_inverse),
         ("min-max-inverse", numpy_inverse),
@@ -57,12 +59,12 @@ def test_right_answers_pass(name: str, answer: object) -> None:
 
 WRONG = {
     "min-max-codes": {
-        "2^b steps": [0, 3, 5, 8],
+        "2^b steps": [0, 2, 6, 8],
         "no minimum": [-3, -1, 2, 4],
-        "cut off": [0, 2, 4, 7],
+        "cut off": [0, 1, 4, 7],
         "two bits": [0, 1, 2, 3],
-        "a slip": [0, 2, 5, 6],
-        "another slip": [0, 3, 5, 7],
+        "a slip": [0, 1, 5, 6],
+        "another slip": [0, 2, 5, 7],
     },
     "min-max-inverse": {
         "no minimum": lambda q, low, high, b: (high - low) / (2**b - 1) * q.float(),
@@ -71,7 +73,17 @@ WRONG = {
             low + (high - low) / (2**b - 1) * (q.float() + 0.5)
         ),
         "max for the range": lambda q, low, high, b: low + high / (2**b - 1) * q.float(),
-        "integer overflow": lambda q, low, high, b: low + (high - low) * (q * 3) / (2**b - 1) / 3,
+        "middle of 2^b cells": lambda q, low, high, b: (
+            low + (high - low) / 2**b * (q.float() + 0.5)
+        ),
+        "rounded values": lambda q, low, high, b: (
+            low + (high - low) / (2**b - 1) * q.float()
+        ).round(),
+        "integer overflow": lambda q, low, high, b: low + (high - low) * q / (2**b - 1),
+        "through uint8": lambda q, low, high, b: (
+            low + (high - low) / (2**b - 1) * q.to(torch.uint8).float()
+        ),
+        "flattened": lambda q, low, high, b: low + (high - low) / (2**b - 1) * q.float().flatten(),
         "down instead of up": lambda q, low, high, b: high - (high - low) / (2**b - 1) * q.float(),
     },
     "stochastic-rounding": {
@@ -87,6 +99,16 @@ WRONG = {
         "one draw for all": lambda x, g: (
             x.floor() + (torch.rand((), generator=g) < x - x.floor()).float()
         ),
+        "at most instead of less": lambda x, g: (
+            x.floor() + (torch.rand(x.shape, generator=g) <= x - x.floor()).float()
+        ),
+        "own generator": lambda x, g: x.floor() + (torch.rand(x.shape) < x - x.floor()).float(),
+        "seeds it anew": lambda x, g: (
+            x.floor() + (torch.rand(x.shape, generator=g.manual_seed(1)) < x - x.floor()).float()
+        ),
+        "in place": lambda x, g: x.copy_(
+            x.floor() + (torch.rand(x.shape, generator=g) < x - x.floor()).float()
+        ),
         "floor of x + u": lambda x, g: torch.floor(
             x + torch.rand(x.shape, generator=g) * (1 - 2**-30)
         ),
@@ -100,7 +122,7 @@ WRONG = {
         "one too few": 10,
         "one too many": 12,
         "a fraction": 10.5,
-        "too large": 32,
+        "too large": 100,
     },
 }
 
@@ -113,6 +135,26 @@ def test_wrong_answers_are_refused(name: str, case: str) -> None:
     found = report(name, WRONG[name][case])
     assert not found.passed
     assert found.lines[-1].startswith("→ ")
+
+
+def test_advice_names_the_mistake_that_was_made() -> None:
+    """Oracle: what a teacher would say to each."""
+    expected = {
+        ("min-max-inverse", "integer overflow"): "wraps around",
+        ("min-max-inverse", "through uint8"): "one step",
+        ("min-max-inverse", "flattened"): "same shape",
+        ("min-max-inverse", "middle of 2^b cells"): "took their middles",
+        ("stochastic-rounding", "one draw for all"): "All elements moved together",
+        ("stochastic-rounding", "at most instead of less"): "if r is 0",
+        ("stochastic-rounding", "floor of x + u"): "moves a large one",
+        ("stochastic-rounding", "own generator"): "generator that is given",
+        ("stochastic-rounding", "seeds it anew"): "do not seed it yourself",
+        ("stochastic-rounding", "in place"): "changed x itself",
+        ("stochastic-rounding", "nearest"): "nothing is random",
+        ("outlier-bits", "too large"): "from 1 to 16",
+    }
+    for (name, case), advice in expected.items():
+        assert advice in report(name, WRONG[name][case]).lines[-1], (name, case)
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
