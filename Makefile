@@ -49,6 +49,9 @@ bench: $(STAMP)  ## time the package against its peers, as ratios
 portability: $(STAMP)  ## test the notebooks under other threads and instruction sets
 	@$(BIN)/python -m book_tools.portability
 
+mutants: $(STAMP)  ## break each formula on purpose; a test and a cell must notice (half an hour)
+	@$(BIN)/python -m book_tools.mutants
+
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
@@ -69,4 +72,4 @@ clean:  ## remove the built site and its cache; the environment stays
 $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" BIN="$(BIN)" bash book_tools/environment.sh
 
-.PHONY: help book test lint test-site lab serve refresh bench portability retrain results lock env clean
+.PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results lock env clean
