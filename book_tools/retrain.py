@@ -74,7 +74,6 @@ def retrain(name: str, dataset: Dataset, folder: Path, state_folder: Path) -> Pr
         OSError: if nothing can be written.
     """
     recipe, state_file = RECIPES[name], _state_file(state_folder, name)
-    state_file.parent.mkdir(parents=True, exist_ok=True)
     for epoch in fit(recipe, dataset, state_file, progress=partial(_bar, recipe)):
         print(
             f"{name}: loss {epoch.loss:.4f}, validation {epoch.validation_accuracy:.2f} %, "

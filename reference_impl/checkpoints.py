@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from reference_impl.checks import require_int, require_real
-from reference_impl.files import ROOT, file_error, read_bytes, sha256, write_atomically
+from reference_impl.checks import require_instance, require_int, require_real
+from reference_impl.files import ROOT, file_error, folder_or, read_bytes, sha256, write_atomically
 from reference_impl.models import MODELS, Network
 
 CHECKPOINTS = ROOT / "data" / "checkpoints"
@@ -139,7 +140,8 @@ def load_checkpoint(name: str, *, folder: Path | str | None = None) -> Network:
     if (found := sha256(weights)) != record.sha256:
         raise file_error(weights, f"sha256 {found}, expected {record.sha256} of {side.name}")
     try:
-        model = MODELS[record.model].from_widths(record.widths)
+        with torch.random.fork_rng(devices=()):  # initial weights are drawn, and replaced
+            model = MODELS[record.model].from_widths(record.widths)
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise file_error(weights, f"no weights of {record.model} ({error})") from error
@@ -148,11 +150,10 @@ def load_checkpoint(name: str, *, folder: Path | str | None = None) -> Network:
 
 def _files(name: str, folder: Path | str | None) -> tuple[Path, Path]:
     """Return the paths of the weights and of their record."""
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {name!r}")
+    require_instance("name", name, str)
     if not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"name must be letters, digits, '-' and '_', got {name!r}")
-    root = CHECKPOINTS if folder is None else Path(folder)
+    root = folder_or(folder, CHECKPOINTS)
     return root / f"{name}.safetensors", root / f"{name}.json"
 
 

@@ -13,6 +13,18 @@ from torch import Tensor
 FLOATING_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
+def require_instance(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    """Require an instance of a class, or of one of several.
+
+    Raises:
+        TypeError: otherwise.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(one.__name__ for one in kinds)
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
+
+
 def require_int(name: str, value: Any, low: int, high: int | None = None) -> None:
     """Require an integer in [low, high]; ``high=None`` sets no upper end.
 

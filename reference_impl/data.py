@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from reference_impl.checks import require_int, require_tensor
-from reference_impl.files import ROOT, file_error, read_bytes, sha256
+from reference_impl.checks import require_instance, require_int, require_tensor
+from reference_impl.files import ROOT, file_error, folder_or, read_bytes, sha256
 from reference_impl.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
 
 FASHION_MNIST = ROOT / "data" / "FashionMNIST"
@@ -102,8 +102,7 @@ class Batches:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.examples, Examples):
-            raise TypeError(f"examples must be Examples, got {type(self.examples).__name__}")
+        require_instance("examples", self.examples, Examples)
         require_int("batch_size", self.batch_size, 1)
         if self.seed is not None:
             require_int("seed", self.seed, 0, 2**63 - 1)
@@ -162,7 +161,7 @@ def load_dataset(folder: Path | str | None = None, *, n_validation: int = 5000) 
     References:
         Xiao, Rasul & Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747.
     """
-    root = FASHION_MNIST if folder is None else Path(folder)
+    root = folder_or(folder, FASHION_MNIST)
     require_int("n_validation", n_validation, 1)
     images, labels = _read_examples(root, "train")
     require_int("n_validation", n_validation, 1, len(images) - 1)
@@ -187,7 +186,7 @@ def verify_checksums(folder: Path | str | None = None) -> tuple[str, ...]:
         FileNotFoundError: if the list or a listed file is missing.
         ValueError: if a sum differs, or the list names no file.
     """
-    root = FASHION_MNIST if folder is None else Path(folder)
+    root = folder_or(folder, FASHION_MNIST)
     sums = root / "SHA256SUMS"
     lines = [line.split() for line in read_bytes(sums).decode(errors="replace").splitlines()]
     if not lines or any(len(line) != 2 for line in lines):

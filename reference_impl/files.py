@@ -10,6 +10,19 @@ ROOT = Path(__file__).resolve().parent.parent
 """The folder of the course, which holds ``data``."""
 
 
+def folder_or(folder: Path | str | None, default: Path) -> Path:
+    """Return the folder as a path, the default for None.
+
+    Raises:
+        TypeError: if it is neither a path nor a string.
+    """
+    if folder is None:
+        return default
+    if not isinstance(folder, Path | str):
+        raise TypeError(f"folder must be Path or str, got {type(folder).__name__}")
+    return Path(folder)
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the file's bytes.
 

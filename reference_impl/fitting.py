@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reference_impl.checks import require_instance
 from reference_impl.data import Dataset, Examples, batches
 from reference_impl.files import write_atomically
 from reference_impl.models import MODELS, Network
@@ -48,7 +49,11 @@ class Trained:
 
 
 def fit(
-    recipe: Recipe, dataset: Dataset, state_file: Path, *, progress: Progress = lambda _, plan: plan
+    recipe: Recipe,
+    dataset: Dataset,
+    state_file: Path | str,
+    *,
+    progress: Progress = lambda _, plan: plan,
 ) -> Iterator[Epoch]:
     """Follow the recipe, epoch by epoch; after each, save the state and yield what it came to.
 
@@ -64,8 +69,10 @@ def fit(
         progress: wraps the batches of each epoch.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: if ``state_file`` belongs to another recipe or cannot be read.
     """
+    require_instance("dataset", dataset, Dataset)
     run = _Run(recipe, state_file)
     while run.epoch < recipe.epochs:
         start = time.perf_counter()
@@ -75,25 +82,28 @@ def fit(
         yield run.history[-1]
 
 
-def trained(recipe: Recipe, state_file: Path) -> Trained:
+def trained(recipe: Recipe, state_file: Path | str) -> Trained:
     """Return the result of `fit`.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: if the run is not finished, belongs to another recipe or cannot be read.
     """
     run = _Run(recipe, state_file)
     if run.epoch < recipe.epochs:
         raise ValueError(f"{state_file}: {run.epoch} of {recipe.epochs} epochs done; run fit again")
-    model = MODELS[recipe.model]()
-    model.load_state_dict(run.best_weights)
+    run.model.load_state_dict(run.best_weights)
+    model = run.model.to(memory_format=torch.contiguous_format)
     return Trained(model.eval(), run.best_epoch, run.history)
 
 
 class _Run:
     """The mutable state of a fit, as `state_file` holds it."""
 
-    def __init__(self, recipe: Recipe, state_file: Path) -> None:
-        self.recipe, self.state_file = recipe, state_file
+    def __init__(self, recipe: Recipe, state_file: Path | str) -> None:
+        require_instance("recipe", recipe, Recipe)
+        require_instance("state_file", state_file, (Path, str))
+        self.recipe, self.state_file = recipe, Path(state_file)
         self.history: tuple[Epoch, ...] = ()
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -104,7 +114,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), weight_decay=recipe.weight_decay, fused=True
         )
-        if state_file.exists():
+        if self.state_file.exists():
             self._restore()
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from reference_impl.checks import require_int
+from reference_impl.checks import require_instance, require_int
 from reference_impl.files import file_error, read_bytes
 
 IMAGES_MAGIC = 0x0803
@@ -38,6 +38,7 @@ def read_idx(path: Path | str, magic: int) -> UInt8[np.ndarray, "*shape"]:
             longer or shorter than its header says.
     """
     require_int("magic", magic, 0x0801, 0x08FF)
+    require_instance("path", path, (Path, str))
     file = Path(path)
     content = _unzip(file)
     n_axes = magic % 256

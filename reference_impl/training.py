@@ -9,7 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_float_tensor, require_int, require_tensor
+from reference_impl.checks import (
+    require_float_tensor,
+    require_instance,
+    require_int,
+    require_tensor,
+)
 from reference_impl.data import Examples
 
 Targets = TypeVar("Targets")
@@ -39,9 +44,12 @@ def train_steps(
         The loss before the step.
 
     Raises:
+        TypeError: if ``model`` or ``optimizer`` is none.
         ValueError: if the loss is no scalar, or is nan or infinite; the parameters are then those
             of the step before.
     """
+    require_instance("model", model, nn.Module)
+    require_instance("optimizer", optimizer, torch.optim.Optimizer)
     model.train()
     for step, (inputs, targets) in enumerate(batches):
         loss = objective(model(inputs), targets)
@@ -69,9 +77,10 @@ def predict(
         batch_size: bounds the memory; the outputs do not depend on it but for rounding.
 
     Raises:
-        TypeError: if ``images`` is no tensor of floating-point numbers.
+        TypeError: if ``model`` is none, or ``images`` is no tensor of floating-point numbers.
         ValueError: if it is empty, holds a nan or an inf, or has a shape the model refuses.
     """
+    require_instance("model", model, nn.Module)
     require_float_tensor("images", images)
     require_int("batch_size", batch_size, 1)
     was_training = model.training
@@ -92,10 +101,9 @@ def accuracy(model: nn.Module, examples: Examples, *, batch_size: int = 1000) ->
         batch_size: as in `predict`.
 
     Raises:
-        TypeError: if ``examples`` are no `Examples`.
+        TypeError: if ``model`` is none, or ``examples`` are no `Examples`.
     """
-    if not isinstance(examples, Examples):
-        raise TypeError(f"examples must be Examples, got {type(examples).__name__}")
+    require_instance("examples", examples, Examples)
     answers = predict(model, examples.images, batch_size=batch_size).argmax(dim=1)
     return 100 * (answers == examples.labels).sum().item() / len(examples)
 

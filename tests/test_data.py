@@ -163,6 +163,13 @@ def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused(folder, n, 
         load_dataset(folder, n_validation=n)
 
 
+@pytest.mark.parametrize("read", [load_dataset, verify_checksums])
+def test_a_folder_is_a_path_or_a_string(read):
+    """Oracle: the words of the message."""
+    with pytest.raises(TypeError, match="folder must be Path or str, got int"):
+        read(3)
+
+
 def test_a_changed_file_fails_its_checksum(tmp_path):
     """Oracle: one byte changed in a copy of the shipped folder."""
     for name in ("SHA256SUMS", *(file.name for file in FASHION_MNIST.glob("*.gz"))):

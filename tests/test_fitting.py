@@ -101,7 +101,9 @@ def test_the_first_of_the_best_epochs_on_the_validation_set_is_kept(tmp_path):
     """Oracle: the highest accuracy in the history, and the returned weights measured again."""
     dataset = small_dataset()
     scores = [epoch.validation_accuracy for epoch in fit(RECIPE, dataset, tmp_path / "s.pt")]
-    result = trained(RECIPE, tmp_path / "s.pt")
+    state = torch.get_rng_state()
+    result = trained(RECIPE, str(tmp_path / "s.pt"))
+    assert torch.equal(torch.get_rng_state(), state)
     assert result.best_epoch == scores.index(max(scores)) + 1
     assert accuracy(result.model, dataset.validation) == max(scores)
     assert [epoch.validation_accuracy for epoch in result.history] == scores
@@ -152,6 +154,20 @@ def test_a_result_that_was_never_begun_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"s\.pt: 0 of 4 epochs done"):
         trained(RECIPE, tmp_path / "s.pt")
     assert not (tmp_path / "s.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("recipe", small_dataset(), "s.pt"), "recipe"),
+        ((RECIPE, "data", "s.pt"), "dataset"),
+        ((RECIPE, small_dataset(), 3), "state_file"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(arguments, name):
+    """Oracle: the words of the message."""
+    with pytest.raises(TypeError, match=f"{name} must be"):
+        next(fit(*arguments))
 
 
 def test_the_state_of_another_recipe_is_refused_and_kept(tmp_path):
