@@ -39,6 +39,10 @@ class Layer:
         output_shape: (out,) or (C_out, H_out, W_out).
         weight_shape: (out, in) or (C_out, C_in / groups, K_h, K_w).
         biases: how many.
+
+    Raises:
+        TypeError: if a shape is no tuple of integers or ``biases`` no integer.
+        ValueError: if one is empty or out of range.
     """
 
     name: str
@@ -46,6 +50,13 @@ class Layer:
     output_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     biases: int
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no layer has."""
+        _checked_shape("input_shape", self.input_shape)
+        _checked_shape("output_shape", self.output_shape)
+        _checked_shape("weight_shape", self.weight_shape)
+        require_int("biases", self.biases, 0)
 
     @property
     def weights(self) -> int:
@@ -96,6 +107,7 @@ class ModelCost:
     """The layers that multiply, in the order in which they run.
 
     Raises:
+        TypeError: if one is no `Layer`.
         ValueError: if there is none.
     """
 
@@ -103,6 +115,9 @@ class ModelCost:
 
     def __post_init__(self) -> None:
         """Refuse a model in which nothing is multiplied."""
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must hold Layer only, got {type(layer).__name__}")
         if not self.layers:
             raise ValueError("layers must hold a linear or convolutional layer, got none")
 
@@ -150,7 +165,7 @@ def model_cost(model: nn.Module, example_shape: Sequence[int]) -> ModelCost:
     235200
     """
     require_module(model)
-    shape = _checked_shape(example_shape)
+    shape = _checked_shape("example_shape", example_shape)
     traced = copy.deepcopy(model).eval()
     example = torch.zeros(1, *shape)
     try:
@@ -190,11 +205,11 @@ def _operation(node: Any) -> str:
     return str(node.target).split(".")[1] if "." in str(node.target) else str(node.target)
 
 
-def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
+def _checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(shape, Sequence) or isinstance(shape, str):
-        raise TypeError(f"example_shape must be a sequence of integers, got {shape!r}")
+        raise TypeError(f"{name} must be a sequence of integers, got {shape!r}")
     if not shape:
-        raise ValueError("example_shape must not be empty, got ()")
+        raise ValueError(f"{name} must not be empty, got ()")
     for axis, length in enumerate(shape):
-        require_int(f"example_shape[{axis}]", length, 1)
+        require_int(f"{name}[{axis}]", length, 1)
     return tuple(int(length) for length in shape)

@@ -40,7 +40,7 @@ class Size:
     buffers, and after compression also masks, scales, indices, codebooks, code tables.
 
     Raises:
-        TypeError: if a count is no integer.
+        TypeError: if ``items`` is no mapping or a count no integer.
         ValueError: if it is negative.
     """
 
@@ -48,6 +48,8 @@ class Size:
 
     def __post_init__(self) -> None:
         """Check the counts and make them read-only."""
+        if not isinstance(self.items, Mapping):
+            raise TypeError(f"items must be a mapping, got {type(self.items).__name__}")
         for name, bits in self.items.items():
             require_int(f"items[{name!r}]", bits, 0)
         object.__setattr__(self, "items", MappingProxyType(dict(self.items)))

@@ -120,6 +120,7 @@ def test_bytes_moved_by_hand():
     assert LAYER.bytes_moved(3, weight_bits=8, activation_bits=16) == 72 + 16 + 3 * 136 * 2
 
 
+@settings(deadline=None)
 @given(batch=st.integers(1, 10**6))
 def test_intensity_grows_with_the_batch_towards_its_limit(batch):
     """Oracle: the limit, 2 MACs over the bytes of activations alone."""
@@ -150,6 +151,11 @@ class Gram(nn.Module):
         (lambda: model_cost(nn.ReLU(), (3,)), ValueError, "layers must hold a linear or"),
         (lambda: model_cost(nn.ConvTranspose2d(1, 1, 2), SHAPE), ValueError, "conv_transpose2d"),
         (lambda: model_cost(Gram(), (5, 3)), ValueError, r"layers, got \['matmul'\]"),
+        (lambda: ModelCost((LAYER, "fc")), TypeError, "layers must hold Layer only, got str"),
+        (lambda: Layer("fc", (3,), (2,), (2, 0), 2), ValueError, r"weight_shape\[1\] must be at"),
+        (lambda: Layer("fc", (), (2,), (2, 3), 2), ValueError, "input_shape must not be empty"),
+        (lambda: Layer("fc", (3,), 2, (2, 3), 2), TypeError, "output_shape must be a sequence"),
+        (lambda: Layer("fc", (3,), (2,), (2, 3), -1), ValueError, "biases must be at least 0"),
         (lambda: LAYER.bytes_moved(0), ValueError, "batch must be at least 1, got 0"),
         (lambda: LAYER.bytes_moved(1.5), TypeError, "batch must be an integer, got 1.5"),
         (lambda: LAYER.bytes_moved(weight_bits=0), ValueError, "weight_bits must be in"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -24,6 +24,7 @@ from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
 speeds = st.floats(1e3, 1e15)
 
 
+@settings(deadline=None)
 @given(peak=speeds, bandwidth=speeds)
 def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
     """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero."""
@@ -34,6 +35,7 @@ def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
     assert attainable(ridge * 2, peak=peak, bandwidth=bandwidth) == peak
 
 
+@settings(deadline=None)
 @given(operations=st.floats(1, 1e12), moved=st.floats(1, 1e12), peak=speeds, bandwidth=speeds)
 def test_the_least_time_is_the_operations_at_the_attainable_speed(
     operations, moved, peak, bandwidth

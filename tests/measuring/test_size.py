@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
@@ -37,6 +37,7 @@ def test_bytes_are_those_of_the_safetensors_file_without_its_header(cls, tmp_pat
     assert model_size(model).bytes == len(stored) - 8 - header
 
 
+@settings(deadline=None)
 @given(bits=st.integers(1, 64))
 def test_only_weights_change_their_width(bits):
     """Oracle: by hand, 266,200 weights and 410 biases."""
@@ -76,6 +77,7 @@ def test_a_size_cannot_be_changed():
         (lambda: model_size(LeNet300(), weight_bits=0), ValueError, "weight_bits must be in"),
         (lambda: model_size(LeNet300(), weight_bits=65), ValueError, "weight_bits must be in"),
         (lambda: model_size(LeNet300(), weight_bits=8.0), TypeError, "weight_bits must be an int"),
+        (lambda: Size(8), TypeError, "items must be a mapping, got int"),
         (lambda: Size({"mask": -1}), ValueError, r"items\['mask'\] must be at least 0, got -1"),
         (lambda: Size({"mask": 0.5}), TypeError, r"items\['mask'\] must be an integer, got 0.5"),
     ],
