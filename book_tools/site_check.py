@@ -12,12 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    Route,
+    TimeoutError,
+    sync_playwright,
+)
 
 from book_tools import site_probe
 from book_tools.failures import BookError, explained
 from book_tools.site_links import broken_links, html_files, read_page
 from book_tools.site_server import served
+
+#: A word that every edition of the book has.
+SEARCHED = "formula"
 
 DESKTOP, PHONE = (1280, 900), (375, 812)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -114,6 +125,14 @@ class Visit:
         self.problems += site_probe.inaccessible(page, "dark")
         return list(dict.fromkeys(self.problems))
 
+    def search(self, address: str) -> None:
+        """Open the search page with a word that the book has, and wait for a result."""
+        self.page.goto(address, wait_until="load")
+        try:
+            self.page.wait_for_selector("#search-results li a", timeout=10_000)
+        except TimeoutError:
+            self.problems.append(f"the search finds no page with the word {SEARCHED}")
+
     def _size(self, size: tuple[int, int]) -> None:
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
 
@@ -168,7 +187,10 @@ def _look(
         return []  # its target is a link, and a page of its own
     page = chromium.new_page()
     stem = str(name.with_suffix("")).replace("/", "-")
-    found = Visit(page, root).look(f"{root}{name}", pictures, stem)
+    visit = Visit(page, root)
+    if name.name == "search.html":
+        visit.search(f"{root}{name}?q={SEARCHED}")
+    found = visit.look(f"{root}{name}", pictures, stem)
     page.close()
     return found
 

@@ -146,6 +146,21 @@ def test_a_404_page_must_lead_home(chromium: Browser, tmp_path: Path) -> None:
 
 
 @needs_chromium
+def test_a_search_without_results_is_told(chromium: Browser, tmp_path: Path) -> None:
+    """Oracle: one page that shows a result for the word, one that stays empty."""
+    shows = (
+        '<ul id="search-results"></ul><script>if (location.search.includes("formula")) document'
+        ".getElementById('search-results').innerHTML = '<li><a href=\"b.html\">b</a></li>'</script>"
+    )
+    write_site(tmp_path, "")
+    (tmp_path / "search.html").write_text(HEAD + shows + TAIL, "utf-8")
+    assert not any("the search finds" in p for p in check_pages(chromium, tmp_path)["search.html"])
+    (tmp_path / "search.html").write_text(HEAD + TAIL, "utf-8")
+    told = check_pages(chromium, tmp_path)["search.html"]
+    assert told == ["the search finds no page with the word formula"]
+
+
+@needs_chromium
 def test_the_books_404_page_finds_the_root_from_any_depth(
     chromium: Browser, tmp_path: Path
 ) -> None:
