@@ -184,7 +184,7 @@ def batch_latency(model: nn.Module, batch: int, *, min_run_time: float = 0.2) ->
     return took.median
 
 
-def record(path: Path = RESULT, *, repeats: int = 5, min_run_time: float = 0.4) -> dict[str, Any]:
+def record(path: Path = RESULT, *, repeats: int = 8, min_run_time: float = 0.2) -> dict[str, Any]:
     """Measure this machine and the course's networks; write the record and return it.
 
     Of each speed the best of several rounds is kept: a bound is what the machine can do, and
