@@ -28,7 +28,7 @@ def test_there_are_at_least_ten_mutants_of_the_rounding_formula() -> None:
 def test_a_mutant_that_fits_nowhere_is_refused() -> None:
     """Oracle: a formula that was rewritten since."""
     lost = Mutant("lost", "a.py", "x + y", "x - y", ("tests",), "chapters/a.ipynb")
-    with pytest.raises(ValueError, match=r"'lost': old must occur once in a\.py, it occurs 0 times"):
+    with pytest.raises(ValueError, match=r"'lost': .* it occurs 0 times"):
         lost.broken("x * y")
     with pytest.raises(ValueError, match="it occurs 2 times"):
         lost.broken("x + y; x + y")
