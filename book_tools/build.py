@@ -116,8 +116,8 @@ def build_book(root: Path) -> str:
     began = time.perf_counter()
     build = root / "_build"
     stamp, index = build / _STAMP, build / "html" / "index.html"
-    code = digest(root, CODE)
-    inputs = {"code": code, "pages": digest(root, PAGES), "python": sys.version}
+    code = f"{digest(root, CODE)} Python {sys.version}"
+    inputs = {"code": code, "pages": digest(root, PAGES)}
     opening = f"open it with `make serve`, or {index}"
     if index.is_file() and _read_stamp(stamp) == inputs:
         return f"The book is up to date; {opening}"
