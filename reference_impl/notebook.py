@@ -33,4 +33,5 @@ def begin(seed: int = 0) -> None:
     np.random.seed(seed)  # noqa: NPY002 — libraries that draw from the global generator
     torch.manual_seed(seed)
     warnings.simplefilter("error")
+    warnings.filterwarnings("default", module=r"ipykernel\.")  # Jupyter's own, at shutdown
     plots.use_book_style()
