@@ -22,7 +22,10 @@ def require_instance(name: str, value: Any, kind: type | tuple[type, ...]) -> No
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         expected = " or ".join(one.__name__ for one in kinds)
-        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
+        found = type(value).__name__
+        if isinstance(value, str | int | float):  # anything else may be long to print
+            found += f" {value!r}"
+        raise TypeError(f"{name} must be {expected}, got {found}")
 
 
 def require_int(name: str, value: Any, low: int, high: int | None = None) -> None:

@@ -19,7 +19,7 @@ def folder_or(folder: Path | str | None, default: Path) -> Path:
     if folder is None:
         return default
     if not isinstance(folder, Path | str):
-        raise TypeError(f"folder must be Path or str, got {type(folder).__name__}")
+        raise TypeError(f"folder must be Path or str, got {folder!r}")
     return Path(folder)
 
 

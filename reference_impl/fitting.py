@@ -22,7 +22,7 @@ from reference_impl.data import Dataset, Examples, batches
 from reference_impl.files import write_atomically
 from reference_impl.models import MODELS, Network
 from reference_impl.recipes import Recipe
-from reference_impl.training import accuracy, augment, train_steps
+from reference_impl.training import accuracy, augment, erase, train_steps
 
 Batch = tuple[Tensor, Tensor]
 
@@ -126,8 +126,11 @@ class _Run:
         order_seed, chance_seed = _seeds(self.recipe.seed, self.epoch)
         plan = batches(examples, self.recipe.batch_size, seed=order_seed)
         source: Iterable[Batch] = progress(self.epoch + 1, plan)
+        generator = torch.Generator().manual_seed(chance_seed)
         if self.recipe.augment:
-            source = _augmented(source, torch.Generator().manual_seed(chance_seed))
+            source = ((augment(images, generator), labels) for images, labels in source)
+        if self.recipe.erase:
+            source = ((erase(images, generator), labels) for images, labels in source)
         losses: list[float] = []
         self._set_rate(0, len(plan))
         for loss in train_steps(self.model, source, F.cross_entropy, self.optimizer):
@@ -185,11 +188,6 @@ def _read_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "recipe" not in state:
         raise ValueError(f"{path}: found no training state; delete it")
     return state
-
-
-def _augmented(source: Iterable[Batch], generator: torch.Generator) -> Iterator[Batch]:
-    for images, labels in source:
-        yield augment(images, generator), labels
 
 
 def _seeds(seed: int, epoch: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from reference_impl.checks import require_int, require_real
+from reference_impl.checks import require_instance, require_int, require_real
 from reference_impl.models import MODELS
 
 
@@ -19,6 +19,7 @@ class Recipe:
         warm_up: share of the steps before the peak, in (0, 1).
         weight_decay: decoupled, AdamW's λ.
         augment: mirror and shift the images at random, see `reference_impl.training.augment`.
+        erase: overwrite a part of them at random, see `reference_impl.training.erase`.
         seed: of the initial weights, the order of the images and the augmentation.
 
     References:
@@ -33,6 +34,7 @@ class Recipe:
     warm_up: float = 0.2
     weight_decay: float = 0.01
     augment: bool = False
+    erase: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,8 +46,8 @@ class Recipe:
         require_real("warm_up", self.warm_up, 0, 0.99, open_low=True)
         require_real("weight_decay", self.weight_decay, 0)
         require_int("seed", self.seed, 0, 2**31 - 1)
-        if not isinstance(self.augment, bool):
-            raise TypeError(f"augment must be True or False, got {self.augment!r}")
+        require_instance("augment", self.augment, bool)
+        require_instance("erase", self.erase, bool)
 
     def rate(self, progress: float) -> float:
         """Return the learning rate at a share ``progress`` of all steps, 0 ≤ progress ≤ 1.

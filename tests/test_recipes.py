@@ -50,6 +50,7 @@ def test_the_rate_rises_to_its_peak_and_falls_from_there(first, second, warm_up)
         ("warm_up", 1, ValueError),
         ("weight_decay", -1e-9, ValueError),
         ("augment", 1, TypeError),
+        ("erase", "no", TypeError),
         ("seed", -1, ValueError),
         ("seed", None, TypeError),
     ],

@@ -10,7 +10,7 @@ from torch import nn
 
 from reference_impl.data import Examples, batches
 from reference_impl.models import ConvStudent
-from reference_impl.training import accuracy, augment, predict, train_steps
+from reference_impl.training import accuracy, augment, erase, predict, train_steps
 
 
 class Constant(nn.Module):
@@ -216,20 +216,63 @@ def test_augmentation_makes_all_fifty_variants_equally_often_and_no_other():
     assert max(abs(count - n / 50) for count in counts.values()) < 6 * deviation
 
 
-def test_augmentation_depends_on_the_generator_alone_and_leaves_the_images():
+@pytest.mark.parametrize("change", [augment, erase])
+def test_a_change_depends_on_the_generator_alone_and_leaves_the_images(change):
     """Oracle: the same seed twice, another seed, a copy made before."""
     images = torch.rand(9, 1, 28, 28)
     copy = images.clone()
-    first, again, other = (augment(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (change(images, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(images, copy)
 
 
+def hole(image: torch.Tensor) -> tuple[int, int] | None:
+    """Return the sides of the rectangle of an image of minus ones that was overwritten."""
+    changed = (image != -1).nonzero()
+    if len(changed) == 0:
+        return None
+    down, across = (changed.amax(dim=0) - changed.amin(dim=0) + 1).tolist()
+    assert len(changed) == down * across  # one rectangle, without gaps
+    return down, across
+
+
+def test_erasing_fills_one_rectangle_of_half_of_the_images_with_noise():
+    """Oracle: bounding boxes; uniform noise has mean ½; 6 deviations of a binomial count."""
+    n = 2000
+    images = erase(-torch.ones(n, 1, 28, 28), torch.Generator().manual_seed(0))
+    holes = [found for image in images if (found := hole(image[0]))]
+    assert abs(len(holes) - n / 2) < 6 * math.sqrt(n / 4)
+    assert {side for sides in holes for side in sides} == set(range(4, 15))
+    noise = images[images >= 0]
+    assert noise.max() < 1
+    assert noise.mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_every_pixel_may_be_erased():
+    """Oracle: the pixels that are changed in 2000 draws."""
+    images = erase(-torch.ones(2000, 1, 28, 28), torch.Generator().manual_seed(0))
+    assert (images != -1).any(dim=0).all()
+
+
+def test_an_image_smaller_than_the_longest_side_can_be_erased():
+    """Oracle: a rectangle that fits 5×3 pixels."""
+    images = erase(-torch.ones(200, 1, 5, 3), torch.Generator().manual_seed(0))
+    holes = {found for image in images if (found := hole(image[0]))}
+    assert holes == {(4, 3), (5, 3)}
+
+
+@pytest.mark.parametrize("change", [augment, erase])
 @pytest.mark.parametrize(
-    ("images", "error"), [(torch.zeros(3, 28, 28), ValueError), ("images", TypeError)]
+    ("images", "error"),
+    [
+        (torch.zeros(3, 28, 28), ValueError),
+        (torch.zeros(0, 1, 28, 28), ValueError),
+        (torch.zeros(2, 3, 28, 28), ValueError),
+        ("images", TypeError),
+    ],
 )
-def test_only_batches_of_grey_images_are_augmented(images, error):
+def test_only_batches_of_grey_images_are_changed(change, images, error):
     """Oracle: the words of the message."""
     with pytest.raises(error, match="images"):
-        augment(images, torch.Generator())
+        change(images, torch.Generator())
