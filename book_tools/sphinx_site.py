@@ -16,11 +16,16 @@ from sphinx.errors import ExtensionError
 
 from book_tools import bibliography
 
-#: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise:
-#: a list whose children are no list items, and one identifier for every exercise of a page.
+#: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
+#: list whose children are no list items, and one identifier for every exercise of a page. And each
+#: figure becomes a link to itself: alone it can be enlarged.
 _CLEANER = (
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
     (re.compile(r'<section id="((?:exercise|solution)-content)">'), r'<section class="\1">'),
+    (
+        re.compile(r'(<img [^>]*src="([^"]*_images/[^"]+\.svg)"[^>]*>)'),
+        r'<a class="figure-alone" href="\2" title="Open the figure alone">\1</a>',
+    ),
 )
 
 _ENTRY = "tex-chtml-full.js"

@@ -57,6 +57,17 @@ def test_identifiers_of_exercises_become_classes() -> None:
     )
 
 
+def test_a_figure_links_to_itself() -> None:
+    """Oracle: by hand; pictures that are no figures stay as they are."""
+    figure = '<img alt="Two curves." src="../_images/0123.svg" />'
+    context = {"body": f'<figure>{figure}</figure><img src="logo.png" />'}
+    clean_html(None, "page", "page.html", context, None)
+    assert context["body"] == (
+        '<figure><a class="figure-alone" href="../_images/0123.svg" '
+        f'title="Open the figure alone">{figure}</a></figure><img src="logo.png" />'
+    )
+
+
 def test_a_formula_in_a_property_is_no_type() -> None:
     """Oracle: the docstring as it was written, and what napoleon made of it."""
     lines = ["the largest code.", "", ":type: Return n = 2^b - 1"]
