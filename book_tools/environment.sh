@@ -41,8 +41,8 @@ start=$SECONDS
   --progress-bar off -r requirements.lock >"$log" 2>&1 &
 pip=$!
 while kill -0 "$pip" 2>/dev/null; do
-  sleep 5
-  kill -0 "$pip" 2>/dev/null && [ $(((SECONDS - start) % 30)) -lt 5 ] &&
+  sleep 1
+  kill -0 "$pip" 2>/dev/null && [ $(((SECONDS - start) % 30)) -eq 29 ] &&
     echo "environment: $((SECONDS - start)) s, $(du -sm "$venv" 2>/dev/null | cut -f1) MB of about 6500 MB installed"
 done
 wait "$pip" || explain "the packages could not be installed"
