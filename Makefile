@@ -56,7 +56,7 @@ retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
 results: $(STAMP)  ## measure again what data/results records (about a minute)
-	@$(BIN)/python -m book_tools.results
+	@$(BIN)/python -m reference_impl.measuring.roofline
 
 lock:  ## compile requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make: uv is needed to compile the lock: pip install uv" >&2; exit 1; }
