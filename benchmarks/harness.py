@@ -17,6 +17,7 @@ class Case:
     target: float
     ours: Callable[[], object]
     theirs: Callable[[], object]
+    rounds: int = 15
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(case: Case, rounds: int = 15) -> Result:
+def compare(case: Case) -> Result:
     """Time both sides in turn, so that what slows the machine slows both."""
     case.ours(), case.theirs()  # the first call pays for caches and lazy set-up
-    pairs = [(seconds(case.ours), seconds(case.theirs)) for _ in range(rounds)]
+    pairs = [(seconds(case.ours), seconds(case.theirs)) for _ in range(case.rounds)]
     low, middle, high = statistics.quantiles([ours / theirs for ours, theirs in pairs], n=4)
     return Result(case, middle, low, high, statistics.median(theirs for _, theirs in pairs))
 

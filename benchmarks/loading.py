@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torchvision.datasets import FashionMNIST
 from torchvision.datasets.utils import extract_archive
+from torchvision.transforms import ToTensor
 
 from benchmarks.harness import Case
 from reference_impl.data import FASHION_MNIST, load_dataset
@@ -22,6 +23,12 @@ def tensors(root: Path) -> list[torch.Tensor]:
     return [split.data.unsqueeze(1).float().div_(255) for split in both]
 
 
+def item_by_item(root: Path) -> list[torch.Tensor]:
+    """Return the same tensors as torchvision's documentation makes them: one image at a time."""
+    both = [FashionMNIST(root, train=train, transform=ToTensor()) for train in (True, False)]
+    return [torch.stack([image for image, _ in split]) for split in both]
+
+
 def from_archives(root: Path) -> list[torch.Tensor]:
     """Extract the four archives as torchvision's download does, then load them."""
     raw = root / "FashionMNIST" / "raw"
@@ -33,7 +40,11 @@ def from_archives(root: Path) -> list[torch.Tensor]:
 
 
 def cases() -> Iterator[Case]:
-    """Yield both comparisons: from the same four archives, and with torchvision's files ready."""
+    """Yield three comparisons with torchvision.
+
+    From the same four archives; as its documentation loads a data set, through ``ToTensor``; and
+    with the files that it extracted before, whose bytes it reads unverified.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ready, fresh = Path(folder) / "ready", Path(folder) / "fresh"
         raw = ready / "FashionMNIST" / "raw"
@@ -41,14 +52,22 @@ def cases() -> Iterator[Case]:
         for file in FILES:
             (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
         yield Case(
-            "load Fashion-MNIST from its archives",
+            "load Fashion-MNIST, both from the archives",
             "torchvision: extract, then load",
             1.0,
             load_dataset,
             lambda: from_archives(fresh),
         )
         yield Case(
-            "load Fashion-MNIST from its archives (torchvision's extracted before)",
+            "load Fashion-MNIST, torchvision item by item",
+            "torchvision: ToTensor on each image",
+            1.0,
+            load_dataset,
+            lambda: item_by_item(ready),
+            rounds=3,
+        )
+        yield Case(
+            "load Fashion-MNIST, torchvision's files extracted",
             "torchvision: load extracted files",
             1.0,
             load_dataset,

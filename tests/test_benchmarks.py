@@ -1,0 +1,47 @@
+"""The benchmark harness: ratios, targets and the file that it writes."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import Case, Result, compare, report
+
+FAST = Case("fast", "sleep", 1.0, lambda: None, lambda: time.sleep(0.002), rounds=5)
+SLOW = Case("slow", "nothing", 2.0, lambda: time.sleep(0.002), lambda: None, rounds=5)
+
+
+def test_the_faster_side_has_a_ratio_below_one() -> None:
+    """Oracle: a sleep against nothing."""
+    fast, slow = compare(FAST), compare(SLOW)
+    assert fast.ratio < 1 < slow.ratio
+    assert fast.lower_quartile <= fast.ratio <= fast.upper_quartile
+    assert fast.holds
+    assert not slow.holds
+
+
+def test_the_report_writes_what_the_issue_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the list {name, peer, ratio, target, holds}."""
+    results = [Result(FAST, 0.5, 0.4, 0.6, 0.002), Result(SLOW, 3.0, 2.0, 4.0, 0.001)]
+    assert report(results[:1], tmp_path / "one.json")
+    assert not report(results, tmp_path / "deep" / "bench.json")
+    assert json.loads((tmp_path / "deep" / "bench.json").read_text()) == [
+        {"name": "fast", "peer": "sleep", "ratio": 0.5, "target": 1.0, "holds": True},
+        {"name": "slow", "peer": "nothing", "ratio": 3.0, "target": 2.0, "holds": False},
+    ]
+    assert "NO" in capsys.readouterr().out
+
+
+def test_every_case_of_the_book_runs_and_gives_the_peers_numbers() -> None:
+    """Oracle: the peer's own result, for the round trip moved by the peer's whole zero point."""
+    import torch
+
+    from benchmarks import quantization
+
+    (fused, separate) = quantization.cases()
+    assert torch.equal(fused.ours(), separate.ours())
+    step = (fused.ours() - fused.theirs()).abs().max()
+    assert 0 < step < 0.05  # half a step, about 0.02, twice: the grids are shifted
