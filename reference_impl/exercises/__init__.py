@@ -3,12 +3,17 @@
 from types import MappingProxyType
 from typing import Any
 
-from reference_impl.exercises import cost, rounding, rounding_noise
+from reference_impl.exercises import cost, cost_batch, rounding, rounding_noise
 from reference_impl.exercises.framework import Exercise, Report, examine
 
 #: Every exercise of the book by name.
 EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
-    {**cost.EXERCISES, **rounding.EXERCISES, **rounding_noise.EXERCISES}
+    {
+        **cost.EXERCISES,
+        **cost_batch.EXERCISES,
+        **rounding.EXERCISES,
+        **rounding_noise.EXERCISES,
+    }
 )
 
 

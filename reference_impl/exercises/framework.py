@@ -63,10 +63,21 @@ def numbers(count: int) -> Callable[[Any], str | None]:
         try:
             found = torch.as_tensor(answer, dtype=torch.float64).flatten().numel()
         except (TypeError, ValueError, RuntimeError):
-            return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
+            return _no_numbers(answer, count)
         return None if found == count else f"The answer has {count} numbers; this has {found}."
 
     return kind
+
+
+def _no_numbers(answer: Any, count: int) -> str:
+    """Return why ``answer`` cannot be read as numbers: its type, or the entry that is none."""
+    if isinstance(answer, list | tuple):
+        for place, entry in enumerate(answer, start=1):
+            if entry is ...:
+                return f"Entry {place} is still dots: put a number in their place."
+            if not isinstance(entry, Real | torch.Tensor | list | tuple):
+                return f"Entry {place} is no number: {entry!r} is a {type(entry).__name__}."
+    return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
 
 
 def a_function(signature: str) -> Callable[[Any], str | None]:

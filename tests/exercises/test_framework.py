@@ -69,6 +69,10 @@ def test_dots_are_no_answer_yet() -> None:
         (a_number, 2.5, None, "The answer is a number; this is a NoneType."),
         (numbers(2), [1, 2], [1, 2, 3], "The answer has 2 numbers; this has 3."),
         (numbers(2), torch.ones(2), "ab", "The answer is a list of 2 numbers; this is a str."),
+        (numbers(2), (1, 2.5), [1, "2"], "Entry 2 is no number: '2' is a str."),
+        (numbers(2), [torch.tensor(1), 2], [None, 2], "Entry 1 is no number: None is a NoneType."),
+        (numbers(2), [[1], [2]], [..., 2], "Entry 1 is still dots: put a number in their place."),
+        (numbers(2), [1, 2], [[1, 2], [3]], "The answer is a list of 2 numbers; this is a list."),
         (a_function("f(x)"), abs, 3, "The answer is the function itself, f(x), without a call"),
     ],
 )
