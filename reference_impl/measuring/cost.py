@@ -80,10 +80,11 @@ class Layer:
     def bytes_moved(
         self, batch: int = 1, *, weight_bits: int = 32, activation_bits: int = 32
     ) -> float:
-        """Return B = (b_w N_w + 32 N_b + n b_a (N_in + N_out)) / 8, the least that must move.
+        """Return B = (b_w N_w + 32 N_b + n b_a (N_in + N_out)) / 8, the traffic of one layer.
 
-        Weights, biases and input are read once and the output is written once. Activation
-        functions, pooling and normalisation are taken as part of the layer before them.
+        Weights, biases and input are read once and the whole output is written once. Activation
+        functions, normalisation and pooling between layers add nothing; a runtime that pools
+        before it writes moves less than this.
 
         Args:
             batch: n, the number of examples.

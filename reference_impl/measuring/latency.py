@@ -2,7 +2,8 @@
 
 import logging
 import platform
-from collections.abc import Callable, Iterator
+import statistics
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,41 @@ def measure_latency(
         threads=threads,
         device=device_name(),
     )
+
+
+def compare_latencies(
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    threads: int | None = None,
+    rounds: int = 7,
+    min_run_time: float = 0.05,
+) -> dict[str, float]:
+    """Return the seconds of one call of each function: median over rounds that take turns.
+
+    In every round each function is measured once, so that a machine that is busy for a while
+    slows all of them alike.
+
+    Args:
+        functions: name → what to call without arguments.
+        threads: of torch while they run, restored afterwards; None takes the present number.
+        rounds: how many times each is measured.
+        min_run_time: seconds per function and round.
+
+    Raises:
+        TypeError: if ``functions`` is no mapping of callables or a number is none.
+        ValueError: if ``functions`` is empty or a number out of range.
+    """
+    if not isinstance(functions, Mapping):
+        raise TypeError(f"functions must be a mapping, got {type(functions).__name__}")
+    if not functions:
+        raise ValueError("functions must not be empty, got {}")
+    require_int("rounds", rounds, 1)
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            took = measure_latency(function, threads=threads, min_run_time=min_run_time)
+            times[name].append(took.median)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def device_name() -> str:

@@ -65,10 +65,13 @@ class Machine:
 def attainable(intensity: float, *, peak: float, bandwidth: float) -> float:
     """Return min(peak, I · bandwidth), the speed that a computation cannot exceed (FLOP/s).
 
+    The limit holds for the memory that the bytes come from: the bandwidth of main memory says
+    nothing about data that stay in a cache.
+
     Args:
         intensity: I, operations per byte moved.
         peak: operations per second.
-        bandwidth: bytes per second.
+        bandwidth: bytes per second, of the memory that holds the data.
 
     Raises:
         TypeError: if an argument is no real number.
@@ -114,7 +117,8 @@ def least_time(operations: float, moved: float, *, peak: float, bandwidth: float
 def measure_peak(size: int = 512, *, min_run_time: float = 0.2) -> float:
     """Return 2 size³ / t, with t the time of one float32 product of square matrices (FLOP/s).
 
-    A large product is what a processor does best: each number fetched is used ``size`` times.
+    A large product is what a processor does best: each number of a factor enters ``size``
+    products.
 
     Raises:
         TypeError: if ``size`` is no integer.
@@ -131,8 +135,8 @@ def measure_peak(size: int = 512, *, min_run_time: float = 0.2) -> float:
 def measure_bandwidth(n_bytes: int = MEMORY_BYTES, *, min_run_time: float = 0.2) -> float:
     """Return 2 n_bytes / t, with t the time to copy a tensor of ``n_bytes`` (bytes/s).
 
-    A copy reads every byte once and writes it once. Where the tensor is larger than the caches,
-    this is the speed of main memory; where it fits, the speed of the cache.
+    A copy reads every byte once and writes it once: each counts twice. Where the tensor is
+    larger than the caches, this is the speed of main memory; where it fits, of the cache.
 
     Raises:
         TypeError: if ``n_bytes`` is no integer.

@@ -7,7 +7,12 @@ import time
 import pytest
 import torch
 
-from reference_impl.measuring.latency import Latency, device_name, measure_latency
+from reference_impl.measuring.latency import (
+    Latency,
+    compare_latencies,
+    device_name,
+    measure_latency,
+)
 
 
 def test_a_sleep_is_measured_as_long_as_it_is():
@@ -38,6 +43,32 @@ def test_the_call_runs_with_the_stated_threads_and_they_are_restored(threads):
     assert torch.get_num_threads() == before
 
 
+def test_functions_take_turns_and_are_put_in_order():
+    """Oracle: the sequence of names that the functions write down, and two sleeps far apart."""
+    seen = []
+    found = compare_latencies(
+        {
+            "long": lambda: (seen.append("long"), time.sleep(0.008)),
+            "short": lambda: (seen.append("short"), time.sleep(0.002)),
+        },
+        rounds=3,
+        min_run_time=0.01,
+    )
+    turns = [name for i, name in enumerate(seen) if i == 0 or seen[i - 1] != name]
+    assert turns == ["long", "short"] * 3
+    assert found["short"] < found["long"]
+
+
+def test_the_median_round_counts(monkeypatch):
+    """Oracle: by hand, the middle one of three made-up measurements."""
+    made_up = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(
+        "reference_impl.measuring.latency.measure_latency",
+        lambda *_, **__: Latency(next(made_up), 0.0, 1, 1, "cpu"),
+    )
+    assert compare_latencies({"only": print}, rounds=3) == {"only": 2.0}
+
+
 def test_the_device_has_a_name():
     """Oracle: what any system tells is not empty."""
     assert device_name().strip()
@@ -64,6 +95,10 @@ def test_nothing_is_written_to_stderr():
         (lambda: measure_latency(print, threads=1.0), TypeError, "threads must be an integer"),
         (lambda: measure_latency(print, min_run_time=0), ValueError, "min_run_time must be in"),
         (lambda: measure_latency(print, min_run_time="1"), TypeError, "min_run_time must be a"),
+        (lambda: compare_latencies([print]), TypeError, "functions must be a mapping, got list"),
+        (lambda: compare_latencies({}), ValueError, "functions must not be empty"),
+        (lambda: compare_latencies({"f": 1}), TypeError, "function must be callable, got int"),
+        (lambda: compare_latencies({"f": print}, rounds=0), ValueError, "rounds must be at least"),
         (lambda: Latency(0.0, 0.0, 1, 1, "cpu"), ValueError, "median must be in"),
         (lambda: Latency(float("nan"), 0.0, 1, 1, "cpu"), ValueError, "median must be finite"),
         (lambda: Latency(1.0, -0.1, 1, 1, "cpu"), ValueError, "iqr must be in"),
