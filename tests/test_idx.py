@@ -23,7 +23,6 @@ def packed(content: bytes) -> bytes:
 
 
 PACKED = packed(idx_bytes(ARRAY))
-PADDED = len(PACKED) - 9  # the byte before checksum and length: its upper five bits are unused
 
 
 def read_packed(content: bytes, magic: int = IMAGES_MAGIC) -> np.ndarray:
@@ -59,10 +58,8 @@ def test_a_damaged_byte_never_changes_an_entry(position, change):
         found = read_packed(bytes(damaged))
     except ValueError as error:
         assert re.search(r"some-file\.gz: found .*; to repair: ", str(error))  # noqa: PT017
-        assert position != PADDED or change % 8
     else:
         np.testing.assert_array_equal(found, ARRAY)
-        assert position == PADDED
 
 
 FOREIGN = {
