@@ -26,7 +26,7 @@ def tensors(root: Path) -> list[torch.Tensor]:
 def item_by_item(root: Path) -> list[torch.Tensor]:
     """Return the same tensors as torchvision's documentation makes them: one image at a time."""
     both = [FashionMNIST(root, train=train, transform=ToTensor()) for train in (True, False)]
-    return [torch.stack([image for image, _ in split]) for split in both]
+    return [torch.stack([split[i][0] for i in range(len(split))]) for split in both]
 
 
 def from_archives(root: Path) -> list[torch.Tensor]:
