@@ -111,7 +111,7 @@ def plot_method_map(
             face = COLOURS[0] if smaller else "#eeeeee"
             ax.add_patch(Rectangle(cell, 0.96, 0.92, facecolor=face, edgecolor="none"))
             ink = "white" if smaller else "black"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
+            ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=ink)
     ax.set_xticks(range(len(quantities)), quantities)
     ax.set_yticks(range(len(methods)), methods)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
