@@ -25,6 +25,10 @@ LABELS_MAGIC = 0x0801
 """2049: unsigned bytes on one axis."""
 
 
+_MOST_PER_BYTE = 1032
+"""Deflate's highest ratio: what a damaged length may ask for is bounded by the file's size."""
+
+
 def read_idx(path: Path | str, magic: int) -> UInt8[np.ndarray, "*shape"]:
     """Read one gzipped IDX file of unsigned bytes into a read-only array.
 
@@ -55,13 +59,28 @@ def read_idx(path: Path | str, magic: int) -> UInt8[np.ndarray, "*shape"]:
 def _unzip(file: Path) -> bytes:
     """Return the content of a gzip file, its checksum and length verified by zlib."""
     packed = read_bytes(file)
+    size = int.from_bytes(packed[-4:], "little")  # a gzip file ends with its content's length
+    room = min(size, _MOST_PER_BYTE * len(packed))
+    try:
+        content = zlib.decompress(
+            packed, wbits=31, bufsize=max(room, 1)
+        )  # growing doubles the time
+    except zlib.error as error:
+        raise file_error(file, _damage(packed)) from error
+    if len(content) != size:
+        raise file_error(file, _damage(packed))
+    return content
+
+
+def _damage(packed: bytes) -> str:
+    """Return what is wrong with the bytes of a gzip file."""
     stream = zlib.decompressobj(wbits=31)  # 31: a gzip header and trailer are required
     try:
         content = stream.decompress(packed)
     except zlib.error as error:
-        raise file_error(file, f"no intact gzip data ({error})") from error
+        return f"no intact gzip data ({error})"
     if not stream.eof:
-        raise file_error(file, f"a gzip stream cut off after {len(packed)} bytes")
+        return f"a gzip stream cut off after {len(packed)} bytes"
     if stream.unused_data:
-        raise file_error(file, f"{len(stream.unused_data)} bytes after the end of the gzip stream")
-    return content
+        return f"{len(stream.unused_data)} bytes after the end of the gzip stream"
+    return f"{len(content)} bytes of content"
