@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from idx_files import write_folder, write_idx
 
@@ -244,7 +244,6 @@ def test_a_part_that_is_no_slice_or_empty_is_refused(part, error):
         numbered(10)[part]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 40), st.integers(1, 50), st.one_of(st.none(), st.integers(0, 2**63 - 1)))
 def test_every_example_is_in_exactly_one_batch(n, batch_size, seed):
     """Oracle: counting."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reference_impl import fitting
 from reference_impl.data import Dataset, Examples
 from reference_impl.fitting import fit, trained
 from reference_impl.recipes import Recipe
@@ -110,6 +111,14 @@ def test_the_first_of_the_best_epochs_on_the_validation_set_is_kept(tmp_path):
     assert accuracy(result.model, dataset.validation) == max(scores)
     assert [epoch.validation_accuracy for epoch in result.history] == scores
     assert not result.model.training
+
+
+def test_of_equal_epochs_the_first_is_kept(tmp_path, monkeypatch):
+    """Oracle: scripted accuracies."""
+    scores = iter([50.0, 80.0, 80.0, 60.0])
+    monkeypatch.setattr(fitting, "accuracy", lambda *_: next(scores))
+    list(fit(RECIPE, small_dataset(), tmp_path / "s.pt"))
+    assert trained(RECIPE, tmp_path / "s.pt").best_epoch == 2
 
 
 def test_a_finished_run_is_not_repeated(tmp_path):

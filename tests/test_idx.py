@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from idx_files import idx_bytes, write_idx
@@ -32,7 +32,6 @@ def read_packed(content: bytes, magic: int = IMAGES_MAGIC) -> np.ndarray:
         return read_idx(path, magic)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=9)))
 def test_every_array_that_is_written_is_read(array):
     """Oracle: a writer made from the format's description."""
@@ -40,7 +39,6 @@ def test_every_array_that_is_written_is_read(array):
     np.testing.assert_array_equal(found, array)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, len(PACKED) - 1))
 def test_every_truncated_file_is_refused(length):
     """Oracle: every strict beginning of a good file."""
@@ -48,7 +46,6 @@ def test_every_truncated_file_is_refused(length):
         read_packed(PACKED[:length])
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(10, len(PACKED) - 1), st.integers(1, 255))
 def test_a_damaged_byte_never_changes_an_entry(position, change):
     """Oracle: the CRC-32 of gzip finds every burst of up to 32 bits; padding bits say nothing."""

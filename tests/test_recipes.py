@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl.recipes import Recipe
@@ -21,7 +21,6 @@ def test_after_the_warm_up_the_rate_is_half_a_cosine():
         scheduler.step()
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99))
 def test_the_rate_rises_to_its_peak_and_falls_from_there(first, second, warm_up):
     """Oracle: monotony; the peak is at the end of the warm-up."""
