@@ -38,6 +38,15 @@ def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_reader_of_the_old_file_keeps_the_old_file(tmp_path):
+    """Oracle: a handle opened before; a rename gives the name a new file, a copy does not."""
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with target.open("rb") as reader:
+        write_atomically(target, lambda part: part.write_bytes(b"new"))
+        assert reader.read() == b"old"
+
+
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
     """Oracle: the listing of the folder."""
     target = tmp_path / "file"
