@@ -2,7 +2,11 @@
 
 import os
 
+import torch
 from hypothesis import settings
+
+torch.set_num_threads(1)  # on small tensors a second thread costs more than it brings
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples each time
