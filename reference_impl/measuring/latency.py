@@ -3,14 +3,17 @@
 import logging
 import platform
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from reference_impl.checks import require_int, require_real
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,12 @@ def measure_latency(
 
 
 def compare_latencies(
-    functions: Mapping[str, Callable[[], object]],
+    functions: Mapping[Name, Callable[[], object]],
     *,
     threads: int | None = None,
     rounds: int = 7,
     min_run_time: float = 0.05,
-) -> dict[str, float]:
+) -> dict[Name, float]:
     """Return the seconds of one call of each function: median over rounds that take turns.
 
     In every round each function is measured once, so that a machine that is busy for a while
@@ -104,7 +107,7 @@ def compare_latencies(
     if not functions:
         raise ValueError("functions must not be empty, got {}")
     require_int("rounds", rounds, 1)
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times: dict[Name, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
             took = measure_latency(function, threads=threads, min_run_time=min_run_time)
