@@ -1,0 +1,117 @@
+"""What a chapter's first cell sets, and that a bad argument sets nothing."""
+
+import random
+import warnings
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+from reference_impl.notebook import begin
+
+
+@pytest.fixture(autouse=True)
+def everything_is_put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("REFERENCE_IMPL_THREADS", raising=False)
+    threads, torchs = torch.get_num_threads(), torch.get_rng_state()
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 — what begin seeds
+    with warnings.catch_warnings(), mpl.rc_context():
+        yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(torchs)
+    random.setstate(pythons)
+    np.random.set_state(numpys)  # noqa: NPY002
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+
+def test_one_seed_gives_one_sequence_from_each_generator() -> None:
+    """Oracle: draws from Python's, NumPy's and torch's generators after another call."""
+    begin(seed=3)
+    first = draws()
+    draws()
+    begin(seed=np.int64(3))
+    assert draws() == first
+
+
+def test_another_seed_gives_another_sequence_from_each_generator() -> None:
+    """Oracle: the draws of seed 3."""
+    begin(seed=3)
+    first = draws()
+    begin(seed=4)
+    assert all(new != old for new, old in zip(draws(), first, strict=True))
+
+
+def test_the_seed_is_zero_unless_given() -> None:
+    """Oracle: the draws of seed 0."""
+    begin(0)
+    first = draws()
+    begin()
+    assert draws() == first
+
+
+def test_one_thread_unless_the_variable_says_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: torch's own count."""
+    monkeypatch.setenv("REFERENCE_IMPL_THREADS", "2")
+    begin()
+    assert torch.get_num_threads() == 2
+    monkeypatch.delenv("REFERENCE_IMPL_THREADS")
+    begin()
+    assert torch.get_num_threads() == 1
+
+
+def test_warnings_become_errors_but_for_ipykernels() -> None:
+    """Oracle: a warning of each kind of module, with all filters removed before."""
+    warnings.resetwarnings()
+    begin()
+    with pytest.raises(DeprecationWarning, match="old"):
+        warnings.warn_explicit("old", DeprecationWarning, "x.py", 1, module="torch.nn")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.warn_explicit("late", RuntimeWarning, "x.py", 1, module="ipykernel.kernelbase")
+    assert [str(one.message) for one in seen] == ["late"]
+
+
+def test_figures_get_the_books_style() -> None:
+    """Oracle: one setting that makes SVG repeatable, which matplotlib leaves empty."""
+    mpl.rcParams["svg.hashsalt"] = None
+    begin()
+    assert mpl.rcParams["svg.hashsalt"] == "reference_impl"
+
+
+@pytest.mark.parametrize(
+    ("seed", "error", "message"),
+    [
+        (-1, ValueError, "seed must be in"),
+        (2**32, ValueError, "seed must be in"),
+        (1.0, TypeError, "seed must be an integer"),
+        (True, TypeError, "seed must be an integer"),
+    ],
+)
+def test_a_bad_seed_is_named_and_sets_nothing(
+    seed: int, error: type[Exception], message: str
+) -> None:
+    """Oracle: the message, and the state of torch's generator and threads before."""
+    torch.set_num_threads(2)
+    before = torch.get_rng_state()
+    with pytest.raises(error, match=message):
+        begin(seed)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    "threads", ["", "0", "-1", "1.5", "two", "²", "٣", "1025", "99999999999", "1" * 5000]
+)
+def test_a_bad_number_of_threads_is_named_and_sets_nothing(
+    threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the message, and the state of torch's generator before."""
+    monkeypatch.setenv("REFERENCE_IMPL_THREADS", threads)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="REFERENCE_IMPL_THREADS must be an integer in"):
+        begin(1)
+    assert torch.equal(torch.get_rng_state(), before)
