@@ -28,8 +28,10 @@ def require_instance(name: str, value: Any, kind: type | tuple[type, ...]) -> No
         raise TypeError(f"{name} must be {expected}, got {found}")
 
 
-def require_int(name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Require an integer in [low, high]; ``high=None`` sets no upper end.
+def require_int(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Require an integer in [low, high], and return it as Python's, which cannot overflow.
+
+    ``high=None`` sets no upper end.
 
     Raises:
         TypeError: if ``value`` is no integer (a bool is none either).
@@ -41,12 +43,15 @@ def require_int(name: str, value: Any, low: int, high: int | None = None) -> Non
     if number < low or (high is not None and number > high):
         expected = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise ValueError(f"{name} must be {expected}, got {number}")
+    return number
 
 
 def require_real(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False
-) -> None:
-    """Require a finite real number in [low, high], or in (low, high] with ``open_low``.
+) -> float:
+    """Require a finite real number in [low, high], and return it as Python's float.
+
+    With ``open_low`` the range is (low, high].
 
     Raises:
         TypeError: if ``value`` is no real number.
@@ -54,12 +59,16 @@ def require_real(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {value!r} ({type(value).__name__})")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be finite as a float, got a larger integer") from error
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}")
     if number < low or number > high or (open_low and number == low):
         left = "(" if open_low else "["
         raise ValueError(f"{name} must be in {left}{low}, {high}], got {number}")
+    return number
 
 
 def require_tensor(name: str, value: Any) -> None:
@@ -85,6 +94,8 @@ def require_float_tensor(name: str, value: Any) -> None:
     require_tensor(name, value)
     if value.dtype not in FLOATING_TYPES:
         raise TypeError(f"{name} must hold floating-point numbers, got dtype {value.dtype}")
+    if value.layout != torch.strided or value.is_meta:
+        raise TypeError(f"{name} must be a dense tensor with values, got {value.layout}")
     smallest, largest = torch.aminmax(value.detach())  # nan passes through; isfinite costs 10 times
     if not (math.isfinite(smallest) and math.isfinite(largest)):
         bad = value[~torch.isfinite(value)]

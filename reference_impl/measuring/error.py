@@ -18,7 +18,7 @@ def mean_squared_error(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"
     require_float_tensor("x", x)
     require_float_tensor("x_hat", x_hat)
     require_same_shape("x_hat", x_hat, "x", x)
-    return float((x.double() - x_hat.double()).square().mean())
+    return float((x.detach().double() - x_hat.detach().double()).square().mean())
 
 
 def sqnr(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"]) -> float:
@@ -34,8 +34,17 @@ def sqnr(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"]) -> float:
         TypeError: if an argument is no floating-point tensor.
         ValueError: if one is empty or not finite, their shapes differ, or x is zero everywhere.
     """
-    noise = mean_squared_error(x, x_hat)
-    signal = float(x.double().square().mean())
-    if signal == 0:
+    require_float_tensor("x", x)
+    require_float_tensor("x_hat", x_hat)
+    require_same_shape("x_hat", x_hat, "x", x)
+    signal = x.detach().double()
+    error = signal - x_hat.detach().double()
+    if not signal.any():
         raise ValueError("x must not be zero everywhere: a ratio needs a signal")
-    return math.inf if noise == 0 else 10 * math.log10(signal / noise)
+    return _level(signal) - _level(error) if error.any() else math.inf
+
+
+def _level(x: Float[Tensor, "*shape"]) -> float:
+    """Return 10 log₁₀((1/N) Σ x²), whatever the scale: the squares of x/max|x| cannot overflow."""
+    top = float(x.abs().max())
+    return 20 * math.log10(top) + 10 * math.log10(float((x / top).square().mean()))

@@ -5,6 +5,9 @@ import math
 from reference_impl.checks import require_int, require_real
 from reference_impl.quantization.rounding import MAX_BITS
 
+MAX_STEP = 1e150
+"""The largest step whose square is a float64."""
+
 
 def rounding_noise(step: float) -> float:
     """Return s²/12, the mean squared error of rounding to the nearest multiple of s.
@@ -20,7 +23,7 @@ def rounding_noise(step: float) -> float:
     References:
         Bennett 1948, "Spectra of Quantized Signals", section 2.
     """
-    require_real("step", step, 0, open_low=True)
+    step = require_real("step", step, 0, MAX_STEP, open_low=True)
     return step**2 / 12
 
 
@@ -36,7 +39,7 @@ def stochastic_rounding_noise(step: float) -> float:
     Raises:
         TypeError, ValueError: if ``step`` is no positive number.
     """
-    require_real("step", step, 0, open_low=True)
+    step = require_real("step", step, 0, MAX_STEP, open_low=True)
     return step**2 / 6
 
 
@@ -58,10 +61,11 @@ def predicted_sqnr(power: float, width: float, bits: int) -> float:
         TypeError, ValueError: if ``power`` or ``width`` is no positive number, or ``bits`` no
             integer from 1 to 16.
     """
-    require_real("power", power, 0, open_low=True)
-    require_real("width", width, 0, open_low=True)
-    require_int("bits", bits, 1, MAX_BITS)
-    return 20 * math.log10(2**bits - 1) + 10 * math.log10(12 * power / width**2)
+    power = require_real("power", power, 0, open_low=True)
+    width = require_real("width", width, 0, open_low=True)
+    bits = require_int("bits", bits, 1, MAX_BITS)
+    fill = math.log10(12) + math.log10(power) - 2 * math.log10(width)  # 12 P / R² can overflow
+    return 20 * math.log10(2**bits - 1) + 10 * fill
 
 
 def gaussian_clipping_noise(threshold: float) -> float:
@@ -76,7 +80,9 @@ def gaussian_clipping_noise(threshold: float) -> float:
     Raises:
         TypeError, ValueError: if ``threshold`` is no number of at least 0.
     """
-    require_real("threshold", threshold, 0)
+    threshold = require_real("threshold", threshold, 0)
+    if threshold > 39:  # below the smallest float64
+        return 0.0
     tail = 0.5 * math.erfc(threshold / math.sqrt(2))
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     return 2 * ((1 + threshold**2) * tail - threshold * density)

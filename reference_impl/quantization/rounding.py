@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from reference_impl.checks import (
+    FLOATING_TYPES,
     require_float_tensor,
     require_int,
     require_integer_tensor,
@@ -30,7 +31,8 @@ class MinMaxQuantizer:
     """The map x ↦ q = clip(round((x − low) / s), 0, 2^b − 1) and its inverse q ↦ low + s q.
 
     The step is s = (high − low) / (2^b − 1), in the unit of x. A value in [low, high] comes back
-    with an error of at most s/2; one outside comes back as the nearer end.
+    with an error of at most s/2, up to the last digit of its dtype; one outside comes back as the
+    nearer end.
 
     >>> quantizer = MinMaxQuantizer(low=-1.0, high=2.0, bits=2)
     >>> quantizer.step
@@ -45,8 +47,8 @@ class MinMaxQuantizer:
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``low`` or ``high`` is not finite, ``high`` not above ``low``, or ``bits``
-            outside 1 to 16.
+        ValueError: if ``low`` or ``high`` is not finite, ``high`` not above ``low``, the step 0 in
+            float64, or ``bits`` outside 1 to 16.
     """
 
     low: float
@@ -54,10 +56,10 @@ class MinMaxQuantizer:
     bits: int
 
     def __post_init__(self) -> None:
-        """Validate the arguments."""
-        require_int("bits", self.bits, 1, MAX_BITS)
-        require_real("low", self.low)
-        require_real("high", self.high)
+        """Validate the arguments; NumPy's short numbers become Python's, which cannot overflow."""
+        object.__setattr__(self, "bits", require_int("bits", self.bits, 1, MAX_BITS))
+        object.__setattr__(self, "low", require_real("low", self.low))
+        object.__setattr__(self, "high", require_real("high", self.high))
         if self.high <= self.low:
             raise ValueError(
                 f"high must be above low = {self.low}, got {self.high}: "
@@ -65,6 +67,11 @@ class MinMaxQuantizer:
             )
         if not math.isfinite(self.high - self.low):
             raise ValueError(f"high − low must be finite, got {self.low} and {self.high}")
+        if self.step == 0:
+            raise ValueError(
+                f"high must be further above low = {self.low}, got {self.high}: "
+                f"{self.max_code} steps between them are 0 in float64"
+            )
 
     @property
     def max_code(self) -> int:
@@ -88,30 +95,33 @@ class MinMaxQuantizer:
                 ``round_half_up`` and ``round_stochastically``.
 
         Raises:
-            TypeError: if ``x`` is no floating-point tensor.
-            ValueError: if ``x`` is empty or not finite, or if its dtype cannot hold 1/s or
-                high − low.
+            TypeError: if ``x`` is no floating-point tensor, or ``rounding`` no function that
+                returns a tensor.
+            ValueError: if ``x`` is empty or not finite, if its dtype cannot hold 1/s or
+                high − low, or if ``rounding`` returns another shape or dtype.
         """
         return self._codes(x, rounding).to(torch.int32)
 
     def dequantize(
         self, q: Int[Tensor, "*shape"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "*shape"]:
-        """Return x̂ = low + s q.
+        """Return x̂ = low + s q, computed in float32 or wider and then rounded to ``dtype``.
 
         Raises:
-            TypeError: if ``q`` does not hold integers or ``dtype`` is no floating-point type.
-            ValueError: if ``q`` is empty or has a code outside 0 to 2^b − 1.
+            TypeError: if ``q`` does not hold integers or ``dtype`` is no floating-point type of
+                16 bits or more.
+            ValueError: if ``q`` is empty or has a code outside 0 to 2^b − 1, or if ``dtype``
+                cannot hold the ends of the range.
         """
         require_integer_tensor("q", q)
-        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
-        smallest, largest = int(q.min()), int(q.max())
+        smallest, largest = (int(end) for end in torch.aminmax(q))
         if smallest < 0 or largest > self.max_code:
             raise ValueError(
                 f"q must hold codes in [0, {self.max_code}], got {smallest} to {largest}"
             )
-        return q.to(dtype).mul_(self.step).add_(self.low)
+        return self._values(q.to(torch.promote_types(dtype, torch.float32)), dtype)
 
     def round_trip(
         self, x: Float[Tensor, "*shape"], rounding: Rounding = torch.round_
@@ -121,7 +131,15 @@ class MinMaxQuantizer:
         Raises:
             TypeError, ValueError: as ``quantize``.
         """
-        return self._codes(x, rounding).mul_(self.step).add_(self.low).to(x.dtype)
+        return self._values(self._codes(x, rounding), x.dtype)
+
+    def _values(self, q: Float[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+        """Return low + s q in ``dtype``; ``q`` is overwritten."""
+        if max(abs(self.low), abs(self.high)) > torch.finfo(dtype).max:
+            raise ValueError(
+                f"dtype must hold the range from {self.low} to {self.high}, got {dtype}"
+            )
+        return q.mul_(self.step).add_(self.low).to(dtype)
 
     def _codes(self, x: Float[Tensor, "*shape"], rounding: Rounding) -> Float[Tensor, "*shape"]:
         """Return clip(round((x − low) / s), 0, 2^b − 1), still in floating point."""
@@ -129,7 +147,8 @@ class MinMaxQuantizer:
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         self._require_representable(x.dtype)
         inverse_step = 1 / torch.tensor(self.step, dtype=x.dtype)
-        q = rounding((x - self.low) * inverse_step)  # as torch does: (x − low) / s differs at ties
+        scaled = (x - self.low) * inverse_step  # as torch does: (x − low) / s differs at ties
+        q = _rounded(scaled, rounding)
         return q.clamp_(0, self.max_code)  # in place: new memory costs 10 times as much
 
     def _require_representable(self, dtype: torch.dtype) -> None:
@@ -140,6 +159,22 @@ class MinMaxQuantizer:
                 f"x must have a dtype that holds the range {self.high - self.low} and 1/s for the "
                 f"step s = {self.step}, got {dtype}"
             )
+
+
+def _rounded(scaled: Tensor, rounding: Rounding) -> Tensor:
+    """Return ``rounding(scaled)``, a tensor of the same shape and dtype."""
+    if not callable(rounding):
+        raise TypeError(f"rounding must be a function of a tensor, got {rounding!r}")
+    shape, dtype = scaled.shape, scaled.dtype
+    q = rounding(scaled)
+    if not isinstance(q, Tensor):
+        raise TypeError(f"rounding must return a tensor, got {type(q).__name__}")
+    if q.shape != shape or q.dtype != dtype:
+        raise ValueError(
+            f"rounding must return shape {tuple(shape)} and {dtype}, "
+            f"got {tuple(q.shape)} and {q.dtype}"
+        )
+    return q
 
 
 def min_max_quantizer(x: Float[Tensor, "*shape"], bits: int) -> MinMaxQuantizer:
@@ -203,6 +238,7 @@ def round_stochastically(
     require_float_tensor("x", x)
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
-    floor = torch.floor(x)
-    drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype)
-    return floor + (drawn < x - floor).to(x.dtype)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half has too few random numbers
+    floor = torch.floor(wide)
+    drawn = torch.rand(x.shape, generator=generator, dtype=wide.dtype)
+    return (floor + (drawn < wide - floor).to(wide.dtype)).to(x.dtype)

@@ -45,6 +45,30 @@ def test_a_perfect_copy_has_infinite_sqnr() -> None:
     assert sqnr(torch.ones(3), torch.ones(3)) == math.inf
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1.0, 1e200])
+def test_sqnr_at_any_scale(scale: float) -> None:
+    """Oracle: 20 dB by hand, though squares under- or overflow."""
+    x = scale * torch.tensor([3.0, 4.0], dtype=torch.float64)
+    x_hat = scale * torch.tensor([3.0, 4.5], dtype=torch.float64)
+    assert sqnr(x, x_hat) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_narrow_types_are_measured_in_float64(dtype: torch.dtype) -> None:
+    """Oracle: 300² overflows in half precision, 1e-30² underflows in float32."""
+    large = torch.tensor([300.0], dtype=dtype)
+    assert mean_squared_error(large, 0 * large) == float(large.double() ** 2)
+    tiny = torch.tensor([1e-30], dtype=torch.float32)
+    assert mean_squared_error(tiny, 0 * tiny) == pytest.approx(1e-60)
+
+
+def test_parameters_of_a_network_are_measured_too() -> None:
+    """Oracle: the same numbers without a gradient; warnings are errors here."""
+    weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    assert sqnr(weight, torch.tensor([3.0, 4.5])) == pytest.approx(20.0)
+    assert mean_squared_error(weight, torch.tensor([3.0, 4.5])) == pytest.approx(0.125)
+
+
 @pytest.mark.parametrize("measure", [mean_squared_error, sqnr])
 @pytest.mark.parametrize(
     ("x", "x_hat", "error", "message"),

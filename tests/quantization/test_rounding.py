@@ -193,6 +193,59 @@ def test_codes_ignore_a_positive_scale_that_is_a_power_of_two(x: torch.Tensor, b
     )
 
 
+@pytest.mark.parametrize("rounding", [torch.floor, torch.ceil, round_half_up])
+def test_codes_follow_the_rule_of_rounding(rounding) -> None:
+    """Oracle: the rule applied by hand, and the round trip, which must use the same codes."""
+    x = torch.linspace(0, 255, 1001)
+    quantizer = MinMaxQuantizer(0.0, 255.0, 8)
+    assert torch.equal(quantizer.quantize(x, rounding), rounding(x).int())
+    back = quantizer.dequantize(quantizer.quantize(x, rounding))
+    assert torch.equal(quantizer.round_trip(x, rounding), back)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 12, 16])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_both_ways_back_agree_in_every_dtype(dtype: torch.dtype, bits: int) -> None:
+    """Oracle: the round trip against dequantize(quantize(x)); 65535 is no float16."""
+    x = torch.rand(1000, generator=generator()).to(dtype)
+    quantizer = MinMaxQuantizer(0.0, 1.0, bits)
+    back = quantizer.dequantize(quantizer.quantize(x), dtype)
+    assert back.dtype == dtype
+    assert torch.equal(quantizer.round_trip(x), back)
+    slack = torch.finfo(dtype).eps
+    assert (back.double() - x.double()).abs().max() <= quantizer.step / 2 + slack
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("value", [0.001, -0.001, 0.3])
+def test_stochastic_rounding_is_unbiased_in_half_precision(
+    dtype: torch.dtype, value: float
+) -> None:
+    """Oracle: E[round(x)] = x, within 6 standard errors of a million draws."""
+    x = torch.full((1_000_000,), value, dtype=dtype)
+    exact = float(x[0].double())
+    spread = math.sqrt(abs(exact) * (1 - abs(exact)) / 1_000_000)
+    assert abs(round_stochastically(x, generator()).double().mean() - exact) <= 6 * spread
+
+
+def test_integers_stay_when_the_random_number_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the definition; a draw of 0 comes once in 2²⁴."""
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.zeros(*size))
+    integers = torch.arange(-5.0, 5.0)
+    assert torch.equal(round_stochastically(integers, generator()), integers)
+
+
+def test_short_numpy_numbers_do_not_overflow() -> None:
+    """Oracle: the same quantizer from Python's numbers."""
+    assert MinMaxQuantizer(np.int8(-100), np.int8(100), np.int8(8)) == MinMaxQuantizer(
+        -100.0, 100.0, 8
+    )
+    assert min_max_quantizer(ARTICLE, np.uint8(16)).max_code == 65535
+    assert MinMaxQuantizer(np.float16(-60000), np.float16(60000), 4).step == pytest.approx(
+        8000, rel=0.01
+    )
+
+
 GOOD = MinMaxQuantizer(0.0, 1.0, 8)
 
 
@@ -225,6 +278,27 @@ GOOD = MinMaxQuantizer(0.0, 1.0, 8)
         (lambda: GOOD.dequantize(torch.tensor([3, 256])), ValueError, "q .* got 3 to 256"),
         (lambda: GOOD.dequantize(torch.tensor([1]), torch.int8), TypeError, "dtype must be"),
         (lambda: GOOD.dequantize(torch.tensor([1]), "float"), TypeError, "dtype must be"),
+        (
+            lambda: GOOD.dequantize(torch.tensor([1]), torch.float8_e5m2),
+            TypeError,
+            "dtype must be",
+        ),
+        (
+            lambda: MinMaxQuantizer(0.0, 1e300, 4).dequantize(torch.tensor([15])),
+            ValueError,
+            "dtype must hold the range from 0.0 to 1e",
+        ),
+        (lambda: MinMaxQuantizer(0.0, 5e-324, 8), ValueError, "high must be further above low"),
+        (lambda: MinMaxQuantizer(-(10**400), 0.0, 8), ValueError, "low must be finite as a float"),
+        (lambda: GOOD.quantize(ARTICLE, "round"), TypeError, "rounding must be a function"),
+        (
+            lambda: GOOD.quantize(ARTICLE, lambda _: None),
+            TypeError,
+            "rounding must return a tensor",
+        ),
+        (lambda: GOOD.quantize(ARTICLE, lambda t: t[:1]), ValueError, r"rounding must .* \(4,\)"),
+        (lambda: GOOD.round_trip(ARTICLE, lambda t: t.int()), ValueError, "rounding must return"),
+        (lambda: GOOD.quantize(ARTICLE.to_sparse()), TypeError, "x must be a dense tensor"),
         (lambda: round_half_up(torch.tensor([1])), TypeError, "x must hold floating"),
         (lambda: round_stochastically(ARTICLE, 7), TypeError, "generator must be a torch.Gen"),
         (lambda: round_stochastically(torch.tensor([]), generator()), ValueError, "x must not be"),
