@@ -60,6 +60,13 @@ def test_numpy_numbers_are_numbers() -> None:
     require_real("x", np.float32(0.5), 0, 1)
 
 
+def test_what_is_returned_cannot_overflow() -> None:
+    """Oracle: Python's own types, for NumPy's short ones."""
+    assert type(require_int("n", np.int8(100), 1)) is int
+    assert type(require_real("x", np.float16(0.5))) is float
+    assert require_real("x", 2, -1, 2) == 2.0
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
 def test_integer_tensors_of_every_width_pass(dtype: torch.dtype) -> None:
     """Oracle: torch's list of integer types."""
@@ -80,6 +87,22 @@ def test_integer_tensors_of_every_width_pass(dtype: torch.dtype) -> None:
         (lambda: require_real("x", math.nan), ValueError, "x must be finite, got nan"),
         (lambda: require_real("x", 0.0, 0, 1, open_low=True), ValueError, r"in \(0, 1\], got 0.0"),
         (lambda: require_real("x", 1.5, 0, 1), ValueError, r"x must be in \[0, 1\], got 1.5"),
+        (lambda: require_real("x", 10**400), ValueError, "x must be finite as a float"),
+        (
+            lambda: require_float_tensor("x", torch.ones(2).to_sparse()),
+            TypeError,
+            "x must be a dense tensor with values, got torch.sparse_coo",
+        ),
+        (
+            lambda: require_float_tensor("x", torch.ones(2, device="meta")),
+            TypeError,
+            "x must be a dense tensor with values",
+        ),
+        (
+            lambda: require_float_tensor("x", torch.tensor([math.nan, math.inf])),
+            ValueError,
+            "2 nan or inf, the first nan",
+        ),
         (lambda: require_tensor("x", np.ones(2)), TypeError, "x must be a torch.Tensor, got nd"),
         (lambda: require_tensor("x", torch.ones(2, 0)), ValueError, r"empty, got shape \(2, 0\)"),
         (lambda: require_float_tensor("x", torch.ones(1).bool()), TypeError, "torch.bool"),
