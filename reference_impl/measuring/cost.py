@@ -6,12 +6,13 @@ shapes; the formulas are applied to them here.
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.checks import require_int
 from reference_impl.measuring.size import require_module
@@ -21,8 +22,12 @@ UNCOUNTED = frozenset(
     {
         *("addbmm", "addmm", "addmv", "baddbmm", "bmm", "chain_matmul", "inner", "matmul", "mm"),
         *("mv", "outer", "tensordot", "einsum", "bilinear", "cdist", "linalg_multi_dot"),
+        *("dot", "vdot", "linalg_vecdot", "ger", "addr", "kron"),
+        *("linalg_matmul", "linalg_matrix_power", "matrix_power"),
         *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "conv_tbc"),
         *("scaled_dot_product_attention", "gru", "lstm", "rnn_relu", "rnn_tanh"),
+        *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
+        *("gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"),
     }
 )
 COUNTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
@@ -155,12 +160,14 @@ def model_cost(model: nn.Module, example_shape: Sequence[int]) -> ModelCost:
 
     Args:
         model: left as it is; it is traced in eval mode.
-        example_shape: of one input without the batch axis, such as (1, 28, 28).
+        example_shape: of one input without the batch axis, such as (1, 28, 28). Its type and
+            device are those of the model's first floating-point parameter.
 
     Raises:
         TypeError: if ``model`` is no module or the shape holds no integers.
         ValueError: if the model refuses that shape, multiplies in a way that is not counted
-            here (attention, transposed convolution, recurrence), or has no layer at all.
+            here (attention, transposed convolution, recurrence, layers in a branch), or has no
+            layer at all.
 
     >>> model_cost(nn.Linear(784, 300), (784,)).macs
     235200
@@ -168,26 +175,45 @@ def model_cost(model: nn.Module, example_shape: Sequence[int]) -> ModelCost:
     require_module(model)
     shape = _checked_shape("example_shape", example_shape)
     traced = copy.deepcopy(model).eval()
-    example = torch.zeros(1, *shape)
+    like = next((p for p in traced.parameters() if p.is_floating_point()), torch.empty(0))
+    example = torch.zeros(1, *shape, dtype=like.dtype, device=like.device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             traced(example)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"example_shape must suit the model, got {shape}: {error}") from error
-    program = torch.export.export(traced, (example,))
-    owner = program.graph_signature.inputs_to_parameters
+    with torch.no_grad():  # else a part that the model itself runs so is hidden in a subgraph
+        program = torch.export.export(traced, (example,))
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):
         raise ValueError(f"model must multiply in linear and convolutional layers, got {foreign}")
-    return ModelCost(tuple(_layer(node, owner) for node in calls if _operation(node) in COUNTED))
+    layers = tuple(_layer(node) for node in calls if _operation(node) in COUNTED)
+    _require_all_counted(layers, counter.get_total_flops())
+    return ModelCost(layers)
 
 
-def _layer(node: Any, owner: Mapping[str, str]) -> Layer:
+def _require_all_counted(layers: Sequence[Layer], flops: int) -> None:
+    """Refuse a model of which torch counts other operations than the layers have.
+
+    This is a guard only: it sees that something was left out, such as the layers in a branch of
+    ``torch.cond``. The costs themselves come from the formulas, and the tests compare them with
+    hand counts as well as with this counter.
+    """
+    macs = sum(layer.macs for layer in layers)
+    if flops != 2 * macs:
+        raise ValueError(
+            "model must multiply in linear and convolutional layers only, "
+            f"got {flops} operations where these layers have {2 * macs}"
+        )
+
+
+def _layer(node: Any) -> Layer:
     """Return the layer of one traced call; the trace tells each tensor's shape."""
     source, weight, *rest = node.args
     bias = rest[0] if rest else None
+    modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
     return Layer(
-        name=owner.get(weight.name, node.name).removesuffix(".weight"),
+        name=(modules[-1] if modules else "") or node.name,
         input_shape=_without_batch(source),
         output_shape=_without_batch(node),
         weight_shape=tuple(weight.meta["val"].shape),

@@ -1,6 +1,7 @@
 """reference_impl.measuring.cost against hand counts and torch's own FLOP counter."""
 
 import copy
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -100,6 +101,103 @@ def test_a_layer_is_named_after_its_weight_and_used_twice_counts_twice():
     assert cost.macs == 32
 
 
+class Frozen(nn.Module):
+    """A backbone that is run without gradients, and a head that learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone, self.head = nn.Linear(100, 100), nn.Linear(100, 2)
+
+    def forward(self, x):
+        with torch.no_grad():
+            found = self.backbone(x)
+        return self.head(found)
+
+
+def test_a_frozen_part_is_counted_too():
+    """Oracle: by hand, 100 · 100 and 100 · 2."""
+    layers = model_cost(Frozen(), (100,)).layers
+    assert [(layer.name, layer.macs) for layer in layers] == [("backbone", 10_000), ("head", 200)]
+
+
+def test_layers_that_share_a_weight_keep_their_own_names():
+    """Oracle: the names that torch.nn.Sequential gives."""
+    tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tied[1].weight = tied[0].weight
+    assert [layer.name for layer in model_cost(tied, (4,)).layers] == ["0", "1"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_type_of_the_parameters_does_not_change_the_cost(dtype):
+    """Oracle: by hand, 6 · 6 · 2 outputs of 9 products each."""
+    assert model_cost(nn.Conv2d(1, 2, 3).to(dtype), (1, 8, 8)).macs == 6 * 6 * 2 * 9
+
+
+class Also(nn.Module):
+    """A layer, and a product of another kind beside it."""
+
+    def __init__(self, product, *shape):
+        super().__init__()
+        self.fc, self.product = nn.Linear(3, 2), product
+        self.w = nn.Parameter(torch.ones(*shape))
+
+    def forward(self, x):
+        return self.fc(x) + self.product(x, self.w).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "shape"),
+    [
+        ("dot", lambda x, w: torch.dot(x[0], w), (3,)),
+        ("vdot", lambda x, w: torch.vdot(x[0], w), (3,)),
+        ("linalg_vecdot", torch.linalg.vecdot, (3,)),
+        ("ger", lambda x, w: torch.ger(x[0], w), (3,)),
+        ("addr", lambda x, w: torch.addr(torch.zeros(3, 3), x[0], w), (3,)),
+        ("kron", lambda x, w: torch.kron(x[0], w), (3,)),
+        ("linalg_matmul", torch.linalg.matmul, (3, 3)),
+        ("linalg_matrix_power", lambda x, w: torch.linalg.matrix_power(w, 4), (3, 3)),
+        ("matrix_power", lambda x, w: torch.matrix_power(w, 4), (3, 3)),
+    ],
+)
+def test_a_product_of_another_kind_is_refused_by_its_name(name, product, shape):
+    """Oracle: the name of the operation that the model calls."""
+    with pytest.raises(ValueError, match=rf"convolutional layers, got \['{name}'\]"):
+        model_cost(Also(product, *shape), (3,))
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        (nn.LSTMCell(3, 3), "lstm_cell"),
+        (nn.GRUCell(3, 3), "gru_cell"),
+        (nn.RNNCell(3, 3), "rnn_tanh_cell"),
+        (nn.RNNCell(3, 3, nonlinearity="relu"), "rnn_relu_cell"),
+    ],
+)
+def test_a_recurrent_cell_is_refused_by_its_name(cell, name):
+    """Oracle: the name of the operation that the cell calls."""
+    with pytest.raises(ValueError, match=rf"convolutional layers, got \['{name}'\]"):
+        model_cost(cell, (3,))
+
+
+class Branch(nn.Module):
+    """A layer in both branches, which the trace keeps apart from the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        branches = (self.inner, lambda x: 2 * self.inner(x))
+        return self.head(torch.cond(x.sum() > 0, *branches, (x,)))
+
+
+def test_layers_in_a_branch_are_refused_rather_than_left_out():
+    """Oracle: by hand; the head has 2 · 3 · 2 operations, the layer that ran 2 · 3 · 3 more."""
+    with pytest.raises(ValueError, match=r"layers only, got 30 operations where .* have 12"):
+        model_cost(Branch(), (3,))
+
+
 def test_the_model_is_left_as_it_was():
     """Oracle: its mode and state before; tracing BatchNorm in training mode would change both."""
     model = ConvStudent().train()
@@ -118,6 +216,26 @@ def test_bytes_moved_by_hand():
     assert LAYER.bytes_moved() == 4 * (72 + 4 + 136)
     assert LAYER.bytes_moved(3) == 4 * (72 + 4 + 3 * 136)
     assert LAYER.bytes_moved(3, weight_bits=8, activation_bits=16) == 72 + 16 + 3 * 136 * 2
+
+
+def test_bytes_and_intensity_of_unequal_layers_by_hand():
+    """Oracle: 136 and 23 activations, 72 and 60 weights, 4 and 3 biases, written out."""
+    cost = ModelCost((LAYER, Layer("fc", (20,), (3,), (3, 20), 3)))
+    moved = (72 + 4 * 4 + 3 * 2 * 136) + (60 + 4 * 3 + 3 * 2 * 23)
+    assert cost.macs == 64 * 18 + 60
+    assert cost.bytes_moved() == cost.bytes_moved(1) == 4 * (72 + 4 + 136 + 60 + 3 + 23)
+    assert cost.bytes_moved(3, weight_bits=8, activation_bits=16) == moved
+    found = cost.intensity(3, weight_bits=8, activation_bits=16)
+    assert found == pytest.approx(2 * 3 * (64 * 18 + 60) / moved)
+    assert cost.intensity() == cost.intensity(1)
+
+
+def test_a_cost_cannot_be_changed():
+    """Oracle: the error of Python's frozen dataclasses."""
+    with pytest.raises(FrozenInstanceError):
+        LAYER.biases = 0
+    with pytest.raises(FrozenInstanceError):
+        ModelCost((LAYER,)).layers = ()
 
 
 @settings(deadline=None)
@@ -159,6 +277,7 @@ class Gram(nn.Module):
         (lambda: LAYER.bytes_moved(0), ValueError, "batch must be at least 1, got 0"),
         (lambda: LAYER.bytes_moved(1.5), TypeError, "batch must be an integer, got 1.5"),
         (lambda: LAYER.bytes_moved(weight_bits=0), ValueError, "weight_bits must be in"),
+        (lambda: LAYER.bytes_moved(activation_bits=0), ValueError, "activation_bits must be in"),
         (lambda: LAYER.bytes_moved(activation_bits=65), ValueError, "activation_bits must be in"),
     ],
 )
