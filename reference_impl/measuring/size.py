@@ -71,7 +71,7 @@ class Size:
 
 
 def model_size(model: nn.Module, *, weight_bits: int | None = None) -> Size:
-    """Return the bits of all parameters and buffers: Σ count · width.
+    """Return the bits of all parameters and persistent buffers: Σ count · width.
 
     The items are ``weights`` (parameters with two axes or more), ``vectors`` (biases, and scale
     and shift of a normalisation) and ``buffers`` (its running statistics and its step counter).
@@ -98,5 +98,7 @@ def model_size(model: nn.Module, *, weight_bits: int | None = None) -> Size:
             bits["weights"] += parameter.numel() * (weight_bits or width)
         else:
             bits["vectors"] += parameter.numel() * width
-    bits["buffers"] = sum(8 * buffer.numel() * buffer.element_size() for buffer in model.buffers())
+    stored = model.state_dict().keys()  # a buffer that is not persistent is in no file
+    buffers = (buffer for name, buffer in model.named_buffers() if name in stored)
+    bits["buffers"] = sum(8 * buffer.numel() * buffer.element_size() for buffer in buffers)
     return Size(bits)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -45,6 +46,17 @@ def test_only_weights_change_their_width(bits):
     assert dict(size.items) == {"weights": 266_200 * bits, "vectors": 410 * 32, "buffers": 0}
 
 
+def test_a_buffer_that_is_not_stored_takes_no_room():
+    """Oracle: safetensors; two buffers of one length, of which the file holds one."""
+    model = nn.Linear(3, 2)
+    model.register_buffer("kept", torch.zeros(5))
+    model.register_buffer("forgotten", torch.zeros(5), persistent=False)
+    stored = save(model.state_dict())
+    (header,) = struct.unpack("<Q", stored[:8])
+    assert model_size(model).items["buffers"] == 5 * 32
+    assert model_size(model).bytes == len(stored) - 8 - header
+
+
 def test_half_precision_halves_the_size():
     """Oracle: safetensors, by the difference of two files with one header length."""
     single, half = nn.Linear(64, 64), nn.Linear(64, 64).half()
@@ -67,6 +79,8 @@ def test_a_size_cannot_be_changed():
     assert size.bytes == 1
     with pytest.raises(TypeError, match="does not support item assignment"):
         size.items["values"] = 0
+    with pytest.raises(FrozenInstanceError):
+        size.items = {}
 
 
 @pytest.mark.parametrize(
