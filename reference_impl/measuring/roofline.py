@@ -4,6 +4,7 @@
 on it, and rewrites ``data/results/roofline.json``, from which chapter 01 draws its figure.
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,10 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from reference_impl.checks import require_int, require_real
+from reference_impl.checks import require_instance, require_int, require_real
 from reference_impl.files import ROOT, write_atomically
 from reference_impl.measuring.cost import model_cost
 from reference_impl.measuring.latency import device_name, measure_latency
+from reference_impl.measuring.size import require_module
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
 
 RESULT = ROOT / "data" / "results" / "roofline.json"
@@ -166,8 +168,7 @@ def measure_points(
     for name, model in models.items():
         cost = model_cost(model, EXAMPLE_SHAPE)
         for batch in BATCHES:
-            took = batch_latency(model, batch, min_run_time=min_run_time)
-            speed = 2 * batch * cost.macs / took
+            speed = 2 * batch * cost.macs / batch_latency(model, batch, min_run_time=min_run_time)
             points.append(
                 {"model": name, "batch": batch, "intensity": cost.intensity(batch), "speed": speed}
             )
@@ -177,43 +178,50 @@ def measure_points(
 def batch_latency(model: nn.Module, batch: int, *, min_run_time: float = 0.2) -> float:
     """Return the median seconds of one call of ``model`` on ``batch`` images of 28 × 28.
 
+    Args:
+        model: left as it is; a copy of it runs, in eval mode.
+        batch: how many images.
+        min_run_time: seconds to spend at least.
+
     Raises:
-        TypeError: if ``batch`` is no integer.
-        ValueError: if it is not positive.
+        TypeError: if ``model`` is no module or a number is none.
+        ValueError: if a number is not positive.
     """
+    require_module(model)
     require_int("batch", batch, 1)
-    images = torch.zeros(batch, *EXAMPLE_SHAPE)
+    run, images = copy.deepcopy(model).eval(), torch.zeros(batch, *EXAMPLE_SHAPE)
     with torch.inference_mode():
-        took = measure_latency(lambda: model(images), threads=THREADS, min_run_time=min_run_time)
+        took = measure_latency(lambda: run(images), threads=THREADS, min_run_time=min_run_time)
     return took.median
 
 
-def record(path: Path = RESULT, *, repeats: int = 8, min_run_time: float = 0.2) -> dict[str, Any]:
+def record(
+    path: Path | str = RESULT, *, repeats: int = 8, min_run_time: float = 0.2
+) -> dict[str, Any]:
     """Measure this machine and the course's networks; write the record and return it.
 
     Of each speed the best of several rounds is kept: a bound is what the machine can do, and
     whatever else runs on it can only slow it down.
 
     Args:
-        path: of the record.
+        path: of the record, checked before anything is measured.
         repeats: rounds.
         min_run_time: seconds per speed and round.
 
     Raises:
-        TypeError: if a number is none.
-        ValueError: if it is out of range.
+        TypeError: if ``path`` is neither a path nor a string, or a number is none.
+        ValueError: if ``path`` is a folder, or a number is out of range.
         OSError: if the record cannot be written.
     """
+    require_instance("path", path, (Path, str))
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"path must be a file, got the folder {path}")
     require_int("repeats", repeats, 1)
-    networks = {
-        name: model.eval().to(memory_format=torch.channels_last)
-        for name, model in {
-            "LeNet300": LeNet300(),
-            "LeNet5": LeNet5(),
-            "teacher": ConvTeacher(),
-            "student": ConvStudent(),
-        }.items()
-    }
+    networks: dict[str, nn.Module] = {"LeNet300": LeNet300(), "LeNet5": LeNet5()}
+    networks |= {"teacher": ConvTeacher(), "student": ConvStudent()}
+    for model in networks.values():
+        model.to(memory_format=torch.channels_last)
     machines = [asdict(measure_machine(min_run_time=min_run_time)) for _ in range(repeats)]
     rounds = [measure_points(networks, min_run_time=min_run_time) for _ in range(repeats)]
     found = {

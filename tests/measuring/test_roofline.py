@@ -1,6 +1,9 @@
 """reference_impl.measuring.roofline against its closed form and this machine's own speeds."""
 
+import copy
 import json
+from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from reference_impl.measuring.cost import model_cost
+from reference_impl.measuring.latency import Latency
 from reference_impl.measuring.roofline import (
     RESULT,
     Machine,
@@ -46,12 +50,49 @@ def test_the_least_time_is_the_operations_at_the_attainable_speed(
     assert found == pytest.approx(operations / speed)
 
 
-def test_no_network_is_faster_than_its_arithmetic_allows():
-    """Oracle: this machine's clock against its own measured peak, with a tenth for noise."""
-    network = LeNet300().eval()
-    operations = 2 * 1024 * model_cost(network, (1, 28, 28)).macs
-    bound = operations / measure_peak(min_run_time=0.1)
-    assert batch_latency(network, 1024, min_run_time=0.1) > 0.9 * bound
+def test_no_network_of_the_record_is_faster_than_its_arithmetic_allows():
+    """Oracle: the peak of the same record; least_time gives the bound."""
+    shipped = json.loads(RESULT.read_text(encoding="utf-8"))
+    machine = Machine(**shipped["machine"])
+    models = {"LeNet300": LeNet300(), "LeNet5": LeNet5()}
+    models |= {"teacher": ConvTeacher(), "student": ConvStudent()}
+    for point in shipped["points"]:
+        operations = 2 * point["batch"] * model_cost(models[point["model"]], (1, 28, 28)).macs
+        took = operations / point["speed"]
+        assert took >= least_time(operations, 0, peak=machine.peak, bandwidth=machine.cache)
+
+
+def test_the_speeds_are_counts_over_the_time_taken(monkeypatch):
+    """Oracle: by hand; each call is said to take two seconds."""
+    calls = []
+
+    def two_seconds(function, **settings):
+        function()
+        calls.append(settings)
+        return Latency(2.0, 0.0, 1, 1, "cpu")
+
+    monkeypatch.setattr("reference_impl.measuring.roofline.measure_latency", two_seconds)
+    assert measure_peak(8, min_run_time=0.5) == 2 * 8**3 / 2
+    assert measure_bandwidth(4 * 10, min_run_time=0.5) == 2 * 40 / 2
+    assert measure_bandwidth(43) == 2 * 40 / 2
+    assert batch_latency(LeNet300(), 3) == 2.0
+    assert [settings["threads"] for settings in calls] == [1] * 4
+    assert [settings["min_run_time"] for settings in calls] == [0.5, 0.5, 0.2, 0.2]
+
+
+def test_the_measured_model_is_left_as_it_was():
+    """Oracle: its mode and state before; BatchNorm in training mode would change both."""
+    model = ConvStudent().train()
+    before = copy.deepcopy(model.state_dict())
+    batch_latency(model, 2, min_run_time=0.01)
+    assert all(part.training for part in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_machine_cannot_be_changed():
+    """Oracle: the error of Python's frozen dataclasses."""
+    with pytest.raises(FrozenInstanceError):
+        Machine(1.0, 1.0, 1.0).peak = 2.0
 
 
 def test_a_small_product_is_no_faster_than_the_peak():
@@ -89,7 +130,7 @@ def test_the_shipped_record_fits_the_models_that_it_names():
 
 def test_the_record_is_written_whole(tmp_path):
     """Oracle: json reads back what was returned; no part of a file stays behind."""
-    found = record(tmp_path / "sub" / "roofline.json", repeats=2, min_run_time=0.01)
+    found = record(str(tmp_path / "sub" / "roofline.json"), repeats=2, min_run_time=0.01)
     assert json.loads((tmp_path / "sub" / "roofline.json").read_text(encoding="utf-8")) == found
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["roofline.json"]
     assert found["provenance"]["versions"]["torch"] == torch.__version__
@@ -111,6 +152,9 @@ def test_the_record_is_written_whole(tmp_path):
         (lambda: record(repeats=0), ValueError, "repeats must be at least 1"),
         (lambda: measure_peak(0), ValueError, "size must be at least 1"),
         (lambda: measure_bandwidth(3), ValueError, "n_bytes must be at least 4"),
+        (lambda: record(None), TypeError, "path must be Path or str, got NoneType"),
+        (lambda: record(Path(__file__).parent), ValueError, "path must be a file, got the folder"),
+        (lambda: batch_latency(len, 1), TypeError, "model must be a torch.nn.Module, got builtin"),
         (lambda: batch_latency(nn.Identity(), 0), ValueError, "batch must be at least 1"),
     ],
 )
