@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-import torch
-
+from reference_impl.checks import require_int
 from reference_impl.exercises.framework import (
     Claim,
     Exercise,
     Mistake,
+    as_numbers,
     numbers,
 )
 
@@ -65,7 +65,13 @@ LENET300_BATCH = 1506  # the first n with n A / (P + n A) ≥ 0.9: P parameter, 
 
 
 def lenet300_intensity(batch: int) -> float:
-    """Return 2 n MACs / (P + n A)."""
+    """Return 2 n MACs / (P + n A) in FLOP/byte, for a batch of n.
+
+    Raises:
+        TypeError: if ``batch`` is no integer.
+        ValueError: if it is less than 1.
+    """
+    require_int("batch", batch, 1)
     moved = LENET300_PARAMETER_BYTES + batch * LENET300_ACTIVATION_BYTES
     return 2 * batch * LENET300_MACS / moved
 
@@ -86,11 +92,11 @@ LIMIT_MISTAKES = {
 
 
 def _exactly(answer: Any, expected: tuple[int, ...]) -> bool:
-    return tuple(_entry(answer, index) for index in range(len(expected))) == expected
+    return tuple(as_numbers(answer).tolist()) == expected
 
 
 def _entry(answer: Any, index: int) -> float:
-    return float(torch.as_tensor(answer, dtype=torch.float64).flatten()[index])
+    return float(as_numbers(answer)[index])
 
 
 def _layer_claim(index: int) -> Claim:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from reference_impl.checks import require_int, require_real
 from reference_impl.exercises.framework import Claim, Exercise, Mistake, a_function
 
 #: (inputs, outputs, ridge) → the smallest batch, by trying one after the other.
@@ -23,9 +24,16 @@ def smallest_batch(inputs: int, outputs: int, ridge: float) -> int | None:
 
     Here N_w = in · out, four bytes to a value and no bias. Solved for n:
     n ≥ 2 R N_w / (N_w − 2 R (in + out)), if the denominator is positive.
+
+    Raises:
+        TypeError: if a width is no integer or ``ridge`` no real number.
+        ValueError: if one of them is not positive or ``ridge`` is not finite.
     """
-    weights = inputs * outputs
-    room = weights - 2 * ridge * (inputs + outputs)
+    require_int("inputs", inputs, 1)
+    require_int("outputs", outputs, 1)
+    require_real("ridge", ridge, 0, open_low=True)
+    weights = int(inputs) * int(outputs)  # NumPy's integers overflow
+    room = weights - 2 * ridge * (int(inputs) + int(outputs))
     return math.ceil(2 * ridge * weights / room) if room > 0 else None
 
 
@@ -45,7 +53,7 @@ BATCH_MISTAKES: dict[str, Callable[[int, int, float], Any]] = {
 }
 
 
-def batch_with_bias(inputs: int, outputs: int, ridge: float) -> int | None:
+def _batch_with_bias(inputs: int, outputs: int, ridge: float) -> int | None:
     """Return what `smallest_batch` would be if the layer had a bias: a mistake to recognise."""
     weights = inputs * outputs
     room = weights - 2 * ridge * (inputs + outputs)
@@ -83,7 +91,7 @@ def _as_in(wrong: Callable[[int, int, float], Any]) -> Callable[[Any], bool]:
 
 
 def _counts_a_bias(answer: Callable[..., Any]) -> bool:
-    cases = {case: batch_with_bias(*case) for case in (*BATCH_CASES, *EXACT_CASES)}
+    cases = {case: _batch_with_bias(*case) for case in (*BATCH_CASES, *EXACT_CASES)}
     return _agrees(answer, cases)
 
 

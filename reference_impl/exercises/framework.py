@@ -1,11 +1,18 @@
 """How a learner's answer is examined: claims that a right answer fulfils, mistakes to recognise."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+
+
+class WrongResultError(Exception):
+    """A learner's function returned the wrong kind of thing; the text says so to the learner."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,49 @@ class Report:
 
 def a_number(answer: Any) -> str | None:
     """Return what is wrong with ``answer`` where a number is asked for, or None."""
-    if isinstance(answer, torch.Tensor) and answer.numel() == 1:
-        return None
-    if isinstance(answer, bool) or not isinstance(answer, Real):
-        return f"The answer is a number; this is a {type(answer).__name__}."
-    return None
+    value = _without_axes(answer)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return f"The answer is a number; this is a {type(value).__name__}."
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        finite = False
+    return None if finite else "The answer is a finite number; this is none."
+
+
+def _without_axes(answer: Any) -> Any:
+    """Return the one element of a tensor or array that has one, else ``answer`` itself."""
+    one = isinstance(answer, Tensor | np.ndarray) and math.prod(answer.shape) == 1
+    empty = isinstance(answer, Tensor) and answer.is_meta  # a shape without values
+    return answer.item() if one and not empty else answer
+
+
+def as_number(answer: Any) -> float:
+    """Return an answer that `a_number` accepts as a float."""
+    return float(_without_axes(answer))
+
+
+def as_numbers(answer: Any) -> Tensor:
+    """Return an answer that `numbers` accepts as a float64 tensor with one axis.
+
+    Raises:
+        TypeError: if it holds complex numbers, or no numbers.
+    """
+    if isinstance(answer, Tensor | np.ndarray) and "complex" in str(answer.dtype):
+        raise TypeError(f"answer must hold real numbers, got dtype {answer.dtype}")
+    return torch.as_tensor(answer, dtype=torch.float64).flatten()
+
+
+def a_tensor(result: Any) -> Tensor:
+    """Return what a learner's function returned, which must be a tensor.
+
+    Raises:
+        WrongResultError: if it is none.
+    """
+    if not isinstance(result, Tensor):
+        kind = type(result).__name__
+        raise WrongResultError(f"The function must return a tensor; it returned a {kind}.")
+    return result
 
 
 def numbers(count: int) -> Callable[[Any], str | None]:
@@ -61,10 +106,13 @@ def numbers(count: int) -> Callable[[Any], str | None]:
 
     def kind(answer: Any) -> str | None:
         try:
-            found = torch.as_tensor(answer, dtype=torch.float64).flatten().numel()
-        except (TypeError, ValueError, RuntimeError):
+            found = as_numbers(answer)
+            finite = found.isfinite().tolist()
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             return _no_numbers(answer, count)
-        return None if found == count else f"The answer has {count} numbers; this has {found}."
+        if found.numel() != count:
+            return f"The answer has {count} numbers; this has {found.numel()}."
+        return None if all(finite) else f"Entry {1 + finite.index(False)} is no finite number."
 
     return kind
 
@@ -77,6 +125,8 @@ def _no_numbers(answer: Any, count: int) -> str:
                 return f"Entry {place} is still dots: put a number in their place."
             if not isinstance(entry, Real | torch.Tensor | list | tuple):
                 return f"Entry {place} is no number: {entry!r} is a {type(entry).__name__}."
+            if isinstance(entry, int) and abs(entry) > 2**1023:
+                return f"Entry {place} is too large a number."
     return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
 
 
@@ -98,6 +148,8 @@ def _attempt(test: Callable[[Any], bool], answer: Any) -> tuple[bool, str]:
     """Return whether ``test`` holds and, if the learner's code raised, what it raised."""
     try:
         return bool(test(answer)), ""
+    except WrongResultError as error:
+        return False, str(error)
     except Exception as error:  # noqa: BLE001 — a learner's code may raise anything
         return False, f"It raised {type(error).__name__}: {error}"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from reference_impl.exercises.framework import (
     Exercise,
     Mistake,
     a_function,
+    a_tensor,
+    as_numbers,
     numbers,
 )
 from reference_impl.quantization.rounding import min_max_quantizer
@@ -24,9 +27,7 @@ _BITS = 3
 def _equals(expected: list[int]) -> Callable[[Any], bool]:
     """Return the test whether an answer is exactly this list of numbers."""
     wanted = torch.tensor(expected, dtype=torch.float64)
-    return lambda answer: torch.equal(
-        torch.as_tensor(answer, dtype=torch.float64).flatten(), wanted
-    )
+    return lambda answer: torch.equal(as_numbers(answer), wanted)
 
 
 def _codes_of_the_values(answer: Any) -> bool:
@@ -39,12 +40,12 @@ _BY_HAND = Exercise(
     claims=(
         Claim(
             "the smallest value has code 0",
-            lambda answer: float(answer[0]) == 0,
+            lambda answer: float(as_numbers(answer)[0]) == 0,
             "Subtract the smallest value first: then it sits at 0.",
         ),
         Claim(
             "the largest value has the largest code of 3 bits",
-            lambda answer: float(answer[3]) == 2**_BITS - 1,
+            lambda answer: float(as_numbers(answer)[3]) == 2**_BITS - 1,
             "Three bits count from 0 to 7.",
         ),
         Claim(
@@ -70,9 +71,14 @@ Inverse = Callable[[Tensor, float, float, int], Tensor]
 _GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.5, 7.5, 4), (-2.0, 3.0, 10))
 
 
+def _returned(result: Any) -> Tensor:
+    """Return what an answer returned, a tensor or an array of NumPy's, as a float64 tensor."""
+    return a_tensor(torch.tensor(result) if isinstance(result, np.ndarray) else result).double()
+
+
 def _value_of(answer: Inverse, code: int, low: float, high: float, bits: int) -> float:
     """Return the value that an answer gives to one code."""
-    return float(torch.as_tensor(answer(torch.tensor([code]), low, high, bits)).item())
+    return float(_returned(answer(torch.tensor([code]), low, high, bits)).item())
 
 
 def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
@@ -81,8 +87,9 @@ def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
     def holds(answer: Inverse) -> bool:
         for low, high, bits in _GRIDS:
             codes = torch.arange(2**bits, dtype=torch.int32)
-            found = torch.as_tensor(answer(codes, low, high, bits), dtype=torch.float32)
-            if not torch.allclose(found, formula(codes, low, high, bits), rtol=0, atol=1e-5):
+            found = _returned(answer(codes, low, high, bits))
+            expected = formula(codes, low, high, bits).double()
+            if not torch.allclose(found, expected, rtol=0, atol=1e-5):
                 return False
         return True
 
@@ -92,13 +99,13 @@ def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
 def _survives_uint8(answer: Inverse) -> bool:
     """Return whether uint8 codes with integer ends come back right."""
     codes = torch.tensor([0, 100, 255], dtype=torch.uint8)
-    found = torch.as_tensor(answer(codes, -1, 3, 8), dtype=torch.float32)
-    return torch.allclose(found, -1 + 4 / 255 * codes.float(), rtol=0, atol=1e-5)
+    found = _returned(answer(codes, -1, 3, 8))
+    return torch.allclose(found, -1 + 4 / 255 * codes.double(), rtol=0, atol=1e-5)
 
 
 def _keeps_shape(answer: Inverse) -> bool:
     codes = torch.arange(6, dtype=torch.int64).view(2, 3)
-    return tuple(torch.as_tensor(answer(codes, 0.0, 7.0, 3)).shape) == (2, 3)
+    return tuple(_returned(answer(codes, 0.0, 7.0, 3)).shape) == (2, 3)
 
 
 _INVERSE = Exercise(

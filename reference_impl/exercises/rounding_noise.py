@@ -7,7 +7,16 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from reference_impl.exercises.framework import Claim, Exercise, Mistake, a_function, a_number
+from reference_impl.checks import require_float_tensor, require_real
+from reference_impl.exercises.framework import (
+    Claim,
+    Exercise,
+    Mistake,
+    a_function,
+    a_number,
+    a_tensor,
+    as_number,
+)
 from reference_impl.measuring.error import sqnr
 from reference_impl.quantization.rounding import MAX_BITS, min_max_quantizer
 
@@ -19,7 +28,7 @@ _DRAWS = 20_000
 
 def _mean_at(answer: Rounder, value: float) -> float:
     """Return the mean of many roundings of one value."""
-    rounded = answer(torch.full((_DRAWS,), value), torch.Generator().manual_seed(7))
+    rounded = a_tensor(answer(torch.full((_DRAWS,), value), torch.Generator().manual_seed(7)))
     return float(rounded.double().mean())
 
 
@@ -35,20 +44,26 @@ def _means_are(expected: Callable[[float], float]) -> Callable[[Rounder], bool]:
 def _keeps_integers(answer: Rounder) -> bool:
     """Return whether integers stay, large ones and those whose random number is 0 too."""
     integers = torch.cat([torch.arange(-50, 300), torch.arange(100_000, 105_000)]).float()
-    if not torch.equal(answer(integers.clone(), torch.Generator().manual_seed(3)), integers):
+    rounded = a_tensor(answer(integers.clone(), torch.Generator().manual_seed(3)))
+    if not torch.equal(rounded, integers):
         return False
     with patch.object(torch, "rand", _zeros):
-        return torch.equal(answer(integers.clone(), torch.Generator()), integers)
+        return torch.equal(a_tensor(answer(integers.clone(), torch.Generator())), integers)
 
 
-def _zeros(*size: Any, **_: Any) -> Tensor:
+def _zeros(*size: Any, **options: Any) -> Tensor:
     """Stand in for ``torch.rand`` when every draw is 0, which happens once in 2²⁴."""
-    return torch.zeros(*size)
+    given = size or (options["size"],)
+    shape = given if isinstance(given[0], int) else given[0]
+    kept = {name: options[name] for name in ("dtype", "out") if name in options}
+    return torch.zeros(shape, **kept)
 
 
 def _gives_neighbours(answer: Rounder) -> bool:
-    x = torch.randn(1000, generator=torch.Generator().manual_seed(1)) * 5
-    rounded = answer(x.clone(), torch.Generator().manual_seed(2))
+    x = torch.randn(50, 20, generator=torch.Generator().manual_seed(1)) * 5
+    rounded = a_tensor(answer(x.clone(), torch.Generator().manual_seed(2)))
+    if rounded.shape != x.shape:
+        return False
     return bool(((rounded == x.floor()) | (rounded == x.ceil())).all())
 
 
@@ -60,7 +75,7 @@ def _leaves_x(answer: Rounder) -> bool:
 
 def _rounded(answer: Rounder, generator: torch.Generator) -> Tensor:
     """Return the roundings of 0.01, 0.02, … 0.99."""
-    return answer(torch.linspace(0.01, 0.99, 99), generator).clone()
+    return a_tensor(answer(torch.linspace(0.01, 0.99, 99), generator)).clone()
 
 
 def _varies(answer: Rounder) -> bool:
@@ -78,8 +93,18 @@ def _repeats(answer: Rounder) -> bool:
 
 
 def _draws_each_alone(answer: Rounder) -> bool:
-    rounded = answer(torch.full((100,), 0.5), torch.Generator().manual_seed(4))
-    return 0 < int(rounded.sum()) < 100
+    """Return whether elements agree about half of the time, at whatever distance they lie."""
+    halves = torch.full((32, 32), 0.5)
+    rounded = a_tensor(answer(halves, torch.Generator().manual_seed(4))).flatten()
+    count = halves.numel()
+    if rounded.numel() != count:
+        return False
+    agreeing = (
+        float((rounded[away:] == rounded[:-away]).double().mean())
+        for away in range(1, count // 2 + 1)
+    )
+    tolerance = 6 * 0.5 / (count / 2) ** 0.5
+    return all(abs(share - 0.5) < tolerance for share in agreeing)
 
 
 _STOCHASTIC = Exercise(
@@ -88,7 +113,7 @@ _STOCHASTIC = Exercise(
         Claim(
             "every result is a neighbouring integer",
             _gives_neighbours,
-            "The result must be ⌊x⌋ or ⌊x⌋ + 1, nothing else.",
+            "The result must be ⌊x⌋ or ⌊x⌋ + 1, nothing else, in the shape of x.",
         ),
         Claim(
             "integers stay as they are",
@@ -110,7 +135,7 @@ _STOCHASTIC = Exercise(
         Claim(
             "each element has a draw of its own",
             _draws_each_alone,
-            "All elements moved together: draw one random number for each of them.",
+            "Elements moved together: draw one random number for each of them.",
         ),
         Claim(
             "the mean over many draws is x",
@@ -145,8 +170,11 @@ def bits_for(x: Tensor, decibels: float) -> int:
     """Return the fewest bits at which min–max rounding of ``x`` reaches this SQNR.
 
     Raises:
-        ValueError: if 16 bits do not reach it.
+        TypeError: if ``x`` is no floating-point tensor or ``decibels`` no real number.
+        ValueError: if ``x`` is empty or not finite, or 16 bits do not reach ``decibels``.
     """
+    require_float_tensor("x", x)
+    require_real("decibels", decibels)
     for bits in range(1, MAX_BITS + 1):
         if sqnr(x, min_max_quantizer(x, bits).round_trip(x)) >= decibels:
             return bits
@@ -164,28 +192,28 @@ _EXPLORE = Exercise(
     claims=(
         Claim(
             "the answer is a whole number of bits",
-            lambda answer: float(answer) == int(answer) and 1 <= int(answer) <= MAX_BITS,
+            lambda answer: as_number(answer).is_integer() and 1 <= as_number(answer) <= MAX_BITS,
             "A code has a whole number of bits, from 1 to 16.",
         ),
         Claim(
             "this many bits reach 40 dB",
-            lambda answer: bits_for(outlier_signal(), 40) <= int(answer) <= MAX_BITS,
+            lambda answer: bits_for(outlier_signal(), 40) <= as_number(answer) <= MAX_BITS,
             "Measure again: with that few bits the SQNR stays below 40 dB.",
         ),
         Claim(
             "one bit fewer does not",
-            lambda answer: int(answer) <= bits_for(outlier_signal(), 40),
+            lambda answer: as_number(answer) - 1 < bits_for(outlier_signal(), 40),
             "Fewer bits reach 40 dB too: try one less.",
         ),
     ),
     mistakes=(
         Mistake(
             "That is 40/6.02 rounded up: the rule of thumb holds for a uniform signal only.",
-            lambda answer: int(answer) == 7,
+            lambda answer: as_number(answer) == 7,
         ),
         Mistake(
             "That is the answer without the outlier: append it before you take min and max.",
-            lambda answer: int(answer) == bits_for(outlier_signal()[:-1], 40),
+            lambda answer: as_number(answer) == bits_for(outlier_signal()[:-1], 40),
         ),
     ),
 )

@@ -1,5 +1,6 @@
 """The examination of answers, on a toy exercise."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,23 @@ def test_an_unknown_mistake_gets_the_first_failed_claims_hint() -> None:
     assert examine(DOUBLE, lambda x: x + 1).lines[-1] == "→ Nothing doubled is nothing."
 
 
+def test_the_first_of_two_matching_mistakes_is_named() -> None:
+    """Oracle: the order in which they are written."""
+    mistakes = (Mistake("First.", lambda _: True), Mistake("Second.", lambda _: True))
+    exercise = Exercise(a_number, (Claim("is 1", lambda x: x == 1, "Say 1."),), mistakes)
+    assert examine(exercise, 2).lines == ("✗ is 1", "→ First.")
+
+
+@pytest.mark.parametrize("result", [None, True, [1.0], np.ones(3)])
+def test_a_function_that_returns_no_tensor_is_told_so(result: object) -> None:
+    """Oracle: the name of what it returned."""
+    kind = type(result).__name__
+    said = f"→ The function must return a tensor; it returned a {kind}."
+    assert report("stochastic-rounding", lambda *_: result).lines[-1] == said
+    if not isinstance(result, np.ndarray):  # this exercise takes NumPy's arrays too
+        assert report("min-max-inverse", lambda *_: result).lines[-1] == said
+
+
 def test_an_answer_that_raises_is_told_what_it_raised() -> None:
     """Oracle: the exception's own text."""
 
@@ -73,6 +91,27 @@ def test_dots_are_no_answer_yet() -> None:
         (numbers(2), [torch.tensor(1), 2], [None, 2], "Entry 1 is no number: None is a NoneType."),
         (numbers(2), [[1], [2]], [..., 2], "Entry 1 is still dots: put a number in their place."),
         (numbers(2), [1, 2], [[1, 2], [3]], "The answer is a list of 2 numbers; this is a list."),
+        (a_number, np.array(11), torch.ones(2), "The answer is a number; this is a Tensor."),
+        (a_number, np.array([11]), torch.tensor(True), "The answer is a number; this is a bool."),
+        (a_number, np.int64(11), 11j, "The answer is a number; this is a complex."),
+        (a_number, -2, float("nan"), "The answer is a finite number; this is none."),
+        (a_number, 10**300, 10**400, "The answer is a finite number; this is none."),
+        (a_number, torch.ones(1, 1), float("inf"), "The answer is a finite number; this is none."),
+        (numbers(2), np.ones((2, 1)), [1, 10**400], "Entry 2 is too large a number."),
+        (a_number, 0, torch.ones(1, device="meta"), "The answer is a number; this is a Tensor."),
+        (
+            numbers(2),
+            [0, 1],
+            torch.ones(2, device="meta"),
+            "The answer is a list of 2 numbers; this is a Tensor.",
+        ),
+        (numbers(2), [1, 10**300], [1, float("nan")], "Entry 2 is no finite number."),
+        (
+            numbers(2),
+            torch.ones(1, 2),
+            torch.ones(2, dtype=torch.complex64),
+            "The answer is a list of 2 numbers; this is a Tensor.",
+        ),
         (a_function("f(x)"), abs, 3, "The answer is the function itself, f(x), without a call"),
     ],
 )

@@ -35,20 +35,40 @@ def bernoulli_stochastic(x, generator):
     return x.floor() + torch.bernoulli(x - x.floor(), generator=generator)
 
 
+def keyword_stochastic(x, generator):
+    return x.floor() + (torch.rand(size=x.shape, generator=generator) < x - x.floor()).float()
+
+
+def filling_stochastic(x, generator):
+    draws = torch.empty(x.shape)
+    torch.rand(x.shape, generator=generator, out=draws)
+    return x.floor() + (draws < x - x.floor()).float()
+
+
+def unpacking_stochastic(x, generator):
+    draws = torch.rand(*x.shape, generator=generator, dtype=torch.float64)
+    return x.floor() + (draws < x - x.floor()).float()
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
         ("min-max-codes", [0, 1, 5, 7]),
         ("min-max-codes", torch.tensor([0.0, 1.0, 5.0, 7.0])),
         ("min-max-codes", (0, 1, 5, 7)),
+        ("min-max-codes", np.array([[0, 1], [5, 7]])),
         ("min-max-inverse", reference_inverse),
         ("min-max-inverse", interpolating_inverse),
         ("min-max-inverse", numpy_inverse),
         ("stochastic-rounding", reference_stochastic),
         ("stochastic-rounding", ceiling_stochastic),
         ("stochastic-rounding", bernoulli_stochastic),
+        ("stochastic-rounding", keyword_stochastic),
+        ("stochastic-rounding", filling_stochastic),
+        ("stochastic-rounding", unpacking_stochastic),
         ("outlier-bits", 11),
         ("outlier-bits", torch.tensor(11)),
+        ("outlier-bits", np.array([11])),
     ],
 )
 def test_right_answers_pass(name: str, answer: object) -> None:
@@ -144,7 +164,7 @@ def test_advice_names_the_mistake_that_was_made() -> None:
         ("min-max-inverse", "through uint8"): "one step",
         ("min-max-inverse", "flattened"): "same shape",
         ("min-max-inverse", "middle of 2^b cells"): "took their middles",
-        ("stochastic-rounding", "one draw for all"): "All elements moved together",
+        ("stochastic-rounding", "one draw for all"): "Elements moved together",
         ("stochastic-rounding", "at most instead of less"): "if r is 0",
         ("stochastic-rounding", "floor of x + u"): "moves a large one",
         ("stochastic-rounding", "own generator"): "generator that is given",
