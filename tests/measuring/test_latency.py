@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -67,6 +68,12 @@ def test_the_median_round_counts(monkeypatch):
         lambda *_, **__: Latency(next(made_up), 0.0, 1, 1, "cpu"),
     )
     assert compare_latencies({"only": print}, rounds=3) == {"only": 2.0}
+
+
+def test_a_latency_cannot_be_changed():
+    """Oracle: the error of Python's frozen dataclasses."""
+    with pytest.raises(FrozenInstanceError):
+        Latency(1.0, 0.0, 1, 1, "cpu").median = 2.0
 
 
 def test_the_device_has_a_name():
