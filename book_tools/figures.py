@@ -138,10 +138,7 @@ class _Comparison:
             limit = (tolerance.x, tolerance.y)[_LENGTHS[name]]
             return abs(_length(old) - _length(new)) <= limit
         if name == "viewBox":
-            boxes = (
-                np.array(value.split(), dtype=np.float64).reshape(2, 2) for value in (old, new)
-            )
-            return tolerance.allows(*boxes)
+            return tolerance.allows(_corners(old), _corners(new))
         if name == "transform":
             return transforms_agree(old, new, tolerance)
         if name == "style":

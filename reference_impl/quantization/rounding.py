@@ -1,8 +1,8 @@
 """Min–max rounding: the article's formula, with the inverse that it leaves out.
 
-Between the smallest and the largest value lie 2^b codes, hence n = 2^b − 1 steps:
+Between the smallest and the largest value lie 2^b codes, hence q_max = 2^b − 1 steps:
 
-    s = (max − min) / n,    q = round((x − min) / s),    x̂ = min + s q.
+    s = (max − min) / q_max,    q = round((x − min) / s),    x̂ = min + s q.
 """
 
 import math
@@ -75,7 +75,7 @@ class MinMaxQuantizer:
 
     @property
     def max_code(self) -> int:
-        """Return n = 2^b − 1: the largest code, and the number of steps."""
+        """Return q_max = 2^b − 1: the largest code, and the number of steps."""
         return int(2**self.bits - 1)
 
     @property
