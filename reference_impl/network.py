@@ -1,13 +1,19 @@
 """What a network of the course publishes beside its logits: how its widths appear in its state."""
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from reference_impl.checks import require_int
+
+IMAGE_SHAPE = (1, 28, 28)
+"""Of one image: a grey channel, rows, columns."""
+
+N_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,33 @@ class Network(nn.Module, ABC):
             raise ValueError(f"widths must have the labels {sorted(labels)}, got {sorted(widths)}")
         return cls._build(widths)
 
+    def chain(self) -> nn.Sequential:
+        """Return the layers in the order in which they run; their chain is ``forward``, bit by bit.
+
+        What transforms a whole network (folds BatchNorm, equalizes, quantizes, prunes) walks over
+        this chain and looks at each layer and its neighbours. Its modules have names, such as
+        ``chain.conv1``; ReLU, pooling and flattening are modules of their own.
+
+        Layers with parameters or buffers are the network's own, not copies: to train or change
+        one is to train or change both. Change a copy, ``copy.deepcopy(network.chain())``, to keep
+        the network. Replacing a module of the chain leaves the network as it is.
+
+        Unlike ``forward``, the chain does not check the shape of its images.
+
+        >>> from reference_impl.models import LeNet300
+        >>> [name for name, _ in LeNet300().chain().named_children()]
+        ['flatten', 'fc1', 'relu1', 'fc2', 'relu2', 'fc3']
+        """
+        chain = nn.Sequential(OrderedDict(self._layers()))
+        own = set(self.modules())
+        for module in chain.modules():
+            if module not in own:  # a new module; the network's own keep their modes
+                module.training = self.training
+        return chain
+
+    @abstractmethod
+    def _layers(self) -> Mapping[str, nn.Module]: ...
+
     @classmethod
     @abstractmethod
     def _build(cls, widths: Mapping[str, int]) -> Self: ...
@@ -59,3 +92,23 @@ class Network(nn.Module, ABC):
         for label, width in widths.items():
             require_int(label, width, 1)
         self.widths = widths  # a plain dict: mapping proxies cannot be deep-copied
+
+
+def require_images(images: Tensor) -> None:
+    """Refuse what is no batch of 28×28 grey images.
+
+    Raises:
+        ValueError: if ``images`` has another shape than (n, 1, 28, 28).
+    """
+    if images.shape[1:] != IMAGE_SHAPE or images.ndim != 4:
+        raise ValueError(f"images must be (n, 1, 28, 28), got {tuple(images.shape)}")
+
+
+def require_widths(name: str, widths: tuple[int, ...], count: int) -> None:
+    """Refuse what is no tuple of ``count`` entries; `Network` itself checks each width.
+
+    Raises:
+        ValueError: if ``widths`` is no tuple, or has another length.
+    """
+    if not isinstance(widths, tuple) or len(widths) != count:
+        raise ValueError(f"{name} must be a tuple of {count} widths, got {widths!r}")

@@ -86,6 +86,87 @@ def test_the_convolutional_networks_pool_between_blocks_and_average_at_the_end(k
 
 
 @EVERY_MODEL
+@pytest.mark.parametrize("narrow", [False, True], ids=["default", "narrow"])
+def test_the_chain_computes_the_network_bit_by_bit(kind, narrow):
+    """Oracle: forward, in evaluation mode, in both orders of memory, for several batch sizes."""
+    model = random_network(kind)
+    if narrow:
+        model = kind.from_widths(dict.fromkeys(model.widths, 2)).eval()
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        model.to(memory_format=memory_format)
+        for n in (1, 7, 100):
+            images = torch.rand(n, 1, 28, 28)
+            assert torch.equal(model.chain()(images), model(images))
+
+
+@EVERY_MODEL
+def test_the_chain_holds_the_networks_own_parameters_and_buffers_once(kind):
+    """Oracle: identity of the tensors."""
+    model = kind()
+    chain = model.chain()
+    for pick in (nn.Module.parameters, nn.Module.buffers):
+        assert {id(entry) for entry in pick(chain)} == {id(entry) for entry in pick(model)}
+        assert len(list(pick(chain))) == len(list(pick(model)))
+
+
+@EVERY_MODEL
+def test_the_chain_is_flat_and_of_simple_layers(kind):
+    """Oracle: the kinds of layers that a transformation has to know."""
+    kinds = {"Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "Flatten", "Linear"}
+    chain = kind().chain()
+    assert type(chain) is nn.Sequential
+    assert {type(layer).__name__ for layer in chain} <= kinds
+    assert [*chain.modules()] == [chain, *chain]
+    assert type(chain[-1]) is nn.Linear
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("training", [False, True])
+def test_the_chain_is_in_the_networks_mode_and_leaves_it_alone(kind, training):
+    """Oracle: the flags; one layer of the network is frozen in the other mode."""
+    model = kind().train(training)
+    frozen = next(m for m in model.modules() if next(m.children(), None) is None)
+    frozen.training = not training
+    chain = model.chain()
+    assert frozen.training is not training
+    assert all(layer.training is training for layer in (chain, *chain) if layer is not frozen)
+
+
+@EVERY_MODEL
+def test_replacing_a_module_of_the_chain_leaves_the_network_as_it_is(kind):
+    """Oracle: the logits of before."""
+    model = random_network(kind)
+    images = torch.rand(3, 1, 28, 28)
+    before = model(images)
+    chain = model.chain()
+    for i in range(len(chain)):
+        chain[i] = nn.Identity()
+    assert torch.equal(model(images), before)
+    assert torch.equal(chain(images), images)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (LeNet300, "flatten fc1 relu1 fc2 relu2 fc3"),
+        (LeNet5, "conv1 pool1 conv2 pool2 flatten fc1 relu1 fc2"),
+        (
+            ConvTeacher,
+            "conv1 norm1 relu1 pool1 conv2 norm2 relu2 pool2 "
+            "conv3 norm3 relu3 pool3 conv4 norm4 relu4 mean flatten head",
+        ),
+        (
+            ConvStudent,
+            "conv1 norm1 relu1 pool1 conv2 norm2 relu2 pool2 conv3 norm3 relu3 mean flatten head",
+        ),
+    ],
+)
+def test_the_modules_of_the_chain_are_named_by_kind_and_place(kind, names):
+    """Oracle: hand-written lists."""
+    assert [name for name, _ in kind().chain().named_children()] == names.split()
+
+
+@EVERY_MODEL
 def test_axes_name_every_entry_of_the_state_with_one_label_per_axis(kind):
     """Oracle: state_dict()."""
     state = kind().state_dict()

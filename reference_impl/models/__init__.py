@@ -1,0 +1,15 @@
+"""The course's networks, each of which says how its widths appear in its parameters."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from reference_impl.models.convolutional import ConvStudent, ConvTeacher
+from reference_impl.models.lenet import LeNet5, LeNet300
+from reference_impl.network import FIXED, Axis, Network
+
+__all__ = ["FIXED", "MODELS", "Axis", "ConvStudent", "ConvTeacher", "LeNet5", "LeNet300", "Network"]
+
+MODELS: Mapping[str, type[Network]] = MappingProxyType(
+    {"lenet300": LeNet300, "lenet5": LeNet5, "teacher": ConvTeacher, "student": ConvStudent}
+)
+"""Checkpoint name → class."""
