@@ -1,0 +1,1 @@
+"""Networks taken apart and put together again: layers quantized, folded, equalized."""

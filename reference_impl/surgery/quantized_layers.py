@@ -1,0 +1,148 @@
+"""Networks whose layers compute with restored values: the simulation of a quantized network.
+
+A network is given as a chain, see `reference_impl.network.Network.chain`. Its weight layers, the
+linear and convolutional ones, are those that are quantized: the weight once, the input each time
+the layer is called. Everything between two weight layers computes in floating point.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reference_impl.checks import require_float_tensor, require_instance
+from reference_impl.quantization.affine import AffineQuantizer
+
+WeightLayer = nn.Linear | nn.Conv2d
+WEIGHT_LAYERS = (nn.Linear, nn.Conv2d)
+
+
+class QuantizedLayer(nn.Module):
+    """A weight layer on restored values: y = layer(x̂; Ŵ, b), with Ŵ, x̂ the round trips of W, x.
+
+    Args:
+        layer: the layer with W; it is copied, not changed.
+        weight: quantizer of W.
+        inputs: quantizer of x; None leaves x as it is.
+
+    Attributes:
+        layer: the copy, whose weight is Ŵ.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if the scale of ``weight`` does not broadcast to the shape of W.
+    """
+
+    def __init__(
+        self, layer: WeightLayer, weight: AffineQuantizer, inputs: AffineQuantizer | None
+    ) -> None:
+        """Copy the layer and round its weight."""
+        super().__init__()
+        require_instance("layer", layer, WEIGHT_LAYERS)
+        require_instance("weight", weight, AffineQuantizer)
+        if inputs is not None:
+            require_instance("inputs", inputs, AffineQuantizer)
+        self.layer = copy.deepcopy(layer)
+        with torch.no_grad():
+            self.layer.weight.copy_(weight.round_trip(layer.weight.detach()))
+        self.weight_quantizer = weight
+        self.input_quantizer = inputs
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return layer(x̂; Ŵ, b)."""
+        x_hat = x if self.input_quantizer is None else self.input_quantizer.round_trip(x)
+        y: Tensor = self.layer(x_hat)
+        return y
+
+
+def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
+    """Return the linear and convolutional layers of a chain by name, in order.
+
+    Raises:
+        TypeError: if ``chain`` is no ``nn.Sequential``.
+        ValueError: if it has no such layer.
+    """
+    require_instance("chain", chain, nn.Sequential)
+    layers = {
+        name: module for name, module in chain.named_children() if isinstance(module, WEIGHT_LAYERS)
+    }
+    if not layers:
+        raise ValueError("chain must have a linear or convolutional layer, got none")
+    return layers
+
+
+def layer_inputs(
+    chain: nn.Sequential, images: Float[Tensor, "n 1 28 28"]
+) -> Iterator[tuple[str, Float[Tensor, "n ..."]]]:
+    """Yield (name, input) of each weight layer, when the chain runs on the images.
+
+    The chain runs in evaluation mode and without gradients, all images at a time.
+
+    Raises:
+        TypeError: if ``chain`` is no ``nn.Sequential`` or ``images`` no floating-point tensor.
+        ValueError: if ``images`` is empty or not finite, or the chain has no weight layer.
+    """
+    weight_layers(chain)
+    require_float_tensor("images", images)
+    was_training = chain.training
+    chain.eval()
+    try:
+        with torch.no_grad():
+            x = images
+            for name, module in chain.named_children():
+                if isinstance(module, (*WEIGHT_LAYERS, QuantizedLayer)):
+                    yield name, x
+                x = module(x)
+    finally:
+        chain.train(was_training)
+
+
+def quantize_layers(
+    chain: nn.Sequential,
+    weights: Mapping[str, AffineQuantizer],
+    inputs: Mapping[str, AffineQuantizer] | None = None,
+) -> nn.Sequential:
+    """Return the chain with its weight layers quantized; the chain itself is left as it is.
+
+    Args:
+        chain: the network.
+        weights: name of a layer → quantizer of its weight. Layers without one stay as they are.
+        inputs: name of a layer → quantizer of its input; None leaves all inputs as they are.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if ``weights`` or ``inputs`` names a layer that the chain has not, if
+            ``inputs`` has a layer that ``weights`` has not, or if the input range of a layer in
+            ``weights`` was never observed: ``inputs`` is given and has no quantizer for it.
+    """
+    names = weight_layers(chain)
+    require_instance("weights", weights, Mapping)
+    _require_names("weights", weights, set(names), "the chain's weight layers")
+    if inputs is not None:
+        require_instance("inputs", inputs, Mapping)
+        _require_names("inputs", inputs, set(weights), "those of weights")
+        missing = [name for name in weights if name not in inputs]
+        if missing:
+            raise ValueError(
+                f"inputs must have a quantizer for each layer of weights, got none for {missing}: "
+                "the range of its input was never observed"
+            )
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in chain.named_children():
+        if name in weights and isinstance(module, WEIGHT_LAYERS):
+            observed = None if inputs is None else inputs[name]
+            parts[name] = QuantizedLayer(module, weights[name], observed)
+        else:
+            parts[name] = copy.deepcopy(module)
+    return nn.Sequential(parts).train(chain.training)
+
+
+def _require_names(
+    argument: str, given: Mapping[str, AffineQuantizer], known: set[str], which: str
+) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise ValueError(f"{argument} must name {which}, {sorted(known)}, got {unknown}")
