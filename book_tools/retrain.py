@@ -33,6 +33,9 @@ RECIPES = {
     "lenet300": Recipe("lenet300", epochs=30, learning_rate=2e-3, weight_decay=0.05),
     "lenet5": Recipe("lenet5", epochs=20, learning_rate=2e-3, weight_decay=0.05, augment=True),
     "student": Recipe("student", epochs=30, learning_rate=1e-2, weight_decay=0.01, augment=True),
+    "separable": Recipe(
+        "separable", epochs=40, learning_rate=1e-2, weight_decay=0.01, augment=True
+    ),
     "teacher": Recipe(
         "teacher", epochs=36, learning_rate=4e-3, weight_decay=0.05, augment=True, erase=True
     ),

@@ -106,7 +106,7 @@ def provenance(name: str, *, folder: Path | str | None = None) -> Provenance:
     """Return the record of a checkpoint.
 
     Args:
-        name: "lenet300", "lenet5", "teacher" or "student" in the shipped folder.
+        name: a key of `MODELS`, such as "teacher", in the shipped folder.
         folder: None is the shipped one, `CHECKPOINTS`.
 
     Raises:
@@ -127,7 +127,7 @@ def load_checkpoint(name: str, *, folder: Path | str | None = None) -> Network:
     """Return a trained network in evaluation mode, its weights verified by their SHA-256.
 
     Args:
-        name: "lenet300", "lenet5", "teacher" or "student" in the shipped folder.
+        name: a key of `MODELS`, such as "teacher", in the shipped folder.
         folder: None is the shipped one, `CHECKPOINTS`.
 
     Raises:

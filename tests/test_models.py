@@ -5,9 +5,17 @@ from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from reference_impl.models import MODELS, ConvStudent, ConvTeacher, LeNet5, LeNet300
+from reference_impl.models import (
+    MODELS,
+    ConvStudent,
+    ConvTeacher,
+    LeNet5,
+    LeNet300,
+    SeparableStudent,
+)
 from reference_impl.network import Axis, Network
 
 EVERY_MODEL = pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
@@ -51,6 +59,14 @@ def test_the_convolutional_networks_have_the_counted_parameters():
     assert count(ConvStudent()) == 9 * (8 + 8 * 16 + 16 * 32) + 2 * (8 + 16 + 32) + 32 * 10 + 10
 
 
+def test_the_separable_student_has_the_counted_parameters():
+    """Oracle: hand count; 9 per depthwise filter, in · out per pointwise, the norms, the head."""
+    stem = 9 * 16 + 2 * 16
+    depthwise = (9 + 2) * (16 + 32 + 32 + 64)
+    pointwise = 16 * 32 + 32 * 32 + 32 * 64 + 64 * 128 + 2 * (32 + 32 + 64 + 128)
+    assert count(SeparableStudent()) == stem + depthwise + pointwise + 128 * 10 + 10 == 15_338
+
+
 def test_the_student_is_20_to_100_times_smaller_than_the_teacher():
     """Oracle: the bounds set for the course."""
     assert 20 <= count(ConvTeacher()) / count(ConvStudent()) <= 100
@@ -83,6 +99,33 @@ def test_the_convolutional_networks_pool_between_blocks_and_average_at_the_end(k
     oracle = nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.head)
     images = torch.rand(5, 1, 28, 28)
     torch.testing.assert_close(model(images), oracle(images))
+
+
+def test_the_separable_student_is_a_stem_and_four_blocks_pooled_twice():
+    """Oracle: each channel convolved by itself, then a matrix product over the channels."""
+    model = random_network(SeparableStudent)
+    images = torch.rand(5, 1, 28, 28)
+    h = model.stem_norm(model.stem(images)).relu()
+    for i in range(4):
+        if i in (0, 2):  # 28 → 14 before the first block, 14 → 7 before the third
+            h = nn.MaxPool2d(2)(h)
+        filters = model.depthwise[i].weight
+        alone = [
+            F.conv2d(channel, taps[None], padding=1)
+            for channel, taps in zip(h.split(1, dim=1), filters, strict=True)
+        ]
+        h = model.depthwise_norms[i](torch.cat(alone, dim=1)).relu()
+        mixed = torch.einsum("oi,nihw->nohw", model.pointwise[i].weight[:, :, 0, 0], h)
+        h = model.pointwise_norms[i](mixed).relu()
+    assert h.shape == (5, 128, 7, 7)
+    torch.testing.assert_close(model(images), model.head(h.flatten(2).mean(dim=2)))
+
+
+def test_a_depthwise_filter_belongs_to_the_channels_below_it():
+    """Oracle: MobileNet; a depthwise convolution has one filter for each channel of its input."""
+    for i, below in enumerate(["stem", "block1", "block2", "block3"]):
+        assert SeparableStudent.axes[f"depthwise.{i}.weight"][0] == Axis(below)
+        assert SeparableStudent.axes[f"pointwise.{i}.weight"][1] == Axis(below)
 
 
 @EVERY_MODEL
@@ -158,6 +201,16 @@ def test_replacing_a_module_of_the_chain_leaves_the_network_as_it_is(kind):
         (
             ConvStudent,
             "conv1 norm1 relu1 pool1 conv2 norm2 relu2 pool2 conv3 norm3 relu3 mean flatten head",
+        ),
+        (
+            SeparableStudent,
+            "stem stem_norm stem_relu pool1 "
+            "depthwise1 depthwise_norm1 depthwise_relu1 pointwise1 pointwise_norm1 pointwise_relu1 "
+            "depthwise2 depthwise_norm2 depthwise_relu2 pointwise2 pointwise_norm2 pointwise_relu2 "
+            "pool3 "
+            "depthwise3 depthwise_norm3 depthwise_relu3 pointwise3 pointwise_norm3 pointwise_relu3 "
+            "depthwise4 depthwise_norm4 depthwise_relu4 pointwise4 pointwise_norm4 pointwise_relu4 "
+            "mean flatten head",
         ),
     ],
 )
@@ -271,6 +324,8 @@ def test_images_of_another_shape_are_refused(kind, shape):
         (lambda: LeNet5(hidden="500"), TypeError, "hidden must be an integer, got '500'"),
         (lambda: ConvTeacher((8, 16, 32)), ValueError, "channels must be a tuple of 4 widths"),
         (lambda: ConvStudent((8, True, 32)), TypeError, "conv2 must be an integer, got True"),
+        (lambda: SeparableStudent((8, 8)), ValueError, r"channels must be a tuple of 5 .*\(8, 8\)"),
+        (lambda: SeparableStudent((8, 0, 8, 8, 8)), ValueError, "block1 must be at least 1, got 0"),
         (lambda: LeNet300.from_widths({"hidden1": 3}), ValueError, r"labels \['hidden1', 'hidden2"),
         (lambda: LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), ValueError, "hidden2 must be"),
     ],

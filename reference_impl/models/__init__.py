@@ -5,11 +5,28 @@ from types import MappingProxyType
 
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
+from reference_impl.models.separable import SeparableStudent
 from reference_impl.network import FIXED, Axis, Network
 
-__all__ = ["FIXED", "MODELS", "Axis", "ConvStudent", "ConvTeacher", "LeNet5", "LeNet300", "Network"]
+__all__ = [
+    "FIXED",
+    "MODELS",
+    "Axis",
+    "ConvStudent",
+    "ConvTeacher",
+    "LeNet5",
+    "LeNet300",
+    "Network",
+    "SeparableStudent",
+]
 
 MODELS: Mapping[str, type[Network]] = MappingProxyType(
-    {"lenet300": LeNet300, "lenet5": LeNet5, "teacher": ConvTeacher, "student": ConvStudent}
+    {
+        "lenet300": LeNet300,
+        "lenet5": LeNet5,
+        "teacher": ConvTeacher,
+        "student": ConvStudent,
+        "separable": SeparableStudent,
+    }
 )
 """Checkpoint name → class."""

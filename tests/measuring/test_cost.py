@@ -11,10 +11,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.measuring.cost import Layer, ModelCost, model_cost
-from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
+from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300, SeparableStudent
 
 SHAPE = (1, 28, 28)
-NETWORKS = {cls.__name__: cls for cls in (LeNet300, LeNet5, ConvTeacher, ConvStudent)}
+NETWORKS = {
+    cls.__name__: cls for cls in (LeNet300, LeNet5, ConvTeacher, ConvStudent, SeparableStudent)
+}
 
 
 def counted_by_torch(model: nn.Module, shape: tuple[int, ...], batch: int = 1) -> int:
