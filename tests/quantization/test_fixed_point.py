@@ -1,0 +1,215 @@
+"""Fixed-point multipliers and requantization against exact rational arithmetic."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference_impl.quantization.fixed_point import (
+    FixedPointMultiplier,
+    fixed_point,
+    requantize,
+    rescale,
+)
+from reference_impl.quantization.grid import IntegerGrid
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+
+
+def multiplier(significand: int, shift: int) -> FixedPointMultiplier:
+    return FixedPointMultiplier(torch.tensor(significand), torch.tensor(shift))
+
+
+def fraction(significand: int, shift: int) -> Fraction:
+    """Return M = 2^−n m / 2^31, exact."""
+    return Fraction(significand, 2**31) / Fraction(2) ** shift
+
+
+def int32(values: list[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int32)
+
+
+@given(
+    a=st.lists(INT32, min_size=1, max_size=20),
+    significand=st.integers(2**30, 2**31 - 1),
+    shift=st.integers(-30, 60),
+)
+def test_rescaling_is_exact_rational_arithmetic(a: list[int], significand: int, shift: int) -> None:
+    """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour."""
+    exact = [round(value * fraction(significand, shift)) for value in a]
+    assert rescale(int32(a), multiplier(significand, shift)).tolist() == exact
+
+
+@given(shift=st.integers(-30, 40), odd=st.integers(-(2**15), 2**15), zeros=st.integers(0, 14))
+def test_ties_go_to_the_even_neighbour(shift: int, odd: int, zeros: int) -> None:
+    """Oracle: Python's fractions, on powers of two, where every other number may be a tie."""
+    a = (2 * odd + 1) << zeros
+    exact = round(a * fraction(2**30, shift))
+    assert rescale(int32([a]), multiplier(2**30, shift)).item() == exact
+
+
+def test_ties_by_hand() -> None:
+    """Oracle: by hand: −5/2, −3/2, −1/2, 1/2, 3/2, 5/2."""
+    halves = int32([-5, -3, -1, 1, 3, 5])
+    assert rescale(halves, fixed_point(torch.tensor(0.5))).tolist() == [-2, -2, 0, 0, 2, 2]
+
+
+def test_rescaling_agrees_with_float64_between_the_ties() -> None:
+    """Oracle: torch.round of the product in float64, on accumulators below 2^20."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randint(-(2**20), 2**20, (50_000, 4), generator=generator).int()
+    m = fixed_point(torch.tensor([0.3, 1e-3, 7e-7, 0.9999999], dtype=torch.float64))
+    assert torch.equal(rescale(a, m).double(), torch.round(a.double() * m.value))
+
+
+@given(value=st.floats(1e-40, 2.0**29))
+def test_the_multiplier_is_within_a_part_in_two_to_the_31(value: float) -> None:
+    """Oracle: the definition: ½ ≤ M_0 < 1, and a relative error of at most 2^−31."""
+    m = fixed_point(torch.tensor(value, dtype=torch.float64))
+    assert 2**30 <= m.significand.item() < 2**31
+    exact = fraction(int(m.significand), int(m.shift))
+    assert abs(exact / Fraction(value) - 1) <= Fraction(1, 2**31)
+    assert m.value.item() == float(exact)
+    assert m.value.dtype == torch.float64
+    assert m.significand.dtype == m.shift.dtype == torch.int32
+
+
+@pytest.mark.parametrize(
+    ("value", "significand", "shift"),
+    [
+        (0.5, 2**30, 0),
+        (0.25, 2**30, 1),
+        (1.0, 2**30, -1),
+        (0.75, 3 * 2**29, 0),
+        (0.0003, round(0.0003 * 2**42), 11),
+        (1 - 2.0**-40, 2**30, -1),
+    ],
+)
+def test_multipliers_by_hand(value: float, significand: int, shift: int) -> None:
+    """Oracle: by hand; 1 − 2^−40 rounds up to 1, whose M_0 is ½ again."""
+    m = fixed_point(torch.tensor(value, dtype=torch.float64))
+    assert (m.significand.item(), m.shift.item()) == (significand, shift)
+
+
+@given(value=st.floats(1e-6, 1e6), bits=st.integers(1, 31))
+def test_fewer_bits_make_a_coarser_multiplier(value: float, bits: int) -> None:
+    """Oracle: the definition: a multiple of 2^(31 − bits), off by at most a part in 2^bits."""
+    m = fixed_point(torch.tensor(value, dtype=torch.float64), bits)
+    assert m.significand.item() % 2 ** (31 - bits) == 0
+    assert abs(m.value.item() / value - 1) <= 2.0**-bits * (1 + 1e-9)
+
+
+@given(
+    a=st.lists(INT32, min_size=1, max_size=20),
+    value=st.floats(1e-6, 3.0),
+    grid=st.builds(IntegerGrid, st.integers(2, 8), signed=st.booleans()),
+    relu=st.booleans(),
+    data=st.data(),
+)
+def test_requantizing_clips_and_moves_by_the_zero_point(
+    a: list[int], value: float, grid: IntegerGrid, relu: bool, data: st.DataObject
+) -> None:
+    """Oracle: Python's fractions, min and max."""
+    zero = data.draw(st.integers(grid.q_min, grid.q_max))
+    m = fixed_point(torch.tensor(value, dtype=torch.float64))
+    exact = fraction(int(m.significand), int(m.shift))
+    low = zero if relu else grid.q_min
+    expected = [min(max(round(x * exact) + zero, low), grid.q_max) for x in a]
+    codes = requantize(int32(a), m, grid, zero, relu=relu)
+    assert codes.tolist() == expected
+    assert codes.dtype == grid.dtype
+
+
+def test_relu_on_codes_is_relu_on_values() -> None:
+    """Oracle: torch.relu on the values that the codes stand for."""
+    a, m = torch.arange(-4000, 4000, dtype=torch.int32), fixed_point(torch.tensor(0.01))
+    for zero in (-128, -5, 0, 60):
+        grid = IntegerGrid(8, signed=True)
+        plain = requantize(a, m, grid, zero).int() - zero
+        assert torch.equal(torch.relu(plain), requantize(a, m, grid, zero, relu=True).int() - zero)
+
+
+def test_one_multiplier_for_each_entry_of_the_last_axis() -> None:
+    """Oracle: each column alone, in two and in three axes."""
+    generator = torch.Generator().manual_seed(1)
+    a = torch.randint(-9999, 9999, (2, 5, 3), generator=generator).int()
+    values = torch.tensor([0.01, 0.3, 2.0])
+    columns = [rescale(a[..., j], fixed_point(values[j])) for j in range(3)]
+    assert torch.equal(rescale(a, fixed_point(values)), torch.stack(columns, dim=-1))
+    assert torch.equal(rescale(a[0], fixed_point(values)), torch.stack(columns, dim=-1)[0])
+    assert torch.equal(rescale(a, fixed_point(values[:1])), rescale(a, fixed_point(values[0])))
+
+
+def test_inputs_are_left_as_they_were_and_multipliers_keep_copies() -> None:
+    """Oracle: copies made before; the inner arithmetic works in place."""
+    a, significand, shift = int32([5, -7]), torch.tensor([2**30, 2**30]), torch.tensor([0, 1])
+    m = FixedPointMultiplier(significand, shift)
+    requantize(a, m, IntegerGrid(8), 3)
+    significand[0], shift[0] = 0, 9
+    assert a.tolist() == [5, -7]
+    assert m.value.tolist() == [0.5, 0.25]
+
+
+def test_a_multiplier_near_the_end_of_float64_rounds_everything_to_zero() -> None:
+    """Oracle: 2^31 · 1e-300 is less than a half."""
+    m = fixed_point(torch.tensor([1e-300, 2.0**-34, 2.0**-32], dtype=torch.float64))
+    ends = int32([[-(2**31)] * 3, [2**31 - 1] * 3])
+    assert rescale(ends, m).tolist() == [[0, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(m.value, [1e-300, 2.0**-34, 2.0**-32], rtol=2.0**-31)
+
+
+HALF = multiplier(2**30, 0)
+THREE = fixed_point(torch.ones(3))
+ONE = int32([1, 2])
+GRID = IntegerGrid(8)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: multiplier(2**30 - 1, 0), ValueError, r"significand .* got 1073741823"),
+        (lambda: multiplier(2**31, 0), ValueError, r"significand must be in .* got 2147483648"),
+        (lambda: multiplier(2**30, -31), ValueError, r"shift must be in \[-30, .* got -31"),
+        (lambda: multiplier(2**30, 2000), ValueError, r"shift must be in .* got 2000"),
+        (lambda: multiplier(0.5, 0), TypeError, "significand must hold integers"),
+        (lambda: multiplier(2**30, 0.5), TypeError, "shift must hold integers"),
+        (lambda: FixedPointMultiplier(2**30, 0), TypeError, "significand must be a torch.Tensor"),
+        (
+            lambda: FixedPointMultiplier(torch.tensor([2**30]), torch.tensor(0)),
+            ValueError,
+            r"shift must have the shape of significand, \(1,\), got \(\)",
+        ),
+        (lambda: fixed_point(0.5), TypeError, "multiplier must be a torch.Tensor"),
+        (lambda: fixed_point(torch.tensor(1)), TypeError, "multiplier must hold floating"),
+        (lambda: fixed_point(torch.tensor([])), ValueError, "multiplier must not be empty"),
+        (lambda: fixed_point(torch.tensor(float("nan"))), ValueError, "multiplier must be finite"),
+        (lambda: fixed_point(torch.tensor([0.1, 0.0])), ValueError, r"\(0, 2\^30\), got 0.0"),
+        (lambda: fixed_point(torch.tensor(-0.5)), ValueError, "multiplier must be in .* got -0.5"),
+        (lambda: fixed_point(torch.tensor(2.0**30)), ValueError, "multiplier .* to 1073741824"),
+        (
+            lambda: fixed_point(torch.tensor(0.5), 0),
+            ValueError,
+            r"bits must be in \[1, 31\], got 0",
+        ),
+        (lambda: fixed_point(torch.tensor(0.5), 32), ValueError, "bits must be in .* got 32"),
+        (lambda: fixed_point(torch.tensor(0.5), 8.0), TypeError, "bits must be an integer"),
+        (lambda: rescale(ONE.long(), HALF), TypeError, "accumulators must hold int32, got"),
+        (lambda: rescale(ONE.float(), HALF), TypeError, "accumulators must hold int32, got"),
+        (lambda: rescale([1], HALF), TypeError, "accumulators must be a torch.Tensor"),
+        (lambda: rescale(ONE[:0], HALF), ValueError, "accumulators must not be empty"),
+        (lambda: rescale(ONE, 0.5), TypeError, "multiplier must be FixedPointMultiplier, got"),
+        (lambda: rescale(ONE, THREE), ValueError, r"multiplier .* \(2,\), got shape \(3,\)"),
+        (lambda: rescale(ONE[0], THREE), ValueError, r"multiplier .* \(\), got shape \(3,\)"),
+        (lambda: requantize(ONE, HALF, 8, 0), TypeError, "grid must be IntegerGrid"),
+        (lambda: requantize(ONE, HALF, GRID, 256), ValueError, "zero_point must be in .* got 256"),
+        (lambda: requantize(ONE, HALF, GRID, 0.0), TypeError, "zero_point must be an integer"),
+        (lambda: requantize(ONE, HALF, GRID, 0, relu=1), TypeError, "relu must be bool, got int"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, error: type[Exception], message: str) -> None:
+    """Oracle: the message names the argument, its value and what was expected."""
+    with pytest.raises(error, match=message):
+        call()

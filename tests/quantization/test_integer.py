@@ -1,0 +1,306 @@
+"""Products of codes in integers against int64 NumPy, exact arithmetic and ONNX Runtime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from reference_impl.quantization import integer
+from reference_impl.quantization.grid import IntegerGrid
+from reference_impl.quantization.integer import (
+    INT32_MAX,
+    accumulator_bound,
+    exact_products,
+    int8_products_are_exact,
+    integer_matmul,
+    largest_code,
+    largest_depth,
+    require_accumulator,
+)
+from reference_impl.quantization.integer_linear import IntegerLinear, round_bias
+
+KINDS = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
+
+
+@pytest.fixture(params=[True, False], ids=["int_mm", "int64"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test by ``torch._int_mm``, where that is exact, and without it."""
+    if request.param and not int8_products_are_exact():
+        pytest.skip("torch._int_mm saturates on this processor")
+    monkeypatch.setattr(integer, "int8_products_are_exact", lambda: request.param)
+
+
+def draw_codes(seed: int, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+    low, high = KINDS[kind]
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(low, high + 1, shape, generator=generator).to(kind)
+
+
+def numpy_product(a: torch.Tensor, b: torch.Tensor, zero_a: int, zero_b: int) -> np.ndarray:
+    """Return Σ (q_a − z_a)(q_b − z_b) in int64, before any expansion."""
+    return (a.numpy().astype(np.int64) - zero_a) @ (b.numpy().astype(np.int64) - zero_b)
+
+
+@pytest.mark.parametrize("kind_a", KINDS)
+@pytest.mark.parametrize("kind_b", KINDS)
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 70), st.integers(1, 9)),
+    zeros=st.tuples(st.integers(-128, 255), st.integers(-128, 255)),
+    seed=st.integers(0, 2**31),
+)
+def test_four_terms_are_the_product_of_the_differences(
+    kind_a: torch.dtype,
+    kind_b: torch.dtype,
+    shape: tuple[int, int, int],
+    zeros: tuple[int, int],
+    seed: int,
+) -> None:
+    """Oracle: int64 NumPy on q_a − z_a and q_b − z_b."""
+    n, k, m = shape
+    a, b = draw_codes(seed, (n, k), kind_a), draw_codes(seed + 1, (k, m), kind_b)
+    product = integer_matmul(a, b, zero_a=zeros[0], zero_b=zeros[1])
+    assert product.dtype == torch.int32
+    assert np.array_equal(product.numpy(), numpy_product(a, b, *zeros))
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("kind", KINDS)
+def test_extreme_codes_are_multiplied_exactly(kind: torch.dtype) -> None:
+    """Oracle: K q_a q_b, for the four pairs of ends; sums of two would not fit into 16 bits."""
+    for code in KINDS[kind]:
+        for weight in KINDS[torch.int8]:
+            a = torch.full((3, 1000), code, dtype=kind)
+            b = torch.full((1000, 16), weight, dtype=torch.int8)
+            assert exact_products(a, b).unique().tolist() == [1000 * code * weight]
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize(("zero", "sign"), [(0, 1), (0, -1)])
+def test_the_largest_depth_reaches_int32s_end_and_no_further(zero: int, sign: int) -> None:
+    """Oracle: Python's integers; 66,311 · 255 · 127 = 2,147,481,735, 1,912 below 2^31 − 1."""
+    depth = largest_depth(255, 127)
+    assert depth * 255 * 127 == INT32_MAX - 1912
+    a = torch.full((1, depth), 255, dtype=torch.uint8)
+    b = torch.full((depth, 1), sign * 127, dtype=torch.int8)
+    assert integer_matmul(a, b, zero_a=zero).item() == sign * depth * 255 * 127
+    longer = [torch.cat([t, t[..., :1] if t is a else t[:1]], dim=int(t is a)) for t in (a, b)]
+    with pytest.raises(ValueError, match=r"66312 products of up to 255 · 127 .* 2147514120 >"):
+        integer_matmul(*longer)
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_a_term_that_wraps_leaves_the_sum_right() -> None:
+    """Oracle: Python's integers: Σ q_a q_b is 3.2e9, beyond int32; Σ (q_a − 128) q_b is not."""
+    depth = 100_000
+    a = torch.full((2, depth), 255, dtype=torch.uint8)
+    b = torch.full((depth, 1), 127, dtype=torch.int8)
+    assert integer_matmul(a, b, zero_a=128).flatten().tolist() == [depth * 127 * 127] * 2
+    layer = IntegerLinear(b.t(), torch.tensor([7], dtype=torch.int32), IntegerGrid(8), 128)
+    assert layer.accumulate(a).flatten().tolist() == [depth * 127 * 127 + 7] * 2
+
+
+def test_wide_codes_take_the_slow_way() -> None:
+    """Oracle: int64 NumPy, on 16-bit codes."""
+    a = torch.randint(-(2**15), 2**15, (4, 3), generator=torch.Generator().manual_seed(0))
+    b = torch.tensor([[1], [-2], [3]])
+    for kind in (torch.int16, torch.int32, torch.int64):
+        product = integer_matmul(a.to(kind), b.to(kind), zero_a=5)
+        assert np.array_equal(product.numpy(), numpy_product(a, b, 5, 0))
+
+
+def test_the_probe_refuses_a_processor_that_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: sums of pairs kept within 16 bits, as instructions without VNNI keep them."""
+
+    def saturating(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        products = a.int().unsqueeze(2) * b.int().unsqueeze(0)
+        pairs = products[:, 0::2] + products[:, 1::2]
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(dim=1).int()
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not int8_products_are_exact.__wrapped__()
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.long() @ b.long()).int())
+    assert int8_products_are_exact.__wrapped__()
+
+
+@given(
+    depth=st.integers(1, 10**6),
+    a=st.integers(1, 256),
+    b=st.integers(1, 256),
+    bias=st.integers(0, INT32_MAX),
+)
+def test_the_largest_depth_is_where_the_bound_leaves_int32(
+    depth: int, a: int, b: int, bias: int
+) -> None:
+    """Oracle: the inequality K A B + |bias| ≤ 2^31 − 1, in Python's integers."""
+    safe = depth * a * b + bias <= 2**31 - 1
+    assert (depth <= largest_depth(a, b, bias)) == safe
+    assert accumulator_bound(depth, a, b, bias) == depth * a * b + bias
+    if safe:
+        require_accumulator(depth, a, b, bias)
+    else:
+        with pytest.raises(ValueError, match=f"depth must be small enough for int32: {depth} "):
+            require_accumulator(depth, a, b, bias)
+
+
+def test_largest_code_is_the_one_farthest_from_the_zero_point() -> None:
+    """Oracle: by hand; uint8 must not wrap."""
+    codes = torch.tensor([3, 250], dtype=torch.uint8)
+    assert largest_code("a", codes, 0) == 250
+    assert largest_code("a", codes, 200) == 197
+    assert largest_code("a", torch.tensor([-128], dtype=torch.int8), 0) == 128
+
+
+def onnx_product(
+    a: torch.Tensor, b: torch.Tensor, zero_a: torch.Tensor, zero_b: torch.Tensor
+) -> np.ndarray:
+    """Return ONNX Runtime's MatMulInteger of the codes."""
+    names = ("a", "b", "zero_a", "zero_b")
+    tensors = dict(zip(names, (t.numpy() for t in (a, b, zero_a, zero_b)), strict=True))
+    inputs = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(t.dtype), t.shape)
+        for n, t in tensors.items()
+    ]
+    output = helper.make_tensor_value_info("y", TensorProto.INT32, (a.shape[0], b.shape[1]))
+    node = helper.make_node("MatMulInteger", names, ["y"])
+    model = helper.make_model(
+        helper.make_graph([node], "g", inputs, [output]),
+        opset_imports=[helper.make_opsetid("", 21)],
+        ir_version=10,
+    )
+    onnx.checker.check_model(model)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (product,) = session.run(None, tensors)
+    return product
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_product_is_onnx_runtimes_matmulinteger(seed: int) -> None:
+    """Oracle: ONNX Runtime, on unsigned codes of both sides, which no processor saturates."""
+    a, b = draw_codes(seed, (5, 300), torch.uint8), draw_codes(seed + 9, (300, 7), torch.uint8)
+    zeros = [torch.tensor(z, dtype=torch.uint8) for z in (seed * 100, 128)]
+    product = integer_matmul(a, b, zero_a=int(zeros[0]), zero_b=128)
+    assert np.array_equal(product.numpy(), onnx_product(a, b, *zeros))
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("grid", [IntegerGrid(8), IntegerGrid(8, signed=True), IntegerGrid(3)])
+def test_a_layers_accumulators_are_the_sum_with_its_bias(grid: IntegerGrid) -> None:
+    """Oracle: int64 NumPy: Σ (q_a − z_a) q_b + q_bias."""
+    weight = draw_codes(1, (6, 40), torch.int8)
+    bias = torch.randint(-9999, 9999, (6,), generator=torch.Generator().manual_seed(2)).int()
+    generator = torch.Generator().manual_seed(3)
+    codes = torch.randint(grid.q_min, grid.q_max + 1, (9, 40), generator=generator).to(grid.dtype)
+    zero = grid.q_min + 2
+    found = IntegerLinear(weight, bias, grid, zero).accumulate(codes)
+    assert found.dtype == torch.int32
+    expected = numpy_product(codes, weight.t(), zero, 0) + bias.numpy()
+    assert np.array_equal(found.numpy(), expected)
+
+
+def test_the_offset_holds_all_that_does_not_depend_on_the_input() -> None:
+    """Oracle: by hand: 100 − 3 · (2 − 1 + 4) = 85."""
+    weight, bias = torch.tensor([[2, -1, 4]], dtype=torch.int8), torch.tensor([100]).int()
+    layer = IntegerLinear(weight, bias, IntegerGrid(8), 3)
+    assert layer.offset.tolist() == [85]
+    zeros = torch.full((1, 3), 3, dtype=torch.uint8)
+    assert layer.accumulate(zeros).item() == 100  # codes of the real 0
+    weight[0, 0], bias[0] = 99, 0  # the layer keeps copies
+    assert layer.accumulate(zeros).item() == 100
+
+
+@given(bias=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5), scale=st.floats(1e-5, 10))
+def test_a_rounded_bias_is_off_by_half_a_unit_at_most(bias: list[float], scale: float) -> None:
+    """Oracle: the bound |s q_b − b| ≤ s/2, in float64."""
+    exact = torch.tensor(bias, dtype=torch.float64)
+    codes = round_bias(exact, torch.tensor(scale, dtype=torch.float64))
+    assert codes.dtype == torch.int32
+    error = (codes.double() * scale - exact).abs().max().item()
+    assert error <= scale / 2 * (1 + 1e-9) + 1e-12
+
+
+def test_each_output_may_have_a_scale_of_its_own() -> None:
+    """Oracle: by hand; the tie 0.5 goes to the even 0, and 1.5 to 2."""
+    bias = torch.tensor([1.0, 1.0, 3.0])
+    assert round_bias(bias, torch.tensor([[2.0], [0.25], [2.0]])).tolist() == [0, 4, 2]
+
+
+A = torch.ones(2, 3, dtype=torch.uint8)
+B = torch.ones(3, 2, dtype=torch.int8)
+BIAS = torch.zeros(2, dtype=torch.int32)
+LAYER = IntegerLinear(B.t(), BIAS, IntegerGrid(8), 0)
+NARROW = IntegerLinear(B.t(), BIAS, IntegerGrid(4), 0)
+NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: integer_matmul(A.float(), B), TypeError, "a must hold integers, got dtype"),
+        (lambda: integer_matmul(A, [[1]]), TypeError, "b must be a torch.Tensor, got list"),
+        (lambda: integer_matmul(A, B.bool()), TypeError, "b must hold integers"),
+        (lambda: integer_matmul(A[:0], B), ValueError, "a must not be empty"),
+        (lambda: integer_matmul(A, B.t()), ValueError, r"a and b .* \(2, 3\), \(2, 3\)"),
+        (lambda: integer_matmul(A[0], B), ValueError, r"must be matrices .* got \(3,\)"),
+        (lambda: integer_matmul(A, B, zero_a=1.0), TypeError, "zero_a must be an integer, got 1.0"),
+        (lambda: integer_matmul(A, B, zero_b=True), TypeError, "zero_b must be an integer"),
+        (lambda: integer_matmul(A, B, zero_b=2**31), ValueError, "zero_b must be in"),
+        (lambda: integer_matmul(A, B, zero_a=2**30), ValueError, "depth must be small enough"),
+        (lambda: exact_products(A.float(), B), TypeError, "a must hold integers"),
+        (lambda: exact_products(A, B.float()), TypeError, "b must hold integers"),
+        (lambda: accumulator_bound(0, 1, 1), ValueError, "depth must be at least 1, got 0"),
+        (lambda: accumulator_bound(1.5, 1, 1), TypeError, "depth must be an integer"),
+        (lambda: accumulator_bound(1, -1, 1), ValueError, "largest_a must be at least 0, got -1"),
+        (lambda: accumulator_bound(1, 1, -1), ValueError, "largest_b must be at least 0, got -1"),
+        (lambda: accumulator_bound(1, 1, 1, -1), ValueError, "largest_bias must be at least 0"),
+        (lambda: largest_depth(0, 1), ValueError, "largest_a must be at least 1, got 0"),
+        (lambda: largest_depth(1, 0), ValueError, "largest_b must be at least 1, got 0"),
+        (lambda: largest_depth(1, 1, 2**31), ValueError, "largest_bias must be in"),
+        (lambda: round_bias(BIAS, torch.ones(1)), TypeError, "bias must hold floating"),
+        (lambda: round_bias(torch.ones(2), 0.5), TypeError, "scale must be a torch.Tensor"),
+        (lambda: round_bias(torch.ones(2), torch.zeros(1)), ValueError, "scale .* got 0.0"),
+        (lambda: round_bias(torch.ones(2), torch.ones(3)), ValueError, r"scale .* shape \(3,\)"),
+        (lambda: round_bias(torch.ones(2, 2), torch.ones(4)), ValueError, r"biases \(2, 2\)"),
+        (
+            lambda: round_bias(torch.tensor([1.0]), torch.tensor(1e-10)),
+            ValueError,
+            "bias must be below 2.31 units of scale, got 9999999866",
+        ),
+        (lambda: IntegerLinear(B.float(), BIAS, IntegerGrid(8), 0), TypeError, "weight must hold"),
+        (lambda: IntegerLinear(B.t(), BIAS.long(), IntegerGrid(8), 0), TypeError, "hold int32"),
+        (lambda: IntegerLinear(B.t(), BIAS.float(), IntegerGrid(8), 0), TypeError, "bias must"),
+        (lambda: IntegerLinear(B, BIAS, IntegerGrid(8), 0), ValueError, r"\(3, 2\) and \(2,\)"),
+        (lambda: IntegerLinear(B[0], BIAS, IntegerGrid(8), 0), ValueError, r"\(2,\) and \(2,\)"),
+        (lambda: IntegerLinear(B.t(), BIAS, 8, 0), TypeError, "input_grid must be IntegerGrid"),
+        (lambda: IntegerLinear(B.t(), BIAS, IntegerGrid(8), 256), ValueError, "input_zero must be"),
+        (lambda: IntegerLinear(B.t(), BIAS, IntegerGrid(8), 0.0), TypeError, "input_zero must be"),
+        (
+            lambda: IntegerLinear(B.t(), BIAS + 2**31 - 1, IntegerGrid(8), 0),
+            ValueError,
+            "3 products of up to 255 · 1 and a bias of up to 2147483647 could reach 2147484412",
+        ),
+        (lambda: LAYER.accumulate(A.int()), TypeError, "codes must hold torch.uint8, got dtype"),
+        (lambda: LAYER.accumulate(A.float()), TypeError, "codes must hold integers"),
+        (lambda: LAYER.accumulate(A[:, :2]), ValueError, r"codes must be \(n, 3\), got \(2, 2\)"),
+        (lambda: LAYER.accumulate(A[0]), ValueError, r"codes must be \(n, 3\), got \(3,\)"),
+        (
+            lambda: NARROW.accumulate(A * 16),
+            ValueError,
+            r"codes must be in \[0, 15\], got 16 to 16",
+        ),
+        (
+            lambda: NINE_BITS.accumulate(A.short() * -1),
+            ValueError,
+            r"codes must be in \[0, 511\], got -1 to -1",
+        ),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, error: type[Exception], message: str) -> None:
+    """Oracle: the message names the argument, its value and what was expected."""
+    with pytest.raises(error, match=message):
+        call()
