@@ -2,21 +2,20 @@
 
 q = clip(round(x / s) + z, q_min, q_max),    x̂ = s (q − z).
 
-How finely a tensor is divided into parts with a scale of their own, its granularity, is the shape
-of the scale: it is broadcast against x.
+The granularity, how finely a tensor is divided into parts with a scale of their own, is the shape
+of the scale, which is broadcast against x.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from reference_impl.checks import (
     FLOATING_TYPES,
     require_float_tensor,
     require_instance,
-    require_integer_tensor,
     require_same_shape,
 )
 from reference_impl.quantization.grid import IntegerGrid
@@ -38,41 +37,45 @@ class AffineQuantizer:
 
     Args:
         scale: s, in the unit of x, above 0; any shape that broadcasts to that of x: () for one
-            scale per tensor, (C, 1, 1, 1) for one per output channel of a convolution.
-        zero_point: z, the code of 0, integers of the grid; the shape of ``scale``.
+            scale per tensor, (C, 1, 1, 1) for one per output channel of a convolution. Kept in
+            float32 or wider.
+        zero_point: z, the code of 0, integers of the grid; the shape of ``scale``. Kept as int32.
         grid: the codes.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if a scale is not positive and finite, or so small that 1/s is not finite; if
             the shapes differ; if a zero point lies outside the grid.
+
+    References:
+        Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference", equation 1.
     """
 
     scale: Float[Tensor, "*granularity"]
-    zero_point: Int[Tensor, "*granularity"]
+    zero_point: Integer[Tensor, "*granularity"]
     grid: IntegerGrid
 
     def __post_init__(self) -> None:
         """Validate the arguments and keep copies, which nobody else can change."""
         require_instance("grid", self.grid, IntegerGrid)
         require_float_tensor("scale", self.scale)
-        smallest = self.scale.min().item()
+        scale = self.scale.detach().to(torch.promote_types(self.scale.dtype, torch.float32))
+        smallest = scale.min().item()
         if smallest <= 0:
             raise ValueError(f"scale must be above 0, got {smallest}")
-        if not torch.isfinite(1 / self.scale).all():
-            raise ValueError(
-                f"scale must have a finite inverse in {self.scale.dtype}, got {smallest}"
-            )
-        require_integer_tensor("zero_point", self.zero_point)
+        if not torch.isfinite(1 / scale).all():
+            raise ValueError(f"scale must have a finite inverse in {scale.dtype}, got {smallest}")
+        self.grid.require_codes("zero_point", self.zero_point)
         require_same_shape("zero_point", self.zero_point, "scale", self.scale)
-        _require_codes("zero_point", self.zero_point, self.grid)
-        object.__setattr__(self, "scale", self.scale.detach().clone())
-        object.__setattr__(self, "zero_point", self.zero_point.detach().clone())
+        object.__setattr__(self, "scale", scale.clone())
+        object.__setattr__(self, "zero_point", self.zero_point.to(torch.int32, copy=True))
 
-    def quantize(self, x: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    def quantize(self, x: Float[Tensor, "*shape"]) -> Integer[Tensor, "*shape"]:
         """Return q = clip(round(x / s) + z, q_min, q_max), in the smallest type for the grid.
 
         Mind that arithmetic on int8 and uint8 wraps: widen the codes before computing with them.
+        Values far outside clip too; torch's kernel per channel overflows beyond |x / s| = 2⁶³.
 
         Args:
             x: values; half-precision ones are computed in float32.
@@ -85,22 +88,21 @@ class AffineQuantizer:
         return self._codes(x).to(self.grid.dtype)
 
     def dequantize(
-        self, q: Int[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+        self, q: Integer[Tensor, "*shape"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "*shape"]:
         """Return x̂ = s (q − z), computed in float32 or wider and then rounded to ``dtype``.
 
         Raises:
             TypeError: if ``q`` does not hold integers or ``dtype`` is no floating-point type of
                 16 bits or more.
-            ValueError: if ``q`` is empty or has a code outside the grid, or if the scale's shape
-                does not broadcast to that of ``q``.
+            ValueError: if ``q`` is empty or has a code outside the grid, if the scale's shape
+                does not broadcast to that of ``q``, or if ``dtype`` cannot hold x̂.
         """
-        require_integer_tensor("q", q)
         if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
-        _require_codes("q", q, self.grid)
+        self.grid.require_codes("q", q)
         self._require_broadcast("q", q)
-        return self._values(q.to(self._wide(dtype))).to(dtype)
+        return self._values(q.to(self._wide(dtype)), dtype)
 
     def round_trip(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return x̂ = s (clip(round(x / s) + z, q_min, q_max) − z) in the dtype of ``x``.
@@ -108,23 +110,35 @@ class AffineQuantizer:
         Also called fake quantization.
 
         Raises:
-            TypeError, ValueError: as `quantize`.
+            TypeError, ValueError: as `quantize`, or if the dtype of ``x`` cannot hold x̂.
         """
-        return self._values(self._codes(x)).to(x.dtype)
+        return self._values(self._codes(x), x.dtype)
 
     def _codes(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the codes of ``x``, still in floating point."""
         require_float_tensor("x", x)
         self._require_broadcast("x", x)
-        scaled = x * (1 / self.scale).to(self._wide(x.dtype))  # x / s differs at ties: as torch
+        wide = self._wide(x.dtype)  # of both: a scale without axes would leave x in half precision
+        scaled = x.to(wide) * (1 / self.scale).to(wide)  # x / s differs at ties: as torch
         if not torch.isfinite(torch.stack(torch.aminmax(scaled.detach()))).all():
             raise ValueError(f"x / scale must be finite in {scaled.dtype}: x is too large for it")
         q = scaled.round_().add_(self.zero_point)  # in place: new memory costs 10 times as much
         return q.clamp_(self.grid.q_min, self.grid.q_max)
 
-    def _values(self, q: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Return s (q − z); ``q`` is overwritten."""
-        return q.sub_(self.zero_point).mul_(self.scale)
+    def _values(self, q: Float[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+        """Return s (q − z) in ``dtype``; ``q`` is overwritten."""
+        x_hat = q.sub_(self.zero_point).mul_(self.scale).to(dtype)
+        if self._reach > torch.finfo(dtype).max and not torch.isfinite(x_hat).all():
+            raise ValueError(f"s (q − z) must be finite in {dtype}, it reaches {self._reach:g}")
+        return x_hat
+
+    @property
+    def _reach(self) -> float:
+        """Return max s (q − z) over the grid, in magnitude."""
+        distance = torch.maximum(
+            self.zero_point - self.grid.q_min, self.grid.q_max - self.zero_point
+        )
+        return (distance * self.scale.double()).max().item()
 
     def _wide(self, dtype: torch.dtype) -> torch.dtype:
         """Return the type to compute in: at least float32, and as wide as the scale."""
@@ -133,11 +147,8 @@ class AffineQuantizer:
 
     def _require_broadcast(self, name: str, x: Tensor) -> None:
         """Require that one scale belongs to each element of x."""
-        try:
-            fits = torch.broadcast_shapes(x.shape, self.scale.shape) == x.shape
-        except RuntimeError:
-            fits = False
-        if not fits:
+        lengths = zip(reversed(self.scale.shape), reversed(x.shape), strict=False)
+        if self.scale.ndim > x.ndim or any(n not in (1, of) for n, of in lengths):
             raise ValueError(
                 f"{name} must have a shape to which the scale's shape {tuple(self.scale.shape)} "
                 f"broadcasts, got {tuple(x.shape)}"
@@ -229,11 +240,3 @@ def _bounds(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 def _step(width: Tensor, steps: int) -> Tensor:
     """Return width / steps, and 1 where there is nothing to divide."""
     return torch.where(width == 0, torch.ones_like(width), width / steps)
-
-
-def _require_codes(name: str, q: Tensor, grid: IntegerGrid) -> None:
-    smallest, largest = (int(end) for end in torch.aminmax(q))
-    if smallest < grid.q_min or largest > grid.q_max:
-        raise ValueError(
-            f"{name} must hold codes in [{grid.q_min}, {grid.q_max}], got {smallest} to {largest}"
-        )

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Integer
+from torch import Tensor
 
-from reference_impl.checks import require_instance, require_int
+from reference_impl.checks import require_instance, require_int, require_integer_tensor
 
 MAX_BITS = 16
 
@@ -74,3 +76,19 @@ class IntegerGrid:
         """Return the smallest integer type of torch that holds every code."""
         kinds = (torch.int8 if self.signed else torch.uint8, torch.int16, torch.int32)
         return next(kind for kind in kinds if self.q_max <= torch.iinfo(kind).max)
+
+    def require_codes(self, name: str, q: Integer[Tensor, "*shape"]) -> None:
+        """Require integers in [q_min, q_max].
+
+        Raises:
+            TypeError: if ``q`` does not hold integers.
+            ValueError: if it is empty or one lies outside; the message names both extremes.
+        """
+        require_integer_tensor(name, q)
+        known = q.dtype.is_signed or q.dtype == torch.uint8  # aminmax does not take uint16
+        smallest, largest = (int(end) for end in torch.aminmax(q if known else q.to(torch.int64)))
+        if smallest < self.q_min or largest > self.q_max:
+            raise ValueError(
+                f"{name} must hold codes in [{self.q_min}, {self.q_max}], "
+                f"got {smallest} to {largest}"
+            )

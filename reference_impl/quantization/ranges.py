@@ -19,11 +19,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import (
-    require_float_tensor,
-    require_int,
-    require_tensor,
-)
+from reference_impl.checks import require_float_tensor, require_int, require_tensor
 
 Axes = int | Sequence[int]
 
@@ -50,7 +46,7 @@ def min_max_range(
     require_float_tensor("x", x)
     reduced = reduced_axes(x.ndim, axes)
     if not reduced:
-        return x, x
+        return x.clone(), x.clone()  # amin over no axis would reduce all
     return x.amin(dim=reduced, keepdim=True), x.amax(dim=reduced, keepdim=True)
 
 

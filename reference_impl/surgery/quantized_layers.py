@@ -33,7 +33,8 @@ class QuantizedLayer(nn.Module):
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if the scale of ``weight`` does not broadcast to the shape of W.
+        ValueError: if ``weight`` cannot quantize W, for example because its scale's shape does
+            not broadcast to that of W.
     """
 
     def __init__(
@@ -46,8 +47,14 @@ class QuantizedLayer(nn.Module):
         if inputs is not None:
             require_instance("inputs", inputs, AffineQuantizer)
         self.layer = copy.deepcopy(layer)
+        try:
+            restored = weight.round_trip(layer.weight.detach())
+        except ValueError as error:
+            raise ValueError(
+                f"weight must be a quantizer of the layer's weight: {error}"
+            ) from error
         with torch.no_grad():
-            self.layer.weight.copy_(weight.round_trip(layer.weight.detach()))
+            self.layer.weight.copy_(restored)
         self.weight_quantizer = weight
         self.input_quantizer = inputs
 
@@ -58,6 +65,9 @@ class QuantizedLayer(nn.Module):
         return y
 
 
+OBSERVED = (*WEIGHT_LAYERS, QuantizedLayer)
+
+
 def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
     """Return the linear and convolutional layers of a chain by name, in order.
 
@@ -66,9 +76,7 @@ def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
         ValueError: if it has no such layer.
     """
     require_instance("chain", chain, nn.Sequential)
-    layers = {
-        name: module for name, module in chain.named_children() if isinstance(module, WEIGHT_LAYERS)
-    }
+    layers = {name: module for name, module in _parts(chain) if isinstance(module, WEIGHT_LAYERS)}
     if not layers:
         raise ValueError("chain must have a linear or convolutional layer, got none")
     return layers
@@ -77,27 +85,26 @@ def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
 def layer_inputs(
     chain: nn.Sequential, images: Float[Tensor, "n 1 28 28"]
 ) -> Iterator[tuple[str, Float[Tensor, "n ..."]]]:
-    """Yield (name, input) of each weight layer, when the chain runs on the images.
+    """Yield (name, input) of each weight layer, quantized or not, as the chain runs on the images.
 
-    The chain runs in evaluation mode and without gradients, all images at a time.
+    The input of a quantized layer is yielded as it comes, before its own round trip.
+
+    A copy of the chain runs, in evaluation mode and without gradients, on all images at once.
 
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential`` or ``images`` no floating-point tensor.
         ValueError: if ``images`` is empty or not finite, or the chain has no weight layer.
     """
-    weight_layers(chain)
+    require_instance("chain", chain, nn.Sequential)
+    if not any(isinstance(module, OBSERVED) for module in chain):
+        raise ValueError("chain must have a weight layer, quantized or not, got none")
     require_float_tensor("images", images)
-    was_training = chain.training
-    chain.eval()
-    try:
-        with torch.no_grad():
-            x = images
-            for name, module in chain.named_children():
-                if isinstance(module, (*WEIGHT_LAYERS, QuantizedLayer)):
-                    yield name, x
-                x = module(x)
-    finally:
-        chain.train(was_training)
+    x = images
+    for name, module in _parts(copy.deepcopy(chain).eval()):
+        if isinstance(module, OBSERVED):
+            yield name, x
+        with torch.no_grad():  # around yield it would hold for the caller's code too
+            x = module(x)
 
 
 def quantize_layers(
@@ -131,13 +138,22 @@ def quantize_layers(
                 "the range of its input was never observed"
             )
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in chain.named_children():
+    for name, module in _parts(copy.deepcopy(chain)):
         if name in weights and isinstance(module, WEIGHT_LAYERS):
             observed = None if inputs is None else inputs[name]
             parts[name] = QuantizedLayer(module, weights[name], observed)
+            parts[name].training = module.training
         else:
-            parts[name] = copy.deepcopy(module)
-    return nn.Sequential(parts).train(chain.training)
+            parts[name] = module
+    quantized = nn.Sequential(parts)
+    quantized.training = chain.training
+    return quantized
+
+
+def _parts(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
+    """Return name and module of each place of the chain; one module may have several places."""
+    modules = chain.named_modules(remove_duplicate=False)
+    return [(name, module) for name, module in modules if name and "." not in name]
 
 
 def _require_names(
