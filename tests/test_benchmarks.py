@@ -45,3 +45,15 @@ def test_every_case_of_the_book_runs_and_gives_the_peers_numbers() -> None:
     assert torch.equal(fused.ours(), separate.ours())
     step = (fused.ours() - fused.theirs()).abs().max()
     assert 0 < step < 0.05  # half a step, about 0.02, twice: the grids are shifted
+
+
+def test_the_codebook_benchmark_times_equal_results() -> None:
+    """Oracle: the peers' squared errors on the same weights; ours is the least."""
+    from benchmarks import codebook
+
+    x = codebook.weights().double()
+    (restarts, exact) = codebook.cases()
+    ours = restarts.ours()
+    error = float((x - ours.round_trip(x)).square().sum())
+    assert error < restarts.theirs()
+    assert ours.values == pytest.approx(sorted(exact.theirs().centroids), abs=1e-9)

@@ -21,6 +21,12 @@ from jaxtyping import install_import_hook
 with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.data import batches, load_dataset
     from reference_impl.measuring.error import mean_squared_error, sqnr
+    from reference_impl.quantization.codebook import BlockQuantizer
+    from reference_impl.quantization.formats import E4M3, normal_float_codebook
+    from reference_impl.quantization.kmeans import optimal_codebook
+    from reference_impl.quantization.lloyd import (
+        density_start, linear_start, lloyd, random_start,
+    )
     from reference_impl.quantization.rounding import (
         min_max_quantizer, round_half_up, round_stochastically,
     )
@@ -43,6 +49,13 @@ for x in (train.images, model.state_dict()["head.weight"], torch.randn(7)):
     quantizer.dequantize(quantizer.quantize(x))
     sqnr(x, quantizer.round_trip(x, round_half_up))
     round_stochastically(x, draws)
+    for starts in (linear_start(x, 4), density_start(x, 4), random_start(x, 4, draws)):
+        lloyd(x, starts).quantizer.round_trip(x)
+    blocks = BlockQuantizer(normal_float_codebook(), 64)
+    for given in (optimal_codebook(x, 6), E4M3, blocks):
+        given.round_trip(x)
+    E4M3.dequantize(E4M3.quantize(x))
+    blocks.dequantize(*blocks.quantize(x))
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:

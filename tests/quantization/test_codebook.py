@@ -1,0 +1,233 @@
+"""Codebooks against brute force, torch's min–max rounding and torchao's NF4."""
+
+import logging
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference_impl.quantization.codebook import BlockQuantizer, CodebookQuantizer
+from reference_impl.quantization.formats import normal_float_codebook
+from reference_impl.quantization.rounding import MinMaxQuantizer
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def codebooks() -> st.SearchStrategy[CodebookQuantizer]:
+    numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
+    return st.lists(numbers, min_size=1, max_size=20, unique=True).map(
+        lambda values: CodebookQuantizer(tuple(sorted(values)))
+    )
+
+
+@given(quantizer=codebooks(), seed=st.integers(0, 2**31), scale=st.floats(1e-3, 1e6))
+def test_codes_are_the_nearest_values(quantizer, seed, scale) -> None:
+    """Oracle: brute force, |x − c| for every c in float64; argmin takes the first of equals."""
+    x = (torch.randn(50, generator=generator(seed)) * scale).double()
+    distances = (x[:, None] - torch.tensor(quantizer.values, dtype=torch.float64)).abs()
+    found = distances.gather(1, quantizer.quantize(x).long()[:, None])[:, 0]
+    slack = 1e-12 * (1 + distances.amin(dim=1))  # a threshold is rounded
+    assert bool((found <= distances.amin(dim=1) + slack).all())
+
+
+def test_a_value_half_way_takes_the_lower_code() -> None:
+    """Oracle: by hand, on ties that are exact in binary; argmin takes the first too."""
+    quantizer = CodebookQuantizer((-2.0, -1.0, 0.0, 4.0))
+    ties = torch.tensor([-1.5, -0.5, 2.0])
+    assert quantizer.quantize(ties).tolist() == [0, 1, 2]
+    above = torch.nextafter(ties, torch.tensor(9.0))
+    assert quantizer.quantize(above).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_an_even_codebook_rounds_as_min_max(bits: int) -> None:
+    """Oracle: MinMaxQuantizer with the same values, away from ties."""
+    even = MinMaxQuantizer(0.0, float(2**bits - 1), bits)
+    quantizer = CodebookQuantizer(tuple(float(k) for k in range(2**bits)))
+    x = torch.rand(1000, generator=generator()) * 1.2 * 2**bits - 0.1
+    assert torch.equal(quantizer.quantize(x), even.quantize(x))
+    assert torch.equal(quantizer.round_trip(x), even.round_trip(x))
+    assert quantizer.bits == bits
+
+
+@given(quantizer=codebooks())
+def test_every_value_is_its_own_image(quantizer: CodebookQuantizer) -> None:
+    """Oracle: the codes 0, 1, 2, …; the round trip repeated changes nothing."""
+    values = torch.tensor(quantizer.values, dtype=torch.float64)
+    assert quantizer.quantize(values).tolist() == list(range(len(values)))
+    assert torch.equal(quantizer.round_trip(values), values)
+
+
+@pytest.mark.parametrize(("size", "bits"), [(1, 0), (2, 1), (3, 2), (16, 4), (17, 5), (65536, 16)])
+def test_a_code_has_as_many_bits_as_the_values_need(size: int, bits: int) -> None:
+    """Oracle: by hand, the least b with 2^b ≥ K."""
+    assert CodebookQuantizer(tuple(float(k) for k in range(size))).bits == bits
+
+
+def test_thresholds_lie_half_way_even_of_the_largest_numbers() -> None:
+    """Oracle: by hand; the sum of two numbers above 9e307 is infinite."""
+    assert CodebookQuantizer((1.0, 2.0, 5.0)).thresholds == (1.5, 3.5)
+    assert CodebookQuantizer((1e308, 1.5e308)).thresholds == (1.25e308,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_shape_and_dtype_come_back(dtype: torch.dtype) -> None:
+    """Oracle: what went in; both ways back agree."""
+    x = torch.randn(3, 4, generator=generator()).to(dtype)
+    quantizer = CodebookQuantizer((-1.0, 0.25, 2.0))
+    back = quantizer.round_trip(x)
+    assert (back.shape, back.dtype) == (x.shape, dtype)
+    assert torch.equal(back, quantizer.dequantize(quantizer.quantize(x), dtype))
+    assert quantizer.quantize(x).dtype == torch.int32
+
+
+def test_parameters_can_be_quantized_without_a_gradient() -> None:
+    """Oracle: the same tensor detached."""
+    weight = torch.nn.Parameter(torch.randn(8, generator=generator()))
+    for quantizer in (BINARY, BlockQuantizer(BINARY, 4)):
+        assert torch.equal(quantizer.round_trip(weight), quantizer.round_trip(weight.detach()))
+
+
+BINARY = CodebookQuantizer((-1.0, 1.0))
+
+
+def test_blocks_by_hand() -> None:
+    """Oracle: by hand; three blocks, the last shorter, one of zeros."""
+    quantizer = BlockQuantizer(CodebookQuantizer((-1.0, 0.0, 0.5, 1.0)), block=2)
+    x = torch.tensor([[4.0, -1.0, 0.0], [0.0, -3.0, 0.0]])[:, :3].flatten()[:5]
+    codes, scales = quantizer.quantize(x)
+    assert scales.tolist() == [4.0, 0.0, 3.0]
+    assert codes.tolist() == [3, 1, 1, 1, 0]
+    assert quantizer.round_trip(x).tolist() == [4.0, 0.0, 0.0, 0.0, -3.0]
+
+
+@given(seed=st.integers(0, 2**31), block=st.integers(1, 70), exponent=st.integers(-20, 20))
+def test_a_blocks_largest_magnitude_comes_back(seed: int, block: int, exponent: int) -> None:
+    """Oracle: symmetry; with ±1 in the codebook no block's extreme is changed."""
+    x = torch.randn(5, 28, generator=generator(seed)) * 10.0**exponent
+    back = BlockQuantizer(normal_float_codebook(), block).round_trip(x)
+    for before, after in zip(x.flatten().split(block), back.flatten().split(block), strict=True):
+        at = before.abs().argmax()
+        assert before[at] == after[at]
+
+
+def test_one_block_of_everything_is_the_codebook_times_the_largest_magnitude() -> None:
+    """Oracle: the codebook alone on x / max |x|."""
+    x = torch.randn(1000, generator=generator())
+    largest = x.abs().max()
+    expected = normal_float_codebook().round_trip(x / largest) * largest
+    assert torch.equal(BlockQuantizer(normal_float_codebook(), 1000).round_trip(x), expected)
+
+
+def torchaos_nf4(x: torch.Tensor):
+    """Return torchao's NF4 tensor; its import logs a line on torch's pytree to stderr."""
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+    from torchao.quantization.quantize_.workflows.nf4.nf4_tensor import NF4Tensor
+
+    return NF4Tensor.from_tensor(x, 64, 256)
+
+
+def test_nf4_codes_in_blocks_of_64_are_torchaos() -> None:
+    """Oracle: torchao's NF4Tensor, two codes a byte; its table has four digits, so we take it."""
+    x = torch.randn(256, 256, generator=generator())
+    theirs = torchaos_nf4(x)
+    table = CodebookQuantizer(tuple(theirs.nf4.tolist()))
+    packed = theirs.quantized_data.flatten()
+    unpacked = torch.stack([packed >> 4, packed & 0b1111], dim=1).view(256, 256)
+    codes, scales = BlockQuantizer(table, 64).quantize(x)
+    assert torch.equal(codes, unpacked.int())
+    back = BlockQuantizer(table, 64).dequantize(codes, scales)
+    assert (back - theirs.get_original_weight()).abs().max() < 0.02  # it quantizes the scales too
+
+
+def test_the_nf4_table_is_torchaos_to_its_four_digits() -> None:
+    """Oracle: torchao's table, rounded from one in float32: −0.09105003 there, −0.09104998 here."""
+    theirs = torchaos_nf4(torch.randn(256, 64, generator=generator())).nf4
+    ours = torch.tensor(normal_float_codebook().values)
+    assert (ours - theirs).abs().max() < 0.501e-4
+
+
+GOOD = CodebookQuantizer((-1.0, 0.0, 1.0))
+BLOCKS = BlockQuantizer(GOOD, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: CodebookQuantizer(()), ValueError, "values must be 1 to 65536 numbers, got 0"),
+        (
+            lambda: CodebookQuantizer(tuple(map(float, range(65537)))),
+            ValueError,
+            "values must be 1 to 65536 numbers, got 65537",
+        ),
+        (lambda: CodebookQuantizer("12"), TypeError, "values must be a sequence .* got str"),
+        (lambda: CodebookQuantizer(3.0), TypeError, "values must be a sequence .* got float"),
+        (
+            lambda: CodebookQuantizer(torch.tensor([1.0, 2.0])),
+            TypeError,
+            "values must be a sequence of numbers, got Tensor",
+        ),
+        (lambda: CodebookQuantizer((1.0, "2")), TypeError, r"values\[1\] must be a real number"),
+        (lambda: CodebookQuantizer((1.0, math.nan)), ValueError, r"values\[1\] must be finite"),
+        (lambda: CodebookQuantizer((math.inf,)), ValueError, r"values\[0\] must be finite"),
+        (lambda: CodebookQuantizer((1.0, 1.0)), ValueError, "values must ascend, got 1.0 after"),
+        (lambda: CodebookQuantizer((2.0, 1.0)), ValueError, "got 1.0 after 2.0 at place 1"),
+        (lambda: GOOD.quantize([1.0]), TypeError, "x must be a torch.Tensor, got list"),
+        (lambda: GOOD.quantize(torch.tensor([1])), TypeError, "x must hold floating"),
+        (lambda: GOOD.quantize(torch.tensor([math.nan])), ValueError, "x must be finite"),
+        (lambda: GOOD.round_trip(torch.empty(0)), ValueError, "x must not be empty"),
+        (lambda: GOOD.dequantize(torch.tensor([0.5])), TypeError, "q must hold integers"),
+        (lambda: GOOD.dequantize(torch.tensor([3])), ValueError, r"q .* \[0, 2\], got 3 to 3"),
+        (lambda: GOOD.dequantize(torch.tensor([-1])), ValueError, r"q .* \[0, 2\], got -1 to -1"),
+        (lambda: GOOD.dequantize(torch.tensor([1]), torch.int8), TypeError, "dtype must be"),
+        (lambda: GOOD.dequantize(torch.tensor([1]), "float"), TypeError, "dtype must be"),
+        (
+            lambda: CodebookQuantizer((0.0, 1e5)).dequantize(torch.tensor([1]), torch.float16),
+            ValueError,
+            "dtype must hold the values from 0.0 to 100000.0",
+        ),
+        (lambda: BlockQuantizer((-1.0, 1.0), 4), TypeError, "codebook must be a CodebookQuan"),
+        (lambda: BlockQuantizer(GOOD, 0), ValueError, "block must be at least 1, got 0"),
+        (lambda: BlockQuantizer(GOOD, 64.0), TypeError, "block must be an integer, got 64.0"),
+        (
+            lambda: BlockQuantizer(CodebookQuantizer((0.0, 2.0)), 4),
+            ValueError,
+            r"codebook must lie in \[-1, 1\], got values from 0.0 to 2.0",
+        ),
+        (lambda: BLOCKS.quantize(torch.tensor([math.inf])), ValueError, "x must be finite"),
+        (lambda: BLOCKS.scales([1.0]), TypeError, "x must be a torch.Tensor"),
+        (
+            lambda: BLOCKS.dequantize(torch.tensor([0, 1, 2]), torch.ones(3)),
+            ValueError,
+            r"scales must have shape \(2,\), one for each block of 2, got \(3,\)",
+        ),
+        (
+            lambda: BLOCKS.dequantize(torch.tensor([0, 1]), torch.tensor([math.nan])),
+            ValueError,
+            "scales must be finite",
+        ),
+        (
+            lambda: BLOCKS.dequantize(torch.tensor([0, 1]), torch.tensor([1])),
+            TypeError,
+            "scales must hold floating",
+        ),
+        (
+            lambda: BLOCKS.dequantize(torch.tensor([0, 3]), torch.ones(1)),
+            ValueError,
+            r"q must hold codes in \[0, 2\]",
+        ),
+        (
+            lambda: BLOCKS.dequantize(torch.tensor([0.0, 1.0]), torch.ones(1)),
+            TypeError,
+            "q must hold integers",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error, message) -> None:
+    """Oracle: the issue's list of bad input; argument, value and expectation are named."""
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,173 @@
+"""Given grids against torch's 8-bit casts, SciPy's quantiles and the published NF4 table."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reference_impl.quantization.formats import (
+    E4M3,
+    E5M2,
+    FloatFormat,
+    normal_float_codebook,
+    power_of_two_codebook,
+)
+
+TORCHS = [(E4M3, torch.float8_e4m3fn), (E5M2, torch.float8_e5m2)]
+#: Dettmers et al. 2023, appendix E.
+PUBLISHED_NF4 = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
+
+
+def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Return whether all numbers are equal, nan to nan and −0 to −0."""
+    equal = (ours == theirs) & (ours.signbit() == theirs.signbit())
+    return bool((equal | (ours.isnan() & theirs.isnan())).all())
+
+
+@pytest.mark.parametrize(("form", "dtype"), TORCHS)
+def test_all_256_codes_stand_for_torchs_values(form: FloatFormat, dtype: torch.dtype) -> None:
+    """Oracle: torch's reading of each byte."""
+    theirs = torch.arange(256).to(torch.uint8).view(dtype).float()
+    assert same(form.dequantize(torch.arange(256)), theirs)
+
+
+@pytest.mark.parametrize(("form", "dtype"), TORCHS)
+def test_values_midpoints_and_their_neighbours_round_as_torch_does(form, dtype) -> None:
+    """Oracle: torch's cast, byte for byte; at midpoints the even mantissa."""
+    values = torch.tensor(form.magnitudes)
+    middles = (values[1:] + values[:-1]) / 2
+    up, down = (torch.nextafter(middles, torch.tensor(end)) for end in (1e9, -1e9))
+    x = torch.cat([values, middles, up, down])
+    for signed in (x, -x):
+        assert torch.equal(
+            form.quantize(signed).to(torch.uint8), signed.to(dtype).view(torch.uint8)
+        )
+
+
+@pytest.mark.parametrize(("form", "dtype"), TORCHS)
+@given(seed=st.integers(0, 2**31), low=st.floats(-12, 6))
+def test_random_numbers_round_as_torch_does(form, dtype, seed: int, low: float) -> None:
+    """Oracle: torch's cast, byte for byte, of numbers over eight decades."""
+    draws = torch.Generator().manual_seed(seed)
+    exponents = low + 8 * torch.rand(2000, generator=draws)
+    x = torch.randn(2000, generator=draws) * 10**exponents
+    assert torch.equal(form.quantize(x).to(torch.uint8), x.to(dtype).view(torch.uint8))
+
+
+@pytest.mark.parametrize("count", [1, 67])
+def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count: int) -> None:
+    """Oracle: torch's cast, on one element and on many, which run through other code."""
+    for value, in_e4m3, in_e5m2 in (
+        (449.0, 448.0, 448.0),
+        (61439.0, 448.0, 57344.0),
+        (61440.0, 448.0, math.inf),
+        (-3e38, -448.0, -math.inf),
+    ):
+        x = torch.full((count,), value)
+        assert E4M3.round_trip(x).tolist() == x.to(torch.float8_e4m3fn).float().tolist()
+        assert E5M2.round_trip(x).tolist() == x.to(torch.float8_e5m2).float().tolist()
+        assert (E4M3.round_trip(x)[0], E5M2.round_trip(x)[0]) == (in_e4m3, in_e5m2)
+
+
+@pytest.mark.parametrize(
+    ("form", "like"),
+    [(FloatFormat(5, 7, infinities=True), 10), (FloatFormat(5, 2, infinities=True), 10)],
+)
+def test_half_precision_cut_short_is_the_same_grid(form: FloatFormat, like: int) -> None:
+    """Oracle: float16's values whose last mantissa bits are 0."""
+    step = 2 ** (like - form.mantissa_bits)
+    bits = torch.arange(0, 0x7C00, step, dtype=torch.int16)
+    assert list(form.magnitudes) == bits.view(torch.float16).double().tolist()
+
+
+def test_e4m3_by_hand() -> None:
+    """Oracle: Micikevicius et al. 2022, table 1."""
+    assert (E4M3.bias, E5M2.bias) == (7, 15)
+    assert (E4M3.largest, E5M2.largest) == (448.0, 57344.0)
+    assert (E4M3.magnitudes[1], E5M2.magnitudes[1]) == (2.0**-9, 2.0**-16)
+    assert (E4M3.magnitudes[8], E5M2.magnitudes[4]) == (2.0**-6, 2.0**-14)
+    assert (E4M3.bits, E5M2.bits) == (8, 8)
+
+
+def test_float64_is_rounded_once() -> None:
+    """Oracle: by hand; just above a midpoint goes up, where torch's way through float32 ties."""
+    x = torch.tensor([1.0625 + 2.0**-30], dtype=torch.float64)
+    assert E4M3.round_trip(x).item() == 1.125
+    assert x.to(torch.float8_e4m3fn).double().item() == 1.0
+
+
+def test_nf4_is_the_published_table() -> None:
+    """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083."""
+    assert normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
+
+
+def test_nf4_levels_are_scipys_quantiles() -> None:
+    """Oracle: scipy.stats.norm.ppf at δ (8 − i)/8 + i/16 and δ (7 − i)/7 + i/14."""
+    delta = 0.5 * (29 / 30 + 31 / 32)
+    upper = [stats.norm.ppf(0.5 + (delta - 0.5) * k / 8) for k in range(1, 9)]
+    lower = [-stats.norm.ppf(0.5 + (delta - 0.5) * k / 7) for k in range(7, 0, -1)]
+    expected = [value / stats.norm.ppf(delta) for value in (*lower, 0.0, *upper)]
+    assert normal_float_codebook().values == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("bits", range(2, 7))
+@pytest.mark.parametrize("largest", [1.0, 1.49, 1.51, 0.37, 1e-20, 1e20])
+def test_powers_of_two_are_zero_and_both_signs(bits: int, largest: float) -> None:
+    """Oracle: torch.frexp, whose mantissa of a power of two is ½."""
+    codebook = power_of_two_codebook(largest, bits)
+    values = torch.tensor(codebook.values, dtype=torch.float64)
+    assert len(values) == 2**bits - 1
+    assert codebook.bits == bits
+    assert values[len(values) // 2] == 0
+    assert torch.equal(values, -values.flip(0))
+    powers = values[len(values) // 2 + 1 :]
+    assert torch.equal(powers.frexp().mantissa, torch.full_like(powers, 0.5))
+    assert bool((powers[1:] == 2 * powers[:-1]).all())
+    assert 3 / 4 <= largest / codebook.values[-1] < 3 / 2
+
+
+@given(value=st.floats(0.75 * 2.0**-6, 1.0), sign=st.sampled_from([-1, 1]))
+def test_the_relative_error_of_powers_of_two_is_at_most_a_third(value: float, sign: int) -> None:
+    """Oracle: the bound, attained half-way between two powers."""
+    codebook = power_of_two_codebook(1.0, bits=4)
+    assert codebook.values[8] == 2.0**-6
+    x = torch.tensor([sign * value, 1.5 * sign * 2.0**-3], dtype=torch.float64)
+    relative = (codebook.round_trip(x) - x).abs() / x.abs()
+    assert relative[0] <= 1 / 3
+    assert relative[1] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: power_of_two_codebook("1", 4), TypeError, "largest must be a real number"),
+        (lambda: power_of_two_codebook(0.0, 4), ValueError, r"largest must be in \[1e-30, 1e\+30"),
+        (lambda: power_of_two_codebook(math.nan, 4), ValueError, "largest must be finite"),
+        (lambda: power_of_two_codebook(1.0, 1), ValueError, r"bits must be in \[2, 6\], got 1"),
+        (lambda: power_of_two_codebook(1.0, 7), ValueError, r"bits must be in \[2, 6\], got 7"),
+        (lambda: power_of_two_codebook(1.0, 4.0), TypeError, "bits must be an integer"),
+        (lambda: FloatFormat(1, 3), ValueError, r"exponent_bits must be in \[2, 5\], got 1"),
+        (lambda: FloatFormat(4, 0), ValueError, r"mantissa_bits must be in \[1, 7\], got 0"),
+        (lambda: FloatFormat(4.0, 3), TypeError, "exponent_bits must be an integer"),
+        (lambda: FloatFormat(4, 3, infinities=1), TypeError, "infinities must be True or False"),
+        (lambda: E4M3.quantize(torch.tensor([1])), TypeError, "x must hold floating"),
+        (lambda: E4M3.quantize(torch.tensor([math.inf])), ValueError, "x must be finite"),
+        (lambda: E4M3.round_trip(torch.empty(0)), ValueError, "x must not be empty"),
+        (lambda: E4M3.dequantize(torch.tensor([256])), ValueError, r"q .* \[0, 255\], got 256"),
+        (lambda: E4M3.dequantize(torch.tensor([-1])), ValueError, r"q .* got -1 to -1"),
+        (lambda: E4M3.dequantize(torch.tensor([1.0])), TypeError, "q must hold integers"),
+        (lambda: E4M3.dequantize(torch.tensor([1]), torch.uint8), TypeError, "dtype must be"),
+    ],
+)
+def test_bad_input_is_named(call, error, message) -> None:
+    """Oracle: the issue's list of bad input; argument, value and expectation are named."""
+    with pytest.raises(error, match=message):
+        call()

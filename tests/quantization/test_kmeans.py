@@ -1,0 +1,206 @@
+"""Exact one-dimensional k-means against brute force, kmeans1d (C++) and scikit-learn."""
+
+import itertools
+import math
+
+import kmeans1d
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.measuring.error import mean_squared_error
+from reference_impl.quantization.codebook import CodebookQuantizer
+from reference_impl.quantization.intervals import Intervals
+from reference_impl.quantization.kmeans import optimal_codebook, row_minima
+
+DRAWS = {
+    "normal": lambda rng, n: rng.standard_normal(n),
+    "heavy tails": lambda rng, n: rng.standard_t(1, n),
+    "one-sided": lambda rng, n: np.exp(3 * rng.standard_normal(n)),
+    "ties": lambda rng, n: rng.integers(0, 12, n).astype(float),
+    "clumps": lambda rng, n: rng.integers(0, 3, n) * 100 + 0.01 * rng.standard_normal(n),
+    "outlier": lambda rng, n: np.append(rng.standard_normal(n - 1), 1e7),
+    "far away": lambda rng, n: 1e8 + rng.standard_normal(n),
+}
+
+
+def squared_error(x: np.ndarray, quantizer: CodebookQuantizer) -> float:
+    values = torch.from_numpy(x)
+    return mean_squared_error(values, quantizer.round_trip(values)) * len(x)
+
+
+def kmeans1d_codebook(x: np.ndarray, size: int) -> CodebookQuantizer:
+    return CodebookQuantizer(tuple(np.unique(kmeans1d.cluster(x, size).centroids).tolist()))
+
+
+@settings(max_examples=30)
+@given(x=st.lists(st.integers(-20, 20), min_size=1, max_size=6), size=st.integers(1, 3))
+def test_no_partition_into_clusters_is_better(x: list[int], size: int) -> None:
+    """Oracle: every assignment of every value, not only intervals, tried one by one."""
+    values = np.array(x, dtype=float)
+    least = math.inf
+    for labels in itertools.product(range(size), repeat=len(values)):
+        groups = [values[np.array(labels) == k] for k in set(labels)]
+        least = min(least, sum(((group - group.mean()) ** 2).sum() for group in groups))
+    found = squared_error(values, optimal_codebook(torch.from_numpy(values), size))
+    assert found == pytest.approx(least, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize(("count", "size"), [(30, 4), (500, 16), (5000, 3), (5000, 16), (2000, 64)])
+def test_the_error_is_that_of_another_exact_solver(kind: str, count: int, size: int) -> None:
+    """Oracle: kmeans1d, C++ by SMAWK; up to what float64 leaves of sums of squares."""
+    x = DRAWS[kind](np.random.default_rng(count + size), count)
+    ours = squared_error(x, optimal_codebook(torch.from_numpy(x), size))
+    theirs = squared_error(x, kmeans1d_codebook(x, size))
+    assert ours <= theirs * (1 + 1e-9) + 1e-13 * np.square(x - np.median(x)).sum()
+
+
+@given(seed=st.integers(0, 2**31), kind=st.sampled_from(sorted(DRAWS)), size=st.integers(1, 12))
+def test_random_lists_have_no_better_codebook(seed: int, kind: str, size: int) -> None:
+    """Oracle: kmeans1d on 1 to 60 values of seven kinds."""
+    rng = np.random.default_rng(seed)
+    x = DRAWS[kind](rng, int(rng.integers(1, 60)))
+    ours = squared_error(x, optimal_codebook(torch.from_numpy(x), size))
+    theirs = squared_error(x, kmeans1d_codebook(x, size))
+    assert ours <= theirs * (1 + 1e-9) + 1e-13 * np.square(x - np.median(x)).sum()
+
+
+def all_weights() -> torch.Tensor:
+    state = load_checkpoint("lenet300").state_dict()
+    return torch.cat([value.flatten() for value in state.values()])
+
+
+def test_weights_of_a_network_are_clustered_at_least_as_well_as_by_scikit_learn() -> None:
+    """Oracle: KMeans with 10 restarts finds no better codebook of 16; kmeans1d the same one."""
+    weights = all_weights()
+    assert weights.numel() == 266_610
+    x = weights.double().numpy()
+    ours = optimal_codebook(weights, 16)
+    theirs = KMeans(16, n_init=10, random_state=0).fit(x[:, None])
+    assert squared_error(x, ours) < theirs.inertia_
+    assert ours.values == pytest.approx(kmeans1d_codebook(x, 16).values, abs=1e-9)
+
+
+def test_half_precision_weights_with_many_ties_are_clustered_exactly() -> None:
+    """Oracle: kmeans1d on the same bfloat16 numbers, of which few are distinct."""
+    weights = all_weights()[:50_000].bfloat16()
+    x = weights.double().numpy()
+    assert len(np.unique(x)) < 5000
+    assert squared_error(x, optimal_codebook(weights, 32)) == pytest.approx(
+        squared_error(x, kmeans1d_codebook(x, 32)), rel=1e-9
+    )
+
+
+@given(seed=st.integers(0, 2**31), size=st.integers(2, 20))
+def test_both_conditions_of_lloyd_and_max_hold(seed: int, size: int) -> None:
+    """Oracle: the conditions; each value is the mean of those nearest to it."""
+    x = torch.randn(500, generator=torch.Generator().manual_seed(seed)).double()
+    quantizer = optimal_codebook(x, size)
+    codes = quantizer.quantize(x)
+    means = [x[codes == k].mean().item() for k in range(size)]
+    assert quantizer.values == pytest.approx(means, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 100])
+def test_as_many_centroids_as_values_leave_no_error(size: int) -> None:
+    """Oracle: the distinct values themselves."""
+    x = torch.tensor([3.0, -1.0, 3.0, 0.5, -1.0])
+    assert optimal_codebook(x, size).values == (-1.0, 0.5, 3.0)
+
+
+def test_one_centroid_is_the_mean_and_a_constant_is_itself() -> None:
+    """Oracle: the closed form for K = 1."""
+    x = torch.tensor([1.0, 2.0, 2.0, 7.0])
+    assert optimal_codebook(x, 1).values == (3.0,)
+    assert optimal_codebook(torch.full((5,), 0.1), 4).values == (float(torch.tensor(0.1)),)
+
+
+def test_an_even_grid_is_cut_into_equal_parts() -> None:
+    """Oracle: symmetry; 64 values in 16 clusters of 4, the first with the mean 1.5."""
+    x = torch.arange(64.0)
+    assert optimal_codebook(x, 16).values == tuple(1.5 + 4.0 * k for k in range(16))
+
+
+@given(seed=st.integers(0, 2**31), factor=st.floats(1e-6, 1e6), shift=st.floats(-10, 10))
+def test_scaling_and_moving_the_values_scales_and_moves_the_codebook(seed, factor, shift) -> None:
+    """Oracle: symmetry of the squared error."""
+    x = torch.randn(200, generator=torch.Generator().manual_seed(seed)).double()
+    expected = [factor * (value + shift) for value in optimal_codebook(x, 5).values]
+    found = optimal_codebook(factor * (x + shift), 5).values
+    assert found == pytest.approx(expected, abs=1e-9 * factor)
+
+
+@given(seed=st.integers(0, 2**31), columns=st.integers(1, 40), rows=st.integers(1, 40))
+def test_row_minima_are_those_of_the_whole_matrix(seed: int, columns: int, rows: int) -> None:
+    """Oracle: NumPy's minimum over every allowed column, and its first place."""
+    rng = np.random.default_rng(seed)
+    intervals = Intervals.of(torch.from_numpy(rng.standard_normal(100)))
+    c = np.sort(rng.choice(101, columns, replace=False))
+    r = np.sort(rng.choice(np.arange(c[0], 101), rows))
+    base = rng.standard_normal(columns) * 10
+    matrix = base + np.where(
+        c <= r[:, None], intervals.cost(np.minimum(c, r[:, None]), r[:, None]), np.inf
+    )
+    least, choice = row_minima(base, c, r, intervals.cost)
+    assert np.array_equal(least, matrix.min(axis=1))
+    assert np.array_equal(choice, matrix.argmin(axis=1))
+
+
+@given(seed=st.integers(0, 2**31), kind=st.sampled_from(["normal", "ties", "clumps"]))
+def test_interval_costs_are_the_squared_errors_about_the_mean(seed: int, kind: str) -> None:
+    """Oracle: NumPy's mean and sum over the values themselves."""
+    rng = np.random.default_rng(seed)
+    x = np.sort(DRAWS[kind](rng, 50))
+    intervals = Intervals.of(torch.from_numpy(x))
+    i, j = np.sort(rng.choice(len(intervals) + 1, 2, replace=False))
+    distinct = np.unique(x)
+    members = x[(x >= distinct[i]) & (x <= distinct[j - 1])]
+    assert intervals.cost(i, j) == pytest.approx(((members - members.mean()) ** 2).sum(), abs=1e-8)
+    assert intervals.mean(i, j) + intervals.origin == pytest.approx(members.mean(), abs=1e-12)
+    assert intervals.cost(i, i) == 0
+    edges = intervals.error(np.array([i, j]))
+    assert edges == pytest.approx(
+        sum(intervals.cost(a, b) for a, b in ((0, i), (i, j), (j, len(intervals))))
+    )
+
+
+def test_the_input_is_left_as_it_was_and_may_need_a_gradient() -> None:
+    """Oracle: a copy made before."""
+    weight = torch.nn.Parameter(torch.randn(100, generator=torch.Generator().manual_seed(0)))
+    before = weight.detach().clone()
+    assert optimal_codebook(weight, 4) == optimal_codebook(before, 4)
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: optimal_codebook([1.0], 2), TypeError, "x must be a torch.Tensor, got list"),
+        (lambda: optimal_codebook(torch.tensor([1, 2]), 2), TypeError, "x must hold floating"),
+        (lambda: optimal_codebook(torch.empty(0), 2), ValueError, "x must not be empty"),
+        (lambda: optimal_codebook(torch.tensor([math.nan]), 2), ValueError, "x must be finite"),
+        (lambda: optimal_codebook(torch.ones(3), 0), ValueError, r"size must be in \[1, 65536\]"),
+        (lambda: optimal_codebook(torch.ones(3), 65537), ValueError, "size must be .* got 65537"),
+        (lambda: optimal_codebook(torch.ones(3), 2.0), TypeError, "size must be an integer"),
+        (
+            lambda: optimal_codebook(torch.tensor([0.0, 1e200], dtype=torch.float64), 2),
+            ValueError,
+            "x must deviate from its median by 1e-140 to 1e.140, got 1e.200",
+        ),
+        (
+            lambda: optimal_codebook(torch.tensor([0.0, 1e-200], dtype=torch.float64), 2),
+            ValueError,
+            "x must deviate from its median by 1e-140 to 1e.140, got 1e-200",
+        ),
+        (lambda: Intervals.of([1.0]), TypeError, "x must be a torch.Tensor"),
+    ],
+)
+def test_bad_input_is_named(call, error, message) -> None:
+    """Oracle: the issue's list of bad input; argument, value and expectation are named."""
+    with pytest.raises(error, match=message):
+        call()
