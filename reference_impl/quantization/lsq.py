@@ -27,7 +27,6 @@ from reference_impl.checks import (
     require_instance,
     require_int,
     require_real,
-    require_same_shape,
 )
 from reference_impl.quantization.affine import AffineQuantizer
 from reference_impl.quantization.grid import IntegerGrid
@@ -70,14 +69,14 @@ def learned_fake_quantize(
         quantization through learnable offsets and better initialization".
     """
     require_float_tensor("x", x)
-    quantizer = to_quantizer(scale, zero_point, grid)  # refuses what is none
+    to_quantizer(scale, zero_point, grid)  # refuses what is no quantizer
     lengths = zip(reversed(scale.shape), reversed(x.shape), strict=False)
     if scale.ndim > x.ndim or any(n not in (1, of) for n, of in lengths):
         raise ValueError(
             f"x must have a shape to which the scale's shape {tuple(scale.shape)} broadcasts, "
             f"got {tuple(x.shape)}"
         )
-    x_hat: Tensor = _LearnedFakeQuantize.apply(x, scale, zero_point, quantizer)
+    x_hat: Tensor = _LearnedFakeQuantize.apply(x, scale, zero_point, grid)
     return x_hat
 
 
@@ -168,9 +167,9 @@ class _LearnedFakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor, quantizer: AffineQuantizer
+        ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor, grid: IntegerGrid
     ) -> Tensor:
-        z, grid = quantizer.zero_point, quantizer.grid
+        z = torch.round(zero_point).clamp(grid.q_min, grid.q_max)
         wide = torch.promote_types(torch.promote_types(x.dtype, scale.dtype), torch.float32)
         u = x * (1 / scale).to(wide)
         code = torch.round(u).add_(z)
