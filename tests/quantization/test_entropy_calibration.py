@@ -89,18 +89,21 @@ def divergence(counts: list[int], levels: int, i: int) -> float:
     return relative_entropy(p, merged(kept, levels))
 
 
-def test_threshold_of_a_gaussian_is_near_that_of_onnx_runtime() -> None:
-    """Oracle: onnxruntime's HistogramCollector, which divides bins otherwise and smooths zeros."""
+def test_threshold_of_a_laplacian_is_near_that_of_onnx_runtime() -> None:
+    """Oracle: onnxruntime's HistogramCollector, which divides bins otherwise and smooths zeros.
+
+    The divergence is flat around its minimum, so that both may end 10 % apart.
+    """
     from onnxruntime.quantization.calibrate import HistogramCollector
 
-    x = normal(100_000)
+    x = normal(100_000) * normal(100_000, seed=1).abs()
     top = x.abs().max().item()
     counts, edges = np.histogram(x.numpy(), bins=2049, range=(-top, top))
     collector = HistogramCollector("entropy", True, 128, 128, None, None)
     histogram = (counts, edges.astype(np.float32), x.min().numpy(), x.max().numpy())
     theirs = float(collector.get_entropy_threshold(histogram, 255)[1])
     _, high = entropy_range(x, grid=SIGNED, n_bins=1024)
-    assert high.item() == pytest.approx(theirs, rel=0.05)
+    assert high.item() == pytest.approx(theirs, rel=0.1)
 
 
 def test_a_peak_at_zero_pulls_the_threshold_down() -> None:
