@@ -116,8 +116,8 @@ def require_accumulator(depth: int, largest_a: int, largest_b: int, largest_bias
 def exact_products(a: Int[Tensor, "n k"], b: Int[Tensor, "k m"]) -> Int32[Tensor, "n m"]:
     """Return Σ q_a q_b modulo 2^32, by the fastest way of this processor that is exact.
 
-    ``torch._int_mm`` multiplies 8-bit codes; where `int8_products_are_exact` says no, and for
-    wider codes, the product is one of int64.
+    ``torch._int_mm`` multiplies 8-bit codes; where `int8_products_are_exact` says no, for wider
+    codes and for K = 1, the product is one of int64.
 
     Raises:
         TypeError: if ``a`` or ``b`` does not hold integers.
@@ -125,7 +125,8 @@ def exact_products(a: Int[Tensor, "n k"], b: Int[Tensor, "k m"]) -> Int32[Tensor
     require_integer_tensor("a", a)
     require_integer_tensor("b", b)
     eight_bits = a.dtype in (torch.int8, torch.uint8) and b.dtype == torch.int8
-    if eight_bits and int8_products_are_exact():
+    one = a.shape[1] == 1  # torch 2.14 misreads a (1, m) that is a transposed column
+    if eight_bits and not one and int8_products_are_exact():
         return torch._int_mm(a, b)
     return (a.long() @ b.long()).to(torch.int32)
 

@@ -103,6 +103,17 @@ def test_a_term_that_wraps_leaves_the_sum_right() -> None:
     assert layer.accumulate(a).flatten().tolist() == [depth * 127 * 127 + 7] * 2
 
 
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("shape", [(1, 1, 1), (16, 1, 4), (9, 2, 3), (1, 3, 2), (4, 5, 1)])
+def test_small_products_are_exact_in_every_layout(shape: tuple[int, int, int]) -> None:
+    """Oracle: int64 NumPy; torch._int_mm misreads the transpose of a column of weights."""
+    n, k, m = shape
+    a, weight = draw_codes(5, (n, k), torch.uint8), draw_codes(6, (m, k), torch.int8)
+    for left in (a, a.t().contiguous().t()):
+        for right in (weight.t(), weight.t().clone(memory_format=torch.contiguous_format)):
+            assert np.array_equal(exact_products(left, right), numpy_product(a, weight.t(), 0, 0))
+
+
 def test_wide_codes_take_the_slow_way() -> None:
     """Oracle: int64 NumPy, on 16-bit codes."""
     a = torch.randint(-(2**15), 2**15, (4, 3), generator=torch.Generator().manual_seed(0))

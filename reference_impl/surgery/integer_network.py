@@ -1,0 +1,203 @@
+"""A whole network in integers, from the codes of its input to its logits."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int, Int32
+from torch import Tensor, nn
+
+from reference_impl.checks import require_instance, require_int, require_integer_tensor
+from reference_impl.quantization.affine import AffineQuantizer
+from reference_impl.quantization.fixed_point import FixedPointMultiplier, fixed_point, rescale
+from reference_impl.surgery.integer_layers import Flatten, IntegerLayer, MaxPool, integer_layer
+from reference_impl.surgery.quantized_layers import QuantizedLayer
+
+Step = Callable[[Tensor], Tensor]
+PASSING = (nn.ReLU, nn.Identity, nn.Dropout)
+"""Modules without a step of their own: ReLUs are clips, the others do nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """Layers that turn codes into codes, and at the end into int32 logits.
+
+    Args:
+        input_quantizer: makes codes of images; the only floating-point computation.
+        steps: name → layer, in order; ReLUs have none, they are part of the clipping.
+        logit_scale: the real number that one unit of a logit stands for.
+        logit_multiplier: brings accumulators of several scales to that one; None if they have it.
+    """
+
+    input_quantizer: AffineQuantizer
+    steps: tuple[tuple[str, Step], ...]
+    logit_scale: float
+    logit_multiplier: FixedPointMultiplier | None
+
+    @property
+    def layers(self) -> dict[str, IntegerLayer]:
+        """Return the weight layers by name, in order."""
+        return {name: step for name, step in self.steps if isinstance(step, IntegerLayer)}
+
+    def quantize(self, images: Float[Tensor, "n ..."]) -> Int[Tensor, "n ..."]:
+        """Return the codes of images.
+
+        Raises:
+            TypeError: if ``images`` is no floating-point tensor.
+            ValueError: if it is empty or not finite.
+        """
+        return self.input_quantizer.quantize(images)
+
+    def trace(self, codes: Int[Tensor, "n ..."]) -> Iterator[tuple[str, Int[Tensor, "n ..."]]]:
+        """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums).
+
+        Raises:
+            TypeError: if ``codes`` are not of the input grid's dtype.
+            ValueError: if their shape does not fit, or one lies outside the grid.
+        """
+        require_integer_tensor("codes", codes)
+        for name, step in self.steps:
+            if isinstance(step, IntegerLayer):
+                yield name, codes
+            codes = step(codes)
+        yield "accumulators", codes
+
+    def logits(
+        self, codes: Int[Tensor, "n ..."], *, batch_size: int = 100
+    ) -> Int32[Tensor, "n classes"]:
+        """Return the logits in units of ``logit_scale``.
+
+        Args:
+            codes: of any number of images; ``batch_size`` of them pass at a time.
+            batch_size: bounds the memory.
+
+        Raises:
+            TypeError, ValueError: as `trace`, or if ``batch_size`` is no positive integer.
+        """
+        require_int("batch_size", batch_size, 1)
+        require_integer_tensor("codes", codes)
+        sums = torch.cat([self._accumulators(part) for part in codes.split(batch_size)])
+        if self.logit_multiplier is None:
+            return sums
+        return rescale(sums, self.logit_multiplier).to(torch.int32)  # no M is above 1
+
+    def _accumulators(self, codes: Tensor) -> Tensor:
+        *_, (_, sums) = self.trace(codes)
+        return sums
+
+
+def integer_network(chain: nn.Sequential) -> IntegerNetwork:
+    """Return a network of restored values as one of integers.
+
+    Args:
+        chain: as `quantize_layers` returns it: quantized layers with symmetric weights (one
+            scale, or one for each output channel) and inputs of one scale, and between them
+            ReLU, max-pooling and flattening. Dropout and identities do nothing.
+
+    Raises:
+        TypeError: if ``chain`` is no ``nn.Sequential``.
+        ValueError: if it has another layer, or one that is not quantized, a quantizer that
+            cannot be used in integers, or one whose accumulators could exceed int32.
+
+    References:
+        Jacob et al. 2018, section 2.
+    """
+    layers = _quantized_layers(chain)
+    following = dict(zip(layers, [*list(layers.values())[1:], None], strict=True))
+    relus = _followed_by_relu(chain, list(layers))
+    steps: list[tuple[str, Step]] = []
+    for name, module in chain.named_children():
+        if isinstance(module, QuantizedLayer):
+            step = integer_layer(name, module, following[name], relu=name in relus)
+            steps.append((name, step))
+        elif isinstance(module, nn.MaxPool2d):
+            steps.append((name, MaxPool(module)))
+        elif isinstance(module, nn.Flatten):
+            steps.append((name, Flatten()))
+    last = steps[-1][1]
+    if not isinstance(last, IntegerLayer):
+        raise ValueError(f"chain must end with a quantized layer, got {steps[-1][0]} after it")
+    first = next(iter(layers.values())).input_quantizer
+    require_instance("input_quantizer", first, AffineQuantizer)
+    largest = last.unit.max()
+    one_scale = bool((last.unit == largest).all())
+    return IntegerNetwork(
+        input_quantizer=cast(AffineQuantizer, first),
+        steps=tuple(steps),
+        logit_scale=largest.item(),
+        logit_multiplier=None if one_scale else fixed_point(last.unit / largest),
+    )
+
+
+def simulation(chain: nn.Sequential) -> nn.Sequential:
+    """Return the network of restored values, in float64, that `integer_network` equals.
+
+    It differs from ``chain`` in three ways: it computes in float64; each bias is rounded to a
+    multiple of s_a s_w; and s_w is M s_y / s_a with M as the fixed-point multiplier has it, a
+    change of at most one part in 2^31. So both round the same numbers by the same rule.
+
+    Args:
+        chain: as for `integer_network`.
+
+    Raises:
+        TypeError, ValueError: as `integer_network`.
+    """
+    layers = integer_network(chain).layers
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in chain.named_children():
+        if isinstance(module, QuantizedLayer):
+            parts[name] = _in_float64(module, layers[name])
+        else:
+            parts[name] = copy.deepcopy(module)
+    return nn.Sequential(parts).train(chain.training)
+
+
+def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedLayer:
+    """Return the layer with Ŵ = s_w q_w, s_w = unit / s_a, and the bias unit · q_bias."""
+    inputs = cast(AffineQuantizer, quantized.input_quantizer)
+    input_scale = inputs.scale.double()
+    layer = copy.deepcopy(quantized.layer).double()
+    per_channel = (-1,) + (1,) * (layer.weight.ndim - 1)
+    weight_scale = (integers.unit / input_scale.flatten()).view(per_channel)
+    with torch.no_grad():
+        layer.weight.copy_(weight_scale * integers.product.weight.view_as(layer.weight))
+        if layer.bias is not None:
+            layer.bias.copy_(integers.unit * integers.product.bias)
+    zeros = torch.zeros_like(weight_scale, dtype=torch.int32)
+    return QuantizedLayer(
+        layer,
+        AffineQuantizer(weight_scale, zeros, quantized.weight_quantizer.grid),
+        AffineQuantizer(input_scale, inputs.zero_point, inputs.grid),
+    )
+
+
+def _quantized_layers(chain: nn.Sequential) -> dict[str, QuantizedLayer]:
+    """Return the quantized layers by name, in order; refuse what integers cannot do."""
+    require_instance("chain", chain, nn.Sequential)
+    for name, module in chain.named_children():
+        whole = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+        pool = isinstance(module, nn.MaxPool2d) and not module.return_indices
+        if not (whole or pool or isinstance(module, (QuantizedLayer, *PASSING))):
+            raise ValueError(
+                "chain must consist of quantized layers, ReLU, max-pooling and flattening to "
+                f"have a counterpart in integers, got {name}: {module}"
+            )
+    layers = {n: m for n, m in chain.named_children() if isinstance(m, QuantizedLayer)}
+    if not layers:
+        raise ValueError("chain must have a quantized layer, got none")
+    return layers
+
+
+def _followed_by_relu(chain: nn.Sequential, layers: list[str]) -> set[str]:
+    """Return which quantized layers have a ReLU between them and the next one."""
+    found, current = set(), None
+    for name, module in chain.named_children():
+        current = name if name in layers else current
+        if isinstance(module, nn.ReLU):
+            if current in (None, layers[-1]):
+                raise ValueError(f"chain must have a quantized layer on both sides of {name}")
+            found.add(current)
+    return {name for name in found if name is not None}
