@@ -3,12 +3,21 @@
 from types import MappingProxyType
 from typing import Any
 
-from reference_impl.exercises import cost, cost_batch, rounding, rounding_noise
+from reference_impl.exercises import (
+    affine,
+    affine_budget,
+    cost,
+    cost_batch,
+    rounding,
+    rounding_noise,
+)
 from reference_impl.exercises.framework import Exercise, Report, examine
 
 #: Every exercise of the book by name.
 EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
     {
+        **affine.EXERCISES,
+        **affine_budget.EXERCISES,
         **cost.EXERCISES,
         **cost_batch.EXERCISES,
         **rounding.EXERCISES,
