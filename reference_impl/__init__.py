@@ -4,7 +4,7 @@ The package has layers, and a module imports only from layers below its own::
 
     notebook
     exercises | plots
-    fitting
+    fitting | quantized_training
     recipes | training | measuring
     checkpoints
     models
