@@ -168,8 +168,9 @@ class BlockQuantizer:
         """
         require_float_tensor("x", x)
         flat = x.detach().flatten().abs()
-        missing = -flat.numel() % self.block
-        return torch.cat([flat, flat.new_zeros(missing)]).view(-1, self.block).amax(dim=1)
+        block = min(self.block, flat.numel())
+        missing = -flat.numel() % block
+        return torch.cat([flat, flat.new_zeros(missing)]).view(-1, block).amax(dim=1)
 
     def quantize(
         self, x: Float[Tensor, "*shape"]
@@ -215,5 +216,5 @@ class BlockQuantizer:
 
     def _each(self, scales: Tensor, shape: torch.Size) -> Tensor:
         """Return the scale of each value, in the values' shape."""
-        repeated = scales.repeat_interleave(self.block)
-        return repeated[: math.prod(shape)].view(shape)
+        count = math.prod(shape)
+        return scales.repeat_interleave(min(self.block, count))[:count].view(shape)

@@ -92,6 +92,14 @@ class Intervals:
         cost: Floats = np.maximum(square - total * total / np.maximum(count, 1), 0)
         return cost
 
+    def cost_about(self, start: Places, end: Places, centre: Floats) -> Floats:
+        """Return S₂ − 2 c S₁ + c² S₀ of the values start … end − 1, c counted from the origin."""
+        count, total, square = (
+            run[end] - run[start] for run in (self.counts, self.sums, self.squares)
+        )
+        cost: Floats = square - 2 * centre * total + centre**2 * count
+        return cost
+
     def means(self, splits: Places) -> Floats:
         """Return the means of the intervals between the splits, from the origin."""
         edges = np.concatenate([[0], splits, [len(self)]])

@@ -12,7 +12,6 @@ if every split of the optimum is rounded down to a coarser grid, the error grows
 known amount, so a path over the grid that costs more than that is not near the optimum.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,7 @@ from reference_impl.checks import require_float_tensor, require_int
 from reference_impl.quantization.codebook import MAX_SIZE, CodebookQuantizer
 from reference_impl.quantization.intervals import Floats, Intervals, Places
 from reference_impl.quantization.lloyd import nearest_splits
-
-Cost = Callable[[Places, Places], Floats]
+from reference_impl.quantization.monotone import row_minima
 
 
 def optimal_codebook(x: Float[Tensor, "*shape"], size: int) -> CodebookQuantizer:
@@ -69,10 +67,11 @@ def optimal_splits(intervals: Intervals, size: int) -> Places:
         loss_j(g) = 2 (c_{j+1} − c_j) Σ_t (x_e − x_t),   t from g to e, the last place before the
                                                          grid's next.
 
-    The gap between the centroids is bounded by the windows beside it. So the optimum, of error D*,
-    leaves a path on the grid with Σ cost(g_{j−1}, g_j) − Σ loss_j(g_j) ≤ D*. The places whose best
-    path is above U ≥ D*, the error of a clustering already found, cannot hold a split. When the
-    grid is every place in every window, the loss is 0 and the best path is the optimum.
+    The gap between the centroids is bounded by the windows beside it, and by the error U ≥ D* of
+    a clustering already found (`_widest_gaps`). So the optimum, of error D*, leaves a path on the
+    grid with Σ cost(g_{j−1}, g_j) − Σ loss_j(g_j) ≤ D*. A place whose best path is above U cannot
+    hold a split. When the grid is every place in every window, the loss is 0 and the best path is
+    the optimum.
 
     Args:
         intervals: of the values.
@@ -85,17 +84,19 @@ def optimal_splits(intervals: Intervals, size: int) -> Places:
     if size == 1:
         return windows.low
     ruler = _ruler(intervals)
-    best = intervals.error(np.searchsorted(ruler, ruler[-1] * np.arange(1, size) / size))
+    start = np.searchsorted(ruler, ruler[-1] * np.arange(1, size) / size)
+    best = _polished(intervals, start)
     total = float((np.diff(intervals.counts) * intervals.values**2).sum())
     resolution = 8 * size
     while True:
-        trellis = _trellis(intervals, windows, ruler, resolution)
+        limit = best * (1 + 1e-9) + total * 1e-14  # for what rounding may have added
+        trellis = _trellis(intervals, windows, ruler, resolution, limit)
         forward, splits = _forward(intervals, trellis)
         if trellis.complete:
             return splits
         best = min(best, _polished(intervals, splits))
         through = [f + b for f, b in zip(forward, _backward(intervals, trellis), strict=True)]
-        kept = windows.narrowed(trellis, through, best * (1 + 1e-9) + total * 1e-14)
+        kept = windows.narrowed(trellis, through, max(limit, best))
         if kept.places > windows.places / 2:
             resolution *= 4
         windows = kept
@@ -146,7 +147,9 @@ def _ruler(intervals: Intervals) -> Floats:
     return np.cumsum(np.cbrt(counts * gaps**2))  # (counts / gap)^{1/3} gap
 
 
-def _trellis(intervals: Intervals, windows: Windows, ruler: Floats, resolution: int) -> Trellis:
+def _trellis(
+    intervals: Intervals, windows: Windows, ruler: Floats, resolution: int, limit: float
+) -> Trellis:
     """Put about as many places as the resolution on each window; all, if it has no more."""
     chosen = [windows.low]
     for low, high in zip(windows.low, windows.high, strict=True):
@@ -161,16 +164,38 @@ def _trellis(intervals: Intervals, windows: Windows, ruler: Floats, resolution: 
     last = np.append(grid[1:], len(intervals)) - 1
     lowest = np.append(0, windows.low)[:-1]  # cluster j begins at split j − 1 at the earliest
     highest = np.append(windows.high, len(intervals))[1:] - 1
+    widest = _widest_gaps(intervals, grid, last, limit)
     places, ends, losses = [], [], []
     for j, (low, high) in enumerate(zip(windows.low, windows.high, strict=True)):
         inside = slice(*np.searchsorted(grid, [low, high + 1]))
         g, e = grid[inside], np.minimum(last[inside], high)
-        gap = intervals.values[highest[j]] - intervals.values[lowest[j]]
+        window = intervals.values[highest[j]] - intervals.values[lowest[j]]
+        gap = np.minimum(widest[inside], window)
         count, total = (run[e] - run[g] for run in (intervals.counts, intervals.sums))
         places.append(g)
         ends.append(e)
         losses.append(2 * gap * (intervals.values[e] * count - total))
     return Trellis(places, ends, losses)
+
+
+def _widest_gaps(intervals: Intervals, starts: Places, ends: Places, limit: float) -> Floats:
+    """Return a bound on c_{j+1} − c_j if the threshold lies between two places.
+
+    With the threshold at v and centroids at v ± r, the values between them alone have the error
+    Σ (r − |x_t − v|)², which must not exceed the limit: bisect for r, at v = x_e. The threshold
+    may be h = x_e − x_{g−1} away from there, so the gap is at most 2 (r + h).
+    """
+    x = intervals.values
+    v = x[ends]
+    middle = np.searchsorted(x, v)
+    low, high = np.zeros(len(v)), np.full(len(v), x[-1] - x[0])
+    for _ in range(12):
+        r = (low + high) / 2
+        first, last = np.searchsorted(x, v - r), np.searchsorted(x, v + r)
+        error = intervals.cost_about(first, middle, v - r)
+        fits = error + intervals.cost_about(middle, last, v + r) <= limit
+        low, high = np.where(fits, r, low), np.where(fits, high, r)
+    return 2 * (high + v - x[starts - 1])
 
 
 def _forward(intervals: Intervals, trellis: Trellis) -> tuple[list[Floats], Places]:
@@ -211,39 +236,3 @@ def _polished(intervals: Intervals, splits: Places) -> float:
             break
         splits = moved
     return intervals.error(splits)
-
-
-def row_minima(base: Floats, columns: Places, rows: Places, cost: Cost) -> tuple[Floats, Places]:
-    """Return min_c base_c + cost(columns_c, rows_r) over columns_c ≤ rows_r, and its first place.
-
-    The place never decreases from row to row, because cost(a, c) + cost(b, d) ≤ cost(a, d) +
-    cost(b, c) for a ≤ b ≤ c ≤ d. So the middle row is solved first; it halves what is left for
-    the rows before and after it, and so on, all rows of one level at once.
-
-    Args:
-        base: shape (c,).
-        columns: ascending places, shape (c,); the first is not above the first row.
-        rows: ascending places, shape (r,).
-        cost: of an interval, elementwise.
-    """
-    count = len(rows)
-    least, choice = np.empty(count), np.empty(count, np.int64)
-    allowed = np.searchsorted(columns, rows, side="right") - 1
-    stride = 1 << (count.bit_length() - 1)
-    known = np.array([-1, count])  # sentinels: before the first row and after the last
-    bounds = np.array([0, len(columns) - 1])
-    while stride:
-        todo = np.arange(stride - 1, count, 2 * stride)
-        place = np.searchsorted(known, todo)
-        first = bounds[place - 1]
-        lengths = np.minimum(bounds[place], allowed[todo]) - first + 1
-        starts = np.cumsum(lengths) - lengths
-        candidate = np.arange(lengths.sum()) + np.repeat(first - starts, lengths)
-        value = base[candidate] + cost(columns[candidate], np.repeat(rows[todo], lengths))
-        least[todo] = np.minimum.reduceat(value, starts)
-        hits = np.flatnonzero(value == np.repeat(least[todo], lengths))
-        choice[todo] = candidate[hits[np.searchsorted(hits, starts)]]
-        known = np.concatenate([[-1], np.arange(stride - 1, count, stride), [count]])
-        bounds = np.concatenate([[0], choice[known[1:-1]], [len(columns) - 1]])
-        stride //= 2
-    return least, choice

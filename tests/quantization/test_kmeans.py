@@ -15,7 +15,8 @@ from reference_impl.checkpoints import load_checkpoint
 from reference_impl.measuring.error import mean_squared_error
 from reference_impl.quantization.codebook import CodebookQuantizer
 from reference_impl.quantization.intervals import Intervals
-from reference_impl.quantization.kmeans import optimal_codebook, row_minima
+from reference_impl.quantization.kmeans import optimal_codebook
+from reference_impl.quantization.monotone import row_minima
 
 DRAWS = {
     "normal": lambda rng, n: rng.standard_normal(n),
