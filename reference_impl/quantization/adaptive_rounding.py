@@ -158,15 +158,17 @@ def round_adaptively(
     u = weight.detach() * (1 / quantizer.scale)
     v = inverse_rectified_sigmoid(u - u.floor()).requires_grad_()
     optimizer = torch.optim.Adam([v], lr=settings.learning_rate)
-    for step in range(settings.steps):
-        h = rectified_sigmoid(v)
-        objective = loss.of(restored(u.floor() + h, quantizer)).sum() / unit
-        beta = annealed(step, settings)
-        if beta is not None:
-            objective = objective + settings.pressure * undecidedness(h, beta) / h.numel()
-        optimizer.zero_grad()
-        objective.backward()
-        optimizer.step()
+    with torch.enable_grad():  # the caller may have switched gradients off
+        for step in range(settings.steps):
+            h = rectified_sigmoid(v)
+            objective = loss.of(restored(u.floor() + h, quantizer)).sum() / unit
+            beta = annealed(step, settings)
+            if beta is not None:
+                pressure = settings.pressure / h.numel()
+                objective = objective + pressure * undecidedness(h, beta)
+            optimizer.zero_grad()
+            objective.backward()
+            optimizer.step()
     decided = (rectified_sigmoid(v.detach()) >= 0.5).to(u.dtype)
     found = restored(u.floor() + decided, quantizer)
     better = loss.of(found) < loss.of(nearest)

@@ -1,0 +1,191 @@
+"""AdaRound for chains: moments against the layers themselves, losses against the nearest."""
+
+import itertools
+
+import pytest
+import torch
+from chains import conv_chain, images
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from reference_impl.quantization.adaptive_rounding import AdaRoundSettings
+from reference_impl.quantization.affine import affine_from_range
+from reference_impl.quantization.grid import IntegerGrid
+from reference_impl.quantization.ranges import min_max_range
+from reference_impl.surgery.adaround import adaround, as_rows, layer_loss, patches
+from reference_impl.surgery.post_training import input_quantizers, weight_quantizers
+from reference_impl.surgery.quantized_layers import QuantizedLayer, quantize_layers, weight_layers
+
+GRID = IntegerGrid(3, signed=True, narrow=True)
+FEW = AdaRoundSettings(steps=60, learning_rate=0.1)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(
+    groups=st.sampled_from([1, 2, 4]),
+    kernel=st.sampled_from([1, 3]),
+    stride=st.integers(1, 2),
+    padding=st.integers(0, 1),
+    dilation=st.integers(1, 2),
+)
+def test_patches_times_weights_are_the_convolution(
+    groups: int, kernel: int, stride: int, padding: int, dilation: int
+) -> None:
+    """Oracle: torch's convolution of any geometry."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups, bias=False)
+    x = torch.randn(3, 4, 7, 6, generator=generator(0))
+    weight = conv.weight.view(groups, 8 // groups, -1)
+    torch.testing.assert_close(patches(conv, x) @ weight.mT, as_rows(conv, conv(x)))
+
+
+def test_patches_of_a_linear_layer_are_its_inputs() -> None:
+    """Oracle: torch's linear layer."""
+    layer = nn.Linear(5, 3, bias=False)
+    x = torch.randn(4, 5, generator=generator(0))
+    torch.testing.assert_close(patches(layer, x) @ layer.weight.T, as_rows(layer, layer(x)))
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 6, 3, padding=1, groups=2)])
+def test_layer_loss_is_the_mean_squared_error_of_the_layer(layer: nn.Module) -> None:
+    """Oracle: another weight put into the layer, its outputs compared, their mean taken off."""
+    shape = (30, 4) if isinstance(layer, nn.Linear) else (30, 4, 5, 5)
+    x = torch.rand(shape, generator=generator(1))
+    y = layer(x).detach()
+    loss = layer_loss(layer, y, x, batch_size=7)
+    other = layer.weight.detach() + 0.1 * torch.randn(layer.weight.shape, generator=generator(2))
+    rows = other.view(loss.cross.shape)
+    with torch.no_grad():
+        layer.weight.copy_(other)
+        layer.bias.copy_(loss.bias(rows).flatten())
+        error = as_rows(layer, layer(x) - y).double()
+    assert error.mean(1).abs().max() < 1e-5
+    assert loss.total(rows) == pytest.approx(error.square().mean(1).sum().item(), rel=1e-3)
+
+
+def test_first_layer_is_the_best_of_all_roundings() -> None:
+    """Oracle: brute force over 2⁴ roundings of a linear layer, by running the chain itself."""
+    torch.manual_seed(1)
+    chain = nn.Sequential(nn.Linear(4, 1)).eval()
+    x = torch.rand(60, 4, generator=generator(3)) + torch.rand(60, 1, generator=generator(4))
+    weights = weight_quantizers(chain, GRID)
+    ours = adaround(chain, weights, None, x)
+    scale, w = weights["0"].scale, chain[0].weight.detach()
+    y = chain(x).detach()
+    errors = []
+    for choice in itertools.product((0.0, 1.0), repeat=4):
+        codes = (torch.floor(w * (1 / scale)) + torch.tensor([choice])).clamp(-3, 3)
+        y_hat = x @ (scale * codes).T
+        errors.append((y - y_hat).var(correction=0).item())
+    found = (y - ours(x)).square().mean().item()
+    assert found == pytest.approx(min(errors), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_first_layer_is_never_worse_than_the_nearest(seed: int) -> None:
+    """Oracle: the mean squared error of the first layer's output, the bias corrected in both."""
+    chain = conv_chain(seed, norms=False)
+    x = images(16, seed)
+    weights = weight_quantizers(chain, GRID)
+    inputs = input_quantizers(chain, x, IntegerGrid(8))
+    with torch.no_grad():
+        y = chain[0](x)
+        errors = []
+        nearest = quantize_layers(chain, weights, inputs)
+        for ours in (adaround(chain, weights, inputs, x, FEW), nearest):
+            error = ours[0](x) - y
+            errors.append((error - error.mean((0, 2, 3), keepdim=True)).square().mean())
+    assert errors[0] <= errors[1] * (1 + 1e-4)
+
+
+def test_every_layer_keeps_its_mean_and_its_grid() -> None:
+    """Oracle: the means in the chain; the weights' own quantizers, for which Ŵ is a fixed point."""
+    chain = conv_chain(5, norms=False)
+    x = images(32)
+    weights = weight_quantizers(chain, GRID)
+    inputs = input_quantizers(chain, x, IntegerGrid(8))
+    ours = adaround(chain, weights, inputs, x, FEW)
+    moved = 0
+    y = y_hat = x
+    with torch.no_grad():
+        for (name, module), full in zip(ours.named_children(), chain, strict=True):
+            y, y_hat = full(y), module(y_hat)
+            if isinstance(module, QuantizedLayer):
+                axes = [axis for axis in range(y.ndim) if axis != 1]
+                torch.testing.assert_close(y_hat.mean(axes), y.mean(axes), rtol=1e-3, atol=1e-4)
+                assert torch.equal(
+                    weights[name].round_trip(module.layer.weight), module.layer.weight
+                )
+                nearest = weights[name].round_trip(full.weight.detach())
+                moved += int((nearest != module.layer.weight).sum())
+    assert set(weights) == set(weight_layers(chain))
+    assert moved > 0
+
+
+def test_per_tensor_scales_and_unquantized_inputs_are_accepted() -> None:
+    """Oracle: the grid of the one scale."""
+    chain = conv_chain(6, norms=False)
+    weights = weight_quantizers(chain, GRID, axes=(), from_range=affine_from_range)
+    ours = adaround(chain, weights, None, images(8), FEW)
+    weight = ours.grouped.layer.weight
+    low, high = min_max_range(weight)
+    assert torch.equal(weights["grouped"].round_trip(weight), weight)
+    assert low.item() >= weights["grouped"].scale.item() * (-3 - 3)
+    assert high.item() <= weights["grouped"].scale.item() * (3 + 3)
+
+
+def test_the_chain_and_torchs_generator_are_left_as_they_are() -> None:
+    """Oracle: the state before, and the next random number; calling twice gives the same."""
+    chain = conv_chain(1, norms=False).train()
+    weights = weight_quantizers(chain, GRID)
+    before = {key: value.clone() for key, value in chain.state_dict().items()}
+    torch.manual_seed(0)
+    one = adaround(chain, weights, None, images(8), FEW)
+    drawn = torch.rand(1)
+    two = adaround(chain, weights, None, images(8), FEW)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
+    assert one.training
+    assert all(torch.equal(before[key], value) for key, value in chain.state_dict().items())
+    for key, value in two.state_dict().items():
+        assert torch.equal(one.state_dict()[key], value)
+
+
+CHAIN = conv_chain(0, norms=False)
+WEIGHTS = weight_quantizers(CHAIN, GRID)
+X = images(4)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: adaround(CHAIN, WEIGHTS, None, [X]), TypeError, "images must be a torch.Tensor"),
+        (lambda: adaround(CHAIN, WEIGHTS, None, X[:0]), ValueError, "images must not be empty"),
+        (lambda: adaround(CHAIN[0], WEIGHTS, None, X), TypeError, "chain must be Sequential"),
+        (lambda: adaround(CHAIN, {"x": WEIGHTS["fc1"]}, None, X), ValueError, "weights must name"),
+        (lambda: adaround(CHAIN, WEIGHTS, {}, X), ValueError, "inputs must have a quantizer"),
+        (lambda: adaround(CHAIN, WEIGHTS, None, X, 3), TypeError, "settings must be AdaRound"),
+        (lambda: patches(nn.ReLU(), X), TypeError, "layer must be Linear or Conv2d"),
+        (
+            lambda: patches(nn.Conv2d(1, 1, 3, padding="same"), X),
+            ValueError,
+            "padding by a number of zeros, got 'same'",
+        ),
+        (
+            lambda: patches(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), X),
+            ValueError,
+            "'reflect'",
+        ),
+        (lambda: layer_loss(CHAIN[0], X, X[:3]), ValueError, "inputs must be 4"),
+        (lambda: layer_loss(CHAIN[0], X.int(), X), TypeError, "outputs must hold floating"),
+        (lambda: layer_loss(CHAIN[0], X, X, batch_size=0), ValueError, "batch_size must be"),
+    ],
+)
+def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
+    """Oracle: the argument, the value and the expectation are in the message."""
+    with pytest.raises(error, match=message):
+        call()
