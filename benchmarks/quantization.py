@@ -1,16 +1,31 @@
-"""Min–max rounding against torch's fused fake-quantize."""
+"""Min–max rounding and affine quantizers against torch's fused kernels."""
 
+import warnings
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 
 from benchmarks.harness import Case
+from reference_impl.quantization.affine import symmetric_from_range
+from reference_impl.quantization.grid import IntegerGrid
+from reference_impl.quantization.ranges import min_max_range
 from reference_impl.quantization.rounding import min_max_quantizer
 
 
+def matrix() -> torch.Tensor:
+    """Return 4096² standard normal numbers."""
+    return torch.randn(4096, 4096, generator=torch.Generator().manual_seed(0))
+
+
 def cases() -> Iterator[Case]:
+    """Yield the cases of chapters 02 and 03."""
+    return chain(min_max_cases(), affine_cases())
+
+
+def min_max_cases() -> Iterator[Case]:
     """Yield the cases of chapter 02."""
-    x = torch.randn(4096, 4096, generator=torch.Generator().manual_seed(0))
+    x = matrix()
     quantizer = min_max_quantizer(x, bits=8)
     zero_point = round(-quantizer.low / quantizer.step)
 
@@ -25,4 +40,41 @@ def cases() -> Iterator[Case]:
         2.0,
         lambda: quantizer.dequantize(quantizer.quantize(x)),
         torchs,
+    )
+
+
+def affine_cases() -> Iterator[Case]:
+    """Yield the cases of chapter 03: one scale for each of 4096 channels, codes in int8."""
+    x = matrix()
+    grid = IntegerGrid(8, signed=True)
+    quantizer = symmetric_from_range(*min_max_range(x, axes=0), grid)
+    scale, zero_point = quantizer.scale.flatten(), quantizer.zero_point.flatten()
+
+    def fused() -> torch.Tensor:
+        return torch.fake_quantize_per_channel_affine(
+            x, scale, zero_point, 0, grid.q_min, grid.q_max
+        )
+
+    def codes() -> torch.Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # quantized tensors are deprecated: here a peer only
+            return torch.quantize_per_channel(
+                x, scale.double(), zero_point.long(), 0, torch.qint8
+            ).int_repr()
+
+    peer = "torch.fake_quantize_per_channel_affine"
+    yield Case("round trip per channel, 4096²", peer, 2.0, lambda: quantizer.round_trip(x), fused)
+    yield Case(
+        "quantize to int8 per channel, then dequantize, 4096²",
+        peer,
+        2.0,
+        lambda: quantizer.dequantize(quantizer.quantize(x)),
+        fused,
+    )
+    yield Case(
+        "quantize to int8 per channel, 4096²",
+        "torch.quantize_per_channel",
+        2.0,
+        lambda: quantizer.quantize(x),
+        codes,
     )

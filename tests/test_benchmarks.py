@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.harness import Case, Result, compare, report
 
@@ -37,14 +38,24 @@ def test_the_report_writes_what_the_issue_asks_for(
 
 def test_every_case_of_the_book_runs_and_gives_the_peers_numbers() -> None:
     """Oracle: the peer's own result, for the round trip moved by the peer's whole zero point."""
-    import torch
-
     from benchmarks import quantization
 
-    (fused, separate) = quantization.cases()
+    (fused, separate) = quantization.min_max_cases()
     assert torch.equal(fused.ours(), separate.ours())
     step = (fused.ours() - fused.theirs()).abs().max()
     assert 0 < step < 0.05  # half a step, about 0.02, twice: the grids are shifted
+
+
+def test_affine_benchmarks_time_equal_results() -> None:
+    """Oracle: the peers' own results; the codes differ at ties, where torch divides by s."""
+    from benchmarks import quantization
+
+    (trip, both_ways, codes) = quantization.affine_cases()
+    assert torch.equal(trip.ours(), trip.theirs())
+    assert torch.equal(both_ways.ours(), both_ways.theirs())
+    ours, theirs = codes.ours(), codes.theirs()
+    assert ours.dtype == theirs.dtype == torch.int8
+    assert (ours != theirs).double().mean() < 1e-5
 
 
 def test_the_codebook_benchmark_times_equal_results() -> None:
@@ -57,3 +68,35 @@ def test_the_codebook_benchmark_times_equal_results() -> None:
     error = float((x - ours.round_trip(x)).square().sum())
     assert error < restarts.theirs()
     assert ours.values == pytest.approx(sorted(exact.theirs().centroids), abs=1e-9)
+
+
+def test_the_integer_benchmarks_time_the_peers_layer() -> None:
+    """Oracle: the float32 layer of each library, within a unit of the last place of its sums."""
+    from benchmarks import integer
+
+    given = integer.problem(5, 64, 12)
+    ours = {name: call() for name, call in integer.integer_calls(given).items()}
+    for name, call in integer.float_calls(given).items():
+        y = torch.as_tensor(call()).double()
+        sums = ours["codes → int32"] * given.unit
+        torch.testing.assert_close(sums, y, rtol=1e-5, atol=1e-3, msg=name)
+        exact = torch.round(sums / given.output_scale) + given.requantizer.zero_point
+        assert torch.equal(ours["codes → codes"], exact.clamp(7, 255).to(torch.uint8))
+    targets = [case.target for case in integer.cases()]
+    assert targets in ([1.0, 1.0], [])
+
+
+def test_the_integer_record_has_every_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the shipped record, which the same command wrote."""
+    from benchmarks import integer
+
+    monkeypatch.setattr(integer, "SHAPES", ((2, 64, 8), (1, 64, 8)))
+    monkeypatch.setattr(integer, "compare_latencies", lambda calls, **_: dict.fromkeys(calls, 1.0))
+    found = integer.record(tmp_path / "integer.json")
+    shipped = json.loads(integer.RESULT.read_text(encoding="utf-8"))
+    assert json.loads((tmp_path / "integer.json").read_text(encoding="utf-8")) == found
+    assert found.keys() == shipped.keys()
+    assert found["provenance"].keys() == shipped["provenance"].keys()
+    for mine, theirs in zip(found["networks"], shipped["networks"], strict=True):
+        assert mine["network"] == theirs["network"]
+        assert mine["seconds"].keys() == theirs["seconds"].keys()

@@ -10,6 +10,8 @@ import sys
 HOOKED = (
     "reference_impl.quantization",
     "reference_impl.measuring.error",
+    "reference_impl.measuring.quantized_size",
+    "reference_impl.surgery.quantized_layers",
     "reference_impl.data",
     "reference_impl.idx",
     "reference_impl.training",
@@ -21,6 +23,13 @@ from jaxtyping import install_import_hook
 with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.data import batches, load_dataset
     from reference_impl.measuring.error import mean_squared_error, sqnr
+    from reference_impl.measuring.quantized_size import quantized_size
+    from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
+    from reference_impl.quantization.grid import IntegerGrid
+    from reference_impl.quantization.ranges import min_max_range, split_groups
+    from reference_impl.surgery.quantized_layers import (
+        layer_inputs, quantize_layers, weight_layers,
+    )
     from reference_impl.quantization.codebook import BlockQuantizer
     from reference_impl.quantization.formats import E4M3, normal_float_codebook
     from reference_impl.quantization.kmeans import optimal_codebook
@@ -56,6 +65,26 @@ for x in (train.images, model.state_dict()["head.weight"], torch.randn(7)):
         given.round_trip(x)
     E4M3.dequantize(E4M3.quantize(x))
     blocks.dequantize(*blocks.quantize(x))
+    for axes in ((), 0):
+        for build in (affine_from_range, symmetric_from_range):
+            affine = build(*min_max_range(x, axes), IntegerGrid(4, signed=True))
+            affine.dequantize(affine.quantize(x))
+            affine.round_trip(x.half())
+            quantized_size(affine, x.numel())
+    groups = split_groups(x.flatten(), 7 if x.numel() % 7 == 0 else 2)
+    unsigned = affine_from_range(*min_max_range(groups, 0), IntegerGrid(4))
+    unsigned.quantize(groups)
+for model in (LeNet300(), ConvStudent()):
+    chain = model.chain()
+    weights = {{
+        name: symmetric_from_range(*min_max_range(layer.weight, 0), IntegerGrid(8, signed=True))
+        for name, layer in weight_layers(chain).items()
+    }}
+    inputs = {{
+        name: affine_from_range(*min_max_range(seen), IntegerGrid(8))
+        for name, seen in layer_inputs(chain, train.images)
+    }}
+    quantize_layers(chain, weights, inputs)(train.images)
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:
