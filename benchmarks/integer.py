@@ -1,0 +1,220 @@
+"""Layers in integers against the best in float32; one thread.
+
+``python -m benchmarks.integer`` measures this machine and rewrites ``data/results/integer.json``,
+which chapter 04 shows.
+"""
+
+import copy
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.harness import Case
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.files import ROOT, write_atomically
+from reference_impl.measuring.latency import compare_latencies, device_name
+from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
+from reference_impl.quantization.fixed_point import fixed_point
+from reference_impl.quantization.grid import IntegerGrid
+from reference_impl.quantization.integer import int8_products_are_exact
+from reference_impl.quantization.integer_linear import IntegerLinear
+from reference_impl.quantization.ranges import min_max_range
+from reference_impl.surgery.integer_layers import Requantizer
+from reference_impl.surgery.integer_network import integer_network
+from reference_impl.surgery.quantized_layers import layer_inputs, quantize_layers, weight_layers
+
+RESULT = ROOT / "data" / "results" / "integer.json"
+COMMAND = "python -m benchmarks.integer"
+SHAPES = ((64, 1024, 4096), (1, 1024, 4096))
+NETWORKS = ("lenet300", "lenet5")
+BATCHES = (64, 1)
+SEED = 0
+BYTE = IntegerGrid(8)
+
+Calls = dict[str, Callable[[], object]]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One linear layer of random codes, in integers and in the real numbers they stand for."""
+
+    layer: IntegerLinear
+    requantizer: Requantizer
+    codes: torch.Tensor
+    unit: torch.Tensor
+
+    @property
+    def output_scale(self) -> torch.Tensor:
+        """Return s_y."""
+        return self.unit / self.requantizer.multiplier.value
+
+
+def problem(n: int, k: int, m: int) -> Problem:
+    """Return a layer of m outputs with a scale for each, and n rows of k codes."""
+    generator = torch.Generator().manual_seed(SEED)
+    codes = torch.randint(0, 256, (n, k), generator=generator, dtype=torch.uint8)
+    weight = torch.randint(-127, 128, (m, k), generator=generator, dtype=torch.int8)
+    bias = torch.randint(-9999, 9999, (m,), generator=generator, dtype=torch.int32)
+    unit = torch.rand(m, generator=generator).double() * 1e-4 + 1e-5
+    requantizer = Requantizer(fixed_point(unit / 0.5), BYTE, zero_point=7, relu=True)
+    return Problem(IntegerLinear(weight, bias, BYTE, input_zero=120), requantizer, codes, unit)
+
+
+def float_calls(given: Problem) -> Calls:
+    """Return the layer on restored values in float32, in each library, by name."""
+    layer, n = given.layer, given.codes.shape[0]
+    x = given.codes.float() - layer.input_zero
+    weight = layer.weight * given.unit.float().unsqueeze(1)
+    bias = layer.bias * given.unit.float()
+    calls: Calls = {
+        "torch": lambda: F.linear(x, weight, bias),
+        "ONNX Runtime": _onnx_linear(x, weight, bias),
+    }
+    if torch.backends.mkldnn.is_available():
+        # the packed weight of torch's compiler: private, and the fastest that torch has
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, n)
+        linear = torch.ops.mkldnn._linear_pointwise
+        calls["torch, oneDNN packed"] = lambda: linear(x, packed, bias, "none", [], "")
+    return calls
+
+
+def integer_calls(given: Problem) -> Calls:
+    """Return the layer in integers: the product alone, sums with bias, and codes."""
+    layer, requantizer, codes = given.layer, given.requantizer, given.codes
+    calls: Calls = {
+        "codes → int32": lambda: layer.accumulate(codes),
+        "codes → codes": lambda: requantizer(layer.accumulate(codes)),
+    }
+    if int8_products_are_exact():
+        calls["torch._int_mm alone"] = lambda: torch._int_mm(codes, layer.weight.t())
+    return calls
+
+
+def network_calls(name: str, n: int) -> Calls:
+    """Return a trained network on n images in float32 and in integers."""
+    network, images = load_checkpoint(name), torch.rand(n, 1, 28, 28)
+    chain = copy.deepcopy(network).double().chain()
+    ranges = {key: (x.min(), x.max()) for key, x in layer_inputs(chain, images.double())}
+    signed = IntegerGrid(8, signed=True, narrow=True)
+    restored = quantize_layers(
+        chain,
+        {
+            key: symmetric_from_range(*min_max_range(layer.weight.detach(), 0), signed)
+            for key, layer in weight_layers(chain).items()
+        },
+        {key: affine_from_range(*ends, BYTE) for key, ends in ranges.items()},
+    )
+    integers = integer_network(restored)
+    codes = integers.quantize(images.double())
+    return {"float32": lambda: network(images), "integers": lambda: integers.logits(codes)}
+
+
+def cases() -> Iterator[Case]:
+    """Yield the cases of chapter 04, against whichever float32 is fastest here."""
+    if not int8_products_are_exact():
+        return  # no instruction for products of bytes, and nothing to claim
+    with torch.inference_mode():
+        given = problem(*SHAPES[0])
+        peers, ours = float_calls(given), integer_calls(given)
+        took = compare_latencies(peers, threads=1)
+    best = min(took, key=lambda name: took[name])
+    for name in ("codes → int32", "codes → codes"):
+        yield Case(
+            f"integer linear 1024→4096, batch 64, {name}",
+            f"best fp32: {best}",
+            1.0,
+            partial(_repeat, ours[name]),
+            partial(_repeat, peers[best]),
+        )
+
+
+def record(path: Path = RESULT, *, rounds: int = 15) -> dict[str, Any]:
+    """Measure the layer and the networks on this machine; write the record and return it.
+
+    Each number is seconds of one call: the median over rounds in which all take turns.
+    """
+    torch.set_num_threads(1)
+    layers, networks = [], []
+    with torch.inference_mode():
+        for n, k, m in SHAPES:
+            given = problem(n, k, m)
+            calls = {**float_calls(given), **integer_calls(given)}
+            took = compare_latencies(calls, threads=1, rounds=rounds)
+            layers.append({"batch": n, "inputs": k, "outputs": m, "seconds": took})
+        for name in NETWORKS:
+            for n in BATCHES:
+                took = compare_latencies(network_calls(name, n), threads=1, rounds=rounds)
+                networks.append({"network": name, "batch": n, "seconds": took})
+    found = {
+        "provenance": {
+            "command": COMMAND,
+            "date": datetime.now(UTC).date().isoformat(),
+            "device": device_name(),
+            "rounds": rounds,
+            "seed": SEED,
+            "threads": 1,
+            "versions": {
+                "onnxruntime": onnxruntime.__version__,
+                "torch": torch.__version__,
+            },
+        },
+        "layers": layers,
+        "networks": networks,
+    }
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return found
+
+
+def _repeat(call: Callable[[], object], times: int = 10) -> object:
+    """Return the result of the last of several calls: one alone is too short to time."""
+    with torch.inference_mode():
+        for _ in range(times - 1):
+            call()
+        return call()
+
+
+def _onnx_linear(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+) -> Callable[[], np.ndarray[Any, Any]]:
+    """Return the layer in ONNX Runtime, one thread."""
+    nodes = [helper.make_node("Gemm", ["x", "weight", "bias"], ["y"], transB=1)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [x.shape[0], width])
+        for name, width in (("x", weight.shape[1]), ("y", weight.shape[0]))
+    ]
+    kept = [
+        numpy_helper.from_array(weight.numpy(), "weight"),
+        numpy_helper.from_array(bias.numpy(), "bias"),
+    ]
+    graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], kept)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {"x": x.numpy()}
+
+    def run() -> np.ndarray[Any, Any]:
+        (y,) = session.run(None, feed)
+        return np.asarray(y)
+
+    return run
+
+
+if __name__ == "__main__":
+    record()
+    print(f"wrote {RESULT.relative_to(ROOT)}")
+    sys.exit(0)
