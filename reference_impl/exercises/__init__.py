@@ -6,6 +6,8 @@ from typing import Any
 from reference_impl.exercises import (
     affine,
     affine_budget,
+    codebook,
+    codebook_size,
     cost,
     cost_batch,
     rounding,
@@ -18,6 +20,8 @@ EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
     {
         **affine.EXERCISES,
         **affine_budget.EXERCISES,
+        **codebook.EXERCISES,
+        **codebook_size.EXERCISES,
         **cost.EXERCISES,
         **cost_batch.EXERCISES,
         **rounding.EXERCISES,
