@@ -10,6 +10,10 @@ from reference_impl.exercises import (
     codebook_size,
     cost,
     cost_batch,
+    integer,
+    integer_rounding,
+    qat,
+    qat_trainable,
     rounding,
     rounding_noise,
 )
@@ -24,6 +28,10 @@ EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
         **codebook_size.EXERCISES,
         **cost.EXERCISES,
         **cost_batch.EXERCISES,
+        **integer.EXERCISES,
+        **integer_rounding.EXERCISES,
+        **qat.EXERCISES,
+        **qat_trainable.EXERCISES,
         **rounding.EXERCISES,
         **rounding_noise.EXERCISES,
     }
