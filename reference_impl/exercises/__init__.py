@@ -30,8 +30,6 @@ EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
         **cost_batch.EXERCISES,
         **integer.EXERCISES,
         **integer_rounding.EXERCISES,
-        **integer.EXERCISES,
-        **integer_rounding.EXERCISES,
         **qat.EXERCISES,
         **qat_trainable.EXERCISES,
         **rounding.EXERCISES,
