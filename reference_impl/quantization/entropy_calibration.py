@@ -128,7 +128,12 @@ def entropy_threshold(counts: Int[Tensor, " n"], levels: int) -> int:
 
 
 def entropy_range(
-    x: Float[Tensor, "*shape"], axes: Axes = (), *, grid: IntegerGrid, n_bins: int = N_BINS
+    x: Float[Tensor, "*shape"],
+    axes: Axes = (),
+    *,
+    grid: IntegerGrid,
+    n_bins: int = N_BINS,
+    skip_zeros: bool = False,
 ) -> Range:
     """Return (max(min x, −t), min(max x, t)), t the threshold of the least relative entropy.
 
@@ -141,6 +146,8 @@ def entropy_range(
         axes: along which the parts are told apart.
         grid: the codes for which the range is to be good.
         n_bins: bins of the histogram, at least q_max + 1.
+        skip_zeros: whether values that are exactly 0 are left out of the histogram. The slides
+            do not say so; where many are 0, as behind a ReLU, the method fails without it.
 
     Raises:
         TypeError: if ``x`` is no floating-point tensor, or an argument of the wrong kind.
@@ -149,21 +156,23 @@ def entropy_range(
     """
     low, high = min_max_range(x, axes)
     require_instance("grid", grid, IntegerGrid)
+    require_instance("skip_zeros", skip_zeros, bool)
     levels = grid.q_max + 1
     n_bins = require_int("n_bins", n_bins, levels)
     wide = torch.promote_types(x.dtype, torch.float32)
     low, high = low.detach().to(wide), high.detach().to(wide)
     reduced = set(reduced_axes(x.ndim, axes))
     kept = [axis for axis in range(x.ndim) if axis not in reduced]
-    parts = x.detach().to(wide).abs().permute(*kept, *sorted(reduced)).reshape(low.numel(), -1)
+    rows = x.detach().to(wide).abs().permute(*kept, *sorted(reduced)).reshape(low.numel(), -1)
+    parts = [row[row > 0] if skip_zeros else row for row in rows]
     limits = torch.stack([_threshold(part, levels, n_bins) for part in parts]).view(low.shape)
     return torch.maximum(low, -limits), torch.minimum(high, limits)
 
 
 def _threshold(magnitudes: Tensor, levels: int, n_bins: int) -> Tensor:
-    """Return t of one part; where all values are 0 it is 0."""
+    """Return t of one part; where all values are 0, or none is left, it is 0."""
+    if not magnitudes.any():
+        return magnitudes.new_zeros(())
     top = magnitudes.max()
-    if top == 0:
-        return top
     counts = torch.histc(magnitudes, bins=n_bins, min=0, max=top.item())
     return top * entropy_threshold(counts.long(), levels) / n_bins

@@ -112,6 +112,8 @@ def test_a_peak_at_zero_pulls_the_threshold_down() -> None:
     with_zeros = entropy_range(x, grid=grid)[1].item()
     without = entropy_range(x[x > 0], grid=grid)[1].item()
     assert with_zeros < 0.7 * without
+    assert entropy_range(x, grid=grid, skip_zeros=True)[1].item() == without
+    assert entropy_range(torch.zeros(4), grid=grid, skip_zeros=True)[1].item() == 0
 
 
 def test_range_clips_at_the_threshold_and_keeps_what_lies_inside() -> None:
@@ -145,6 +147,7 @@ def test_parts_have_ranges_of_their_own_and_zeros_the_range_zero() -> None:
         (lambda: entropy_range(torch.tensor([math.inf]), grid=SIGNED), ValueError, "x must be fin"),
         (lambda: entropy_range(normal(3), 1, grid=SIGNED), ValueError, r"axes\[0\] must be in"),
         (lambda: entropy_range(normal(3), grid=8), TypeError, "grid must be IntegerGrid"),
+        (lambda: entropy_range(normal(3), grid=SIGNED, skip_zeros=1), TypeError, "skip_zeros must"),
         (lambda: entropy_range(normal(3), grid=SIGNED, n_bins=127), ValueError, "at least 128"),
         (lambda: entropy_threshold(torch.tensor([1.0]), 1), TypeError, "counts must hold integers"),
         (lambda: entropy_threshold(torch.tensor([0, 0]), 1), ValueError, "counts must be at least"),
