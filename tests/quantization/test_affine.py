@@ -270,6 +270,16 @@ def test_unsigned_symmetric_is_asymmetric_from_zero(bits: int) -> None:
     assert ours.zero_point.item() == other.zero_point.item() == 0
 
 
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_a_signed_grid_wastes_a_bit_on_values_that_are_never_negative(bits: int) -> None:
+    """Oracle: the unsigned grid of one bit less, whose values must be the same."""
+    x = torch.randn(1000, generator=generator()).relu()
+    signed = IntegerGrid(bits, signed=True, narrow=True)
+    ours = symmetric_from_range(*min_max_range(x), signed).round_trip(x)
+    fewer = affine_from_range(*min_max_range(x), IntegerGrid(bits - 1)).round_trip(x)
+    assert torch.equal(ours, fewer)
+
+
 @pytest.mark.parametrize(("low", "high"), [(2.0, 6.0), (-6.0, -2.0)])
 def test_a_range_without_zero_is_stretched_to_it(low: float, high: float) -> None:
     """Oracle: by hand; 0 becomes an end, and a third of the codes lies where no value is."""
