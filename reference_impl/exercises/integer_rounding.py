@@ -51,7 +51,7 @@ _TIES = ((2**30, 32), (2**30, 31), (3 * 2**29, 33))
 _FINE = ((2_147_483_641, 32), (2_147_483_619, 32))
 
 _RESCALE = Exercise(
-    kind=a_function("rescale(a, m, t)"),
+    kind=a_function("rescale(r, m, t)"),
     claims=(
         Claim(
             "it rounds to the nearest integer",
@@ -90,7 +90,7 @@ _RESCALE = Exercise(
             ),
         ),
         Mistake(
-            "You rounded a float64: it has 53 bits, and m a up to 62. Stay with integers.",
+            "You rounded a float64: it has 53 bits, and m r up to 62. Stay with integers.",
             _rounds_as(lambda a, m, t: round(float(a) * m / 2**t), (*_NO_TIES, *_TIES, *_FINE)),
         ),
     ),

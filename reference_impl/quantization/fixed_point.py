@@ -2,7 +2,7 @@
 
 M = 2^−n M_0 with ½ ≤ M_0 < 1, and M_0 held as the integer m = 2^31 M_0. Then
 
-    round(M a) = round(m a / 2^(31 + n)),
+    round(M r) = round(m r / 2^(31 + n)),
 
 a product of two 32-bit integers and a rounding shift to the right, exact in 64 bits.
 """
@@ -106,16 +106,16 @@ def fixed_point(
 def rescale(
     accumulators: Int32[Tensor, "*shape"], multiplier: FixedPointMultiplier
 ) -> Int64[Tensor, "*shape"]:
-    """Return round(M a), exact, in integers; ties go to the even neighbour.
+    """Return round(M r), exact, in integers; ties go to the even neighbour.
 
-    With p = m a and t = 31 + n it is ⌊(p + 2^(t−1) − 1 + e) / 2^t⌋, where e is 1 if ⌊p / 2^t⌋ is
+    With p = m r and t = 31 + n it is ⌊(p + 2^(t−1) − 1 + e) / 2^t⌋, where e is 1 if ⌊p / 2^t⌋ is
     odd, else 0: only an odd floor is lifted from a tie.
 
     >>> rescale(torch.tensor([1, 2, 3, 5], dtype=torch.int32), fixed_point(torch.tensor(0.5)))
     tensor([0, 1, 2, 2])
 
     Args:
-        accumulators: a.
+        accumulators: r.
         multiplier: M; one, or one for each entry of the last axis of ``accumulators``.
 
     Raises:
@@ -150,18 +150,18 @@ def requantize(
     *,
     relu: bool = False,
 ) -> Int[Tensor, "*shape"]:
-    """Return q = clip(round(M a) + z, q_min, q_max), in integers; with ``relu`` from z on.
+    """Return q = clip(round(M r) + z, q_min, q_max), in integers; with ``relu`` from z on.
 
     The value s (q − z) is not negative where q ≥ z: a clip that starts at z is a ReLU.
 
-    >>> a = torch.tensor([-700, 30, 9000], dtype=torch.int32)
-    >>> requantize(a, fixed_point(torch.tensor(0.05)), IntegerGrid(8), zero_point=10).tolist()
+    >>> r = torch.tensor([-700, 30, 9000], dtype=torch.int32)
+    >>> requantize(r, fixed_point(torch.tensor(0.05)), IntegerGrid(8), zero_point=10).tolist()
     [0, 12, 255]
-    >>> requantize(a, fixed_point(torch.tensor(0.05)), IntegerGrid(8), 10, relu=True).tolist()
+    >>> requantize(r, fixed_point(torch.tensor(0.05)), IntegerGrid(8), 10, relu=True).tolist()
     [10, 12, 255]
 
     Args:
-        accumulators: a, sums in units of s_a s_b.
+        accumulators: r, sums in units of s_a s_b.
         multiplier: M = s_a s_b / s; one, or one for each entry of the last axis.
         grid: of q.
         zero_point: z, a code of the grid.

@@ -108,12 +108,15 @@ def integer_network(chain: nn.Sequential) -> IntegerNetwork:
     layers = _quantized_layers(chain)
     following = dict(zip(layers, [*list(layers.values())[1:], None], strict=True))
     relus = _followed_by_relu(chain, list(layers))
+    pools = _pools_behind(chain)
     steps: list[tuple[str, Step]] = []
     for name, module in chain.named_children():
         if isinstance(module, QuantizedLayer):
-            step = integer_layer(name, module, following[name], relu=name in relus)
+            pool = MaxPool(pools[name][1]) if name in pools else None
+            relu = name in relus
+            step = integer_layer(name, module, following[name], relu=relu, pool=pool)
             steps.append((name, step))
-        elif isinstance(module, nn.MaxPool2d):
+        elif isinstance(module, nn.MaxPool2d) and name not in {at for at, _ in pools.values()}:
             steps.append((name, MaxPool(module)))
         elif isinstance(module, nn.Flatten):
             steps.append((name, Flatten()))
@@ -163,7 +166,8 @@ def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedL
     per_channel = (-1,) + (1,) * (layer.weight.ndim - 1)
     weight_scale = (integers.unit / input_scale.flatten()).view(per_channel)
     with torch.no_grad():
-        layer.weight.copy_(weight_scale * integers.product.weight.view_as(layer.weight))
+        codes = integers.product.weight.view_as(layer.weight.movedim(1, -1)).movedim(-1, 1)
+        layer.weight.copy_(weight_scale * codes)
         if layer.bias is not None:
             layer.bias.copy_(integers.unit * integers.product.bias)
     zeros = torch.zeros_like(weight_scale, dtype=torch.int32)
@@ -201,3 +205,18 @@ def _followed_by_relu(chain: nn.Sequential, layers: list[str]) -> set[str]:
                 raise ValueError(f"chain must have a quantized layer on both sides of {name}")
             found.add(current)
     return {name for name in found if name is not None}
+
+
+def _pools_behind(chain: nn.Sequential) -> dict[str, tuple[str, nn.MaxPool2d]]:
+    """Return the max-pooling that comes right after each quantized layer, ReLU aside."""
+    found: dict[str, tuple[str, nn.MaxPool2d]] = {}
+    current = None
+    for name, module in chain.named_children():
+        if isinstance(module, QuantizedLayer):
+            current = name
+        elif isinstance(module, nn.MaxPool2d) and current is not None:
+            found[current] = (name, module)
+            current = None
+        elif not isinstance(module, PASSING):
+            current = None
+    return found
