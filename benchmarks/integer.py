@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import torch
-import torch.nn.functional as F
-from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from benchmarks.harness import Case
+from benchmarks.onnx_peer import onnx_call
 from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import load_dataset
 from reference_impl.files import ROOT, write_atomically
 from reference_impl.measuring.latency import compare_latencies, device_name
 from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
@@ -77,15 +77,17 @@ def float_calls(given: Problem) -> Calls:
     x = given.codes.float() - layer.input_zero
     weight = layer.weight * given.unit.float().unsqueeze(1)
     bias = layer.bias * given.unit.float()
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": bias})
     calls: Calls = {
-        "torch": lambda: F.linear(x, weight, bias),
-        "ONNX Runtime": _onnx_linear(x, weight, bias),
+        "torch": lambda: linear(x),
+        "ONNX Runtime": onnx_call(nn.Sequential(linear), x),
     }
     if torch.backends.mkldnn.is_available():
         # the packed weight of torch's compiler: private, and the fastest that torch has
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, n)
-        linear = torch.ops.mkldnn._linear_pointwise
-        calls["torch, oneDNN packed"] = lambda: linear(x, packed, bias, "none", [], "")
+        fused = torch.ops.mkldnn._linear_pointwise
+        calls["torch, oneDNN packed"] = lambda: fused(x, packed, bias, "none", [], "")
     return calls
 
 
@@ -101,9 +103,9 @@ def integer_calls(given: Problem) -> Calls:
     return calls
 
 
-def network_calls(name: str, n: int) -> Calls:
-    """Return a trained network on n images in float32 and in integers."""
-    network, images = load_checkpoint(name), torch.rand(n, 1, 28, 28)
+def network_calls(name: str, images: torch.Tensor) -> Calls:
+    """Return a trained network on images in float32, in each library, and in integers."""
+    network = load_checkpoint(name)
     chain = copy.deepcopy(network).double().chain()
     ranges = {key: (x.min(), x.max()) for key, x in layer_inputs(chain, images.double())}
     signed = IntegerGrid(8, signed=True, narrow=True)
@@ -117,7 +119,13 @@ def network_calls(name: str, n: int) -> Calls:
     )
     integers = integer_network(restored)
     codes = integers.quantize(images.double())
-    return {"float32": lambda: network(images), "integers": lambda: integers.logits(codes)}
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    return {
+        "torch": lambda: network(images),
+        "torch, channels last": lambda: last(images),
+        "ONNX Runtime": onnx_call(network.chain(), images),
+        "integers": lambda: integers.logits(codes),
+    }
 
 
 def cases() -> Iterator[Case]:
@@ -145,7 +153,7 @@ def record(path: Path = RESULT, *, rounds: int = 15) -> dict[str, Any]:
     Each number is seconds of one call: the median over rounds in which all take turns.
     """
     torch.set_num_threads(1)
-    layers, networks = [], []
+    layers, networks, images = [], [], load_dataset().test.images
     with torch.inference_mode():
         for n, k, m in SHAPES:
             given = problem(n, k, m)
@@ -154,7 +162,8 @@ def record(path: Path = RESULT, *, rounds: int = 15) -> dict[str, Any]:
             layers.append({"batch": n, "inputs": k, "outputs": m, "seconds": took})
         for name in NETWORKS:
             for n in BATCHES:
-                took = compare_latencies(network_calls(name, n), threads=1, rounds=rounds)
+                calls = network_calls(name, images[:n])
+                took = compare_latencies(calls, threads=1, rounds=rounds)
                 networks.append({"network": name, "batch": n, "seconds": took})
     found = {
         "provenance": {
@@ -183,35 +192,6 @@ def _repeat(call: Callable[[], object], times: int = 10) -> object:
         for _ in range(times - 1):
             call()
         return call()
-
-
-def _onnx_linear(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
-) -> Callable[[], np.ndarray[Any, Any]]:
-    """Return the layer in ONNX Runtime, one thread."""
-    nodes = [helper.make_node("Gemm", ["x", "weight", "bias"], ["y"], transB=1)]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [x.shape[0], width])
-        for name, width in (("x", weight.shape[1]), ("y", weight.shape[0]))
-    ]
-    kept = [
-        numpy_helper.from_array(weight.numpy(), "weight"),
-        numpy_helper.from_array(bias.numpy(), "bias"),
-    ]
-    graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], kept)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    feed = {"x": x.numpy()}
-
-    def run() -> np.ndarray[Any, Any]:
-        (y,) = session.run(None, feed)
-        return np.asarray(y)
-
-    return run
 
 
 if __name__ == "__main__":
