@@ -124,7 +124,7 @@ class CodebookQuantizer:
 
 @dataclass(frozen=True)
 class BlockQuantizer:
-    """Blocks of B values, each divided by its largest magnitude, then one codebook for all.
+    """Blocks of g values, each divided by its largest magnitude, then one codebook for all.
 
     For the values x_i of one block: s = max |x_i|, q_i = argmin_k |x_i / s − c_k|, x̂_i = s c_{q_i}.
     The tensor is read row by row; the last block may be shorter. A block of zeros has s = 0.
@@ -135,7 +135,7 @@ class BlockQuantizer:
 
     Args:
         codebook: whose values lie in [−1, 1].
-        block: B, the values that share a scale, at least 1.
+        block: g, the values that share a scale, at least 1.
 
     Raises:
         TypeError: if ``codebook`` is no `CodebookQuantizer` or ``block`` no integer.

@@ -69,23 +69,23 @@ def normal_float_codebook() -> CodebookQuantizer:
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """Floating point with E exponent and m mantissa bits, and a sign.
+    """Floating point with a sign, b_e exponent bits and b_m mantissa bits.
 
-    Code k·2^m + f, with the exponent field k and the fraction field f, stands for
+    Code j·2^b_m + f, with the exponent field j and the fraction field f, stands for
 
-        2^(k − B) (1 + f/2^m)  if k > 0 (normal),    2^(1 − B) f/2^m  if k = 0 (subnormal),
+        2^(j − β) (1 + f/2^b_m)  if j > 0 (normal),    2^(1 − β) f/2^b_m  if j = 0 (subnormal),
 
-    with the bias B = 2^(E−1) − 1; codes from 2^(E+m) on are the negatives. With ``infinities`` the
-    last exponent field is spent on infinity and nan, and what rounds beyond the largest number
-    becomes infinite. Without, only the last code is nan, and the largest number is kept instead.
-    Both are what torch's casts do.
+    with the bias β = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. With
+    ``infinities`` the last exponent field is spent on infinity and nan, and what rounds beyond
+    the largest number becomes infinite. Without, only the last code is nan, and the largest
+    number is kept instead. Both are what torch's casts do.
 
     >>> FloatFormat(4, 3).largest, FloatFormat(5, 2, infinities=True).largest
     (448.0, 57344.0)
 
     Args:
-        exponent_bits: E, 2 to 5.
-        mantissa_bits: m, 1 to 7.
+        exponent_bits: b_e, 2 to 5.
+        mantissa_bits: b_m, 1 to 7.
         infinities: whether the last exponent field is reserved.
 
     Raises:
@@ -109,12 +109,12 @@ class FloatFormat:
 
     @property
     def bits(self) -> int:
-        """Return 1 + E + m."""
+        """Return 1 + b_e + b_m."""
         return 1 + self.exponent_bits + self.mantissa_bits
 
     @property
     def bias(self) -> int:
-        """Return B = 2^(E−1) − 1."""
+        """Return β = 2^(b_e − 1) − 1."""
         return int(2 ** (self.exponent_bits - 1) - 1)
 
     @property
@@ -125,10 +125,10 @@ class FloatFormat:
             (2**self.exponent_bits - 1) * fractions if self.infinities else 2 ** (self.bits - 1) - 1
         )
         return tuple(
-            2.0 ** (k - self.bias) * (1 + f / fractions)
-            if k
+            2.0 ** (j - self.bias) * (1 + f / fractions)
+            if j
             else 2.0 ** (1 - self.bias) * f / fractions
-            for k, f in (divmod(code, fractions) for code in range(codes))
+            for j, f in (divmod(code, fractions) for code in range(codes))
         )
 
     @property
@@ -169,7 +169,7 @@ class FloatFormat:
         Raises:
             TypeError: if ``q`` does not hold integers or ``dtype`` is no floating-point type of
                 16 bits or more.
-            ValueError: if ``q`` is empty or has a code outside 0 to 2^(1+E+m) − 1.
+            ValueError: if ``q`` is empty or has a code outside 0 to 2^(1 + b_e + b_m) − 1.
         """
         require_integer_tensor("q", q)
         if dtype not in FLOATING_TYPES:
