@@ -12,6 +12,8 @@ HOOKED = (
     "reference_impl.measuring.error",
     "reference_impl.measuring.quantized_size",
     "reference_impl.surgery.quantized_layers",
+    "reference_impl.surgery.learned_layers",
+    "reference_impl.surgery.deployment",
     "reference_impl.data",
     "reference_impl.idx",
     "reference_impl.training",
@@ -30,6 +32,9 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.surgery.quantized_layers import (
         layer_inputs, quantize_layers, weight_layers,
     )
+    from reference_impl.quantization.ste import fake_quantize, round_straight_through
+    from reference_impl.surgery.deployment import deploy
+    from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
     from reference_impl.quantization.codebook import BlockQuantizer
     from reference_impl.quantization.formats import E4M3, normal_float_codebook
     from reference_impl.quantization.kmeans import optimal_codebook
@@ -85,6 +90,11 @@ for model in (LeNet300(), ConvStudent()):
         for name, seen in layer_inputs(chain, train.images)
     }}
     quantize_layers(chain, weights, inputs)(train.images)
+    learned = learn_layers(chain, train.images, edge_bits(chain, Bits(3, 3))).train()
+    optimizer = torch.optim.SGD(learned.parameters(), lr=0.01)
+    list(train_steps(learned, batches(train, 32, seed=1), F.cross_entropy, optimizer))
+    predict(deploy(learned.eval()), train.images)
+    fake_quantize(round_straight_through(train.images), inputs[next(iter(inputs))])
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:
