@@ -259,6 +259,24 @@ def test_first_step_of_zeros_and_of_single_elements() -> None:
     assert initial_scale(torch.ones(2, dtype=torch.float16), grid).dtype == torch.float32
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("n", [100, 10_000])
+def test_a_step_moves_about_root_n_q_max_times_as_fast_as_its_weights(n: int, bits: int) -> None:
+    """Oracle: (|∇s| / s) / (‖∇w‖ / ‖w‖) for gradients that are coin tosses, over 200 draws."""
+    generator = torch.Generator().manual_seed(n + bits)
+    grid = IntegerGrid(bits, signed=True, narrow=True)
+    w = torch.randn(n, generator=generator).requires_grad_()
+    s = initial_scale(w, grid).requires_grad_()
+    w_hat = learned_fake_quantize(w, s, torch.zeros_like(s), grid)
+    ratios = []
+    for _ in range(200):
+        tosses = torch.randn(n, generator=generator).sign()
+        to_w, to_s = torch.autograd.grad(w_hat, (w, s), tosses, retain_graph=True)
+        ratios.append((to_s.norm() / s.norm()) / (to_w.norm() / w.norm()))
+    found = torch.stack(ratios).mean().item() / (0.5 / gradient_factor(n, grid))
+    assert 0.2 < found < 1.5
+
+
 def test_gradient_factor_by_hand() -> None:
     """Oracle: 1/√(16 · 4) and so on, by hand."""
     assert gradient_factor(12, IntegerGrid(3, signed=True)) == 1 / 6
