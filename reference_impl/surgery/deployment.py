@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reference_impl.checks import require_instance
 from reference_impl.quantization.affine import AffineQuantizer
 from reference_impl.surgery.folding import NORMS, Norm, fold_batch_norms
-from reference_impl.surgery.learned_layers import LearnedLayer
+from reference_impl.surgery.learned_layers import LearnedLayer, learned_layers
 from reference_impl.surgery.quantized_layers import quantize_layers
 
 
@@ -31,15 +31,13 @@ def deploy(chain: nn.Sequential) -> nn.Sequential:
         ValueError: if it has no learned layer, is in training mode, or as
             `reference_impl.surgery.folding.fold_batch_norms`.
     """
-    require_instance("chain", chain, nn.Sequential)
-    modules = list(chain.named_children())
-    learned = {name: module for name, module in modules if isinstance(module, LearnedLayer)}
+    learned = learned_layers(chain)
     if not learned:
         raise ValueError("chain must have a learned layer, got none: see learn_layers")
     behind = dict(zip(chain.children(), list(chain.children())[1:], strict=False))
     plain = OrderedDict(
         (name, _restored(module) if isinstance(module, LearnedLayer) else copy.deepcopy(module))
-        for name, module in modules
+        for name, module in chain.named_children()
     )
     folded = fold_batch_norms(nn.Sequential(plain).train(chain.training))
     weights = {name: _weight_quantizer(layer, behind.get(layer)) for name, layer in learned.items()}

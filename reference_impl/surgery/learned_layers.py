@@ -181,14 +181,24 @@ def edge_bits(chain: nn.Sequential, bits: Bits, *, edges: int = EDGE_BITS) -> di
     return {name: outer if name in (names[0], names[-1]) else bits for name in names}
 
 
+def learned_layers(chain: nn.Sequential) -> dict[str, LearnedLayer]:
+    """Return the learned layers of a chain by name, in order; none is no error.
+
+    Raises:
+        TypeError: if ``chain`` is no ``nn.Sequential``.
+    """
+    require_instance("chain", chain, nn.Sequential)
+    return {name: part for name, part in chain.named_children() if isinstance(part, LearnedLayer)}
+
+
 def learned_quantizers(chain: nn.Sequential) -> Iterator[LearnedQuantizer]:
     """Yield the learned quantizers of a chain, in order: weight, then input, of each layer.
 
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential``.
     """
-    require_instance("chain", chain, nn.Sequential)
-    yield from (module for module in chain.modules() if isinstance(module, LearnedQuantizer))
+    for layer in learned_layers(chain).values():
+        yield from (layer.weight_quantizer, layer.input_quantizer)
 
 
 def keep_scales_positive(chain: nn.Sequential) -> int:

@@ -18,6 +18,7 @@ from reference_impl.surgery.learned_layers import (
     input_start,
     keep_scales_positive,
     learn_layers,
+    learned_layers,
     learned_quantizers,
 )
 
@@ -186,6 +187,15 @@ def test_every_parameter_gets_a_gradient() -> None:
         assert parameter.grad.any() or name.endswith("zero_point"), name
 
 
+def test_learned_layers_come_by_name_in_order() -> None:
+    """Oracle: by hand; a chain without any is no error, since the control of a training is one."""
+    learned = learned_chain()
+    assert list(learned_layers(learned)) == ["fc1", "fc2", "fc3"]
+    assert learned_layers(chain_of()) == {}
+    pairs = [(q.grid.signed, q.grid.bits) for q in learned_quantizers(learned)]
+    assert pairs == [(True, 8), (False, 8), (True, 4), (False, 4), (True, 8), (False, 8)]
+
+
 def test_steps_at_and_below_zero_are_lifted_and_counted() -> None:
     """Oracle: by hand; a thousandth of the first step."""
     learned = learned_chain()
@@ -262,6 +272,7 @@ ALL = edge_bits(CHAIN, Bits(4, 4))
         (lambda: edge_bits(CHAIN, 4), TypeError, "bits must be Bits, got int 4"),
         (lambda: edge_bits(CHAIN, Bits(4, 4), edges=1), ValueError, "weight must be in"),
         (lambda: edge_bits(nn.Sequential(), Bits(4, 4)), ValueError, "chain must have a linear"),
+        (lambda: learned_layers(LeNet300()), TypeError, "chain must be Sequential, got LeNet300"),
         (lambda: list(learned_quantizers(nn.ReLU())), TypeError, "chain must be Sequential"),
         (lambda: keep_scales_positive(None), TypeError, "chain must be Sequential"),
         (lambda: input_start(None, IntegerGrid(2)), TypeError, "x must be a torch.Tensor"),
