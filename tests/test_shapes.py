@@ -12,6 +12,8 @@ HOOKED = (
     "reference_impl.measuring.error",
     "reference_impl.measuring.quantized_size",
     "reference_impl.surgery.quantized_layers",
+    "reference_impl.surgery.integer_layers",
+    "reference_impl.surgery.integer_network",
     "reference_impl.surgery.learned_layers",
     "reference_impl.surgery.deployment",
     "reference_impl.data",
@@ -29,6 +31,9 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
     from reference_impl.quantization.grid import IntegerGrid
     from reference_impl.quantization.ranges import min_max_range, split_groups
+    from reference_impl.quantization.fixed_point import fixed_point, rescale
+    from reference_impl.quantization.integer import integer_matmul
+    from reference_impl.surgery.integer_network import integer_network, simulation
     from reference_impl.surgery.quantized_layers import (
         layer_inputs, quantize_layers, weight_layers,
     )
@@ -48,7 +53,7 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
 
 import torch
 import torch.nn.functional as F
-from reference_impl.models import ConvStudent, LeNet300
+from reference_impl.models import ConvStudent, LeNet5, LeNet300
 
 torch.set_num_threads(1)
 train = load_dataset().train.subset(64)
@@ -95,6 +100,22 @@ for model in (LeNet300(), ConvStudent()):
     list(train_steps(learned, batches(train, 32, seed=1), F.cross_entropy, optimizer))
     predict(deploy(learned.eval()), train.images)
     fake_quantize(round_straight_through(train.images), inputs[next(iter(inputs))])
+for model, axes in ((LeNet300(), ()), (LeNet5(), 0)):
+    chain = model.chain()
+    weights = {{
+        name: symmetric_from_range(*min_max_range(layer.weight, axes), IntegerGrid(8, signed=True))
+        for name, layer in weight_layers(chain).items()
+    }}
+    inputs = {{
+        name: affine_from_range(*min_max_range(seen), IntegerGrid(8))
+        for name, seen in layer_inputs(chain, train.images)
+    }}
+    restored = quantize_layers(chain, weights, inputs)
+    network = integer_network(restored)
+    network.logits(network.quantize(train.images))
+    simulation(restored)(train.images.double())
+sums = integer_matmul(torch.ones(2, 3).byte(), torch.ones(3, 4).char(), zero_a=1)
+rescale(sums, fixed_point(torch.tensor([0.1, 0.2, 0.3, 0.4])))
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Int32, Int64
+from jaxtyping import Float, Float64, Int32, Int64, Integer
 from torch import Tensor
 
 from reference_impl.checks import (
@@ -48,8 +48,8 @@ class FixedPointMultiplier:
         ValueError: if one is out of its range, or the shapes differ.
     """
 
-    significand: Int[Tensor, "*channels"]
-    shift: Int[Tensor, "*channels"]
+    significand: Integer[Tensor, "*channels"]
+    shift: Integer[Tensor, "*channels"]
 
     def __post_init__(self) -> None:
         """Validate the arguments and keep copies, which nobody else can change."""
@@ -149,7 +149,7 @@ def requantize(
     zero_point: int,
     *,
     relu: bool = False,
-) -> Int[Tensor, "*shape"]:
+) -> Integer[Tensor, "*shape"]:
     """Return q = clip(round(M r) + z, q_min, q_max), in integers; with ``relu`` from z on.
 
     The value s (q − z) is not negative where q ≥ z: a clip that starts at z is a ReLU.

@@ -8,7 +8,7 @@ With x̂ = s_a (q_a − z_a) and ŵ = s_b (q_b − z_b), a sum of K products is 
 from functools import cache
 
 import torch
-from jaxtyping import Int, Int32
+from jaxtyping import Int32, Integer
 from torch import Tensor
 
 from reference_impl.checks import require_int, require_integer_tensor
@@ -55,7 +55,7 @@ def largest_depth(largest_a: int, largest_b: int, largest_bias: int = 0) -> int:
 
 
 def integer_matmul(
-    a: Int[Tensor, "n k"], b: Int[Tensor, "k m"], *, zero_a: int = 0, zero_b: int = 0
+    a: Integer[Tensor, "n k"], b: Integer[Tensor, "k m"], *, zero_a: int = 0, zero_b: int = 0
 ) -> Int32[Tensor, "n m"]:
     """Return Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + K z_a z_b, which is Σ (q_a − z_a)(q_b − z_b).
 
@@ -113,7 +113,7 @@ def require_accumulator(depth: int, largest_a: int, largest_b: int, largest_bias
         )
 
 
-def exact_products(a: Int[Tensor, "n k"], b: Int[Tensor, "k m"]) -> Int32[Tensor, "n m"]:
+def exact_products(a: Integer[Tensor, "n k"], b: Integer[Tensor, "k m"]) -> Int32[Tensor, "n m"]:
     """Return Σ q_a q_b modulo 2^32, by the fastest way of this processor that is exact.
 
     ``torch._int_mm`` multiplies 8-bit codes; where `int8_products_are_exact` says no, for wider
@@ -148,7 +148,7 @@ def int8_products_are_exact() -> bool:
     return exact
 
 
-def largest_code(name: str, codes: Int[Tensor, "*shape"], zero: int) -> int:
+def largest_code(name: str, codes: Integer[Tensor, "*shape"], zero: int) -> int:
     """Return max|q − z|.
 
     Args:

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Int32, Integer
 from torch import Tensor
 
 from reference_impl.checks import (
@@ -86,7 +86,7 @@ class IntegerLinear:
             could exceed int32.
     """
 
-    weight: Int[Tensor, "m k"]
+    weight: Integer[Tensor, "m k"]
     bias: Int32[Tensor, " m"]
     input_grid: IntegerGrid
     input_zero: int
@@ -115,7 +115,7 @@ class IntegerLinear:
         object.__setattr__(self, "bias", self.bias.clone())
         object.__setattr__(self, "offset", offset.to(torch.int32))  # modulo 2^32, see below
 
-    def accumulate(self, codes: Int[Tensor, "n k"]) -> Int32[Tensor, "n m"]:
+    def accumulate(self, codes: Integer[Tensor, "n k"]) -> Int32[Tensor, "n m"]:
         """Return Σ q_b (q_a − z_a) + bias, exact, in units of s_a s_b.
 
         A part of the sum may wrap around on the way; the whole is right modulo 2^32, and inside

@@ -5,7 +5,7 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float64, Int, Int32
+from jaxtyping import Float64, Int32, Integer
 from torch import Tensor, nn
 
 from reference_impl.quantization.fixed_point import (
@@ -28,8 +28,8 @@ class Window:
     dilation: tuple[int, int]
 
     def patches(
-        self, codes: Int[Tensor, "n c height width"], fill: int
-    ) -> Int[Tensor, "n rows columns k"]:
+        self, codes: Integer[Tensor, "n c height width"], fill: int
+    ) -> Integer[Tensor, "n rows columns k"]:
         """Return what the kernel sees at each position, k = kernel height · kernel width · c.
 
         Channels come last, as in the memory of what a convolution returned: copying whole runs
@@ -66,7 +66,7 @@ class Requantizer:
     zero_point: int
     relu: bool
 
-    def __call__(self, accumulators: Int32[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    def __call__(self, accumulators: Int32[Tensor, "*shape"]) -> Integer[Tensor, "*shape"]:
         """Return the codes."""
         return requantize(accumulators, self.multiplier, self.grid, self.zero_point, relu=self.relu)
 
@@ -77,7 +77,9 @@ class MaxPool:
 
     pool: nn.MaxPool2d
 
-    def __call__(self, codes: Int[Tensor, "n c height width"]) -> Int[Tensor, "n c rows columns"]:
+    def __call__(
+        self, codes: Integer[Tensor, "n c height width"]
+    ) -> Integer[Tensor, "n c rows columns"]:
         """Return the pooled codes."""
         p = self.pool
         if p.padding not in (0, (0, 0)) or p.ceil_mode:
@@ -116,7 +118,7 @@ class IntegerLayer:
     output: Requantizer | None
     pool: MaxPool | None = None
 
-    def __call__(self, codes: Int[Tensor, "n ..."]) -> Int[Tensor, "n ..."]:
+    def __call__(self, codes: Integer[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
         """Return the layer's output: codes, or accumulators where ``output`` is None."""
         sums = self.accumulate(codes)
         if self.pool is not None:
@@ -126,7 +128,7 @@ class IntegerLayer:
         codes = self.output(sums.movedim(1, -1))
         return codes.movedim(-1, 1)
 
-    def accumulate(self, codes: Int[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
+    def accumulate(self, codes: Integer[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
         """Return the accumulators, before pooling."""
         if self.window is None:
             return self.product.accumulate(codes)
@@ -139,7 +141,7 @@ class IntegerLayer:
 class Flatten:
     """One row of codes for each example."""
 
-    def __call__(self, codes: Int[Tensor, "n ..."]) -> Int[Tensor, "n k"]:
+    def __call__(self, codes: Integer[Tensor, "n ..."]) -> Integer[Tensor, "n k"]:
         """Return the codes as a matrix."""
         return codes.flatten(1)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Int32, Integer
 from torch import Tensor, nn
 
 from reference_impl.checks import require_instance, require_int, require_integer_tensor
@@ -42,7 +42,7 @@ class IntegerNetwork:
         """Return the weight layers by name, in order."""
         return {name: step for name, step in self.steps if isinstance(step, IntegerLayer)}
 
-    def quantize(self, images: Float[Tensor, "n ..."]) -> Int[Tensor, "n ..."]:
+    def quantize(self, images: Float[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
         """Return the codes of images.
 
         Raises:
@@ -51,7 +51,9 @@ class IntegerNetwork:
         """
         return self.input_quantizer.quantize(images)
 
-    def trace(self, codes: Int[Tensor, "n ..."]) -> Iterator[tuple[str, Int[Tensor, "n ..."]]]:
+    def trace(
+        self, codes: Integer[Tensor, "n ..."]
+    ) -> Iterator[tuple[str, Integer[Tensor, "n ..."]]]:
         """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums).
 
         Raises:
@@ -66,7 +68,7 @@ class IntegerNetwork:
         yield "accumulators", codes
 
     def logits(
-        self, codes: Int[Tensor, "n ..."], *, batch_size: int = 100
+        self, codes: Integer[Tensor, "n ..."], *, batch_size: int = 100
     ) -> Int32[Tensor, "n classes"]:
         """Return the logits in units of ``logit_scale``.
 
