@@ -268,6 +268,31 @@ def test_any_geometry_and_grid_is_its_simulation(
     assert torch.equal(found["accumulators"], sums.round().int())
 
 
+def test_relu_holds_where_the_next_range_has_negative_values() -> None:
+    """Oracle: the float64 simulation; z_y is not the smallest code here."""
+    torch.manual_seed(0)
+    x = torch.randn(50, 8).double()
+    inputs = affine_from_range(torch.tensor(-3.0), torch.tensor(3.0), BYTES)
+    layers = [nn.Linear(8, 16).double(), nn.Linear(16, 4).double()]
+    weights = [
+        symmetric_from_range(*min_max_range(layer.weight.detach()), WEIGHT_GRID) for layer in layers
+    ]
+    first, last = (QuantizedLayer(*pair, inputs) for pair in zip(layers, weights, strict=True))
+    codes = {}
+    for name, chain in (
+        ("with", nn.Sequential(first, nn.ReLU(), last)),
+        ("without", nn.Sequential(first, last)),
+    ):
+        network, simulated = integer_network(chain), simulation(chain)
+        found = list(network.trace(network.quantize(x)))
+        codes[name] = found[1][1]
+        (_, _), (_, hidden) = layer_inputs(simulated, x)
+        assert torch.equal(codes[name], simulated[-1].input_quantizer.quantize(hidden))
+    zero = int(inputs.zero_point)
+    assert torch.equal(codes["with"], codes["without"].clamp(min=zero))
+    assert not torch.equal(codes["with"], codes["without"])
+
+
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16])
 def test_pooling_codes_is_pooling_values(kind: torch.dtype) -> None:
     """Oracle: torch's max-pooling in float64, images larger than a byte can count."""
