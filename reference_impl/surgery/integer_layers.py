@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float64, Int32, Integer
 from torch import Tensor, nn
 
+from reference_impl.checks import require_instance, require_int
 from reference_impl.quantization.fixed_point import (
     FixedPointMultiplier,
     fixed_point,
@@ -59,12 +60,23 @@ class Requantizer:
         grid: of the next layer's input.
         zero_point: z of it.
         relu: whether a ReLU follows: low is z then, else q_min.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if ``zero_point`` is no code of the grid.
     """
 
     multiplier: FixedPointMultiplier
     grid: IntegerGrid
     zero_point: int
     relu: bool
+
+    def __post_init__(self) -> None:
+        """Validate the arguments."""
+        require_instance("multiplier", self.multiplier, FixedPointMultiplier)
+        require_instance("grid", self.grid, IntegerGrid)
+        require_int("zero_point", self.zero_point, self.grid.q_min, self.grid.q_max)
+        require_instance("relu", self.relu, bool)
 
     def __call__(self, accumulators: Int32[Tensor, "*shape"]) -> Integer[Tensor, "*shape"]:
         """Return the codes."""

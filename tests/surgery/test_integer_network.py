@@ -23,10 +23,10 @@ from reference_impl.quantization.affine import (
     affine_from_range,
     symmetric_from_range,
 )
-from reference_impl.quantization.fixed_point import requantize
+from reference_impl.quantization.fixed_point import fixed_point, requantize
 from reference_impl.quantization.grid import IntegerGrid
 from reference_impl.quantization.ranges import min_max_range
-from reference_impl.surgery.integer_layers import MaxPool, Window
+from reference_impl.surgery.integer_layers import MaxPool, Requantizer, Window
 from reference_impl.surgery.integer_network import integer_network, simulation
 from reference_impl.surgery.quantized_layers import (
     QuantizedLayer,
@@ -464,6 +464,7 @@ def per(shape: tuple[int, ...], grid: IntegerGrid, zero: int = 0) -> AffineQuant
 
 SMALL = integer_network(nn.Sequential(linear()))
 CODES = torch.zeros(2, 4, dtype=torch.uint8)
+HALF = fixed_point(torch.tensor(0.5))
 
 
 @pytest.mark.parametrize(
@@ -570,6 +571,10 @@ CODES = torch.zeros(2, 4, dtype=torch.uint8)
         (lambda: SMALL.logits(CODES[:0]), ValueError, "codes must not be empty"),
         (lambda: SMALL.logits(CODES, batch_size=0), ValueError, "batch_size must be at least 1"),
         (lambda: SMALL.logits(CODES, batch_size=1.0), TypeError, "batch_size must be an integer"),
+        (lambda: Requantizer(0.5, GRID, 0, False), TypeError, "multiplier must be FixedPointM"),
+        (lambda: Requantizer(HALF, 8, 0, False), TypeError, "grid must be IntegerGrid"),
+        (lambda: Requantizer(HALF, GRID, 256, False), ValueError, "zero_point must be in .* 256"),
+        (lambda: Requantizer(HALF, GRID, 0, None), TypeError, "relu must be bool"),
         (lambda: list(SMALL.trace([1])), TypeError, "codes must be a torch.Tensor"),
         (lambda: SMALL.quantize(CODES), TypeError, "x must hold floating-point numbers"),
     ],
