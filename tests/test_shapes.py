@@ -16,6 +16,11 @@ HOOKED = (
     "reference_impl.surgery.integer_network",
     "reference_impl.surgery.learned_layers",
     "reference_impl.surgery.deployment",
+    "reference_impl.surgery.folding",
+    "reference_impl.surgery.equalization",
+    "reference_impl.surgery.bias_correction",
+    "reference_impl.surgery.adaround",
+    "reference_impl.surgery.post_training",
     "reference_impl.data",
     "reference_impl.idx",
     "reference_impl.training",
@@ -37,6 +42,10 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.surgery.quantized_layers import (
         layer_inputs, quantize_layers, weight_layers,
     )
+    from reference_impl.quantization.calibration import mse_range, percentile_range
+    from reference_impl.quantization.entropy_calibration import entropy_range
+    from reference_impl.surgery.folding import fold_batch_norms
+    from reference_impl.surgery.post_training import PostTraining
     from reference_impl.quantization.ste import fake_quantize, round_straight_through
     from reference_impl.surgery.deployment import deploy
     from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
@@ -53,9 +62,10 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
 
 import torch
 import torch.nn.functional as F
-from reference_impl.models import ConvStudent, LeNet5, LeNet300
+from reference_impl.models import ConvStudent, LeNet5, LeNet300, SeparableStudent
 
 torch.set_num_threads(1)
+torch.manual_seed(0)
 train = load_dataset().train.subset(64)
 draws = torch.Generator().manual_seed(0)
 for model in (LeNet300(), ConvStudent()):
@@ -116,6 +126,15 @@ for model, axes in ((LeNet300(), ()), (LeNet5(), 0)):
     simulation(restored)(train.images.double())
 sums = integer_matmul(torch.ones(2, 3).byte(), torch.ones(3, 4).char(), zero_a=1)
 rescale(sums, fixed_point(torch.tensor([0.1, 0.2, 0.3, 0.4])))
+for find in (percentile_range, mse_range, entropy_range):
+    grid = {{}} if find is percentile_range else {{"grid": IntegerGrid(4)}}
+    find(train.images, (), **grid)
+    find(train.images[:, :, 12:14, 12:14], (2, 3), **grid)
+for model in (LeNet300(), SeparableStudent()):
+    chain = fold_batch_norms(model.chain().eval())
+    for last in ({{"corrected": True}}, {{"adaptive": True}}):
+        recipe = PostTraining(bits=3, clipped=True, equalized=True, **last)
+        predict(recipe(chain, train.images[:4]), train.images)
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:

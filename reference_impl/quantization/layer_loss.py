@@ -6,7 +6,6 @@ squared error needs no x any more, only moments of the inputs and outputs taken 
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 from jaxtyping import Float
 from torch import Tensor
@@ -60,7 +59,7 @@ class LayerLoss:
         products: Float[Tensor, "groups k k"],
         mixed: Float[Tensor, "groups o k"],
         power: float,
-    ) -> Self:
+    ) -> "LayerLoss":
         """Return the loss of the means E x̂, E y, E x̂ x̂ᵀ, E y x̂ᵀ and E ‖y‖², in float64.
 
         Cov(a, b) = E a bᵀ − E a E bᵀ; the result is in float32.
