@@ -34,7 +34,7 @@ from reference_impl.surgery.quantized_layers import (
 )
 
 EDGE_BITS = 8
-"""Of the first and the last layer, which suffer most from few bits and hold few weights."""
+"""Of the first and the last layer, which suffer most from few bits and often hold few weights."""
 
 
 @dataclass(frozen=True)
