@@ -107,7 +107,8 @@ class AffineQuantizer:
     def round_trip(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return x̂ = s (clip(round(x / s) + z, q_min, q_max) − z) in the dtype of ``x``.
 
-        Also called fake quantization.
+        Also called fake quantization. Its gradient is 0 wherever it has one: rounding is flat
+        (`reference_impl.quantization.ste` replaces it).
 
         Raises:
             TypeError, ValueError: as `quantize`, or if the dtype of ``x`` cannot hold x̂.
@@ -239,4 +240,11 @@ def _bounds(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 
 def _step(width: Tensor, steps: int) -> Tensor:
     """Return width / steps, and 1 where there is nothing to divide."""
-    return torch.where(width == 0, torch.ones_like(width), width / steps)
+    step = torch.where(width == 0, torch.ones_like(width), width / steps)
+    bad = step[~(torch.isfinite(step) & torch.isfinite(1 / step))]
+    if bad.numel():
+        raise ValueError(
+            f"low and high must give a scale with a finite inverse in {step.dtype}, "
+            f"got {bad[0].item()}"
+        )
+    return step

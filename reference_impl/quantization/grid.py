@@ -85,8 +85,11 @@ class IntegerGrid:
             ValueError: if it is empty or one lies outside; the message names both extremes.
         """
         require_integer_tensor(name, q)
-        known = q.dtype.is_signed or q.dtype == torch.uint8  # aminmax does not take uint16
-        smallest, largest = (int(end) for end in torch.aminmax(q if known else q.to(torch.int64)))
+        if q.dtype.is_signed or q.dtype == torch.uint8:
+            smallest, largest = (int(end) for end in torch.aminmax(q))
+        else:  # torch does not compare wider unsigned types, and uint64 would wrap in int64
+            values = q.numpy(force=True)
+            smallest, largest = int(values.min()), int(values.max())
         if smallest < self.q_min or largest > self.q_max:
             raise ValueError(
                 f"{name} must hold codes in [{self.q_min}, {self.q_max}], "

@@ -57,12 +57,14 @@ def reduced_axes(n_axes: int, axes: Axes) -> tuple[int, ...]:
     (1, 2, 3)
 
     Raises:
-        TypeError: if an axis is no integer.
-        ValueError: if an axis is out of range or named twice.
+        TypeError: if ``n_axes`` or an axis is no integer.
+        ValueError: if ``n_axes`` is negative, an axis out of range or named twice.
     """
+    n_axes = require_int("n_axes", n_axes, 0)
+    given = axes if isinstance(axes, Sequence) and not isinstance(axes, str | bytes) else [axes]
     kept = [
         require_int(f"axes[{i}]", axis, -n_axes, n_axes - 1) % n_axes
-        for i, axis in enumerate(axes if isinstance(axes, Sequence) else (axes,))
+        for i, axis in enumerate(given)
     ]
     if len(set(kept)) < len(kept):
         raise ValueError(f"axes must name each axis once, got {axes}")

@@ -2,7 +2,8 @@
 
 A network is given as a chain, see `reference_impl.network.Network.chain`. Its weight layers, the
 linear and convolutional ones, are those that are quantized: the weight once, the input each time
-the layer is called. Everything between two weight layers computes in floating point.
+the layer is called. Everything between two weight layers computes in floating point. Layers inside
+another module of the chain are not looked for: they stay as they are.
 """
 
 import copy
@@ -99,7 +100,7 @@ def layer_inputs(
     if not any(isinstance(module, OBSERVED) for module in chain):
         raise ValueError("chain must have a weight layer, quantized or not, got none")
     require_float_tensor("images", images)
-    x = images
+    x = images.detach().clone()  # a ReLU in place would change the caller's images
     for name, module in _parts(copy.deepcopy(chain).eval()):
         if isinstance(module, OBSERVED):
             yield name, x
@@ -159,6 +160,6 @@ def _parts(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
 def _require_names(
     argument: str, given: Mapping[str, AffineQuantizer], known: set[str], which: str
 ) -> None:
-    unknown = sorted(set(given) - known)
+    unknown = sorted(set(given) - known, key=str)
     if unknown:
         raise ValueError(f"{argument} must name {which}, {sorted(known)}, got {unknown}")

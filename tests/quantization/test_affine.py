@@ -389,6 +389,15 @@ def test_scale_and_zero_point_of_any_type_mean_the_same(
     assert ours.scale.dtype == torch.promote_types(dtype, torch.float32)
 
 
+def test_a_float64_scale_is_used_in_float64() -> None:
+    """Oracle: NumPy's float64, rounded once; in float32 some of these products differ."""
+    quantizer = AffineQuantizer(torch.tensor(0.1).double() / 3, torch.tensor(0), IntegerGrid(16))
+    codes = torch.arange(2**16)
+    expected = torch.from_numpy((codes.numpy() * quantizer.scale.item()).astype("float32"))
+    assert torch.equal(quantizer.dequantize(codes), expected)
+    assert torch.equal(quantizer.round_trip(expected), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_half_precision_scale_is_inverted_in_float32(dtype: torch.dtype) -> None:
     """Oracle: 1/s in float64; in half precision the codes near 200 would be off by one."""
@@ -584,12 +593,17 @@ BAD = {
     "range too wide": (
         lambda: affine_from_range(-3e38 * ONE, 3e38 * ONE, GRID),
         ValueError,
-        "scale must be finite",
+        "low and high must give a scale with a finite inverse in torch.float32, got inf",
     ),
     "range too thin": (
         lambda: symmetric_from_range(-1e-44 * ONE, 1e-44 * ONE, IntegerGrid(8, signed=True)),
         ValueError,
-        "scale must be above 0",
+        r"low and high must give a scale .*, got 0\.0",
+    ),
+    "one range of many too thin": (
+        lambda: affine_from_range(torch.zeros(2), torch.tensor([1.0, 1e-40]), GRID),
+        ValueError,
+        "low and high must give a scale .*, got 3.9.*e-43",
     ),
     "asymmetric grid a number": (
         lambda: affine_from_range(-ONE, ONE, 8),

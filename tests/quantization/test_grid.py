@@ -111,6 +111,13 @@ BAD = {
         ValueError,
         r"q must hold codes in \[0, 255\], got 65535",
     ),
+    "64-bit unsigned code": (
+        lambda: IntegerGrid(8, signed=True).require_codes(
+            "q", torch.tensor([3, 2**64 - 1], dtype=torch.uint64)
+        ),
+        ValueError,
+        r"q must hold codes in \[-128, 127\], got 3 to 18446744073709551615",
+    ),
     "fractions": (
         lambda: IntegerGrid(8).require_codes("q", torch.tensor([0.5])),
         TypeError,

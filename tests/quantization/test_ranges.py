@@ -128,6 +128,22 @@ BAD = {
     ),
     "axis a float": (lambda: min_max_range(X, 0.0), TypeError, r"axes\[0\] must be an integer"),
     "axis a name": (lambda: min_max_range(X, "0"), TypeError, r"axes\[0\] must be an integer"),
+    "no axis in words": (lambda: min_max_range(X, ""), TypeError, r"axes\[0\] must be an integer"),
+    "axes in bytes": (
+        lambda: min_max_range(X, b"\x00"),
+        TypeError,
+        r"axes\[0\] must be an integer",
+    ),
+    "a fraction of axes": (
+        lambda: reduced_axes(2.0, 0),
+        TypeError,
+        r"n_axes must be an integer, got 2\.0",
+    ),
+    "fewer than no axes": (
+        lambda: reduced_axes(-1, ()),
+        ValueError,
+        "n_axes must be at least 0, got -1",
+    ),
     "axis None": (lambda: min_max_range(X, None), TypeError, r"axes\[0\] must be an integer"),
     "size no divisor": (
         lambda: split_groups(X, 4),

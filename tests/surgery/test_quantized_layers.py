@@ -155,6 +155,54 @@ def test_quantizing_leaves_the_chain_as_it_is_and_shares_nothing() -> None:
     assert not found.norm.training
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_each_part_keeps_its_mode(training: bool) -> None:
+    """Oracle: the modes of the chain, where one quantized layer differs from the rest."""
+    chain = small().train(training)
+    chain.conv.train(not training)
+    found = quantize_layers(chain, weights_of(chain))
+    modes = {name: module.training for name, module in found.named_children()}
+    assert found.training is training
+    assert modes == dict.fromkeys(modes, training) | {"conv": not training}
+
+
+def test_a_quantized_layer_is_a_copy() -> None:
+    """Oracle: the layer's weight before, and its address."""
+    layer = nn.Linear(6, 4)
+    before = layer.weight.detach().clone()
+    quantizer = symmetric_from_range(*min_max_range(layer.weight, axes=0), NARROW)
+    found = QuantizedLayer(layer, quantizer, None)
+    assert torch.equal(layer.weight, before)
+    assert found.layer.weight.data_ptr() != layer.weight.data_ptr()
+
+
+def test_observing_takes_batch_norms_kept_statistics() -> None:
+    """Oracle: the chain in evaluation mode; in training mode the batch decides."""
+    chain = small()
+    found = dict(layer_inputs(chain, images()))["first"]
+    assert torch.equal(found, chain.eval()[:4](images()))
+
+
+def test_observing_leaves_the_images_alone() -> None:
+    """Oracle: copies made before; a ReLU in place, and what the caller does with an input."""
+    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    before = x.detach().clone()
+    chain = nn.Sequential(OrderedDict(relu=nn.ReLU(inplace=True), fc=nn.Linear(6, 4)))
+    ((_, seen),) = layer_inputs(chain, x)
+    assert torch.equal(x, before)
+    assert torch.equal(seen, before.clamp(min=0))
+    assert not seen.requires_grad
+
+
+def test_layers_inside_another_module_stay_as_they_are() -> None:
+    """Oracle: the names, and the inner layer's weight."""
+    inner = nn.Sequential(nn.Linear(6, 4))
+    chain = nn.Sequential(OrderedDict(block=inner, fc=nn.Linear(4, 4)))
+    assert list(weight_layers(chain)) == ["fc"]
+    found = quantize_layers(chain, weights_of(chain))
+    assert torch.equal(found.block[0].weight, inner[0].weight)
+
+
 def test_a_module_in_two_places_stays_in_both() -> None:
     """Oracle: the layers in order, written out; a ReLU that is dropped changes the result."""
     chain = small().eval()
@@ -283,6 +331,11 @@ BAD = {
         lambda: quantize_layers(CHAIN, {"fc2": ROWS}),
         ValueError,
         r"weights must name the chain's weight layers, \['fc'\], got \['fc2'\]",
+    ),
+    "layers of unlike names": (
+        lambda: quantize_layers(CHAIN, {"fc2": ROWS, 7: ROWS}),
+        ValueError,
+        r"weights must name the chain's weight layers, \['fc'\], got \[7, 'fc2'\]",
     ),
     "inputs of an unknown layer": (
         lambda: quantize_layers(CHAIN, {"fc": ROWS}, {"fc": ROWS, "fc2": ROWS}),
