@@ -6,6 +6,7 @@ from typing import Any
 from reference_impl.exercises import (
     affine,
     affine_budget,
+    affine_channel,
     codebook,
     codebook_size,
     cost,
@@ -26,6 +27,7 @@ EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
     {
         **affine.EXERCISES,
         **affine_budget.EXERCISES,
+        **affine_channel.EXERCISES,
         **codebook.EXERCISES,
         **codebook_size.EXERCISES,
         **cost.EXERCISES,

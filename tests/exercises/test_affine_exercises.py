@@ -113,6 +113,22 @@ def floored(weight, bits):
     return torch.floor(weight / scale + 1e-4) * scale
 
 
+def truncated(weight, bits):
+    scale = ends(weight) / (2 ** (bits - 1) - 1)
+    return torch.trunc(weight / scale) * scale
+
+
+def codes(weight, bits):
+    return torch.round(weight / (ends(weight) / (2 ** (bits - 1) - 1)))
+
+
+def any_dead(weight, bits):
+    """Spoil all channels where one is dead."""
+    end = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True)
+    scale = torch.where((end == 0).any(), torch.ones_like(end), end) / (2 ** (bits - 1) - 1)
+    return torch.round(weight / scale) * scale
+
+
 WRONG = {
     ("affine-by-hand", "2^b steps"): ([0.2, 5, 5, 7, 15], "16 codes have 15 steps"),
     ("affine-by-hand", "high alone"): ([0.147, 7, 7, 9, 15], "lower end"),
@@ -137,6 +153,15 @@ WRONG = {
     ("per-channel-weights", "nan"): (with_nan, "0 / 0"),
     ("per-channel-weights", "in place"): (in_place, "Work on a copy"),
     ("per-channel-weights", "floor"): (floored, "round"),
+    ("per-channel-weights", "truncated"): (truncated, "cut the fraction"),
+    ("per-channel-weights", "codes"): (codes, "the restored weight is s q"),
+    ("per-channel-weights", "all die"): (any_dead, "0 / 0"),
+    ("per-channel-weights", "last axis"): (scaled(lambda w: (w.ndim - 1,)), "right for a matrix"),
+    ("per-channel-weights", "axis 1"): (scaled(lambda _: (1,)), "right for a matrix"),
+    ("per-channel-weights", "rows"): (
+        lambda w, b: plain(w.view(len(w), 8), b),
+        "right for a matrix",
+    ),
     ("per-channel-weights", "a list"): (lambda w, b: plain(w, b).tolist(), "returned a list"),
     ("per-channel-weights", "flat"): (lambda w, b: plain(w, b).flatten(), "weight's shape"),
     ("per-channel-weights", "raises"): (lambda _w, _b: 1 / 0, "ZeroDivisionError"),
@@ -186,6 +211,7 @@ def smaller(weight, bits):
         ("per-channel-weights", one_channel_louder, ["no channel"]),
         ("per-channel-weights", floored, ["all values"]),
         ("per-channel-weights", with_nan, ["a channel of zeros"]),
+        ("per-channel-weights", any_dead, ["a channel of zeros"]),
         ("per-channel-weights", in_place, ["the weight is left"]),
         ("scale-budget", [5, 784], ["this choice"]),
         ("scale-budget", [6, 784], ["no choice"]),

@@ -367,7 +367,7 @@ def test_symmetric_scale_is_that_of_torchs_observers_up_to_the_convention(
 
 def test_a_quantizer_cannot_be_changed_from_outside() -> None:
     """Oracle: its arguments, changed after it was made."""
-    scale, z = torch.tensor([0.5, 1.0]), torch.tensor([1, 2])
+    scale, z = torch.tensor([0.5, 1.0]), torch.tensor([1, 2], dtype=torch.int32)
     quantizer = AffineQuantizer(scale, z, IntegerGrid(4))
     scale.zero_(), z.fill_(9)
     assert quantizer.scale.tolist() == [0.5, 1.0]
