@@ -85,7 +85,8 @@ class CodebookQuantizer:
         require_float_tensor("x", x)
         thresholds = torch.tensor(self.thresholds, dtype=torch.float64)
         # in float64 each comparison is exact for values of any of the narrower types
-        return torch.bucketize(x.detach().double(), thresholds, out_int32=True)
+        wide = x.detach().double().contiguous()  # torch warns of others
+        return torch.bucketize(wide, thresholds, out_int32=True)
 
     def dequantize(
         self, q: Int[Tensor, "*shape"], dtype: torch.dtype = torch.float32
@@ -101,7 +102,8 @@ class CodebookQuantizer:
         require_integer_tensor("q", q)
         if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
-        smallest, largest = (int(end) for end in torch.aminmax(q))
+        places = q.long()
+        smallest, largest = (int(end) for end in torch.aminmax(places))
         if smallest < 0 or largest >= len(self.values):
             raise ValueError(
                 f"q must hold codes in [0, {len(self.values) - 1}], got {smallest} to {largest}"
@@ -111,7 +113,7 @@ class CodebookQuantizer:
                 f"dtype must hold the values from {self.values[0]} to {self.values[-1]}, "
                 f"got {dtype}"
             )
-        return torch.tensor(self.values, dtype=torch.float64).to(dtype)[q.long()]
+        return torch.tensor(self.values, dtype=torch.float64).to(dtype)[places]
 
     def round_trip(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return x̂ = c_q with q = argmin_k |x − c_k|, in the dtype of ``x``.

@@ -146,7 +146,7 @@ class FloatFormat:
             ValueError: if it is empty or not finite.
         """
         require_float_tensor("x", x)
-        wide = x.detach().double()
+        wide = x.detach().double().contiguous()  # torch warns of others
         values = list(self.magnitudes)
         if self.infinities:
             values.append(2 * values[-1] - values[-2])  # where the next number would be
@@ -169,12 +169,16 @@ class FloatFormat:
         Raises:
             TypeError: if ``q`` does not hold integers or ``dtype`` is no floating-point type of
                 16 bits or more.
-            ValueError: if ``q`` is empty or has a code outside 0 to 2^(1 + b_e + b_m) − 1.
+            ValueError: if ``q`` is empty or has a code outside 0 to 2^(1 + b_e + b_m) − 1, or if
+                ``dtype`` cannot hold the largest value.
         """
         require_integer_tensor("q", q)
         if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
-        smallest, largest = (int(end) for end in torch.aminmax(q))
+        if self.largest > torch.finfo(dtype).max:
+            raise ValueError(f"dtype must hold values up to {self.largest}, got {dtype}")
+        places = q.long()
+        smallest, largest = (int(end) for end in torch.aminmax(places))
         if smallest < 0 or largest >= 2**self.bits:
             raise ValueError(
                 f"q must hold codes in [0, {2**self.bits - 1}], got {smallest} to {largest}"
@@ -183,13 +187,13 @@ class FloatFormat:
         table[: len(self.magnitudes)] = torch.tensor(self.magnitudes, dtype=torch.float64)
         if self.infinities:
             table[len(self.magnitudes)] = math.inf
-        return torch.cat([table, -table]).to(dtype)[q.long()]
+        return torch.cat([table, -table]).to(dtype)[places]
 
     def round_trip(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the nearest values, in the dtype of ``x``.
 
         Raises:
-            TypeError, ValueError: as ``quantize``.
+            TypeError, ValueError: as ``quantize`` and ``dequantize``.
         """
         return self.dequantize(self.quantize(x), x.dtype)
 

@@ -28,8 +28,9 @@ from reference_impl.quantization.monotone import row_minima
 def optimal_codebook(x: Float[Tensor, "*shape"], size: int) -> CodebookQuantizer:
     """Return the codebook with the least Σ (x − c_q)² among all of at most K values.
 
-    Exact up to float64's rounding of the sums. If x has K distinct values or fewer, they are the
-    codebook, and the error is 0.
+    Exact up to float64's rounding of the sums, some 10⁻¹⁵ of Σ (x − median)²: of clumps that lie
+    10⁸ times their width apart no digit of the widths is left. If x has K distinct values or
+    fewer, they are the codebook, and the error is 0.
 
     >>> import torch
     >>> optimal_codebook(torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 30.0]), 3).values
@@ -157,6 +158,9 @@ def _trellis(
             chosen.append(np.arange(low, high + 1))
             continue
         start, end = ruler[low], ruler[high]
+        if start == end:  # their gaps are lost in what lies below them, as 1 is in 1e30
+            chosen.append(np.arange(low, high + 1, (high - low) // resolution))
+            continue
         step = 2.0 ** np.ceil(np.log2((end - start) / resolution))  # windows share their marks
         marks = np.arange(np.ceil(start / step), np.floor(end / step) + 1) * step
         chosen.append(np.clip(np.searchsorted(ruler, marks), low, high))

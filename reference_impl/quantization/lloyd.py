@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_int
 from reference_impl.quantization.codebook import MAX_SIZE, CodebookQuantizer
-from reference_impl.quantization.intervals import Floats, Intervals, Places
+from reference_impl.quantization.intervals import LARGEST, Floats, Intervals, Places
 
 MAX_STEPS = 100_000
 
@@ -61,7 +61,8 @@ def lloyd(
     Raises:
         TypeError: if ``x`` or ``start`` is no floating-point tensor or ``steps`` no integer.
         ValueError: if one is empty or not finite, ``start`` has not one axis or more than 65,536
-            values, or ``steps`` is below 1.
+            values, or ``steps`` is below 1; or if squares of the distances from the median of
+            ``x`` are no float64.
 
     References:
         Lloyd 1982 (written 1957), "Least Squares Quantization in PCM", method I; Max 1960.
@@ -74,6 +75,9 @@ def lloyd(
     steps = require_int("steps", steps, 1)
     intervals = Intervals.of(x)
     centroids = np.sort(start.detach().double().numpy()) - intervals.origin
+    farthest = float(np.abs(centroids).max())
+    if farthest > LARGEST:
+        raise ValueError(f"start must be within {LARGEST} of x's median, got {farthest} from it")
     count = float(intervals.counts[-1] - intervals.counts[0])
     splits = nearest_splits(intervals, centroids)
     errors = [_error_about(intervals, splits, centroids) / count]

@@ -54,6 +54,22 @@ def test_an_even_codebook_rounds_as_min_max(bits: int) -> None:
     assert quantizer.bits == bits
 
 
+def test_values_in_any_order_of_memory_are_quantized_without_a_warning() -> None:
+    """Oracle: a contiguous copy; a warning of torch's would be an error here."""
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).t()[::2]
+    assert not x.is_contiguous()
+    quantizer = CodebookQuantizer((-1.0, 0.0, 0.5))
+    assert torch.equal(quantizer.quantize(x), quantizer.quantize(x.contiguous()))
+
+
+def test_codes_of_any_integer_type_are_looked_up() -> None:
+    """Oracle: the values; torch has no minimum of unsigned types above 8 bits."""
+    quantizer = CodebookQuantizer((-1.0, 0.0, 0.5))
+    for dtype in (torch.uint8, torch.int8, torch.uint16, torch.int64):
+        q = torch.tensor([2, 0], dtype=dtype)
+        assert quantizer.dequantize(q).tolist() == [0.5, -1.0]
+
+
 @given(quantizer=codebooks())
 def test_every_value_is_its_own_image(quantizer: CodebookQuantizer) -> None:
     """Oracle: the codes 0, 1, 2, …; the round trip repeated changes nothing."""
@@ -113,6 +129,16 @@ def test_a_blocks_largest_magnitude_comes_back(seed: int, block: int, exponent: 
     for before, after in zip(x.flatten().split(block), back.flatten().split(block), strict=True):
         at = before.abs().argmax()
         assert before[at] == after[at]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_codes_of_half_precision_blocks_are_those_of_the_exact_quotients(dtype) -> None:
+    """Oracle: quotients in float64; rounded to 16 bits, some would pass a threshold."""
+    x = torch.randn(256, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    nf4 = normal_float_codebook()
+    exact = x.double() / x.double().abs().amax(dim=1, keepdim=True)
+    assert torch.equal(BlockQuantizer(nf4, 64).quantize(x)[0], nf4.quantize(exact))
+    assert not torch.equal(nf4.quantize(exact.to(dtype)), nf4.quantize(exact))
 
 
 def test_one_block_of_everything_is_the_codebook_times_the_largest_magnitude() -> None:

@@ -165,6 +165,11 @@ def test_the_relative_error_of_powers_of_two_is_at_most_a_third(value: float, si
         (lambda: E4M3.dequantize(torch.tensor([-1])), ValueError, r"q .* got -1 to -1"),
         (lambda: E4M3.dequantize(torch.tensor([1.0])), TypeError, "q must hold integers"),
         (lambda: E4M3.dequantize(torch.tensor([1]), torch.uint8), TypeError, "dtype must be"),
+        (
+            lambda: FloatFormat(5, 7).round_trip(torch.ones(1).half()),
+            ValueError,
+            "dtype must hold values up to 130048.0, got torch.float16",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:

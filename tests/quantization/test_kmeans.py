@@ -15,7 +15,13 @@ from reference_impl.checkpoints import load_checkpoint
 from reference_impl.measuring.error import mean_squared_error
 from reference_impl.quantization.codebook import CodebookQuantizer
 from reference_impl.quantization.intervals import Intervals
-from reference_impl.quantization.kmeans import optimal_codebook
+from reference_impl.quantization.kmeans import (
+    Windows,
+    _ruler,
+    _trellis,
+    optimal_codebook,
+    optimal_splits,
+)
 from reference_impl.quantization.monotone import row_minima
 
 DRAWS = {
@@ -136,6 +142,78 @@ def test_scaling_and_moving_the_values_scales_and_moves_the_codebook(seed, facto
     assert found == pytest.approx(expected, abs=1e-9 * factor)
 
 
+@pytest.mark.parametrize("low", [[-1e30], [-1e100], [-1e30, -2e25]])
+@pytest.mark.parametrize("high", [[], [1e30]])
+def test_values_far_outside_get_centroids_of_their_own(low: list[float], high: list[float]) -> None:
+    """Oracle: the values inside alone; beside 1e30 their gaps vanish from a running sum."""
+    inside = torch.randn(1000, generator=torch.Generator().manual_seed(0)).double()
+    alone = optimal_codebook(inside, 6)
+    outside = inside.new_tensor([*low, *high])
+    found = optimal_codebook(torch.cat([inside, outside]), 6 + len(outside))
+    expected = [*sorted(low), *alone.values, *high]
+    assert found.values == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(seed=st.integers(0, 2**31))
+def test_rounding_the_split_down_costs_at_most_the_loss(seed: int) -> None:
+    """Oracle: the growth of the error itself, which comes near to the loss (0.9) in some draws."""
+    inside = np.random.default_rng(seed).uniform(0.3, 0.7, 60)
+    x = np.concatenate([np.zeros(1000), inside, np.ones(1000)])
+    intervals = Intervals.of(torch.from_numpy(x))
+    (split,) = optimal_splits(intervals, 2)
+    low, high = intervals.means(np.array([split])) + intervals.origin
+    anywhere = Windows(np.array([1]), np.array([len(intervals) - 1]))
+    least = intervals.error(np.array([split]))
+    trellis = _trellis(intervals, anywhere, _ruler(intervals), 16, least)
+    cell = np.searchsorted(trellis.places[0], split, side="right") - 1
+    first, last = np.unique(x)[[trellis.places[0][cell], split - 1]]
+    moved = x[(x >= first) & (x <= last)] if trellis.places[0][cell] < split else x[:0]
+    growth = ((moved - high) ** 2 - (moved - low) ** 2).sum()
+    assert growth <= trellis.losses[0][cell] + 1e-12
+
+
+@given(seed=st.integers(0, 2**31), size=st.integers(2, 5), bounded=st.booleans())
+def test_each_loss_bounds_what_its_split_costs(seed: int, size: int, bounded: bool) -> None:
+    """Oracle: the growth of the error itself, in windows about the optimum of clumps."""
+    rng = np.random.default_rng(seed)
+    clumps = np.repeat(np.arange(size), 40) + 0.05 * rng.standard_normal(40 * size)
+    x = np.sort(np.concatenate([clumps, rng.uniform(0, size - 1, 20)]))
+    intervals = Intervals.of(torch.from_numpy(x))
+    splits = optimal_splits(intervals, size)
+    around = rng.integers(0, 8, (2, size - 1))
+    low = np.maximum.accumulate(np.maximum(splits - around[0], 1))
+    high = np.minimum.accumulate(np.minimum(splits + around[1], len(x) - 1)[::-1])[::-1]
+    limit = intervals.error(splits) if bounded else math.inf
+    trellis = _trellis(intervals, Windows(low, high), _ruler(intervals), 2, limit)
+    centroids = intervals.means(splits) + intervals.origin
+    for j, split in enumerate(splits):
+        cell = np.searchsorted(trellis.places[j], split, side="right") - 1
+        moved = x[trellis.places[j][cell] : split]
+        growth = ((moved - centroids[j + 1]) ** 2 - (moved - centroids[j]) ** 2).sum()
+        assert growth <= trellis.losses[j][cell] + 1e-12
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(sorted(DRAWS)),
+    count=st.integers(100, 800),
+    size=st.integers(2, 12),
+)
+def test_no_place_of_the_optimum_is_ruled_out(seed: int, kind: str, count: int, size: int) -> None:
+    """Oracle: the recursion over all places, without any bound."""
+    intervals = Intervals.of(torch.from_numpy(DRAWS[kind](np.random.default_rng(seed), count)))
+    places = np.arange(len(intervals) + 1)
+    cost = intervals.cost(np.minimum(places[:, None], places), places)
+    cost[places[:, None] > places] = np.inf
+    least = cost[0]
+    for _ in range(size - 1):
+        least = (least[:, None] + cost).min(axis=0)
+    found = intervals.error(optimal_splits(intervals, size))
+    total = (np.diff(intervals.counts) * intervals.values**2).sum()
+    assert found == pytest.approx(least[-1], rel=1e-12, abs=1e-14 * total)
+
+
 @given(seed=st.integers(0, 2**31), columns=st.integers(1, 40), rows=st.integers(1, 40))
 def test_row_minima_are_those_of_the_whole_matrix(seed: int, columns: int, rows: int) -> None:
     """Oracle: NumPy's minimum over every allowed column, and its first place."""
@@ -150,6 +228,14 @@ def test_row_minima_are_those_of_the_whole_matrix(seed: int, columns: int, rows:
     least, choice = row_minima(base, c, r, intervals.cost)
     assert np.array_equal(least, matrix.min(axis=1))
     assert np.array_equal(choice, matrix.argmin(axis=1))
+
+
+def test_of_equal_minima_the_first_place_is_taken() -> None:
+    """Oracle: by hand; columns 1 and 3 are both 2."""
+    base, columns = np.array([5.0, 2.0, 4.0, 2.0]), np.arange(4)
+    least, choice = row_minima(base, columns, np.array([3, 4]), lambda i, j: 0.0 * (i + j))
+    assert least.tolist() == [2.0, 2.0]
+    assert choice.tolist() == [1, 1]
 
 
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from(["normal", "ties", "clumps"]))

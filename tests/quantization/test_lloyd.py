@@ -75,6 +75,13 @@ def test_the_first_error_is_that_of_the_start() -> None:
     assert run.quantizer.values == (0.5, 9.5)
 
 
+def test_half_way_takes_the_lower_centroid_and_equal_values_count_each() -> None:
+    """Oracle: by hand; 1 lies half-way between 0 and 2, and three values are 0."""
+    run = lloyd(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 2.0]))
+    assert run.quantizer.values == (0.5, 2.0)
+    assert lloyd(torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.tensor([0.0])).errors == (0.25, 0.1875)
+
+
 def test_a_fixed_number_of_steps_stops_there() -> None:
     """Oracle: the longer run's record."""
     x = sample(1)
@@ -159,6 +166,11 @@ X = torch.tensor([0.0, 1.0])
         (lambda: lloyd(X, torch.ones(2, 2)), ValueError, r"start must have one axis .* \(2, 2\)"),
         (lambda: lloyd(X, torch.tensor([math.nan])), ValueError, "start must be finite"),
         (lambda: lloyd(X, torch.zeros(65537)), ValueError, "start must have one axis of 1 to"),
+        (
+            lambda: lloyd(X, torch.tensor([0.0, 1e200], dtype=torch.float64)),
+            ValueError,
+            "start must be within 1e.140 of x's median, got 1e.200 from it",
+        ),
         (lambda: lloyd(X, X, steps=0), ValueError, "steps must be at least 1, got 0"),
         (lambda: lloyd(X, X, steps=1.5), TypeError, "steps must be an integer"),
         (lambda: linear_start([0.0], 2), TypeError, "x must be a torch.Tensor"),
