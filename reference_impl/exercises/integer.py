@@ -20,7 +20,7 @@ from reference_impl.exercises.framework import (
 
 # -- by hand: one output of a layer --------------------------------------------------------------
 
-_QA, _ZA, _QB, _BIAS, _M, _ZY = (3, 0, 7), 2, (2, -1, 4), 10, Fraction(35, 100), 5
+_QA, _ZA, _QB, _BIAS, _M, _ZY = (3, 0, 7), 2, (2, -1, 4), 12, Fraction(35, 100), 5
 _SUM = sum((a - _ZA) * b for a, b in zip(_QA, _QB, strict=True)) + _BIAS
 
 
@@ -49,13 +49,14 @@ _BY_HAND = Exercise(
         ),
     ),
     mistakes=(
-        Mistake("You left the zero point of the input out.", _entry(0, 44)),
-        Mistake("You added z_a; it has to be subtracted.", _entry(0, 54)),
+        Mistake("You left the zero point of the input out.", _entry(0, 46)),
+        Mistake("You added z_a; it has to be subtracted.", _entry(0, 56)),
         Mistake("You left the bias out.", _entry(0, _SUM - _BIAS)),
+        Mistake("You left out the zero point of the input and the bias.", _entry(0, 34)),
         Mistake("M is below 1, so n is positive: M = 2^−n M_0.", _entry(1, -1)),
         Mistake("0.35 · 4 = 1.4 is above 1: that is one doubling too many.", _entry(1, 2)),
-        Mistake("You left the zero point of the output out.", _entry(2, 12)),
-        Mistake("You cut the fraction off; round to the nearest.", _entry(2, 16)),
+        Mistake("You left the zero point of the output out.", _entry(2, 13)),
+        Mistake("You cut the fraction off; round to the nearest.", _entry(2, 17)),
         Mistake("You added z_y before multiplying by M.", _entry(2, 14)),
     ),
 )

@@ -79,10 +79,8 @@ def integer_matmul(
         Jacob et al. 2018, equations 4 and 7.
     """
     largest_a, largest_b = largest_code("a", a, zero_a), largest_code("b", b, zero_b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise ValueError(
-            f"a and b must be matrices (n, k) and (k, m), got {tuple(a.shape)}, {tuple(b.shape)}"
-        )
+    zero_a, zero_b = int(zero_a), int(zero_b)  # NumPy's would wrap around
+    _require_factors(a, b)
     depth = a.shape[1]
     require_accumulator(depth, largest_a, largest_b)
     products = exact_products(a, b).long()
@@ -121,14 +119,30 @@ def exact_products(a: Integer[Tensor, "n k"], b: Integer[Tensor, "k m"]) -> Int3
 
     Raises:
         TypeError: if ``a`` or ``b`` does not hold integers.
+        ValueError: if they are no matrices that can be multiplied, or empty.
     """
     require_integer_tensor("a", a)
     require_integer_tensor("b", b)
+    _require_factors(a, b)
     eight_bits = a.dtype in (torch.int8, torch.uint8) and b.dtype == torch.int8
     one = a.shape[1] == 1  # torch 2.14 misreads a (1, m) that is a transposed column
     if eight_bits and not one and int8_products_are_exact():
-        return torch._int_mm(a, b)
+        return torch._int_mm(_plain(a), _plain(b))
     return (a.long() @ b.long()).to(torch.int32)
+
+
+def _require_factors(a: Tensor, b: Tensor) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(
+            f"a and b must be matrices (n, k) and (k, m), got {tuple(a.shape)}, {tuple(b.shape)}"
+        )
+
+
+def _plain(matrix: Tensor) -> Tensor:
+    """Return the matrix with plain strides: torch 2.14 misreads a row that was a column."""
+    if matrix.t().is_contiguous() and not matrix.is_contiguous():
+        return matrix
+    return matrix.flatten().view(matrix.shape)  # a view where nothing has to be moved
 
 
 @cache

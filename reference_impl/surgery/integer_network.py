@@ -14,7 +14,7 @@ from reference_impl.checks import require_instance, require_int, require_integer
 from reference_impl.quantization.affine import AffineQuantizer
 from reference_impl.quantization.fixed_point import FixedPointMultiplier, fixed_point, rescale
 from reference_impl.surgery.integer_layers import Flatten, IntegerLayer, MaxPool, integer_layer
-from reference_impl.surgery.quantized_layers import QuantizedLayer
+from reference_impl.surgery.quantized_layers import QuantizedLayer, places
 
 Step = Callable[[Tensor], Tensor]
 PASSING = (nn.ReLU, nn.Identity, nn.Dropout)
@@ -84,7 +84,8 @@ class IntegerNetwork:
         sums = torch.cat([self._accumulators(part) for part in codes.split(batch_size)])
         if self.logit_multiplier is None:
             return sums
-        return rescale(sums, self.logit_multiplier).to(torch.int32)  # no M is above 1
+        logits = rescale(sums.movedim(1, -1), self.logit_multiplier).movedim(-1, 1)
+        return logits.to(torch.int32)  # no M is above 1
 
     def _accumulators(self, codes: Tensor) -> Tensor:
         *_, (_, sums) = self.trace(codes)
@@ -112,7 +113,7 @@ def integer_network(chain: nn.Sequential) -> IntegerNetwork:
     relus = _followed_by_relu(chain, list(layers))
     pools = _pools_behind(chain)
     steps: list[tuple[str, Step]] = []
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         if isinstance(module, QuantizedLayer):
             pool = MaxPool(pools[name][1]) if name in pools else None
             relu = name in relus
@@ -152,12 +153,12 @@ def simulation(chain: nn.Sequential) -> nn.Sequential:
     """
     layers = integer_network(chain).layers
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         if isinstance(module, QuantizedLayer):
             parts[name] = _in_float64(module, layers[name])
         else:
             parts[name] = copy.deepcopy(module)
-    return nn.Sequential(parts).train(chain.training)
+    return nn.Sequential(parts).eval()
 
 
 def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedLayer:
@@ -183,7 +184,7 @@ def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedL
 def _quantized_layers(chain: nn.Sequential) -> dict[str, QuantizedLayer]:
     """Return the quantized layers by name, in order; refuse what integers cannot do."""
     require_instance("chain", chain, nn.Sequential)
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         whole = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
         pool = isinstance(module, nn.MaxPool2d) and not module.return_indices
         if not (whole or pool or isinstance(module, (QuantizedLayer, *PASSING))):
@@ -191,7 +192,7 @@ def _quantized_layers(chain: nn.Sequential) -> dict[str, QuantizedLayer]:
                 "chain must consist of quantized layers, ReLU, max-pooling and flattening to "
                 f"have a counterpart in integers, got {name}: {module}"
             )
-    layers = {n: m for n, m in chain.named_children() if isinstance(m, QuantizedLayer)}
+    layers = {n: m for n, m in places(chain) if isinstance(m, QuantizedLayer)}
     if not layers:
         raise ValueError("chain must have a quantized layer, got none")
     return layers
@@ -200,7 +201,7 @@ def _quantized_layers(chain: nn.Sequential) -> dict[str, QuantizedLayer]:
 def _followed_by_relu(chain: nn.Sequential, layers: list[str]) -> set[str]:
     """Return which quantized layers have a ReLU between them and the next one."""
     found, current = set(), None
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         current = name if name in layers else current
         if isinstance(module, nn.ReLU):
             if current in (None, layers[-1]):
@@ -213,7 +214,7 @@ def _pools_behind(chain: nn.Sequential) -> dict[str, tuple[str, nn.MaxPool2d]]:
     """Return the max-pooling that comes right after each quantized layer, ReLU aside."""
     found: dict[str, tuple[str, nn.MaxPool2d]] = {}
     current = None
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         if isinstance(module, QuantizedLayer):
             current = name
         elif isinstance(module, nn.MaxPool2d) and current is not None:

@@ -77,7 +77,7 @@ def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
         ValueError: if it has no such layer.
     """
     require_instance("chain", chain, nn.Sequential)
-    layers = {name: module for name, module in _parts(chain) if isinstance(module, WEIGHT_LAYERS)}
+    layers = {name: module for name, module in places(chain) if isinstance(module, WEIGHT_LAYERS)}
     if not layers:
         raise ValueError("chain must have a linear or convolutional layer, got none")
     return layers
@@ -101,7 +101,7 @@ def layer_inputs(
         raise ValueError("chain must have a weight layer, quantized or not, got none")
     require_float_tensor("images", images)
     x = images.detach().clone()  # a ReLU in place would change the caller's images
-    for name, module in _parts(copy.deepcopy(chain).eval()):
+    for name, module in places(copy.deepcopy(chain).eval()):
         if isinstance(module, OBSERVED):
             yield name, x
         with torch.no_grad():  # around yield it would hold for the caller's code too
@@ -139,7 +139,7 @@ def quantize_layers(
                 "the range of its input was never observed"
             )
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in _parts(copy.deepcopy(chain)):
+    for name, module in places(copy.deepcopy(chain)):
         if name in weights and isinstance(module, WEIGHT_LAYERS):
             observed = None if inputs is None else inputs[name]
             parts[name] = QuantizedLayer(module, weights[name], observed)
@@ -151,7 +151,7 @@ def quantize_layers(
     return quantized
 
 
-def _parts(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
+def places(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
     """Return name and module of each place of the chain; one module may have several places."""
     modules = chain.named_modules(remove_duplicate=False)
     return [(name, module) for name, module in modules if name and "." not in name]

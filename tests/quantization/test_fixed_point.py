@@ -155,10 +155,11 @@ def test_inputs_are_left_as_they_were_and_multipliers_keep_copies() -> None:
 
 def test_a_multiplier_near_the_end_of_float64_rounds_everything_to_zero() -> None:
     """Oracle: 2^31 · 1e-300 is less than a half."""
-    m = fixed_point(torch.tensor([1e-300, 2.0**-34, 2.0**-32], dtype=torch.float64))
-    ends = int32([[-(2**31)] * 3, [2**31 - 1] * 3])
-    assert rescale(ends, m).tolist() == [[0, 0, 0], [0, 0, 0]]
-    np.testing.assert_allclose(m.value, [1e-300, 2.0**-34, 2.0**-32], rtol=2.0**-31)
+    values = [1e-300, 2.0**-34, 2.0**-32, 0.99 * 2.0**-32, 0.99 * 2.0**-33]
+    m = fixed_point(torch.tensor(values, dtype=torch.float64))
+    ends = int32([[-(2**31)] * 5, [2**31 - 1] * 5])
+    assert rescale(ends, m).tolist() == [[0] * 5, [0] * 5]
+    np.testing.assert_allclose(m.value, values, rtol=2.0**-31)
 
 
 HALF = multiplier(2**30, 0)
@@ -189,6 +190,11 @@ GRID = IntegerGrid(8)
         (lambda: fixed_point(torch.tensor([0.1, 0.0])), ValueError, r"\(0, 2\^30\), got 0.0"),
         (lambda: fixed_point(torch.tensor(-0.5)), ValueError, "multiplier must be in .* got -0.5"),
         (lambda: fixed_point(torch.tensor(2.0**30)), ValueError, "multiplier .* to 1073741824"),
+        (
+            lambda: fixed_point(torch.tensor(2.0**30 * (1 - 2.0**-33), dtype=torch.float64)),
+            ValueError,
+            "multiplier .* to 1073741823.875",
+        ),
         (
             lambda: fixed_point(torch.tensor(0.5), 0),
             ValueError,

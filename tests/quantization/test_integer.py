@@ -114,6 +114,26 @@ def test_small_products_are_exact_in_every_layout(shape: tuple[int, int, int]) -
             assert np.array_equal(exact_products(left, right), numpy_product(a, weight.t(), 0, 0))
 
 
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("a_strides", [(8, 1), (1, 1), (0, 1), (1, 0), (1, 3), (9, 1)])
+@pytest.mark.parametrize("b_strides", [(5, 1), (1, 1), (0, 1), (1, 0), (1, 8), (6, 1)])
+def test_codes_that_share_memory_are_multiplied_as_they_read(
+    rows: int, a_strides: tuple[int, int], b_strides: tuple[int, int]
+) -> None:
+    """Oracle: int64 NumPy; torch._int_mm misreads overlapping rows and a row that was a column."""
+    a = draw_codes(5, (200,), torch.uint8).as_strided((rows, 8), a_strides)
+    b = draw_codes(6, (200,), torch.int8).as_strided((8, 5), b_strides)
+    assert np.array_equal(exact_products(a, b), numpy_product(a, b, 0, 0))
+
+
+def test_zero_points_may_be_numpys() -> None:
+    """Oracle: int64 NumPy; products of NumPy's bytes would wrap around."""
+    a, b = draw_codes(5, (2, 40), torch.uint8), draw_codes(6, (40, 3), torch.int8)
+    product = integer_matmul(a, b, zero_a=np.uint8(200), zero_b=np.int8(-100))
+    assert np.array_equal(product.numpy(), numpy_product(a, b, 200, -100))
+
+
 def test_wide_codes_take_the_slow_way() -> None:
     """Oracle: int64 NumPy, on 16-bit codes."""
     a = torch.randint(-(2**15), 2**15, (4, 3), generator=torch.Generator().manual_seed(0))
@@ -133,6 +153,9 @@ def test_the_probe_refuses_a_processor_that_saturates(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch, "_int_mm", saturating)
     assert not int8_products_are_exact.__wrapped__()
+    for ends in ({"min": -(2**22)}, {"max": 2**22}):  # of one sign alone
+        monkeypatch.setattr(torch, "_int_mm", lambda a, b, e=ends: (a.int() @ b.int()).clamp(**e))
+        assert not int8_products_are_exact.__wrapped__()
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: (a.long() @ b.long()).int())
     assert int8_products_are_exact.__wrapped__()
 
@@ -155,6 +178,13 @@ def test_the_largest_depth_is_where_the_bound_leaves_int32(
     else:
         with pytest.raises(ValueError, match=f"depth must be small enough for int32: {depth} "):
             require_accumulator(depth, a, b, bias)
+
+
+def test_a_sum_may_reach_int32s_end_and_no_further() -> None:
+    """Oracle: by hand: 1 · 1 · 1 + (2^31 − 2) = 2^31 − 1."""
+    require_accumulator(1, 1, 1, 2**31 - 2)
+    with pytest.raises(ValueError, match="could reach 2147483648 > 2147483647"):
+        require_accumulator(1, 1, 1, 2**31 - 1)
 
 
 def test_largest_code_is_the_one_farthest_from_the_zero_point() -> None:
@@ -264,6 +294,8 @@ NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
         (lambda: integer_matmul(A, B, zero_a=2**30), ValueError, "depth must be small enough"),
         (lambda: exact_products(A.float(), B), TypeError, "a must hold integers"),
         (lambda: exact_products(A, B.float()), TypeError, "b must hold integers"),
+        (lambda: exact_products(A, B.t()), ValueError, r"a and b .* \(2, 3\), \(2, 3\)"),
+        (lambda: exact_products(A[0], B), ValueError, r"must be matrices .* got \(3,\)"),
         (lambda: accumulator_bound(0, 1, 1), ValueError, "depth must be at least 1, got 0"),
         (lambda: accumulator_bound(1.5, 1, 1), TypeError, "depth must be an integer"),
         (lambda: accumulator_bound(1, -1, 1), ValueError, "largest_a must be at least 0, got -1"),
@@ -281,6 +313,18 @@ NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
             lambda: round_bias(torch.tensor([1.0]), torch.tensor(1e-10)),
             ValueError,
             "bias must be below 2.31 units of scale, got 9999999866",
+        ),
+        (
+            lambda: round_bias(torch.tensor([-1.0]), torch.tensor(1e-10)),
+            ValueError,
+            "bias must be below 2.31 units of scale, got 9999999866",
+        ),
+        (
+            lambda: IntegerLinear(
+                torch.full((1, 2**23), 2, dtype=torch.int8), BIAS[:1], IntegerGrid(8), 255
+            ),
+            ValueError,
+            "8388608 products of up to 255 · 2 and",
         ),
         (lambda: IntegerLinear(B.float(), BIAS, IntegerGrid(8), 0), TypeError, "weight must hold"),
         (lambda: IntegerLinear(B.t(), BIAS.long(), IntegerGrid(8), 0), TypeError, "hold int32"),

@@ -212,6 +212,7 @@ def test_logits_share_one_scale(axes: int | tuple[()]) -> None:
     error = (logits.double() * network.logit_scale - real).abs().max().item()
     assert error <= network.logit_scale * 0.5001
     assert (network.logit_multiplier is None) == (axes == ())
+    assert network.logit_scale == list(network.layers.values())[-1].unit.max()  # no M above 1
 
 
 def test_the_batch_size_changes_nothing() -> None:
@@ -291,6 +292,61 @@ def test_relu_holds_where_the_next_range_has_negative_values() -> None:
     zero = int(inputs.zero_point)
     assert torch.equal(codes["with"], codes["without"].clamp(min=zero))
     assert not torch.equal(codes["with"], codes["without"])
+
+
+def test_a_module_may_stand_in_several_places() -> None:
+    """Oracle: the same chain with copies; torch's named_children would skip the second ReLU."""
+    torch.manual_seed(0)
+    x = torch.randn(40, 1, 8, 8)
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    convs = [nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)]
+    middle = [module for conv in convs for module in (conv, relu, pool)]
+    shared = nn.Sequential(*middle, nn.Flatten(), nn.Linear(16, 16), relu, nn.Linear(16, 5))
+    restored = quantized(shared, x, grid=IntegerGrid(8, signed=True))
+    separate = nn.Sequential(*(copy.deepcopy(module) for module in restored))
+    network, theirs = integer_network(restored), integer_network(separate)
+    codes = network.quantize(x.double())
+    assert torch.equal(network.logits(codes), theirs.logits(codes))
+    assert torch.equal(simulation(restored)(x.double()), simulation(separate)(x.double()))
+
+
+@pytest.mark.parametrize("size", [3, 5, 8])
+def test_a_last_convolution_has_logits_at_each_position(size: int) -> None:
+    """Oracle: the simulation, with a scale for each of as many channels as an image is wide."""
+    torch.manual_seed(0)
+    x = torch.randn(9, 1, size, size).double()
+    chain = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, size, 1))
+    restored = quantized(chain, x, axes=0)
+    network = integer_network(restored)
+    with torch.no_grad():
+        real = simulation(restored)(x)
+    error = network.logits(network.quantize(x)).double() * network.logit_scale - real
+    assert error.abs().max() <= network.logit_scale * 0.5001
+
+
+def test_the_simulation_has_the_integers_multipliers() -> None:
+    """Oracle: s_a s_w / s_y is 2^−(31 + n) m to float64's last digits, not to its own 31."""
+    chain = lenet("lenet300", 0)
+    network, simulated = integer_network(chain), simulation(chain)
+    for name, following in (("fc1", "fc2"), ("fc2", "fc3")):
+        layer, target = simulated.get_submodule(name), simulated.get_submodule(following)
+        scale = layer.input_quantizer.scale * layer.weight_quantizer.scale.flatten()
+        found = scale / target.input_quantizer.scale
+        expected = network.layers[name].output.multiplier.value
+        np.testing.assert_allclose(found, expected, rtol=1e-15)
+        np.testing.assert_allclose(network.layers[name].unit, scale, rtol=1e-15)
+
+
+def test_the_simulation_drops_nothing_out() -> None:
+    """Oracle: the integers; the chain was left in training mode."""
+    torch.manual_seed(0)
+    x = torch.randn(9, 8).double()
+    chain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 4))
+    restored = quantized(chain, x).train()
+    network = integer_network(restored)
+    *_, (_, sums) = network.trace(network.quantize(x))
+    real = simulation(restored)(x) / list(network.layers.values())[-1].unit
+    assert torch.equal(real.round().int(), sums)
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16])
@@ -448,6 +504,9 @@ FINE = AffineQuantizer(torch.tensor(1e-6), torch.tensor(0), IntegerGrid(16, sign
 INPUT = AffineQuantizer(torch.tensor(0.1), torch.tensor(3), GRID)
 
 
+IMAGES = torch.zeros(1, 2, 4, 5, dtype=torch.uint8)
+
+
 def linear(
     inputs: AffineQuantizer | None = INPUT, weight: AffineQuantizer = ONE, k: int = 4
 ) -> QuantizedLayer:
@@ -575,6 +634,26 @@ HALF = fixed_point(torch.tensor(0.5))
         (lambda: Requantizer(HALF, 8, 0, False), TypeError, "grid must be IntegerGrid"),
         (lambda: Requantizer(HALF, GRID, 256, False), ValueError, "zero_point must be in .* 256"),
         (lambda: Requantizer(HALF, GRID, 0, None), TypeError, "relu must be bool"),
+        (
+            lambda: Window((3, 3), (1, 1), (1, 0), (1, 1)).patches(IMAGES[0], 0),
+            ValueError,
+            r"codes must be \(n, c, ≥1, ≥3\), got \(2, 4, 5\)",
+        ),
+        (
+            lambda: Window((3, 3), (1, 1), (0, 0), (2, 1)).patches(IMAGES, 0),
+            ValueError,
+            r"codes must be \(n, c, ≥5, ≥3\), got \(1, 2, 4, 5\)",
+        ),
+        (
+            lambda: MaxPool(nn.MaxPool2d((2, 6)))(IMAGES),
+            ValueError,
+            r"codes must be \(n, c, ≥2, ≥6\), got \(1, 2, 4, 5\)",
+        ),
+        (
+            lambda: MaxPool(nn.MaxPool2d(2))(CODES),
+            ValueError,
+            r"codes must be \(n, c, ≥2, ≥2\)",
+        ),
         (lambda: list(SMALL.trace([1])), TypeError, "codes must be a torch.Tensor"),
         (lambda: SMALL.quantize(CODES), TypeError, "x must hold floating-point numbers"),
     ],
