@@ -17,6 +17,7 @@ from reference_impl.surgery.quantized_layers import (
     WEIGHT_LAYERS,
     QuantizedLayer,
     WeightLayer,
+    places,
     quantize_layers,
 )
 
@@ -119,8 +120,8 @@ def adaround(
     quantized = quantize_layers(chain, weights, inputs)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     x = x_hat = images
-    pairs = zip(quantized.named_children(), chain.children(), strict=True)
-    for (name, module), full in pairs:
+    pairs = zip(places(quantized), places(chain), strict=True)
+    for (name, module), (_, full) in pairs:
         part = module.eval()
         with torch.no_grad():
             x = copy.deepcopy(full).eval()(x)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checks import require_float_tensor, require_instance
-from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, QuantizedLayer
+from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, QuantizedLayer, places
 
 
 def output_mean(y: Float[Tensor, "n c ..."]) -> Float[Tensor, " c"]:
@@ -69,7 +69,7 @@ def _layer_pairs(
     quantized: nn.Sequential, chain: nn.Sequential
 ) -> list[tuple[str, nn.Module, nn.Module]]:
     """Return (name, quantized, full) of each layer, after a check that they belong together."""
-    ours, theirs = dict(quantized.named_children()), dict(chain.named_children())
+    ours, theirs = dict(places(quantized)), dict(places(chain))
     if list(ours) != list(theirs):
         raise ValueError(
             f"quantized must have the layers of chain, {list(theirs)}, got {list(ours)}"

@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from reference_impl.checks import require_instance
 from reference_impl.quantization.affine import AffineQuantizer
 from reference_impl.surgery.folding import NORMS, Norm, fold_batch_norms
 from reference_impl.surgery.learned_layers import LearnedLayer, learned_layers
-from reference_impl.surgery.quantized_layers import quantize_layers
+from reference_impl.surgery.quantized_layers import places, quantize_layers
 
 
 def deploy(chain: nn.Sequential) -> nn.Sequential:
@@ -34,13 +35,13 @@ def deploy(chain: nn.Sequential) -> nn.Sequential:
     learned = learned_layers(chain)
     if not learned:
         raise ValueError("chain must have a learned layer, got none: see learn_layers")
-    behind = dict(zip(chain.children(), list(chain.children())[1:], strict=False))
+    behind = {name: after for (name, _), (_, after) in pairwise(places(chain))}
     plain = OrderedDict(
         (name, _restored(module) if isinstance(module, LearnedLayer) else copy.deepcopy(module))
-        for name, module in chain.named_children()
+        for name, module in places(chain)
     )
     folded = fold_batch_norms(nn.Sequential(plain).train(chain.training))
-    weights = {name: _weight_quantizer(layer, behind.get(layer)) for name, layer in learned.items()}
+    weights = {name: _weight_quantizer(layer, behind.get(name)) for name, layer in learned.items()}
     inputs = {name: layer.input_quantizer.frozen() for name, layer in learned.items()}
     return quantize_layers(folded, weights, inputs)
 

@@ -5,7 +5,6 @@ weights of output channel i may be divided by any s_i > 0 if those that read cha
 layer are multiplied by it: the function stays, the ranges move.
 """
 
-import copy
 from itertools import pairwise
 
 import torch
@@ -17,7 +16,13 @@ from reference_impl.checks import (
     require_int,
     require_same_shape,
 )
-from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, WeightLayer, weight_layers
+from reference_impl.surgery.quantized_layers import (
+    WEIGHT_LAYERS,
+    WeightLayer,
+    places,
+    unshared,
+    weight_layers,
+)
 
 HOMOGENEOUS = (
     nn.ReLU,
@@ -98,7 +103,7 @@ def equalize(chain: nn.Sequential, *, sweeps: int = 20) -> nn.Sequential:
     if len(layers) < 2:
         raise ValueError(f"chain must have two weight layers or more, got {list(layers)}")
     _require_homogeneous(chain)
-    result = copy.deepcopy(chain)
+    result = unshared(chain)
     pairs = list(pairwise(weight_layers(result).items()))
     for (name, layer), (next_name, after) in pairs:
         _require_fitting(name, layer, next_name, after)
@@ -136,9 +141,9 @@ def _require_fitting(name: str, layer: WeightLayer, next_name: str, after: Weigh
 
 def _require_homogeneous(chain: nn.Sequential) -> None:
     """Refuse modules between the first and the last weight layer that are not in HOMOGENEOUS."""
-    modules = list(chain.named_children())
-    places = [i for i, (_, module) in enumerate(modules) if isinstance(module, WEIGHT_LAYERS)]
-    for name, module in modules[places[0] : places[-1]]:
+    modules = places(chain)
+    layers = [i for i, (_, module) in enumerate(modules) if isinstance(module, WEIGHT_LAYERS)]
+    for name, module in modules[layers[0] : layers[-1]]:
         if not isinstance(module, (*WEIGHT_LAYERS, *HOMOGENEOUS)):
             raise ValueError(
                 "chain must let positive factors pass between its weight layers, "

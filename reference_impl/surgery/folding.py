@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checks import require_instance
-from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, WeightLayer
+from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, WeightLayer, places
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
@@ -57,7 +57,7 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
         raise ValueError("chain must be in evaluation mode, call chain.eval(); it is in training")
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     before = ""
-    for name, module in chain.named_children():
+    for name, module in places(chain):
         if not isinstance(module, NORMS):
             parts[name] = copy.deepcopy(module)
             before = name

@@ -30,6 +30,7 @@ from reference_impl.surgery.quantized_layers import (
     WEIGHT_LAYERS,
     WeightLayer,
     layer_inputs,
+    places,
     weight_layers,
 )
 
@@ -142,7 +143,8 @@ def learn_layers(
 
     A weight has one step per output channel and z = 0. An input has one step; its z is 0 where
     the images lead to no negative input, else it is learned. Steps start where LSQ starts,
-    see `reference_impl.quantization.lsq.initial_scale`.
+    see `reference_impl.quantization.lsq.initial_scale`. A module in two places of the chain
+    becomes two, which learn apart.
 
     Args:
         chain: the network.
@@ -163,7 +165,7 @@ def learn_layers(
         learned[name] = _learned(layers[name], x, bits[name])
     parts = OrderedDict(
         (name, learned[name] if name in learned else copy.deepcopy(module))
-        for name, module in chain.named_children()
+        for name, module in places(chain)
     )
     return nn.Sequential(parts).train(chain.training)
 
@@ -188,7 +190,7 @@ def learned_layers(chain: nn.Sequential) -> dict[str, LearnedLayer]:
         TypeError: if ``chain`` is no ``nn.Sequential``.
     """
     require_instance("chain", chain, nn.Sequential)
-    return {name: part for name, part in chain.named_children() if isinstance(part, LearnedLayer)}
+    return {name: part for name, part in places(chain) if isinstance(part, LearnedLayer)}
 
 
 def learned_quantizers(chain: nn.Sequential) -> Iterator[LearnedQuantizer]:

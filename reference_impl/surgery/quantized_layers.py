@@ -139,7 +139,7 @@ def quantize_layers(
                 "the range of its input was never observed"
             )
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in places(copy.deepcopy(chain)):
+    for name, module in places(unshared(chain)):
         if name in weights and isinstance(module, WEIGHT_LAYERS):
             observed = None if inputs is None else inputs[name]
             parts[name] = QuantizedLayer(module, weights[name], observed)
@@ -155,6 +155,14 @@ def places(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
     """Return name and module of each place of the chain; one module may have several places."""
     modules = chain.named_modules(remove_duplicate=False)
     return [(name, module) for name, module in modules if name and "." not in name]
+
+
+def unshared(chain: nn.Sequential) -> nn.Sequential:
+    """Return a copy in which each place has a module of its own, so that each can be changed."""
+    parts = OrderedDict((name, copy.deepcopy(module)) for name, module in places(chain))
+    result = nn.Sequential(parts)
+    result.training = chain.training  # each copy keeps its own mode
+    return result
 
 
 def _require_names(

@@ -1,5 +1,6 @@
 """Random chains for the tests of surgery: folding, equalization, correction."""
 
+import copy
 from collections import OrderedDict
 
 import torch
@@ -48,6 +49,20 @@ def conv_chain(seed: int, *, norms: bool = True, groups: int = 2) -> nn.Sequenti
 
 def images(n: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+def twice_used_chain(*, norms: bool = True) -> nn.Sequential:
+    """Return a chain whose convolution, norm and ReLU each stand in two places."""
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(2, 2, 3, padding=1), *([nn.BatchNorm2d(2)] if norms else []), nn.ReLU()]
+    first = nn.Conv2d(1, 2, 3, padding=1)
+    last = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 3)]
+    return settle(nn.Sequential(first, *parts, *parts, *last), 1)
+
+
+def apart(chain: nn.Sequential) -> nn.Sequential:
+    """Return the same function with a module of its own in each place."""
+    return nn.Sequential(*(copy.deepcopy(module) for module in chain)).train(chain.training)
 
 
 def settled(network: Network, seed: int) -> nn.Sequential:

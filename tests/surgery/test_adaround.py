@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from chains import conv_chain, images
+from chains import apart, conv_chain, images, twice_used_chain
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -136,6 +136,18 @@ def test_per_tensor_scales_and_unquantized_inputs_are_accepted() -> None:
     assert torch.equal(weights["grouped"].round_trip(weight), weight)
     assert low.item() >= weights["grouped"].scale.item() * (-3 - 3)
     assert high.item() <= weights["grouped"].scale.item() * (3 + 3)
+
+
+def test_a_layer_in_two_places_is_rounded_for_each() -> None:
+    """Oracle: the same function with a module of its own in each place."""
+    chain, x = twice_used_chain(norms=False), images(8)
+    found = [
+        adaround(c, weight_quantizers(c, GRID), None, x, FEW).state_dict()
+        for c in (chain, apart(chain))
+    ]
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], value) for name, value in found[1].items())
+    assert not torch.equal(found[0]["1.layer.bias"], found[0]["3.layer.bias"])
 
 
 def test_the_chain_and_torchs_generator_are_left_as_they_are() -> None:

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from chains import conv_chain, images
+from chains import apart, conv_chain, images, twice_used_chain
 from torch import nn
 
 from reference_impl.quantization.affine import AffineQuantizer
@@ -78,6 +78,18 @@ def test_a_layer_without_a_bias_gets_one() -> None:
         chain = nn.Sequential(layer)
         shifts.append(correct_biases(quantized(chain, x), chain, x)[0].layer.bias)
     torch.testing.assert_close(*shifts)
+
+
+def test_a_layer_in_two_places_gets_a_bias_for_each() -> None:
+    """Oracle: the same function with a module of its own in each place."""
+    chain, x = twice_used_chain(norms=False), images(8)
+    lone = apart(chain)
+    ours = correct_biases(quantized(chain, x), chain, x)
+    theirs = correct_biases(quantized(lone, x), lone, x)
+    assert len(ours) == len(chain)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+    assert not torch.equal(ours[1].layer.bias, ours[3].layer.bias)
 
 
 def test_both_chains_are_left_as_they_are() -> None:

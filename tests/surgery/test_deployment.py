@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from chains import twice_used_chain
 from torch import nn
 
 from reference_impl.models import ConvStudent, LeNet5, LeNet300, Network, SeparableStudent
@@ -63,6 +64,20 @@ def test_with_batch_norm_folded_the_function_stays(kind: type[Network], seed: in
     with torch.no_grad():
         found = deployed(images)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_learned_layer_in_two_places_is_deployed_in_both() -> None:
+    """Oracle: the learned chain itself, in float64 to keep codes from flipping at ties."""
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    chain = twice_used_chain()
+    first, conv, norm, relu, *_, mean, flatten, last = learn_layers(
+        chain, x, edge_bits(chain, Bits(3, 3))
+    ).double()
+    learned = nn.Sequential(first, conv, norm, relu, conv, norm, relu, mean, flatten, last).eval()
+    with torch.no_grad():
+        deployed, expected = deploy(learned), learned(x.double())
+        torch.testing.assert_close(deployed(x.double()), expected, rtol=1e-9, atol=1e-9)
+    assert len(deployed) == len(learned) - 2
 
 
 def test_folding_keeps_the_codes_and_negates_them_where_gamma_is_negative() -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from chains import conv_chain, images, relative_error, settled
+from chains import conv_chain, images, relative_error, settled, twice_used_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -40,6 +40,20 @@ def test_the_courses_networks_are_equalized(name: str) -> None:
     x = images(4)
     with torch.no_grad():
         assert relative_error(equalized(x), chain(x)) <= 1e-5
+    for layer, after in pairwise(weight_layers(equalized).values()):
+        r1 = output_ranges(layer)
+        torch.testing.assert_close(r1, input_ranges(after, len(r1)), rtol=1e-3, atol=0)
+
+
+def test_a_layer_in_two_places_is_equalized_as_two() -> None:
+    """Oracle: the chain itself, which stays as it is; and ranges of neighbours that are equal."""
+    chain, x = twice_used_chain(norms=False), images(3)
+    with torch.no_grad():
+        expected = chain(x)
+        equalized = equalize(chain, sweeps=200)
+        assert relative_error(equalized(x), expected) <= 1e-5
+        assert torch.equal(chain(x), expected), "the chain was changed"
+    assert len(weight_layers(equalized)) == 4
     for layer, after in pairwise(weight_layers(equalized).values()):
         r1 = output_ranges(layer)
         torch.testing.assert_close(r1, input_ranges(after, len(r1)), rtol=1e-3, atol=0)

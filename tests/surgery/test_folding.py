@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from chains import conv_chain, images, relative_error, settle, settled
+from chains import conv_chain, images, relative_error, settle, settled, twice_used_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -24,6 +24,17 @@ def test_folding_leaves_the_function_unchanged(seed: int) -> None:
     x = images(5, seed)
     with torch.no_grad():
         assert relative_error(folded(x), chain(x)) <= 1e-5
+
+
+def test_modules_in_two_places_are_folded_in_both() -> None:
+    """Oracle: the chain itself."""
+    chain, x = twice_used_chain(), images(3)
+    with torch.no_grad():
+        expected = chain(x)
+        folded = fold_batch_norms(chain)
+        assert relative_error(folded(x), expected) <= 1e-5
+        assert torch.equal(chain(x), expected), "the chain was changed"
+    assert len(folded) == len(chain) - 2
 
 
 @pytest.mark.parametrize("name", ["teacher", "student", "separable"])

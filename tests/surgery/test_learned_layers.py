@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from chains import apart, twice_used_chain
 from torch import nn
 
 from reference_impl.models import ConvStudent, LeNet5, LeNet300
@@ -50,6 +51,15 @@ def test_eight_bits_everywhere_change_little(kind: type) -> None:
     with torch.no_grad():
         expected, found = chain(IMAGES), learned(IMAGES)
     assert (found - expected).abs().max() < 0.05 * expected.std() + 0.01
+
+
+def test_a_layer_in_two_places_becomes_two() -> None:
+    """Oracle: the same function with a module of its own in each place."""
+    chain, x = twice_used_chain(), torch.rand(3, 1, 8, 8)
+    learned, lone = (learn_layers(c, x, edge_bits(c, Bits(4, 4))) for c in (chain, apart(chain)))
+    assert len(learned_layers(learned)) == 4
+    with torch.no_grad():
+        assert torch.equal(learned(x), lone(x))
 
 
 def test_a_layer_computes_on_restored_values() -> None:
