@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,6 +59,38 @@ def test_a_row_is_the_network_quantized_by_hand(tmp_path: Path, small: Dataset) 
     assert row["lost"] == int((original & ~hits).sum())
     assert row["accuracy"] == pytest.approx(100 * hits.double().mean().item())
     assert row["bits_per_weight"] == pytest.approx(4 + 16 * 410 / 266_200)
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+@pytest.mark.parametrize("form", ["symmetric", "asymmetric"])
+def test_weights_and_decibels_are_those_by_hand(form: str, bits: int) -> None:
+    """Oracle: torch's fake-quantize per tensor, and 10 log₁₀(Σ w² / Σ (w − ŵ)²) in NumPy.
+
+    Symmetric, the codes are −q_max … q_max; asymmetric, one more.
+    """
+    network = load_checkpoint("lenet300").eval()
+    q_max = 2 ** (bits - 1) - 1
+    before, after, stored = [], [], 0
+    for layer in (network.fc1, network.fc2, network.fc3):
+        w = layer.weight.detach()
+        if form == "symmetric":
+            scale, zero, q_min = w.abs().max() / q_max, 0, -q_max
+        else:
+            q_min = -q_max - 1
+            scale = (w.max() - w.min()) / (2**bits - 1)
+            zero = q_min - round(w.min().item() / scale.item())
+        stored += 16 + bits * (zero != 0)  # a scale, and a zero point unless it is 0
+        before.append(w.flatten())
+        w_hat = torch.fake_quantize_per_tensor_affine(w, scale.item(), zero, q_min, q_max)
+        after.append(w_hat.flatten())
+    w, w_hat = (torch.cat(values).double().numpy() for values in (before, after))
+    decibels = 10 * np.log10((w**2).sum() / ((w - w_hat) ** 2).sum())
+
+    changed, bits_per_weight, found = record_granularity.quantized(network, "tensor", form, bits)
+    ours = torch.cat([layer.weight.flatten() for layer in (changed.fc1, changed.fc2, changed.fc3)])
+    np.testing.assert_array_equal(ours.detach().numpy(), w_hat)
+    assert found == pytest.approx(decibels)
+    assert bits_per_weight == pytest.approx(bits + stored / 266_200, abs=1e-9)
 
 
 def test_groups_divide_the_rows_and_are_as_large_as_allowed() -> None:

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -218,6 +219,32 @@ def ranges() -> st.SearchStrategy[tuple[float, float]]:
     """Draw low and high, with 0 inside, outside or at an end, the width at least 1/16."""
     ends = st.floats(-100, 100, width=32)
     return st.tuples(ends, st.floats(0.0625, 100, width=32)).map(lambda lw: (lw[0], lw[0] + lw[1]))
+
+
+@pytest.mark.parametrize("build", [affine_from_range, symmetric_from_range])
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("swap", [False, True])
+def test_bounds_of_two_types_are_used_in_the_wider_one(
+    swap: bool, narrow: torch.dtype, build: Callable[..., AffineQuantizer]
+) -> None:
+    """Oracle: both bounds in float64: 1/8 is exact in all types, 0.3 rounded in all but one."""
+    eighth, wide = torch.tensor(0.125), torch.tensor(0.3, dtype=torch.float64)
+    low, high = (-wide, eighth) if swap else (-eighth, wide)
+    mixed = (low, high.to(narrow)) if swap else (low.to(narrow), high)
+    grid = IntegerGrid(8, signed=True)
+    quantizer, expected = build(*mixed, grid), build(low.double(), high.double(), grid)
+    assert quantizer.scale.dtype == torch.float64
+    assert torch.equal(quantizer.scale, expected.scale)
+    assert torch.equal(quantizer.zero_point, expected.zero_point)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_bounds_in_half_precision_are_divided_in_float32(dtype: torch.dtype) -> None:
+    """Oracle: NumPy, the same bounds in float32; both types have 1 and −1/2 exactly."""
+    low, high = torch.tensor(-0.5, dtype=dtype), torch.tensor(1.0, dtype=dtype)
+    quantizer = affine_from_range(low, high, IntegerGrid(8))
+    assert quantizer.scale.dtype == torch.float32
+    assert quantizer.scale.numpy() == np.float32(1.5) / np.float32(255)
 
 
 @given(bounds=ranges(), grid=st.sampled_from(GRIDS))
@@ -531,7 +558,12 @@ BAD = {
         r"scale's shape \(2, 1\) broadcasts, got \(2,\)",
     ),
     "x / s overflows": (
-        lambda: quantizer_of(1e-30).quantize(torch.tensor([1e30])),
+        lambda: quantizer_of(1e-30).quantize(torch.tensor([0.0, 1e30])),
+        ValueError,
+        "x / scale must be finite in torch.float32",
+    ),
+    "x / s overflows below": (
+        lambda: quantizer_of(1e-30).quantize(torch.tensor([0.0, -1e30])),
         ValueError,
         "x / scale must be finite in torch.float32",
     ),
@@ -557,6 +589,11 @@ BAD = {
     ),
     "dtype too small": (
         lambda: quantizer_of(1000.0).dequantize(torch.tensor([255]), torch.float16),
+        ValueError,
+        r"s \(q − z\) must be finite in torch.float16, it reaches 255000",
+    ),
+    "dtype too small below zero": (
+        lambda: quantizer_of(1000.0, 255).dequantize(torch.tensor([0]), torch.float16),
         ValueError,
         r"s \(q − z\) must be finite in torch.float16, it reaches 255000",
     ),
