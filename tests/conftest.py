@@ -1,7 +1,9 @@
 """Settings of every test."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -11,3 +13,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests sta
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples each time
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one torch thread; what a command sets ends with the test."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -17,6 +17,8 @@ from reference_impl.fitting import fit, trained
 from reference_impl.recipes import Recipe
 from reference_impl.training import accuracy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = Recipe(
     "student", epochs=4, batch_size=32, learning_rate=1e-2, augment=True, erase=True, seed=5
 )
@@ -51,14 +53,6 @@ def small_dataset() -> Dataset:
         return Examples(images, labels)
 
     return Dataset(train=draw(200), validation=draw(100), test=draw(50))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def assert_same(first, second) -> None:

@@ -12,12 +12,7 @@ from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.training import predict
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

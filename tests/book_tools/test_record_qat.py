@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-import torch
 
 from book_tools import record_qat
 from reference_impl.checkpoints import load_checkpoint
@@ -13,15 +12,9 @@ from reference_impl.quantized_training import QatRecipe, fine_tune, prepare
 from reference_impl.surgery.deployment import deploy
 from reference_impl.training import accuracy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = QatRecipe(bits=4, epochs=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

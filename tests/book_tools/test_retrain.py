@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 
 import pytest
-import torch
 
 from book_tools import retrain
 from reference_impl.checkpoints import load_checkpoint, provenance
@@ -13,12 +12,7 @@ from reference_impl.models import MODELS
 from reference_impl.recipes import Recipe
 from reference_impl.training import accuracy
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
