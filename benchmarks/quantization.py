@@ -34,13 +34,8 @@ def min_max_cases() -> Iterator[Case]:
 
     peer = "torch.fake_quantize_per_tensor_affine"
     yield Case("min-max round trip, 4096²", peer, 2.0, lambda: quantizer.round_trip(x), torchs)
-    yield Case(
-        "min-max quantize to int32, then dequantize, 4096²",
-        peer,
-        2.0,
-        lambda: quantizer.dequantize(quantizer.quantize(x)),
-        torchs,
-    )
+    name = "min-max quantize to int32, then dequantize, 4096²"
+    yield Case(name, peer, 2.0, lambda: quantizer.dequantize(quantizer.quantize(x)), torchs)
 
 
 def affine_cases() -> Iterator[Case]:
@@ -64,17 +59,8 @@ def affine_cases() -> Iterator[Case]:
 
     peer = "torch.fake_quantize_per_channel_affine"
     yield Case("round trip per channel, 4096²", peer, 2.0, lambda: quantizer.round_trip(x), fused)
-    yield Case(
-        "quantize to int8 per channel, then dequantize, 4096²",
-        peer,
-        2.0,
-        lambda: quantizer.dequantize(quantizer.quantize(x)),
-        fused,
-    )
-    yield Case(
-        "quantize to int8 per channel, 4096²",
-        "torch.quantize_per_channel",
-        2.0,
-        lambda: quantizer.quantize(x),
-        codes,
-    )
+    name = "quantize to int8 per channel, then dequantize, 4096²"
+    yield Case(name, peer, 2.0, lambda: quantizer.dequantize(quantizer.quantize(x)), fused)
+    peer = "torch.quantize_per_channel"
+    name = "quantize to int8 per channel, 4096²"
+    yield Case(name, peer, 2.0, lambda: quantizer.quantize(x), codes)
