@@ -15,7 +15,7 @@ PORT ?= 8000
 .DELETE_ON_ERROR:
 
 help:  ## list the targets, one line each
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 book: $(STAMP)  ## execute every chapter that has changed and build the site
 	@$(BIN)/python -m book_tools.build
@@ -49,14 +49,33 @@ bench: $(STAMP)  ## time the package against its peers, as ratios
 portability: $(STAMP)  ## test the notebooks under other threads and instruction sets
 	@$(BIN)/python -m book_tools.portability
 
-mutants: $(STAMP)  ## break each formula on purpose; a test and a cell must notice (half an hour)
+mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an hour)
 	@$(BIN)/python -m book_tools.mutants
 
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: $(STAMP)  ## measure again what data/results records (about a minute)
+results: result-roofline result-granularity result-integer result-ptq result-qat  ## measure all of data/results again (four hours)
+
+result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
+
+result-granularity: $(STAMP)  ## chapter 03: accuracy by bits and granularity (ten minutes)
+	@$(BIN)/python -m book_tools.record_granularity
+
+result-integer: $(STAMP)  ## chapter 04: times of layers in integers (two minutes)
+	@$(BIN)/python -m benchmarks.integer
+
+result-ptq: $(STAMP)  ## chapter 06: post-training quantization (an hour; resumes)
+	@$(call anew,ptq,book_tools.ablate_ptq)
+
+result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; resumes)
+	@$(call anew,qat,book_tools.record_qat)
+
+# Both commands skip what their record holds: a new one grows beside it and takes its place at the end.
+anew = mkdir -p _build/results && \
+  $(BIN)/python -m $(2) --path _build/results/$(1).json && \
+  mv _build/results/$(1).json data/results/$(1).json
 
 lock:  ## compile requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make: uv is needed to compile the lock: pip install uv" >&2; exit 1; }
@@ -72,4 +91,7 @@ clean:  ## remove the built site and its cache; the environment stays
 $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" BIN="$(BIN)" bash book_tools/environment.sh
 
-.PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results lock env clean
+.NOTPARALLEL:  # timings
+
+.PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
+  result-roofline result-granularity result-integer result-ptq result-qat lock env clean
