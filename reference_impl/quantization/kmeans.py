@@ -61,16 +61,16 @@ def optimal_splits(intervals: Intervals, size: int) -> Places:
     """Return the K − 1 splits of least error: cluster k holds the values splits[k−1] … splits[k]−1.
 
     Split j of the optimum lies in a window [low_j, high_j], at first anywhere. Each round puts a
-    grid on the windows and rounds the optimum's splits i_j down to it, to g_j, its centroids c_j
-    staying. The values g_j … i_j − 1 go from c_j to c_{j+1}, and since they lie below the
+    grid on the windows and rounds the optimum's splits i_j down to it, to f_j, its centroids c_j
+    staying. The values f_j … i_j − 1 go from c_j to c_{j+1}, and since they lie below the
     threshold, which is at most x_{i_j}, their error grows by at most
 
-        loss_j(g) = 2 (c_{j+1} − c_j) Σ_t (x_e − x_t),   t from g to e, the last place before the
+        loss_j(f) = 2 (c_{j+1} − c_j) Σ_t (x_e − x_t),   t from f to e, the last place before the
                                                          grid's next.
 
     The gap between the centroids is bounded by the windows beside it, and by the error U ≥ D* of
     a clustering already found (`_widest_gaps`). So the optimum, of error D*, leaves a path on the
-    grid with Σ cost(g_{j−1}, g_j) − Σ loss_j(g_j) ≤ D*. A place whose best path is above U cannot
+    grid with Σ cost(f_{j−1}, f_j) − Σ loss_j(f_j) ≤ D*. A place whose best path is above U cannot
     hold a split. When the grid is every place in every window, the loss is 0 and the best path is
     the optimum.
 
@@ -172,11 +172,11 @@ def _trellis(
     places, ends, losses = [], [], []
     for j, (low, high) in enumerate(zip(windows.low, windows.high, strict=True)):
         inside = slice(*np.searchsorted(grid, [low, high + 1]))
-        g, e = grid[inside], np.minimum(last[inside], high)
+        f, e = grid[inside], np.minimum(last[inside], high)
         window = intervals.values[highest[j]] - intervals.values[lowest[j]]
         gap = np.minimum(widest[inside], window)
-        count, total = (run[e] - run[g] for run in (intervals.counts, intervals.sums))
-        places.append(g)
+        count, total = (run[e] - run[f] for run in (intervals.counts, intervals.sums))
+        places.append(f)
         ends.append(e)
         losses.append(2 * gap * (intervals.values[e] * count - total))
     return Trellis(places, ends, losses)
@@ -187,7 +187,7 @@ def _widest_gaps(intervals: Intervals, starts: Places, ends: Places, limit: floa
 
     With the threshold at v and centroids at v ± r, the values between them alone have the error
     Σ (r − |x_t − v|)², which must not exceed the limit: bisect for r, at v = x_e. The threshold
-    may be h = x_e − x_{g−1} away from there, so the gap is at most 2 (r + h).
+    may be h = x_e − x_{f−1} away from there, so the gap is at most 2 (r + h).
     """
     x = intervals.values
     v = x[ends]
