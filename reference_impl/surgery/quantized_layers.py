@@ -2,8 +2,8 @@
 
 A network is given as a chain, see `reference_impl.network.Network.chain`. Its weight layers, the
 linear and convolutional ones, are those that are quantized: the weight once, the input each time
-the layer is called. Everything between two weight layers computes in floating point. Layers inside
-another module of the chain are not looked for: they stay as they are.
+the layer is called. Everything between two weight layers computes in floating point. A chain with
+a weight layer inside another of its modules is refused: no walk over the chain would reach it.
 """
 
 import copy
@@ -74,9 +74,10 @@ def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
 
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential``.
-        ValueError: if it has no such layer.
+        ValueError: if it has no such layer, or one inside another of its modules.
     """
     require_instance("chain", chain, nn.Sequential)
+    _require_flat(chain)
     layers = {name: module for name, module in places(chain) if isinstance(module, WEIGHT_LAYERS)}
     if not layers:
         raise ValueError("chain must have a linear or convolutional layer, got none")
@@ -94,9 +95,11 @@ def layer_inputs(
 
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential`` or ``images`` no floating-point tensor.
-        ValueError: if ``images`` is empty or not finite, or the chain has no weight layer.
+        ValueError: if ``images`` is empty or not finite, or the chain has no weight layer, or one
+            inside another of its modules.
     """
     require_instance("chain", chain, nn.Sequential)
+    _require_flat(chain)
     if not any(isinstance(module, OBSERVED) for module in chain):
         raise ValueError("chain must have a weight layer, quantized or not, got none")
     require_float_tensor("images", images)
@@ -122,9 +125,10 @@ def quantize_layers(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``weights`` or ``inputs`` names a layer that the chain has not, if
-            ``inputs`` has a layer that ``weights`` has not, or if the input range of a layer in
-            ``weights`` was never observed: ``inputs`` is given and has no quantizer for it.
+        ValueError: as `weight_layers`; if ``weights`` or ``inputs`` names a layer that the chain
+            has not, if ``inputs`` has a layer that ``weights`` has not, or if the input range of
+            a layer in ``weights`` was never observed: ``inputs`` is given and has no quantizer
+            for it.
     """
     names = weight_layers(chain)
     require_instance("weights", weights, Mapping)
@@ -163,6 +167,22 @@ def unshared(chain: nn.Sequential) -> nn.Sequential:
     result = nn.Sequential(parts)
     result.training = chain.training  # each copy keeps its own mode
     return result
+
+
+def _require_flat(chain: nn.Sequential) -> None:
+    """Refuse weight layers inside a module, unless it is one that quantizes the layer it holds."""
+    nested = [
+        f"{name}.{inner}"
+        for name, module in places(chain)
+        if not hasattr(module, "weight_quantizer")
+        for inner, part in module.named_modules()
+        if inner and isinstance(part, WEIGHT_LAYERS)
+    ]
+    if nested:
+        raise ValueError(
+            f"chain must have each weight layer as a module of its own, got {nested} "
+            "inside others, where they would not be quantized"
+        )
 
 
 def _require_names(

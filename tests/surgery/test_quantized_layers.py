@@ -26,6 +26,11 @@ from reference_impl.surgery.quantized_layers import (
 CODES = IntegerGrid(8)
 NARROW = IntegerGrid(4, signed=True, narrow=True)
 
+LAYER = nn.Linear(6, 4)
+ROWS = AffineQuantizer(torch.ones(4, 1), torch.zeros(4, 1, dtype=torch.int32), NARROW)
+CHAIN = nn.Sequential(OrderedDict(fc=LAYER))
+X = torch.ones(2, 6)
+
 
 def images(n: int = 3) -> Tensor:
     return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -194,13 +199,47 @@ def test_observing_leaves_the_images_alone() -> None:
     assert not seen.requires_grad
 
 
-def test_layers_inside_another_module_stay_as_they_are() -> None:
-    """Oracle: the names, and the inner layer's weight."""
-    inner = nn.Sequential(nn.Linear(6, 4))
-    chain = nn.Sequential(OrderedDict(block=inner, fc=nn.Linear(4, 4)))
+class Residual(nn.Module):
+    """A module of one's own with a layer inside: y = x + layer(x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("block", "inner"),
+    [
+        (nn.Sequential(nn.Linear(6, 6)), "block.0"),
+        (nn.Sequential(nn.ReLU(), nn.Sequential(nn.Conv2d(1, 1, 1))), "block.1.0"),
+        (Residual(), "block.layer"),
+        (nn.Sequential(QuantizedLayer(nn.Linear(6, 4), ROWS, None)), "block.0.layer"),
+    ],
+    ids=["chain", "two deep", "module", "quantized"],
+)
+def test_a_weight_layer_inside_another_module_is_refused(block: nn.Module, inner: str) -> None:
+    """Oracle: its name; left as it is, it would be a float layer in a quantized network."""
+    chain = nn.Sequential(OrderedDict(block=block, fc=nn.Linear(6, 4)))
+    message = rf"chain must have each weight layer as a module of its own, got \['{inner}'\] inside"
+    for call in (
+        lambda: weight_layers(chain),
+        lambda: next(layer_inputs(chain, X)),
+        lambda: quantize_layers(chain, {"fc": ROWS}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_modules_without_weight_layers_may_hold_others() -> None:
+    """Oracle: the names; a block of a norm and a ReLU has nothing to quantize."""
+    block = nn.Sequential(nn.BatchNorm1d(6), nn.ReLU())
+    chain = nn.Sequential(OrderedDict(block=block, fc=nn.Linear(6, 4))).eval()
     assert list(weight_layers(chain)) == ["fc"]
-    found = quantize_layers(chain, weights_of(chain))
-    assert torch.equal(found.block[0].weight, inner[0].weight)
+    found = quantize_layers(chain, {"fc": ROWS})
+    assert [name for name, _ in layer_inputs(found, X)] == ["fc"]
 
 
 def test_a_module_in_two_places_stays_in_both() -> None:
@@ -253,11 +292,6 @@ def test_each_weight_layer_is_found_in_order() -> None:
         expected = [m for m in chain if isinstance(m, nn.Linear | nn.Conv2d)]
         assert list(weight_layers(chain).values()) == expected
 
-
-LAYER = nn.Linear(6, 4)
-ROWS = AffineQuantizer(torch.ones(4, 1), torch.zeros(4, 1, dtype=torch.int32), NARROW)
-CHAIN = nn.Sequential(OrderedDict(fc=LAYER))
-X = torch.ones(2, 6)
 
 BAD = {
     "no layer": (
