@@ -116,6 +116,18 @@ def require_integer_tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name} must hold integers, got dtype {value.dtype}")
 
 
+def require_arithmetic(name: str, value: Any) -> None:
+    """Require a non-empty tensor of integers with which torch computes: uint8, or signed ones.
+
+    Raises:
+        TypeError: if ``value`` is no tensor, or one of anything else, such as uint16.
+        ValueError: if it is empty.
+    """
+    require_integer_tensor(name, value)
+    if not (value.dtype.is_signed or value.dtype == torch.uint8):
+        raise TypeError(f"{name} must hold uint8 or signed integers, got dtype {value.dtype}")
+
+
 def require_same_shape(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
     """Require two tensors of the same shape.
 

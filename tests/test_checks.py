@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl.checks import (
+    require_arithmetic,
     require_float_tensor,
     require_int,
     require_integer_tensor,
@@ -71,6 +72,7 @@ def test_what_is_returned_cannot_overflow() -> None:
 def test_integer_tensors_of_every_width_pass(dtype: torch.dtype) -> None:
     """Oracle: torch's list of integer types."""
     require_integer_tensor("q", torch.ones(2, dtype=dtype))
+    require_arithmetic("q", torch.ones(2, dtype=dtype))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,17 @@ def test_integer_tensors_of_every_width_pass(dtype: torch.dtype) -> None:
         ),
         (lambda: require_integer_tensor("q", torch.ones(1)), TypeError, "torch.float32"),
         (lambda: require_integer_tensor("q", torch.ones(1).bool()), TypeError, "torch.bool"),
+        (lambda: require_arithmetic("q", [1]), TypeError, "q must be a torch.Tensor, got list"),
+        (lambda: require_arithmetic("q", torch.ones(0).int()), ValueError, "q must not be empty"),
+        (lambda: require_arithmetic("q", torch.ones(1)), TypeError, "q must hold integers"),
+        *(
+            (
+                lambda kind=kind: require_arithmetic("q", torch.ones(1).to(kind)),
+                TypeError,
+                f"q must hold uint8 or signed integers, got dtype {kind}",
+            )
+            for kind in (torch.uint16, torch.uint32, torch.uint64)
+        ),
         (
             lambda: require_same_shape("a", torch.ones(2), "b", torch.ones(1, 2)),
             ValueError,

@@ -15,10 +15,10 @@ from jaxtyping import Float, Float64, Int32, Int64, Integer
 from torch import Tensor
 
 from reference_impl.checks import (
+    require_arithmetic,
     require_float_tensor,
     require_instance,
     require_int,
-    require_integer_tensor,
     require_same_shape,
     require_tensor,
 )
@@ -44,7 +44,7 @@ class FixedPointMultiplier:
         shift: n, at least −30; the shape of ``significand``. It is positive where M < ½.
 
     Raises:
-        TypeError: if either does not hold integers.
+        TypeError: if either does not hold uint8 or signed integers.
         ValueError: if one is out of its range, or the shapes differ.
     """
 
@@ -116,7 +116,8 @@ def rescale(
 
     Args:
         accumulators: r.
-        multiplier: M; one, or one for each entry of the last axis of ``accumulators``.
+        multiplier: M; one, of shape () or (1,), or one for each entry of the last axis of
+            ``accumulators``, whose shape the result has.
 
     Raises:
         TypeError: if ``accumulators`` is no int32 tensor or ``multiplier`` no multiplier.
@@ -135,6 +136,8 @@ def rescale(
     # |p| < 2^62: whatever is shifted by more than 62 is below a half, hence 0
     t = SIGNIFICAND_BITS + multiplier.shift.long()
     significand = torch.where(t > 62, 0, multiplier.significand.long())
+    if shape == (1,):  # would give a number an axis
+        t, significand = t.squeeze(0), significand.squeeze(0)
     t = t.clamp(max=62)
     product = accumulators.long() * significand  # a 0-dim int64 alone would not widen int32
     below_half = (1 << (t - 1)) - 1
@@ -183,7 +186,7 @@ def requantize(
 
 def _require_within(name: str, value: Tensor, low: int, high: int) -> None:
     """Require integers in [low, high]."""
-    require_integer_tensor(name, value)
+    require_arithmetic(name, value)
     smallest, largest = (int(end) for end in torch.aminmax(value))
     if smallest < low or largest > high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {smallest} to {largest}")

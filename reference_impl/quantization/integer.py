@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int32, Integer
 from torch import Tensor
 
-from reference_impl.checks import require_int, require_integer_tensor
+from reference_impl.checks import require_arithmetic, require_int, require_integer_tensor
 
 INT32_MAX = 2**31 - 1
 
@@ -71,7 +71,8 @@ def integer_matmul(
         zero_b: z_b.
 
     Raises:
-        TypeError: if ``a`` or ``b`` does not hold integers, or a zero point is none.
+        TypeError: if ``a`` or ``b`` does not hold uint8 or signed integers, or a zero point is no
+            integer.
         ValueError: if ``a`` and ``b`` are no matrices that can be multiplied, or if K codes as
             large as the largest ones could sum to more than int32 holds.
 
@@ -171,10 +172,10 @@ def largest_code(name: str, codes: Integer[Tensor, "*shape"], zero: int) -> int:
         zero: z.
 
     Raises:
-        TypeError: if ``codes`` does not hold integers or ``zero`` is none.
+        TypeError: if ``codes`` does not hold uint8 or signed integers or ``zero`` is no integer.
         ValueError: if ``codes`` is empty or ``zero`` beyond int32.
     """
-    require_integer_tensor(name, codes)
+    require_arithmetic(name, codes)
     zero = require_int(f"zero_{name}", zero, -INT32_MAX, INT32_MAX)
     smallest, largest = (int(end) for end in torch.aminmax(codes))
     return max(abs(smallest - zero), abs(largest - zero))

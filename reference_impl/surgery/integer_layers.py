@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float64, Int32, Integer
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance, require_int
+from reference_impl.checks import require_arithmetic, require_instance, require_int
 from reference_impl.quantization.fixed_point import (
     FixedPointMultiplier,
     fixed_point,
@@ -95,16 +95,15 @@ class MaxPool:
         self, codes: Integer[Tensor, "n c height width"]
     ) -> Integer[Tensor, "n c rows columns"]:
         """Return the pooled codes."""
+        require_arithmetic("codes", codes)
         p = self.pool
         if p.padding not in (0, (0, 0)) or p.ceil_mode:
             pooled: Tensor = p(codes.contiguous())  # torch pools bytes in this layout only
             return pooled
-        sizes = zip(_pair(p.kernel_size), _pair(p.dilation), strict=True)
-        _require_images(codes, [apart * (size - 1) + 1 for size, apart in sizes])
-        for axis, size, stride, apart in zip(
-            (2, 3), _pair(p.kernel_size), _pair(p.stride), _pair(p.dilation), strict=True
-        ):
-            windows = codes.unfold(axis, apart * (size - 1) + 1, stride)[..., ::apart]
+        sizes, strides, gaps = map(_pair, (p.kernel_size, p.stride, p.dilation))
+        _require_images(codes, [gap * (k - 1) + 1 for k, gap in zip(sizes, gaps, strict=True)])
+        for axis, size, stride, gap in zip((2, 3), sizes, strides, gaps, strict=True):
+            windows = codes.unfold(axis, gap * (size - 1) + 1, stride)[..., ::gap]
             codes = reduce(torch.maximum, windows.unbind(-1))  # 70 times as fast as torch's pool
         return codes
 

@@ -57,6 +57,22 @@ def test_ties_by_hand() -> None:
     assert rescale(halves, fixed_point(torch.tensor(0.5))).tolist() == [-2, -2, 0, 0, 2, 2]
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 1), (2, 3)], ids=str)
+@pytest.mark.parametrize("one", [(), (1,)], ids=str)
+def test_the_result_has_the_shape_of_the_accumulators(
+    one: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """Oracle: the shapes, and 7/4 and 7 · 2^−40 by hand; a number stays one without an axis."""
+    for value, expected in ((0.25, 2), (2.0**-40, 0)):
+        m = fixed_point(torch.full(one, value))
+        for result in (
+            rescale(torch.full(shape, 7, dtype=torch.int32), m),
+            requantize(torch.full(shape, 7, dtype=torch.int32), m, IntegerGrid(8), 0),
+        ):
+            assert result.shape == shape
+            assert (result == expected).all()
+
+
 def test_rescaling_agrees_with_float64_between_the_ties() -> None:
     """Oracle: torch.round of the product in float64, on accumulators below 2^20."""
     generator = torch.Generator().manual_seed(0)
@@ -177,6 +193,16 @@ GRID = IntegerGrid(8)
         (lambda: multiplier(2**30, 2000), ValueError, r"shift must be in .* got 2000"),
         (lambda: multiplier(0.5, 0), TypeError, "significand must hold integers"),
         (lambda: multiplier(2**30, 0.5), TypeError, "shift must hold integers"),
+        (
+            lambda: FixedPointMultiplier(torch.tensor(2**30).to(torch.uint32), torch.tensor(0)),
+            TypeError,
+            "significand must hold uint8 or signed integers, got dtype torch.uint32",
+        ),
+        (
+            lambda: FixedPointMultiplier(torch.tensor(2**30), torch.tensor(0).to(torch.uint16)),
+            TypeError,
+            "shift must hold uint8 or signed integers, got dtype torch.uint16",
+        ),
         (lambda: FixedPointMultiplier(2**30, 0), TypeError, "significand must be a torch.Tensor"),
         (
             lambda: FixedPointMultiplier(torch.tensor([2**30]), torch.tensor(0)),

@@ -292,6 +292,20 @@ NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
         (lambda: integer_matmul(A, B, zero_b=True), TypeError, "zero_b must be an integer"),
         (lambda: integer_matmul(A, B, zero_b=2**31), ValueError, "zero_b must be in"),
         (lambda: integer_matmul(A, B, zero_a=2**30), ValueError, "depth must be small enough"),
+        *(
+            (
+                lambda a=a, b=b: integer_matmul(A.to(a), B.abs().to(b)),
+                TypeError,
+                f"{name} must hold uint8 or signed integers, got dtype {kind}",
+            )
+            for kind in (torch.uint16, torch.uint32, torch.uint64)
+            for name, a, b in (("a", kind, torch.int8), ("b", torch.uint8, kind))
+        ),
+        (
+            lambda: IntegerLinear(B.abs().t().to(torch.uint16), BIAS, IntegerGrid(8), 0),
+            TypeError,
+            "weight must hold uint8 or signed integers, got dtype torch.uint16",
+        ),
         (lambda: exact_products(A.float(), B), TypeError, "a must hold integers"),
         (lambda: exact_products(A, B.float()), TypeError, "b must hold integers"),
         (lambda: exact_products(A, B.t()), ValueError, r"a and b .* \(2, 3\), \(2, 3\)"),

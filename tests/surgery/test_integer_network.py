@@ -650,6 +650,16 @@ HALF = fixed_point(torch.tensor(0.5))
             r"codes must be \(n, c, ≥2, ≥6\), got \(1, 2, 4, 5\)",
         ),
         (
+            lambda: MaxPool(nn.MaxPool2d(2))(IMAGES.to(torch.uint16)),
+            TypeError,
+            "codes must hold uint8 or signed integers, got dtype torch.uint16",
+        ),
+        (
+            lambda: MaxPool(nn.MaxPool2d(2, padding=1))(IMAGES.to(torch.uint32)),
+            TypeError,
+            "codes must hold uint8 or signed integers, got dtype torch.uint32",
+        ),
+        (
             lambda: MaxPool(nn.MaxPool2d(2))(CODES),
             ValueError,
             r"codes must be \(n, c, ≥2, ≥2\)",
