@@ -9,6 +9,7 @@ import sys
 
 HOOKED = (
     "reference_impl.quantization",
+    "reference_impl.distillation",
     "reference_impl.measuring.error",
     "reference_impl.measuring.quantized_size",
     "reference_impl.surgery.quantized_layers",

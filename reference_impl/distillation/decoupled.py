@@ -1,0 +1,105 @@
+"""Decoupled distillation: Hinton's loss as a part for the right class and one for the others."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from reference_impl.checks import require_real
+from reference_impl.distillation.logits import Logits, require_pair, require_temperature
+from reference_impl.distillation.objective import require_labels
+
+
+@dataclass(frozen=True, eq=False)
+class DecoupledParts:
+    """KL(p ‖ q) of each example is ``target + (1 − p_target) · others``, all in nats.
+
+    Args:
+        target: TCKD, the KL divergence of the pairs (p_y, 1 − p_y) and (q_y, 1 − q_y).
+        others: NCKD, that of the wrong classes, each distribution divided by its sum.
+        p_target: p_y, what the softened teacher gives to the right class.
+    """
+
+    target: Float[Tensor, " n"]
+    others: Float[Tensor, " n"]
+    p_target: Float[Tensor, " n"]
+
+
+def decoupled_parts(
+    student: Logits, teacher: Logits, labels: Int64[Tensor, " n"], *, temperature: float
+) -> DecoupledParts:
+    """Return the two parts of KL(p ‖ q), per example, for p and q softened at T.
+
+    Args:
+        student: logits z.
+        teacher: logits v; held constant.
+        labels: y, the right class of each example.
+        temperature: T > 0.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if shapes do not fit, a value is not finite, T is not above 0, a label is no
+            class, or there are fewer than two classes.
+
+    References:
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", equations 5 to 7.
+    """
+    require_pair("student", student, "teacher", teacher)
+    require_labels("labels", labels, *student.shape)
+    if student.shape[1] < 2:
+        raise ValueError(f"student must have two classes or more, got {student.shape[1]}")
+    t = require_temperature(temperature)
+    log_p, log_q = (F.log_softmax(x / t, dim=-1) for x in (teacher.detach(), student))
+    chosen = F.one_hot(labels, student.shape[1]).bool()
+    pair_p, pair_q = _target_and_rest(log_p, chosen), _target_and_rest(log_q, chosen)
+    rest_p, rest_q = (F.log_softmax(x[~chosen].view(len(x), -1), dim=-1) for x in (log_p, log_q))
+    return DecoupledParts(
+        target=_kl(pair_p, pair_q), others=_kl(rest_p, rest_q), p_target=pair_p[:, 0].exp()
+    )
+
+
+def decoupled_loss(
+    student: Logits,
+    teacher: Logits,
+    labels: Int64[Tensor, " n"],
+    *,
+    temperature: float,
+    target_weight: float = 1.0,
+    others_weight: float = 8.0,
+) -> Float[Tensor, ""]:
+    """Return T² (α TCKD + β NCKD), mean over the batch, in nats.
+
+    In Hinton's loss β is 1 − p_y: the surer the teacher, the less its dark knowledge counts.
+    Here β is a constant.
+
+    Args:
+        student: logits z.
+        teacher: logits v; held constant.
+        labels: y, the right class of each example.
+        temperature: T > 0.
+        target_weight: α ≥ 0.
+        others_weight: β ≥ 0.
+
+    Raises:
+        TypeError, ValueError: as `decoupled_parts`, and for a weight below 0.
+
+    References:
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", equation 8.
+    """
+    a = require_real("target_weight", target_weight, 0)
+    b = require_real("others_weight", others_weight, 0)
+    parts = decoupled_parts(student, teacher, labels, temperature=temperature)
+    return temperature**2 * (a * parts.target + b * parts.others).mean()
+
+
+def _target_and_rest(log_p: Tensor, chosen: Tensor) -> Tensor:
+    """Return (log p_y, log(1 − p_y)), the second as a sum, so that p_y = 1 loses nothing."""
+    rest = log_p[~chosen].view(len(log_p), -1)
+    return torch.stack([log_p[chosen], rest.logsumexp(dim=-1)], dim=-1)
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return Σ p (log p − log q), per example."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)

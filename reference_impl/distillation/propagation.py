@@ -1,0 +1,204 @@
+"""The article's formula P_S(y|x) = Σ_x' P_T(x'|x) P_S(y|x'), taken at its word, and its repair.
+
+P_T(x'|x) is a probability over *inputs* x' given an input x: a Markov kernel, no classifier. On m
+inputs it is a matrix K of m rows, each of which sums to 1, and the formula is f = K f.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from reference_impl.checks import require_float_tensor, require_int, require_real, require_tensor
+
+Kernel = Float[Tensor, "m m"]
+
+ROW_SUM_TOLERANCE = 1e-5
+"""By how much a row's sum may differ from 1."""
+
+
+def gaussian_kernel(x: Float[Tensor, "m ..."], *, width: float) -> Kernel:
+    """Return K_ij = w_ij / Σ_k w_ik with w_ij = exp(−‖x_i − x_j‖² / (2 σ²)).
+
+    Args:
+        x: m inputs, flattened to rows.
+        width: σ > 0, in the unit of x.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if ``x`` is empty or not finite, or σ is not above 0.
+    """
+    require_float_tensor("x", x)
+    sigma = require_real("width", width, 0, open_low=True)
+    if x.ndim < 2:
+        raise ValueError(f"x must be (m, ...), got shape {tuple(x.shape)}")
+    rows = x.flatten(1)
+    squares = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return torch.softmax(-squares / (2 * sigma**2), dim=1)
+
+
+def cascade(
+    kernel: Float[Tensor, "m k"], f: Float[Tensor, "k classes"]
+) -> Float[Tensor, "m classes"]:
+    """Return K f, the total probability Σ_x' P(x'|x) P(y|x').
+
+    That is P(y|x) if y depends on x through x' alone.
+
+    Args:
+        kernel: K, row i the distribution of x' given input i.
+        f: row j the class probabilities given x' = j.
+
+    Raises:
+        TypeError: if an argument is no floating-point tensor.
+        ValueError: if K has a negative entry or a row whose sum is not 1, or the sizes do not fit.
+    """
+    require_kernel("kernel", kernel, square=False)
+    require_float_tensor("f", f)
+    if f.ndim != 2 or len(f) != kernel.shape[1]:
+        raise ValueError(f"f must be ({kernel.shape[1]}, classes), got shape {tuple(f.shape)}")
+    return kernel @ f
+
+
+def iterated_cascade(
+    kernel: Kernel, f: Float[Tensor, "m classes"], n_steps: int
+) -> Float[Tensor, "m classes"]:
+    """Return Kⁿ f, the article's formula applied ``n_steps`` times.
+
+    If every input reaches every other, and not in step with a clock (K is irreducible and
+    aperiodic), each row tends to the same distribution, πᵀ f: the input is forgotten.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `cascade`, or if ``n_steps`` is below 0.
+    """
+    require_kernel("kernel", kernel)
+    require_int("n_steps", n_steps, 0)
+    for _ in range(n_steps):
+        f = cascade(kernel, f)
+    return f
+
+
+def stationary_distribution(kernel: Kernel) -> Float[Tensor, " m"]:
+    """Return π with πᵀ K = πᵀ and Σ π = 1, the share of time a walk by K spends at each input.
+
+    Raises:
+        TypeError: if ``kernel`` is no floating-point tensor.
+        ValueError: if it is no kernel, or has more than one such π: some inputs never reach
+            some others.
+    """
+    require_kernel("kernel", kernel)
+    m = len(kernel)
+    equations = torch.cat([(torch.eye(m) - kernel).double().T, torch.ones(1, m).double()])
+    right = torch.zeros(m + 1, 1).double()
+    right[-1] = 1
+    if torch.linalg.matrix_rank(equations) < m:
+        raise ValueError("kernel must have one stationary distribution, got one with several")
+    solution: Tensor = torch.linalg.lstsq(equations, right).solution
+    return solution[:, 0].to(kernel.dtype)
+
+
+def propagate_labels(
+    kernel: Kernel,
+    f: Float[Tensor, "m classes"],
+    labelled: Bool[Tensor, " m"],
+    n_steps: int,
+) -> Float[Tensor, "m classes"]:
+    """Return f after ``n_steps`` times f ← K f, with the labelled rows put back each time.
+
+    Args:
+        kernel: K.
+        f: class probabilities: the truth in the labelled rows, anything in the others.
+        labelled: which rows are known.
+        n_steps: number of times.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `cascade`, if no row is labelled, or ``n_steps`` is below 0.
+
+    References:
+        Zhu & Ghahramani 2002, "Learning from labeled and unlabeled data with label propagation".
+    """
+    require_kernel("kernel", kernel)
+    _require_labelled(labelled, len(kernel))
+    require_int("n_steps", n_steps, 0)
+    known = f
+    for _ in range(n_steps):
+        f = torch.where(labelled[:, None], known, cascade(kernel, f))
+    return f
+
+
+def harmonic_solution(
+    kernel: Kernel, f: Float[Tensor, "m classes"], labelled: Bool[Tensor, " m"]
+) -> Float[Tensor, "m classes"]:
+    """Return where `propagate_labels` ends: f_u = (I − K_uu)⁻¹ K_ul f_l, and f_l as it is.
+
+    Row i of f_u is the distribution of the label at which a walk by K from input i first stops.
+
+    Args:
+        kernel: K.
+        f: class probabilities; only the labelled rows are read.
+        labelled: which rows are known (l); the others are u.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `cascade`, if no row is labelled, or an input reaches no labelled one.
+
+    References:
+        Zhu, Ghahramani & Lafferty 2003, "Semi-supervised learning using Gaussian fields and
+        harmonic functions", equation 5.
+    """
+    require_kernel("kernel", kernel)
+    _require_labelled(labelled, len(kernel))
+    cascade(kernel, f)  # the checks of f
+    lost = ~_reaches(kernel, labelled)
+    if lost.any():
+        raise ValueError(
+            f"kernel must lead every input to a labelled one, input {lost.nonzero()[0].item()} "
+            "reaches none"
+        )
+    result = f.clone()
+    u = ~labelled
+    if u.any():
+        left = torch.eye(int(u.sum()), dtype=kernel.dtype) - kernel[u][:, u]
+        result[u] = torch.linalg.solve(left, kernel[u][:, labelled] @ f[labelled])
+    return result
+
+
+def require_kernel(name: str, kernel: Tensor, *, square: bool = True) -> None:
+    """Refuse what is no matrix of rows that are distributions.
+
+    Raises:
+        TypeError: if ``kernel`` is no floating-point tensor.
+        ValueError: if it is no (square) matrix, has a negative entry, or a row whose sum is not 1.
+    """
+    require_float_tensor(name, kernel)
+    if kernel.ndim != 2 or (square and kernel.shape[0] != kernel.shape[1]):
+        shape = "(m, m)" if square else "a matrix"
+        raise ValueError(f"{name} must be {shape}, got shape {tuple(kernel.shape)}")
+    if kernel.min() < 0:
+        raise ValueError(f"{name} must not be negative, got {kernel.min().item()}")
+    sums = kernel.double().sum(dim=1)
+    worst = int((sums - 1).abs().argmax())
+    if abs(sums[worst].item() - 1) > ROW_SUM_TOLERANCE:
+        raise ValueError(
+            f"{name} must have rows that sum to 1, row {worst} sums to {sums[worst].item():.6g}"
+        )
+
+
+def _require_labelled(labelled: Tensor, m: int) -> None:
+    require_tensor("labelled", labelled)
+    if labelled.dtype != torch.bool:
+        raise TypeError(f"labelled must hold booleans, got dtype {labelled.dtype}")
+    if labelled.shape != (m,):
+        raise ValueError(f"labelled must have shape ({m},), got {tuple(labelled.shape)}")
+    if not labelled.any():
+        raise ValueError("labelled must name an input or more, got none")
+
+
+def _reaches(kernel: Tensor, labelled: Tensor) -> Tensor:
+    """Return which inputs lead to a labelled one in any number of steps."""
+    found, edges = labelled, (kernel > 0).to(kernel.dtype)
+    while True:
+        wider = found | ((edges @ found.to(kernel.dtype)) > 0)
+        if torch.equal(wider, found):
+            return found
+        found = wider
