@@ -1,0 +1,245 @@
+"""Views and students: the teacher answers for the images that the student sees."""
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Examples, load_dataset
+from reference_impl.distillation.objective import distillation_objective
+from reference_impl.distilled_training import Targets, View, new_student, student_steps, view
+from reference_impl.models import MODELS
+from reference_impl.recipes import Recipe
+from reference_impl.training import accuracy, augment, predict
+
+RECIPE = Recipe("lenet300", epochs=2, batch_size=64, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def train() -> Examples:
+    return load_dataset().train.subset(640)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> nn.Module:
+    return load_checkpoint("lenet300")
+
+
+def alone(student: torch.Tensor, targets: Targets) -> torch.Tensor:
+    return F.cross_entropy(student, targets.labels)
+
+
+def taught(student: torch.Tensor, targets: Targets) -> torch.Tensor:
+    return distillation_objective(student, targets.logits, targets.labels, temperature=2, alpha=0.9)
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_a_view_without_a_seed_holds_the_images_and_the_teachers_logits(
+    teacher: nn.Module, train: Examples
+) -> None:
+    """Oracle: the images themselves, bit by bit, and the teacher asked again."""
+    plain = view(teacher, train)
+    assert torch.equal(plain.images.to(torch.float32) / 255, train.images)
+    assert torch.equal(plain.logits, predict(teacher, train.images))
+    assert torch.equal(plain.labels, train.labels)
+
+
+def test_an_augmented_view_holds_the_teachers_logits_of_the_augmented_images(
+    teacher: nn.Module, train: Examples
+) -> None:
+    """Oracle: the teacher on the very images of the view; those of the plain images differ."""
+    moved = view(teacher, train, seed=3)
+    images = moved.images.to(torch.float32) / 255
+    assert torch.equal(images, augment(train.images, torch.Generator().manual_seed(3)))
+    assert torch.equal(moved.logits, predict(teacher, images))
+    assert not torch.allclose(moved.logits, predict(teacher, train.images), atol=0.1)
+
+
+def test_a_view_depends_on_its_seed_alone(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: equality of two draws, whatever was drawn between; difference of another seed."""
+    first = view(teacher, train, seed=5)
+    torch.rand(3)
+    again, other = view(teacher, train, seed=5), view(teacher, train, seed=6)
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_every_step_pairs_images_with_their_own_targets(
+    teacher: nn.Module, train: Examples
+) -> None:
+    """Oracle: the teacher asked again for the images of each step, in each of three views."""
+    views = [view(teacher, train), view(teacher, train, seed=1), view(teacher, train, seed=2)]
+
+    class Echo(nn.Module):
+        """A student of one weight that remembers what it saw."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.images = images
+            return self.weight * torch.ones(len(images), 10)
+
+    echo, seen = Echo(), []
+
+    def compare(student: torch.Tensor, targets: Targets) -> torch.Tensor:
+        torch.testing.assert_close(targets.logits, predict(teacher, echo.images))
+        seen.append((echo.images.sum().item(), targets.labels))
+        return student.square().mean()
+
+    steps = list(student_steps(echo, views, compare, replace(RECIPE, epochs=3)))
+    assert len(steps) == 3 * math.ceil(len(train) / RECIPE.batch_size)
+    for epoch in range(3):
+        part = seen[epoch * 10 : epoch * 10 + 10]
+        total = views[epoch].images.to(torch.float32).sum().item() / 255
+        assert sum(brightness for brightness, _ in part) == pytest.approx(total, rel=1e-5)
+        counts = torch.cat([labels for _, labels in part]).bincount()
+        assert torch.equal(counts, train.labels.bincount())
+    assert not torch.equal(seen[0][1], seen[10][1]), "two epochs have the same order"
+
+
+def test_seeds_begin_with_another_view(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: the mean brightness of the first epoch's images."""
+    views = [view(teacher, train), view(teacher, train, seed=1)]
+    firsts = []
+
+    class Bright(nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            firsts.append(images.sum().item())
+            return super().forward(images.flatten(1))
+
+    for seed in (0, 1):
+        recipe = replace(RECIPE, epochs=1, batch_size=640, seed=seed)
+        list(student_steps(Bright(784, 10), views, alone, recipe))
+    expected = [one.images.to(torch.float32).sum().item() / 255 for one in views]
+    assert firsts == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_recipe_repeats_to_the_same_bits_and_its_seed_matters(
+    teacher: nn.Module, train: Examples
+) -> None:
+    """Oracle: equality of two runs, whatever was drawn before; difference with another seed."""
+    views, found = [view(teacher, train)], []
+    for seed in (1, 1, 2):
+        recipe = replace(RECIPE, seed=seed)
+        student = new_student(recipe)
+        torch.rand(3)
+        list(student_steps(student, views, taught, recipe))
+        assert not student.training
+        found.append(weights(student))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_a_new_student_has_the_weights_of_its_seed_and_draws_nothing_else() -> None:
+    """Oracle: torch's own initialisation behind the same seed; its next random number."""
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    student = new_student(replace(RECIPE, seed=7))
+    assert torch.equal(torch.rand(1), expected)
+    torch.manual_seed(7)
+    assert torch.equal(weights(student), weights(MODELS["lenet300"]()))
+
+
+def test_a_student_learns_from_the_teacher_alone(teacher: nn.Module) -> None:
+    """Oracle: its accuracy, with labels that are all wrong and α = 1: no label is looked at."""
+    dataset = load_dataset()
+    train = dataset.train.subset(3000)
+    plain = view(teacher, train)
+    wrong = View(plain.images, (plain.labels + 1) % 10, plain.logits)
+    recipe = replace(RECIPE, epochs=4)
+    student = new_student(recipe)
+    objective = partial(distillation_objective, temperature=2, alpha=1)
+    list(student_steps(student, [wrong], lambda z, to: objective(z, to.logits, to.labels), recipe))
+    assert accuracy(student, dataset.validation) > 75
+
+
+def test_the_learning_rate_follows_the_recipe(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: `Recipe.rate` at the middle of each step, read off AdamW's first step sizes."""
+    recipe = replace(RECIPE, epochs=1, batch_size=64, weight_decay=0.0)
+
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.weight * torch.ones(len(images), 10)
+
+    one, before, rates = One(), 0.0, []
+    for _ in student_steps(one, [view(teacher, train)], lambda z, _: z.sum() / len(z), recipe):
+        rates.append(before - one.weight.item())  # a constant gradient: each step is the rate
+        before = one.weight.item()
+    expected = [recipe.rate((step + 0.5) / 10) for step in range(10)]
+    assert rates == pytest.approx(expected, rel=1e-4)
+
+
+EXAMPLES = Examples(torch.zeros(4, 1, 28, 28), torch.arange(4))
+VIEW = View(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4), torch.zeros(4, 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: view(None, EXAMPLES), TypeError, "model must be Module"),
+        (lambda: view(MODELS["lenet300"](), VIEW), TypeError, "examples must be Examples"),
+        (
+            lambda: view(MODELS["lenet300"](), EXAMPLES, seed=-1),
+            ValueError,
+            "seed must be .* got -1",
+        ),
+        (
+            lambda: view(
+                MODELS["lenet300"](), Examples(torch.full((1, 1, 28, 28), 0.3), torch.tensor([1]))
+            ),
+            ValueError,
+            "examples must have pixels that are whole numbers of 255ths",
+        ),
+        (lambda: View(VIEW.images.float(), VIEW.labels, VIEW.logits), TypeError, "images must"),
+        (lambda: View(VIEW.images, VIEW.labels.int(), VIEW.logits), TypeError, "labels must"),
+        (lambda: View(VIEW.images, VIEW.labels[:3], VIEW.logits), ValueError, "4, 3 and 4"),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits / 0),
+            ValueError,
+            "logits must be finite",
+        ),
+        (lambda: new_student("lenet300"), TypeError, "recipe must be Recipe"),
+        (
+            lambda: list(student_steps(MODELS["lenet300"](), [], alone, RECIPE)),
+            ValueError,
+            "views must hold a view or more, got none",
+        ),
+        (
+            lambda: list(student_steps(MODELS["lenet300"](), [EXAMPLES], alone, RECIPE)),
+            TypeError,
+            "views must be View, got Examples",
+        ),
+        (
+            lambda: list(
+                student_steps(MODELS["lenet300"](), [VIEW], alone, replace(RECIPE, augment=True))
+            ),
+            ValueError,
+            "recipe must not augment",
+        ),
+        (
+            lambda: list(student_steps(MODELS["lenet300"](), [VIEW], alone, None)),
+            TypeError,
+            "recipe must be Recipe",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
+    """Oracle: the message names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()
