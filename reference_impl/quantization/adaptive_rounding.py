@@ -151,6 +151,11 @@ def round_adaptively(
     require_instance("quantizer", quantizer, AffineQuantizer)
     settings = AdaRoundSettings() if settings is None else settings
     require_instance("settings", settings, AdaRoundSettings)
+    dtype = loss.gram.dtype
+    if weight.dtype != dtype or quantizer.scale.dtype != dtype:  # search in the dtype of the loss
+        other = AffineQuantizer(quantizer.scale.to(dtype), quantizer.zero_point, quantizer.grid)
+        found = round_adaptively(weight.detach().to(dtype), other, loss, settings)
+        return quantizer.round_trip(found.to(weight.dtype))
     nearest = quantizer.round_trip(weight.detach())
     unit = loss.total(nearest)
     if unit == 0:

@@ -69,10 +69,11 @@ def merged(counts: Float[Tensor, " i"], levels: int) -> Float[Tensor, " i"]:
 
     Raises:
         TypeError: if ``counts`` is no floating-point tensor, or ``levels`` no integer.
-        ValueError: if ``counts`` is empty or not finite, or ``levels`` lies outside 1 to i.
+        ValueError: if ``counts`` is empty, not finite or no vector, or ``levels`` lies outside 1
+            to i.
     """
     require_float_tensor("counts", counts)
-    n = counts.numel()
+    n = _length("counts", counts)
     levels = require_int("levels", levels, 1, n)
     code = torch.arange(n) * levels // n
     full = (counts > 0).to(counts.dtype)
@@ -101,8 +102,8 @@ def entropy_threshold(counts: Int[Tensor, " n"], levels: int) -> int:
 
     Raises:
         TypeError: if ``counts`` holds no integers, or ``levels`` is none.
-        ValueError: if ``counts`` is empty, 0 everywhere or negative somewhere, or ``levels`` lies
-            outside 1 to n.
+        ValueError: if ``counts`` is empty, no vector, 0 everywhere or negative somewhere, or
+            ``levels`` lies outside 1 to n.
 
     References:
         Migacz 2017, "8-bit Inference with TensorRT", GPU Technology Conference.
@@ -110,7 +111,7 @@ def entropy_threshold(counts: Int[Tensor, " n"], levels: int) -> int:
     require_integer_tensor("counts", counts)
     if counts.min() < 0 or not counts.any():
         raise ValueError("counts must be at least 0 and not 0 everywhere")
-    n = counts.numel()
+    n = _length("counts", counts)
     levels = require_int("levels", levels, 1, n)
     mass = counts.double()
     beyond = mass.sum() - mass.cumsum(0)  # in the bins behind bin k
@@ -163,10 +164,16 @@ def entropy_range(
     low, high = low.detach().to(wide), high.detach().to(wide)
     reduced = set(reduced_axes(x.ndim, axes))
     kept = [axis for axis in range(x.ndim) if axis not in reduced]
-    rows = x.detach().to(wide).abs().permute(*kept, *sorted(reduced)).reshape(low.numel(), -1)
+    rows = x.detach().to(wide).abs().permute((*kept, *sorted(reduced))).reshape(low.numel(), -1)
     parts = [row[row > 0] if skip_zeros else row for row in rows]
     limits = torch.stack([_threshold(part, levels, n_bins) for part in parts]).view(low.shape)
     return torch.maximum(low, -limits), torch.minimum(high, limits)
+
+
+def _length(name: str, vector: Tensor) -> int:
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must be a vector, got the shape {tuple(vector.shape)}")
+    return len(vector)
 
 
 def _threshold(magnitudes: Tensor, levels: int, n_bins: int) -> Tensor:

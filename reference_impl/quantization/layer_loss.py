@@ -100,6 +100,7 @@ class LayerLoss:
             TypeError, ValueError: as `total`.
         """
         self.require_weight(weight)
+        weight = weight.to(self.gram.dtype)
         return self.output_mean - (weight @ self.input_mean.unsqueeze(2)).squeeze(2)
 
     def require_weight(self, weight: Tensor) -> None:

@@ -48,8 +48,10 @@ def patches(layer: WeightLayer, x: Float[Tensor, "n ..."]) -> Float[Tensor, "gro
 
 def as_rows(layer: WeightLayer, y: Float[Tensor, "n c ..."]) -> Float[Tensor, "groups m o"]:
     """Return the layer's outputs in the order of its `patches`."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    by_group = y.flatten(2).unflatten(1, (groups, -1)) if y.ndim > 2 else y.view(len(y), 1, -1, 1)
+    if isinstance(layer, nn.Linear):
+        rows: Tensor = y.flatten(0, -2).unsqueeze(0)
+        return rows
+    by_group: Tensor = y.flatten(2).unflatten(1, (layer.groups, -1))
     return by_group.permute(1, 0, 3, 2).flatten(1, 2)
 
 
@@ -70,17 +72,24 @@ def layer_loss(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if a tensor is empty or not finite, or there is not one input per output.
+        ValueError: if a tensor is empty or not finite, or there is not one input per output,
+            or they have not the shapes of the layer's.
     """
     require_float_tensor("outputs", outputs)
     require_float_tensor("inputs", inputs)
     require_int("batch_size", batch_size, 1)
     if len(inputs) != len(outputs):
         raise ValueError(f"inputs must be {len(outputs)}, one per output, got {len(inputs)}")
+    require_instance("layer", layer, WEIGHT_LAYERS)
     sums: list[Tensor] = []
-    count = 0
+    count, size = 0, layer.weight.numel()
     for x_part, y_part in zip(inputs.split(batch_size), outputs.split(batch_size), strict=True):
         x, y = patches(layer, x_part), as_rows(layer, y_part)
+        if x.shape[:2] != y.shape[:2] or y.shape[2] * x[0, 0].numel() * len(x) != size:
+            raise ValueError(
+                f"inputs and outputs must be those of {layer}, got the shapes "
+                f"{tuple(inputs.shape)} and {tuple(outputs.shape)}"
+            )
         moments = (x.sum(1), y.sum(1), x.mT @ x, y.mT @ x, y.square().sum())
         wide = [moment.double() for moment in moments]
         sums = [a + b for a, b in zip(sums, wide, strict=True)] if sums else wide
@@ -119,7 +128,7 @@ def adaround(
     require_float_tensor("images", images)
     quantized = quantize_layers(chain, weights, inputs)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    x = x_hat = images
+    x, x_hat = images.detach().clone(), images.detach().clone()  # modules may work in place
     pairs = zip(places(quantized), places(chain), strict=True)
     for (name, module), (_, full) in pairs:
         part = module.eval()
@@ -149,7 +158,7 @@ def _rounded(
     w_hat = round_adaptively(weight, quantizer, loss, settings)
     result = copy.deepcopy(module)
     result.layer.weight = nn.Parameter(w_hat.view_as(full.weight))
-    result.layer.bias = nn.Parameter(loss.bias(w_hat).flatten())
+    result.layer.bias = nn.Parameter(loss.bias(w_hat).flatten().to(w_hat.dtype))
     return result
 
 

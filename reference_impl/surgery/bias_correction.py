@@ -45,7 +45,7 @@ def correct_biases(
     require_float_tensor("images", images)
     pairs = _layer_pairs(quantized, chain)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    x = x_hat = images
+    x, x_hat = images.detach().clone(), images.detach().clone()  # modules may work in place
     with torch.no_grad():
         for name, ours, theirs in pairs:
             module = copy.deepcopy(ours).eval()

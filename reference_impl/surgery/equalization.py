@@ -96,7 +96,8 @@ def equalize(chain: nn.Sequential, *, sweeps: int = 20) -> nn.Sequential:
         TypeError: if ``chain`` is no ``nn.Sequential``, or ``sweeps`` no integer.
         ValueError: if there are fewer than two weight layers, or between two of them stands a
             module through which a positive factor does not pass, such as ReLU6, GELU or BatchNorm;
-            if the widths of neighbours do not fit; if ``sweeps`` is below 1.
+            if a flatten does not keep the channels as the slowest part of a vector; if the widths
+            of neighbours do not fit; if ``sweeps`` is below 1.
     """
     layers = weight_layers(chain)
     require_int("sweeps", sweeps, 1)
@@ -134,7 +135,8 @@ def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:
 def _require_fitting(name: str, layer: WeightLayer, next_name: str, after: WeightLayer) -> None:
     channels = layer.weight.shape[0]
     read = after.in_channels if isinstance(after, nn.Conv2d) else after.in_features
-    fits = read == channels if isinstance(after, nn.Conv2d) else read % channels == 0
+    flattened = isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear)
+    fits = read % channels == 0 if flattened else read == channels
     if not fits:
         raise ValueError(f"{next_name!r} must read the {channels} channels of {name!r}, got {read}")
 
@@ -148,4 +150,13 @@ def _require_homogeneous(chain: nn.Sequential) -> None:
             raise ValueError(
                 "chain must let positive factors pass between its weight layers, "
                 f"got {type(module).__name__} {name!r}"
+            )
+        if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+            raise ValueError(f"{name!r} must flatten all axes from 1 to -1, got {module}")
+    for first, second in pairwise(layers):
+        (name, layer), *between, (next_name, after) = modules[first : second + 1]
+        flat = any(isinstance(module, nn.Flatten) for _, module in between)
+        if isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear) and not flat:
+            raise ValueError(
+                f"chain must have a flatten between {name!r} and {next_name!r}, got none"
             )

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance
+from reference_impl.checks import require_float_tensor, require_instance
 from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, WeightLayer, places
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -45,8 +45,9 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
 
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential``.
-        ValueError: if it is in training mode, or a BatchNorm has no linear or convolutional layer
-            directly before it, has another width than that layer, or keeps no running statistics.
+        ValueError: if it or a BatchNorm in it is in training mode, or a BatchNorm has no linear or
+            convolutional layer directly before it, has another width than that layer, or keeps no
+            running statistics, or such that are no finite means and variances.
 
     References:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
@@ -76,10 +77,20 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
 def _fold_into(layer: WeightLayer, norm: Norm, name: str) -> None:
     """Replace the layer's weight and bias by the folded ones."""
     outputs = layer.weight.shape[0]
+    if norm.training:
+        raise ValueError(
+            f"{name!r} must be in evaluation mode, call chain.eval(); it is in training"
+        )
     if norm.num_features != outputs:
         raise ValueError(f"{name!r} must have {outputs} features, got {norm.num_features}")
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError(f"{name!r} must have running statistics, it keeps none")
+    require_float_tensor(f"running_mean of {name!r}", norm.running_mean)
+    require_float_tensor(f"running_var of {name!r}", norm.running_var)
+    if norm.running_var.min() < 0:
+        raise ValueError(
+            f"running_var of {name!r} must be at least 0, got {norm.running_var.min().item()}"
+        )
     old = layer.bias if layer.bias is not None else layer.weight.new_zeros(outputs)
     weight, bias = folded(layer.weight.detach(), old.detach(), norm)
     layer.weight = nn.Parameter(weight)

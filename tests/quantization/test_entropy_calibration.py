@@ -168,3 +168,13 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the argument, the value and the expectation are in the message."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_tables_are_refused_and_single_numbers_accepted() -> None:
+    """Oracle: the message; the range of one number is the number."""
+    with pytest.raises(ValueError, match="counts must be a vector"):
+        entropy_threshold(torch.ones(4, 5, dtype=torch.int64), 2)
+    with pytest.raises(ValueError, match="counts must be a vector"):
+        merged(torch.ones(4, 5), 2)
+    low, high = entropy_range(torch.tensor(3.0), grid=IntegerGrid(4))
+    assert (low.item(), high.item()) == (3.0, 3.0)

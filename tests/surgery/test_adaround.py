@@ -201,3 +201,51 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the argument, the value and the expectation are in the message."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_module_in_place_does_not_change_the_images() -> None:
+    """Oracle: the images before, some of them negative, and a ReLU that overwrites its input."""
+    chain = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(784, 3)).eval()
+    x = images(4) - 0.5
+    before = x.clone()
+    adaround(chain, weight_quantizers(chain, GRID), None, x, FEW)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_chains_of_other_dtypes_keep_their_dtype_and_their_grid(dtype: torch.dtype) -> None:
+    """Oracle: a round trip leaves the weights as they are, so that they are values of codes."""
+    chain = conv_chain(2, norms=False).to(dtype)
+    x = images(8).to(dtype)
+    result = adaround(chain, weight_quantizers(chain, GRID), None, x, FEW)
+    assert result(x).dtype == dtype
+    for module in result:
+        if isinstance(module, QuantizedLayer):
+            weight = module.layer.weight.detach()
+            assert torch.equal(module.weight_quantizer.round_trip(weight), weight)
+
+
+def test_a_linear_layer_on_sequences_is_one_on_all_their_elements() -> None:
+    """Oracle: the same vectors as one batch."""
+    layer = nn.Linear(5, 3)
+    x = torch.randn(4, 7, 5, generator=generator(0))
+    y = layer(x).detach()
+    ours = layer_loss(layer, y, x)
+    theirs = layer_loss(layer, y.flatten(0, 1), x.flatten(0, 1))
+    torch.testing.assert_close(ours.cross, theirs.cross)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs"),
+    [
+        ((2, 4, 5, 5), (2, 1, 28, 28)),
+        ((2, 5, 26, 26), (2, 1, 28, 28)),
+        ((2, 4, 8, 8), (2, 3, 10, 10)),
+    ],
+)
+def test_shapes_of_another_layer_are_refused(
+    outputs: tuple[int, ...], inputs: tuple[int, ...]
+) -> None:
+    """Oracle: the message has the layer and both shapes."""
+    with pytest.raises(ValueError, match="must be those of Conv2d"):
+        layer_loss(nn.Conv2d(1, 4, 3), torch.rand(outputs), torch.rand(inputs))

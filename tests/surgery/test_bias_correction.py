@@ -131,3 +131,12 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the argument, the value and the expectation are in the message."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_module_in_place_does_not_change_the_images() -> None:
+    """Oracle: the images before, some of them negative, and a ReLU that overwrites its input."""
+    chain = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(784, 3)).eval()
+    x = images(4) - 0.5
+    before = x.clone()
+    correct_biases(quantized(chain, x), chain, x)
+    assert torch.equal(x, before)

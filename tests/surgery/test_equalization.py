@@ -175,3 +175,20 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the argument, the value and the expectation are in the message."""
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([nn.Conv2d(1, 4, 3), nn.Flatten(2), nn.Linear(676, 2)], "'1' must flatten all axes"),
+        ([nn.Conv2d(1, 4, 3), nn.Flatten(1, 2), nn.Linear(4, 2)], "'1' must flatten all axes"),
+        ([nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4, 2)], "must have a flatten between '0' and"),
+        ([nn.Linear(2, 2), nn.Linear(4, 2)], "'1' must read the 2 channels of '0', got 4"),
+    ],
+)
+def test_channels_that_the_next_layer_does_not_read_are_refused(
+    modules: list[nn.Module], message: str
+) -> None:
+    """Oracle: the message; a linear layer on the last axis of a map reads no channels of it."""
+    with pytest.raises(ValueError, match=message):
+        equalize(nn.Sequential(*modules))

@@ -125,3 +125,31 @@ def test_what_cannot_be_folded_is_named(
     """Oracle: the module and what was expected are in the message."""
     with pytest.raises(error, match=message):
         fold_batch_norms(chain)
+
+
+def with_statistics(entry: str, value: float) -> nn.Sequential:
+    chain = eval_chain(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    getattr(chain[1], entry).fill_(value)
+    return chain
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("running_mean", float("nan"), "running_mean of '1' must be finite"),
+        ("running_var", float("inf"), "running_var of '1' must be finite"),
+        ("running_var", -1.0, "running_var of '1' must be at least 0, got -1.0"),
+    ],
+)
+def test_statistics_that_are_none_are_refused(entry: str, value: float, message: str) -> None:
+    """Oracle: the message; without the check the weights would be nan."""
+    with pytest.raises(ValueError, match=message):
+        fold_batch_norms(with_statistics(entry, value))
+
+
+def test_one_norm_in_training_mode_is_enough_to_refuse() -> None:
+    """Oracle: the message names the norm; the chain itself is in evaluation mode."""
+    chain = eval_chain(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    chain[1].train()
+    with pytest.raises(ValueError, match="'1' must be in evaluation mode"):
+        fold_batch_norms(chain)
