@@ -1,0 +1,265 @@
+"""``python -m book_tools.record_distillation``: train chapter 09's students, record the results.
+
+The record, ``data/results/distillation.json``, is written after each run. A command that is
+interrupted and started again skips the runs that are in it already.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.distillation.class_bias import best_class_bias
+from reference_impl.distillation.objective import distillation_objective
+from reference_impl.distilled_training import Targets, View, new_student, student_steps, view
+from reference_impl.files import ROOT, write_atomically
+from reference_impl.measuring.calibration import reliability
+from reference_impl.recipes import Recipe
+from reference_impl.training import predict
+
+RESULT = ROOT / "data" / "results" / "distillation.json"
+COMMAND = "python -m book_tools.record_distillation"
+
+FEW = 10_000
+ALL = 55_000
+N_VIEWS = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a student.
+
+    Args:
+        purpose: which table of the chapter it belongs to.
+        student: name of its network.
+        teacher: name of a checkpoint; None for a student alone.
+        temperature: T; 1 for a student alone.
+        alpha: weight of the soft targets; 0 for a student alone.
+        n_images: how many of the training images it sees.
+        epochs: passes over them.
+        augment: whether the passes are over `N_VIEWS` augmented views in turn.
+        omitted: a class none of whose images it sees.
+        seed: of the initial weights and the order.
+    """
+
+    purpose: str
+    student: str = "student"
+    teacher: str | None = "teacher"
+    temperature: float = 1.0
+    alpha: float = 0.9
+    n_images: int = FEW
+    epochs: int = 30
+    augment: bool = False
+    omitted: int | None = None
+    seed: int = 0
+
+    def alone(self) -> "Run":
+        """Return the same run without a teacher."""
+        return replace(self, teacher=None, temperature=1.0, alpha=0.0)
+
+
+MAIN = (
+    Run("main", "student", n_images=ALL, epochs=24),
+    Run("main", "separable", n_images=ALL, epochs=16),
+    Run("main", "student", n_images=FEW),
+    Run("main", "separable", n_images=FEW),
+)
+"""Each distilled and alone, over `SEEDS`; temperature and α as the sweep chose them."""
+
+SEEDS = (0, 1, 2, 3, 4)
+TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
+ALPHAS = (0.5, 0.9, 1.0)
+TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
+OMITTED = Run("omitted", n_images=ALL, epochs=8, alpha=1.0)
+
+
+def planned() -> Iterator[Run]:
+    """Yield the runs in the order in which they are made."""
+    sweep = Run("sweep")
+    for seed in SEEDS[:3]:
+        yield replace(sweep, seed=seed).alone()
+        for temperature in TEMPERATURES:
+            for alpha in ALPHAS:
+                yield replace(sweep, temperature=temperature, alpha=alpha, seed=seed)
+    for seed in SEEDS:
+        for run in MAIN:
+            yield replace(run, seed=seed).alone()
+            yield replace(run, seed=seed)
+    for seed in SEEDS[:3]:
+        for teacher in TEACHERS:
+            yield Run("teachers", teacher=teacher, seed=seed)
+        augmented = Run("augmented", augment=True, seed=seed)
+        yield augmented.alone()
+        yield augmented
+    for omitted in range(10):
+        yield replace(OMITTED, omitted=omitted)
+        yield replace(OMITTED, omitted=omitted).alone()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        record(options.path, load_dataset(), list(planned()))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"record_distillation: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Raises:
+        OSError: if the record cannot be written.
+    """
+    found = _read(path)
+    _write(path, found)  # a path that cannot be written must fail before the first training
+    for run in runs:
+        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
+            found["runs"].append(asdict(run) | trained(run, dataset))
+            _write(path, found)
+
+
+def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return what the student came to: accuracies in percent, and its calibration."""
+    began = time.perf_counter()
+    recipe = Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
+    student = new_student(recipe)
+    views = _views(run, dataset)
+    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
+    steps = student_steps(student, views, _objective(run), recipe)
+    losses = list(tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False))
+    logits = {
+        name: predict(student, examples.images)
+        for name, examples in (("validation", dataset.validation), ("test", dataset.test))
+    }
+    result = {
+        "loss": sum(losses[-100:]) / len(losses[-100:]),
+        "validation": percent_right(logits["validation"], dataset.validation.labels),
+        "test": percent_right(logits["test"], dataset.test.labels),
+        **calibration(logits["test"], dataset.test.labels),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    if run.omitted is not None:
+        result |= recovered(run.omitted, logits, dataset)
+    print(run, result["validation"], result["test"], flush=True)
+    return result
+
+
+def percent_right(logits: Tensor, labels: Tensor) -> float:
+    """Return the accuracy in percent."""
+    return 100 * (logits.argmax(dim=1) == labels).sum().item() / len(labels)
+
+
+def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return the mean negative log-likelihood in nats, the ECE, and the bins behind it."""
+    bins = reliability(logits, labels)
+    return {
+        "nll": F.cross_entropy(logits, labels).item(),
+        "ece": bins.expected_error,
+        "confidence": [round(value, 4) for value in bins.confidence.nan_to_num().tolist()],
+        "accuracy": [round(value, 4) for value in bins.accuracy.nan_to_num().tolist()],
+        "share": [round(value, 4) for value in bins.share.tolist()],
+    }
+
+
+def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[str, float]:
+    """Return what a bias for the omitted class, fitted on validation images, does on the test set.
+
+    Recalls are shares of the class's test images that are recognised, in percent.
+    """
+    bias = best_class_bias(logits["validation"], dataset.validation.labels, index)
+    moved = logits["test"].clone()
+    moved[:, index] += bias
+    labels = dataset.test.labels
+    own = labels == index
+    return {
+        "bias": bias,
+        "recall": percent_right(logits["test"][own], labels[own]),
+        "corrected_recall": percent_right(moved[own], labels[own]),
+        "corrected_test": percent_right(moved, labels),
+    }
+
+
+def _objective(run: Run) -> Any:
+    def objective(student: Tensor, targets: Targets) -> Tensor:
+        if run.teacher is None:
+            return F.cross_entropy(student, targets.labels)
+        return distillation_objective(
+            student,
+            targets.logits,
+            targets.labels,
+            temperature=run.temperature,
+            alpha=run.alpha,
+        )
+
+    return objective
+
+
+def _views(run: Run, dataset: Dataset) -> list[View]:
+    """Return the views of a run; all of a teacher's are made once."""
+    views = _all_views(run.teacher or "teacher", dataset.train, augmented=run.augment)
+    parts = [
+        View(v.images[: run.n_images], v.labels[: run.n_images], v.logits[: run.n_images])
+        for v in views
+    ]
+    if run.omitted is None:
+        return parts
+    return [
+        View(v.images[keep], v.labels[keep], v.logits[keep])
+        for v in parts
+        for keep in [v.labels != run.omitted]
+    ]
+
+
+@cache
+def _all_views(teacher: str, train: Examples, *, augmented: bool) -> list[View]:
+    model = load_checkpoint(teacher).to(memory_format=torch.channels_last)
+    if not augmented:
+        return [view(model, train)]
+    few = train.subset(min(FEW, len(train)))
+    return [view(model, few, seed=100 + number) for number in range(N_VIEWS)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"provenance": {}, "runs": []}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    found["provenance"] = {
+        "command": COMMAND,
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": sorted({run["seed"] for run in found["runs"]}),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    text = json.dumps(found, indent=2) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
