@@ -72,42 +72,41 @@ class Run:
         return replace(self, teacher=None, temperature=1.0, alpha=0.0)
 
 
-MAIN = (
-    Run("main", "student", n_images=ALL, epochs=24),
-    Run("main", "separable", n_images=ALL, epochs=16),
-    Run("main", "student", n_images=FEW),
-    Run("main", "separable", n_images=FEW),
-)
-"""Each distilled and alone, over `SEEDS`; temperature and α as the sweep chose them."""
-
 SEEDS = (0, 1, 2, 3, 4)
 TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 ALPHAS = (0.5, 0.9, 1.0)
 TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
-OMITTED = Run("omitted", n_images=ALL, epochs=8, alpha=1.0)
+OMITTED = Run("omitted", n_images=20_000, epochs=12, alpha=1.0)
 
 
 def planned() -> Iterator[Run]:
-    """Yield the runs in the order in which they are made."""
-    sweep = Run("sweep")
-    for seed in SEEDS[:3]:
-        yield replace(sweep, seed=seed).alone()
+    """Yield the runs in the order in which they are made.
+
+    Temperature and α of all others are those that the sweep chose on the validation set.
+    """
+    for seed in SEEDS[:2]:
+        sweep = Run("sweep", seed=seed)
+        yield sweep.alone()
         for temperature in TEMPERATURES:
             for alpha in ALPHAS:
-                yield replace(sweep, temperature=temperature, alpha=alpha, seed=seed)
-    for seed in SEEDS:
-        for run in MAIN:
-            yield replace(run, seed=seed).alone()
-            yield replace(run, seed=seed)
-    for seed in SEEDS[:3]:
-        for teacher in TEACHERS:
+                yield replace(sweep, temperature=temperature, alpha=alpha)
+    yield from paired(Run("main", "student"), SEEDS)
+    yield from paired(Run("main", "separable"), SEEDS[:3])
+    yield from paired(Run("augmented", augment=True), SEEDS[:3])
+    for teacher in TEACHERS:
+        for seed in SEEDS[:3]:
             yield Run("teachers", teacher=teacher, seed=seed)
-        augmented = Run("augmented", augment=True, seed=seed)
-        yield augmented.alone()
-        yield augmented
     for omitted in range(10):
-        yield replace(OMITTED, omitted=omitted)
-        yield replace(OMITTED, omitted=omitted).alone()
+        yield from paired(replace(OMITTED, omitted=omitted), (0,))
+    yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS[:3])
+    yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
+
+
+def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
+    """Yield the run without and with its teacher, for each seed."""
+    for seed in seeds:
+        yield replace(run, seed=seed).alone()
+        yield replace(run, seed=seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
