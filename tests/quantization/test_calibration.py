@@ -186,3 +186,10 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the argument, the value and the expectation are in the message."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_narrowest_candidate_is_tried_too() -> None:
+    """Oracle: codes 0 and 1; with the whole range every 1 is lost, with half of it one 2 only."""
+    x = torch.tensor([1.0] * 9 + [2.0])
+    _, high = mse_range(x, grid=IntegerGrid(1), candidates=2)
+    assert high.item() == 1.0

@@ -249,3 +249,20 @@ def test_shapes_of_another_layer_are_refused(
     """Oracle: the message has the layer and both shapes."""
     with pytest.raises(ValueError, match="must be those of Conv2d"):
         layer_loss(nn.Conv2d(1, 4, 3), torch.rand(outputs), torch.rand(inputs))
+
+
+def test_the_search_sees_the_rounded_inputs() -> None:
+    """Oracle: with coarse inputs the mean of the output is still that in full precision."""
+    torch.manual_seed(0)
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(784, 3)).eval()
+    x = images(16)
+    result = adaround(
+        chain,
+        weight_quantizers(chain, GRID),
+        input_quantizers(chain, x, IntegerGrid(1)),
+        x.square(),
+        FEW,
+    )
+    with torch.no_grad():
+        ours, theirs = result(x.square()).mean(0), chain(x.square()).mean(0)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
