@@ -67,6 +67,17 @@ def test_undecidedness_is_the_sum_by_hand(h: list[float], beta: float) -> None:
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+def test_a_weight_that_stands_there_many_times_is_rounded_as_one() -> None:
+    """Oracle: itself alone; loss and pressure are relative to the number of weights."""
+    weight, loss = problem(4, outputs=1, inputs=12)
+    settings = AdaRoundSettings(pressure=1.0, warm_up=0.0, beta=(2.0, 2.0))
+    alone = round_adaptively(weight, per_row(weight), loss, settings)
+    assert not torch.equal(alone, per_row(weight).round_trip(weight)), "the nearest is the best"
+    many = weight.expand(1, 40, 12).contiguous()
+    found = round_adaptively(many, per_row(many), quadratic(loss.gram, many), settings)
+    assert torch.equal(found, alone.expand(1, 40, 12))
+
+
 def test_beta_falls_along_half_a_cosine_after_the_warm_up() -> None:
     """Oracle: by hand at the ends and in the middle."""
     settings = AdaRoundSettings(steps=100, warm_up=0.2, beta=(20.0, 2.0))
