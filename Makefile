@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat  ## measure all of data/results again (four hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation  ## measure all of data/results again (five hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -72,7 +72,10 @@ result-ptq: $(STAMP)  ## chapter 06: post-training quantization (an hour; resume
 result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; resumes)
 	@$(call anew,qat,book_tools.record_qat)
 
-# Both commands skip what their record holds: a new one grows beside it and takes its place at the end.
+result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (an hour; resumes)
+	@$(call anew,distillation,book_tools.record_distillation)
+
+# These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \
   $(BIN)/python -m $(2) --path _build/results/$(1).json && \
   mv _build/results/$(1).json data/results/$(1).json
@@ -94,4 +97,4 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 .NOTPARALLEL:  # timings
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
-  result-roofline result-granularity result-integer result-ptq result-qat lock env clean
+  result-roofline result-granularity result-integer result-ptq result-qat result-distillation lock env clean

@@ -1,0 +1,178 @@
+"""book_tools.record_distillation: short runs on some of the data, one interrupted, the record."""
+
+import json
+from dataclasses import asdict, replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from book_tools import record_distillation as recorder
+from book_tools.record_distillation import Run
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.distillation.objective import distillation_objective
+from reference_impl.distilled_training import new_student, student_steps, view
+from reference_impl.recipes import Recipe
+from reference_impl.training import accuracy, predict
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = Run("main", "lenet300", "lenet5", temperature=2.0, n_images=256, epochs=2)
+OMITTED = replace(QUICK, purpose="omitted", omitted=3, epochs=1)
+AUGMENTED = replace(QUICK, purpose="augmented", augment=True, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def small():
+    whole = load_dataset()
+    return Dataset(whole.train[:300], whole.validation[:200], whole.test[:200])
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, small):
+    """Return the command on a part of the data, with short runs and a file of its own."""
+    runs = [QUICK.alone(), QUICK, OMITTED, AUGMENTED]
+    monkeypatch.setattr(recorder, "planned", lambda: iter(runs))
+    monkeypatch.setattr(recorder, "load_dataset", lambda: small)
+    monkeypatch.setattr(recorder, "N_VIEWS", 2)
+    monkeypatch.setattr(recorder, "_all_views", cache(recorder._all_views.__wrapped__))
+    return lambda: recorder.main(["--path", str(tmp_path / "distillation.json")])
+
+
+def read(tmp_path):
+    return json.loads((tmp_path / "distillation.json").read_text(encoding="utf-8"))
+
+
+def by_hand(small, objective, *, keep=None, seeds=(None,), epochs=2):
+    """Return a student trained without the command."""
+    train = small.train[:256]
+    if keep is not None:
+        train = type(train)(train.images[keep], train.labels[keep])
+    views = [view(load_checkpoint("lenet5"), train, seed=seed) for seed in seeds]
+    recipe = Recipe("lenet300", epochs=epochs, learning_rate=1e-2)
+    student = new_student(recipe)
+    return student, list(student_steps(student, views, objective, recipe))
+
+
+def taught(student, targets):
+    return distillation_objective(
+        student, targets.logits, targets.labels, temperature=2.0, alpha=0.9
+    )
+
+
+def test_runs_are_recorded_as_they_are_when_made_by_hand(command, tmp_path, small, capsys):
+    """Oracle: the same trainings and measurements without the command."""
+    assert command() == 0
+    assert "purpose='main'" in capsys.readouterr().out
+    found = read(tmp_path)
+    alone, distilled, omitted, augmented = found["runs"]
+    assert found["provenance"]["seed"] == [0]
+    assert found["provenance"]["command"] == recorder.COMMAND
+    student, losses = by_hand(small, lambda z, to: F.cross_entropy(z, to.labels))
+    assert alone["teacher"] is None
+    assert alone["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert alone["validation"] == accuracy(student, small.validation)
+    student, losses = by_hand(small, taught)
+    assert distilled["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert distilled["test"] == accuracy(student, small.test)
+    logits = predict(student, small.test.images)
+    sure, answers = logits.softmax(dim=1).max(dim=1)
+    assert distilled["nll"] == pytest.approx(F.cross_entropy(logits, small.test.labels).item())
+    assert sum(distilled["share"]) == pytest.approx(1, abs=1e-3)
+    in_bins = np.dot(distilled["share"], distilled["confidence"])
+    assert in_bins == pytest.approx(sure.mean().item(), abs=1e-3)
+    right = np.dot(distilled["share"], distilled["accuracy"])
+    assert right == pytest.approx((answers == small.test.labels).float().mean().item(), abs=1e-3)
+    keep = small.train.labels[:256] != 3
+    student, _ = by_hand(small, taught, keep=keep, epochs=1)
+    logits = predict(student, small.test.images)
+    own = small.test.labels == 3
+    assert omitted["recall"] == recorder.percent_right(logits[own], small.test.labels[own])
+    logits[:, 3] += omitted["bias"]
+    assert omitted["corrected_test"] == recorder.percent_right(logits, small.test.labels)
+    assert omitted["corrected_recall"] == recorder.percent_right(
+        logits[own], small.test.labels[own]
+    )
+    assert {key: augmented[key] for key in asdict(AUGMENTED)} == asdict(AUGMENTED)
+
+
+def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(command, tmp_path, small):
+    """Oracle: a student trained by hand on the first of the augmented views."""
+    assert command() == 0
+    whole = view(load_checkpoint("lenet5"), small.train, seed=100)
+    first = recorder.View(whole.images[:256], whole.labels[:256], whole.logits[:256])
+    recipe = Recipe("lenet300", epochs=1, learning_rate=1e-2)
+    student = new_student(recipe)
+    list(student_steps(student, [first], taught, recipe))
+    assert read(tmp_path)["runs"][3]["test"] == accuracy(student, small.test)
+
+
+def test_an_interrupted_command_goes_on_with_the_unfinished_run(
+    command, monkeypatch, tmp_path, capsys
+):
+    """Oracle: the second run is made twice, since it was interrupted; all others once."""
+    made = []
+    trained = recorder.trained
+
+    def interrupted(run, dataset):
+        made.append((run.purpose, run.teacher))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return trained(run, dataset)
+
+    monkeypatch.setattr(recorder, "trained", interrupted)
+    assert command() == 130
+    assert "goes on" in capsys.readouterr().err
+    assert len(read(tmp_path)["runs"]) == 1
+    assert command() == 0
+    twice = ("main", "lenet5")
+    assert made == [
+        ("main", None),
+        twice,
+        twice,
+        ("omitted", "lenet5"),
+        ("augmented", "lenet5"),
+    ]
+    assert len(read(tmp_path)["runs"]) == 4
+
+
+def test_a_path_that_cannot_be_written_fails_before_the_first_training(
+    monkeypatch, tmp_path, capsys, small
+):
+    """Oracle: no run is made."""
+    monkeypatch.setattr(recorder, "load_dataset", lambda: small)
+    monkeypatch.setattr(recorder, "trained", lambda *_: pytest.fail("a training began"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert recorder.main(["--path", str(tmp_path / "file" / "x.json")]) == 1
+    assert "record_distillation:" in capsys.readouterr().err
+
+
+def test_a_student_alone_differs_from_its_pair_in_the_teacher_only():
+    """Oracle: the fields of both."""
+    for run in recorder.planned():
+        pair = run.alone()
+        same = {"purpose", "student", "n_images", "epochs", "augment", "omitted", "seed"}
+        assert {name: asdict(pair)[name] for name in same} == {
+            name: asdict(run)[name] for name in same
+        }
+        assert (pair.teacher, pair.temperature, pair.alpha) == (None, 1.0, 0.0)
+    pairs = list(recorder.paired(QUICK, (3, 4)))
+    assert [(run.teacher, run.seed) for run in pairs] == [
+        (None, 3),
+        ("lenet5", 3),
+        (None, 4),
+        ("lenet5", 4),
+    ]
+
+
+def test_calibration_by_hand():
+    """Oracle: two examples of confidence 3/4, one of them right."""
+    logits = torch.tensor([[3.0, 1.0], [3.0, 1.0]]).log()
+    found = recorder.calibration(logits, torch.tensor([0, 1]))
+    assert found["ece"] == pytest.approx(0.25)
+    assert found["nll"] == pytest.approx(-np.log([0.75, 0.25]).mean())
+    assert max(found["share"]) == 1
+    assert sum(found["accuracy"]) == 0.5
