@@ -1,0 +1,92 @@
+"""Student's intervals against SciPy, and against draws whose mean is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reference_impl.measuring.interval import (
+    Interval,
+    mean_interval,
+    paired_gain,
+    student_quantile,
+)
+
+NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9)
+
+
+@given(level=st.floats(0.01, 0.999), freedom=st.integers(1, 200))
+def test_the_quantile_is_scipys(level: float, freedom: int) -> None:
+    """Oracle: SciPy."""
+    expected = stats.t.ppf((1 + level) / 2, freedom)
+    assert student_quantile(level, freedom) == pytest.approx(expected, rel=1e-8)
+
+
+@given(values=NUMBERS, level=st.floats(0.5, 0.99))
+def test_an_interval_is_scipys(values: list[float], level: float) -> None:
+    """Oracle: SciPy's interval about the mean with the standard error."""
+    found = mean_interval(values, level=level)
+    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-9)
+    assert found.half_width == pytest.approx(half, rel=1e-6, abs=1e-9)
+
+
+def test_a_paired_gain_is_scipys_paired_test() -> None:
+    """Oracle: SciPy's related-samples t test; its interval, and whether it rejects."""
+    before, after = [87.3, 87.2, 87.9, 87.5, 87.1], [87.9, 88.2, 88.3, 88.4, 87.9]
+    test = stats.ttest_rel(after, before)
+    low, high = test.confidence_interval(0.95)
+    found = paired_gain(after, before)
+    assert found.mean - found.half_width == pytest.approx(low)
+    assert found.mean + found.half_width == pytest.approx(high)
+    assert found.excludes_zero == (test.pvalue < 0.05)
+    assert not paired_gain(after, [88.0, 88.1, 88.4, 88.3, 88.0]).excludes_zero
+
+
+def test_a_common_part_of_the_pairs_drops_out() -> None:
+    """Oracle: the gain of pairs without it."""
+    seeds, gains = [3.0, -2.0, 10.0, 0.5], [0.4, 0.6, 0.5, 0.3]
+    after = [seed + gain for seed, gain in zip(seeds, gains, strict=True)]
+    found, pure = paired_gain(after, seeds), mean_interval(gains)
+    assert (found.mean, found.half_width) == pytest.approx((pure.mean, pure.half_width))
+
+
+def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
+    """Oracle: 4,000 draws of three normal numbers; three standard errors of the count."""
+    draws = np.random.default_rng(0).normal(5, 2, size=(4000, 3)).tolist()
+    found = [mean_interval(values) for values in draws]
+    held = sum(abs(one.mean - 5) <= one.half_width for one in found)
+    assert abs(held / 4000 - 0.95) < 3 * (0.95 * 0.05 / 4000) ** 0.5
+
+
+def test_an_interval_is_printed_with_its_margin() -> None:
+    """Oracle: by hand; sign and zero."""
+    assert str(Interval(-0.26, 0.14)) == "-0.3 ± 0.1"
+    assert not Interval(0.0, 0.0).excludes_zero
+    assert Interval(-0.5, 0.4).excludes_zero
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mean_interval([1.0]), ValueError, "values must be two numbers or more, got 1"),
+        (lambda: mean_interval([]), ValueError, "got 0"),
+        (lambda: mean_interval(3.0), TypeError, "values must be"),
+        (lambda: mean_interval("12"), TypeError, r"values\[0\] must be a real number"),
+        (lambda: mean_interval([1.0, float("nan")]), ValueError, r"values\[1\] must be finite"),
+        (lambda: mean_interval([1.0, True]), TypeError, r"values\[1\]"),
+        (lambda: mean_interval([1.0, 2.0], level=0), ValueError, "level must be in"),
+        (lambda: mean_interval([1.0, 2.0], level=1), ValueError, "level must be below 1"),
+        (lambda: mean_interval([1.0, 2.0], level="x"), TypeError, "level must be"),
+        (lambda: paired_gain([1.0, 2.0], [1.0]), ValueError, "as many, got 2 and 1"),
+        (lambda: paired_gain([1.0, 2.0], [1.0, None]), TypeError, r"before\[1\]"),
+        (lambda: paired_gain([1.0, "a"], [1.0, 2.0]), TypeError, r"after\[1\]"),
+        (lambda: student_quantile(0.9, 0), ValueError, "freedom must be"),
+        (lambda: student_quantile(0.9, 2.0), TypeError, "freedom must be"),
+    ],
+)
+def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
+    """Oracle: the message names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()
