@@ -139,3 +139,17 @@ def require_same_shape(name: str, value: Tensor, other_name: str, other: Tensor)
             f"{name} must have the shape of {other_name}, {tuple(other.shape)}, "
             f"got {tuple(value.shape)}"
         )
+
+
+def require_broadcast(name: str, x: Tensor, scale: Tensor) -> None:
+    """Require that the scale broadcasts to the shape of x: one scale for each element.
+
+    Raises:
+        ValueError: naming both shapes.
+    """
+    lengths = zip(reversed(scale.shape), reversed(x.shape), strict=False)
+    if scale.ndim > x.ndim or any(n not in (1, of) for n, of in lengths):
+        raise ValueError(
+            f"{name} must have a shape to which the scale's shape {tuple(scale.shape)} "
+            f"broadcasts, got {tuple(x.shape)}"
+        )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reference_impl.checks import (
     require_arithmetic,
+    require_broadcast,
     require_float_tensor,
     require_int,
     require_integer_tensor,
@@ -130,6 +131,11 @@ def test_integer_tensors_of_every_width_pass(dtype: torch.dtype) -> None:
             lambda: require_same_shape("a", torch.ones(2), "b", torch.ones(1, 2)),
             ValueError,
             r"a must have the shape of b, \(1, 2\), got \(2,\)",
+        ),
+        (
+            lambda: require_broadcast("a", torch.ones(3), torch.ones(2, 3)),
+            ValueError,
+            r"a must have a shape to which the scale's shape \(2, 3\) broadcasts, got \(3,\)",
         ),
     ],
 )

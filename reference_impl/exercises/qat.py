@@ -80,6 +80,14 @@ _BY_HAND = Exercise(
                 _near((0.2, 0.2, 0.3, -0.4))(answer) or _near((1.2, 0.2, 0.3, -0.4))(answer)
             ),
         ),
+        Mistake(
+            "You gave x̂, the values that come back: asked for is how they change with s.",
+            _near((-2, -0.5, 0.5, 1.5)),
+        ),
+        Mistake(
+            "You gave round(x/s): inside, the slope is that minus x/s; outside, q_min or q_max.",
+            _near((-5, -1, 1, 3)),
+        ),
         Mistake("You multiplied by s: the slope has no unit.", _near((-2, 0.1, 0.15, -0.2))),
         Mistake(
             "The smallest code of 3 signed bits is −2² = −4, for this grid is not narrow.",
@@ -110,7 +118,7 @@ _SETTLES = Exercise(
         Claim(
             "the step lies between 0 and 1",
             lambda answer: 0 < as_number(answer) < 1,
-            "The values lie in [−1, 1]; a step of 1 or more would leave codes unused.",
+            "The values lie in [−1, 1], and the codes reach from −s to s: s lies between 0 and 1.",
         ),
         Claim(
             "it is not the step of the least error",
@@ -127,6 +135,10 @@ _SETTLES = Exercise(
     mistakes=(
         Mistake(
             "That is the best step, 2/3: the estimator does not find it.", _within(BEST, 0.005)
+        ),
+        Mistake(
+            "That is the other root of s² − 4 s + 2. Inside would end at 1.5 s, beyond all values.",
+            _within(2 + math.sqrt(2), 0.006),
         ),
         Mistake(
             "You clipped first, as the paper does: that settles at 0.71.",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reference_impl.checks import (
     FLOATING_TYPES,
+    require_broadcast,
     require_float_tensor,
     require_instance,
     require_same_shape,
@@ -101,7 +102,7 @@ class AffineQuantizer:
         if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
         self.grid.require_codes("q", q)
-        self._require_broadcast("q", q)
+        require_broadcast("q", q, self.scale)
         return self._values(q.to(self._wide(dtype)), dtype)
 
     def round_trip(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -118,7 +119,7 @@ class AffineQuantizer:
     def _codes(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the codes of ``x``, still in floating point."""
         require_float_tensor("x", x)
-        self._require_broadcast("x", x)
+        require_broadcast("x", x, self.scale)
         wide = self._wide(x.dtype)  # of both: a scale without axes would leave x in half precision
         scaled = x.to(wide) * (1 / self.scale).to(wide)  # x / s differs at ties: as torch
         if not torch.isfinite(torch.stack(torch.aminmax(scaled.detach()))).all():
@@ -145,15 +146,6 @@ class AffineQuantizer:
         """Return the type to compute in: at least float32, and as wide as the scale."""
         wide = torch.promote_types(dtype, self.scale.dtype)
         return torch.promote_types(wide, torch.float32)
-
-    def _require_broadcast(self, name: str, x: Tensor) -> None:
-        """Require that one scale belongs to each element of x."""
-        lengths = zip(reversed(self.scale.shape), reversed(x.shape), strict=False)
-        if self.scale.ndim > x.ndim or any(n not in (1, of) for n, of in lengths):
-            raise ValueError(
-                f"{name} must have a shape to which the scale's shape {tuple(self.scale.shape)} "
-                f"broadcasts, got {tuple(x.shape)}"
-            )
 
 
 def affine_from_range(

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import (
+    require_broadcast,
     require_float_tensor,
     require_instance,
     require_int,
@@ -70,12 +71,7 @@ def learned_fake_quantize(
     """
     require_float_tensor("x", x)
     to_quantizer(scale, zero_point, grid)  # refuses what is no quantizer
-    lengths = zip(reversed(scale.shape), reversed(x.shape), strict=False)
-    if scale.ndim > x.ndim or any(n not in (1, of) for n, of in lengths):
-        raise ValueError(
-            f"x must have a shape to which the scale's shape {tuple(scale.shape)} broadcasts, "
-            f"got {tuple(x.shape)}"
-        )
+    require_broadcast("x", x, scale)
     x_hat: Tensor = _LearnedFakeQuantize.apply(x, scale, zero_point, grid)
     return x_hat
 

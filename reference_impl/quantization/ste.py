@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_instance
+from reference_impl.checks import require_broadcast, require_float_tensor, require_instance
 from reference_impl.quantization.affine import AffineQuantizer
 
 
@@ -85,6 +85,7 @@ def inside(x: Float[Tensor, "*shape"], quantizer: AffineQuantizer) -> Float[Tens
     """
     require_instance("quantizer", quantizer, AffineQuantizer)
     require_float_tensor("x", x)
+    require_broadcast("x", x, quantizer.scale)
     wide = torch.promote_types(torch.promote_types(x.dtype, quantizer.scale.dtype), torch.float32)
     code = torch.round(x.detach() * (1 / quantizer.scale).to(wide)) + quantizer.zero_point
     grid = quantizer.grid

@@ -139,6 +139,17 @@ def test_input_is_left_as_it_was() -> None:
             ValueError,
             r"x must have a shape to which the scale's shape \(2,\)",
         ),
+        *(
+            (
+                lambda shape=shape: inside(
+                    torch.ones(3),
+                    AffineQuantizer(torch.ones(shape), torch.zeros(shape).int(), HALF.grid),
+                ),
+                ValueError,
+                r"x must have a shape to which the scale's shape .* broadcasts, got \(3,\)",
+            )
+            for shape in ((2,), (2, 3))
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:
