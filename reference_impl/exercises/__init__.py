@@ -19,6 +19,8 @@ from reference_impl.exercises import (
     qat_trainable,
     rounding,
     rounding_noise,
+    student,
+    student_bias,
 )
 from reference_impl.exercises.framework import Exercise, Report, examine
 
@@ -40,6 +42,8 @@ EXERCISES: MappingProxyType[str, Exercise] = MappingProxyType(
         **qat_trainable.EXERCISES,
         **rounding.EXERCISES,
         **rounding_noise.EXERCISES,
+        **student.EXERCISES,
+        **student_bias.EXERCISES,
     }
 )
 
