@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation  ## measure all of data/results again (five hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist  ## measure all of data/results again (five hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -74,6 +74,9 @@ result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; r
 
 result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (an hour; resumes)
 	@$(call anew,distillation,book_tools.record_distillation)
+
+result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)
+	@$(BIN)/python -m book_tools.omit_class $(MNIST)
 
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \
@@ -97,4 +100,4 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 .NOTPARALLEL:  # timings
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
-  result-roofline result-granularity result-integer result-ptq result-qat result-distillation lock env clean
+  result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist lock env clean
