@@ -138,9 +138,9 @@ def test_zero_points_are_learned_where_inputs_go_below_zero_only() -> None:
 def test_a_signed_input_starts_in_the_middle_of_the_grid() -> None:
     """Oracle: by hand; the mean 2 has the middle code, and s is LSQ's of x − 2."""
     grid = IntegerGrid(4)
-    x = torch.tensor([[-4.0, 8.0], [-1.0, 5.0]])
+    x = torch.tensor([[-1.0, 5.0], [1.0, 3.0]])  # E|x| = 2.5, E|x − 2| = 2
     start = input_start(x, grid)
-    step = 2 * 4.5 / 7**0.5
+    step = 2 * 2 / 7**0.5
     assert start.scale.item() == pytest.approx(step)
     assert start.zero_point.item() == round(7.5 - 2 / step)
     never = input_start(x.abs(), grid)
