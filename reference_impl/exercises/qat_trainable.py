@@ -96,6 +96,10 @@ def _takes_two_axes(answer: Quantizer) -> bool:
     return _run(answer, x, torch.tensor(0.5), _GRIDS[0]).shape == (3, 4)
 
 
+def _papers_mask(u: Tensor, grid: IntegerGrid) -> Tensor:
+    return ((u > grid.q_min) & (u < grid.q_max)).double()
+
+
 _TRAINABLE = Exercise(
     kind=a_function("trainable(x, scale, q_min, q_max)"),
     claims=(
@@ -130,6 +134,11 @@ _TRAINABLE = Exercise(
             "The end codes get no gradient: that is torch.clamp, whose derivative on its bounds "
             "is 0. Choose with torch.where instead.",
             _slopes_match(0, _open_mask),
+        ),
+        Mistake(
+            "You clipped first and rounded then, as the paper does: inside ends at x/s = q_min and "
+            "q_max, half a step too early.",
+            _slopes_match(0, _papers_mask),
         ),
         Mistake(
             "x gets a gradient even where it is clipped.",

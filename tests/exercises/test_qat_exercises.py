@@ -75,6 +75,11 @@ def by_clamp(x, scale, q_min, q_max):
     return scale * (u + (torch.round(u) - u).detach()).clamp(q_min, q_max)
 
 
+def papers_order(x, scale, q_min, q_max):
+    clipped = (x / scale).clamp(q_min, q_max)
+    return scale * (clipped + (torch.round(clipped) - clipped).detach())
+
+
 def through_everything(x, scale, q_min, q_max):
     u = x / scale
     return x + scale * (torch.round(u).clamp(q_min, q_max) - u).detach()
@@ -128,6 +133,7 @@ def flat(x, scale, q_min, q_max):
         ("qat-trainable", all_detached, "derivative is 0: detach the residual"),
         ("qat-trainable", only_x, "s gets no gradient at all"),
         ("qat-trainable", by_clamp, "that is torch.clamp"),
+        ("qat-trainable", papers_order, "You clipped first and rounded then"),
         ("qat-trainable", through_everything, "even where it is clipped"),
         ("qat-trainable", codes_constant, "s gets the code as its gradient"),
         ("qat-trainable", outside_constant, "no gradient where x is clipped"),
