@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_real, require_same_shape
+from reference_impl.distillation.numerics import unit, widened
 
 
 def pair_scores(
@@ -37,7 +38,7 @@ def pair_scores(
     if len(student) < 2:
         raise ValueError(f"student must have two examples or more, got {len(student)}")
     tau = require_real("temperature", temperature, 0, open_low=True)
-    return F.normalize(student, dim=1) @ F.normalize(teacher, dim=1).T / tau
+    return unit(widened(student)) @ unit(widened(teacher)).T / tau
 
 
 def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
@@ -58,8 +59,8 @@ def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
         ValueError: if it is not square, smaller than 2×2, or not finite.
 
     References:
-        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", equations 9 to 13
-        and 18, with the batch as the source of other examples.
+        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3, with
+        the batch as the source of other examples.
     """
     n = _require_square(scores)
     odds = scores - math.log(n - 1)  # log h / (1 − h)
@@ -79,7 +80,7 @@ def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
         TypeError, ValueError: as `contrastive_loss`.
 
     References:
-        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", equations 10 to 13.
+        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3.
     """
     return math.log(_require_square(scores) - 1) - contrastive_loss(scores)
 

@@ -44,17 +44,16 @@ def decoupled_parts(
             class, or there are fewer than two classes.
 
     References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", equations 5 to 7.
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", section 3.1.
     """
     require_pair("student", student, "teacher", teacher)
     require_labels("labels", labels, *student.shape)
     if student.shape[1] < 2:
         raise ValueError(f"student must have two classes or more, got {student.shape[1]}")
     t = require_temperature(temperature)
-    log_p, log_q = (F.log_softmax(x / t, dim=-1) for x in (teacher.detach(), student))
     chosen = F.one_hot(labels, student.shape[1]).bool()
-    pair_p, pair_q = _target_and_rest(log_p, chosen), _target_and_rest(log_q, chosen)
-    rest_p, rest_q = (F.log_softmax(x[~chosen].view(len(x), -1), dim=-1) for x in (log_p, log_q))
+    pair_p, rest_p = _split(teacher.detach() / t, chosen)
+    pair_q, rest_q = _split(student / t, chosen)
     return DecoupledParts(
         target=_kl(pair_p, pair_q), others=_kl(rest_p, rest_q), p_target=pair_p[:, 0].exp()
     )
@@ -86,7 +85,7 @@ def decoupled_loss(
         TypeError, ValueError: as `decoupled_parts`, and for a weight below 0.
 
     References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", equation 8.
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", section 3.3.
     """
     a = require_real("target_weight", target_weight, 0)
     b = require_real("others_weight", others_weight, 0)
@@ -94,10 +93,15 @@ def decoupled_loss(
     return temperature**2 * (a * parts.target + b * parts.others).mean()
 
 
-def _target_and_rest(log_p: Tensor, chosen: Tensor) -> Tensor:
-    """Return (log p_y, log(1 − p_y)), the second as a sum, so that p_y = 1 loses nothing."""
-    rest = log_p[~chosen].view(len(log_p), -1)
-    return torch.stack([log_p[chosen], rest.logsumexp(dim=-1)], dim=-1)
+def _split(z: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (log p_y, log(1 − p_y)) and the logs of the others' distribution, of logits z.
+
+    Both are softmaxes of logits, (z_y, logsumexp of the others) and the others alone, so that
+    p_y = 1 loses nothing: no probability is taken from 1, nor divided by 1 − p_y.
+    """
+    rest = z[~chosen].view(len(z), -1)
+    pair = torch.stack([z[chosen], rest.logsumexp(dim=-1)], dim=-1)
+    return F.log_softmax(pair, dim=-1), F.log_softmax(rest, dim=-1)
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:

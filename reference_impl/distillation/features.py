@@ -4,11 +4,11 @@ A student's features rarely have the teacher's shape. An adapter, learned with t
 thrown away after it (a 1×1 convolution or a linear layer), is applied before the loss.
 """
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_same_shape
+from reference_impl.distillation.numerics import unit, widened
 
 
 def hint_loss(
@@ -33,12 +33,18 @@ def hint_loss(
     """
     _require_features(student, teacher)
     require_same_shape("student", student, "teacher", teacher)
-    squares = (student - teacher.detach()).square().flatten(1)
+    squares = (widened(student) - teacher.detach()).square().flatten(1)
     return squares.mean(dim=1).mean()
 
 
 def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positions"]:
     """Return A / ‖A‖ with A_x = Σ_c f_cx², over the positions x, row by row of the image.
+
+    Where all features of an example are 0, so is the map.
+
+    >>> import torch
+    >>> attention_map(torch.tensor([[[[2.0, 0.0]], [[0.0, 0.0]]]]))
+    tensor([[1., 0.]])
 
     Args:
         features: f of a convolutional layer, c channels of h×w positions.
@@ -50,7 +56,7 @@ def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positi
     require_float_tensor("features", features)
     if features.ndim != 4:
         raise ValueError(f"features must be (n, c, h, w), got shape {tuple(features.shape)}")
-    return F.normalize(features.square().sum(dim=1).flatten(1), dim=1)
+    return unit(widened(features).square().sum(dim=1).flatten(1))
 
 
 def attention_transfer_loss(

@@ -4,12 +4,14 @@ The two networks' features may have different sizes: only similarities, distance
 correlations are compared, and those are as many as there are examples.
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_real
 from reference_impl.distillation.logits import Logits, require_pair, soften
+from reference_impl.distillation.numerics import unit, widened
 
 Features = Float[Tensor, "n ..."]
 
@@ -23,13 +25,13 @@ def similarity_preserving_loss(student: Features, teacher: Features) -> Float[Te
 
     Raises:
         TypeError: if an argument is no floating-point tensor.
-        ValueError: if the number of examples differs, or a value is not finite.
+        ValueError: if the number of examples differs or is below 2, or a value is not finite.
 
     References:
-        Tung & Mori 2019, "Similarity-preserving knowledge distillation", equations 1 to 4.
+        Tung & Mori 2019, "Similarity-preserving knowledge distillation", section 3.
     """
-    a, b = _rows(student, teacher, at_least=1)
-    return (_similarities(a) - _similarities(b)).square().sum() / len(a) ** 2
+    a, b = _rows(student, teacher, at_least=2)
+    return (unit(a @ a.T) - unit(b @ b.T)).square().sum() / len(a) ** 2
 
 
 def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor, ""]:
@@ -48,7 +50,7 @@ def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor
             all examples of a network are equal.
 
     References:
-        Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", equations 5 to 7.
+        Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", section 3.2.1.
     """
     a, b = _rows(student, teacher, at_least=2)
     return F.huber_loss(_relative_distances("student", a), _relative_distances("teacher", b))
@@ -57,8 +59,8 @@ def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor
 def angle_relation_loss(student: Features, teacher: Features) -> Float[Tensor, ""]:
     """Return the mean of h(c_ijk − c'_ijk) over distinct i, j, k; c is the cosine at j.
 
-    c_ijk = ⟨e_ij, e_kj⟩ with e_ij = (a_i − a_j) / ‖a_i − a_j‖, 0 for equal examples; h is Huber's
-    function. Takes memory for n³ cosines.
+    c_ijk = ⟨e_ij, e_kj⟩ with e_ij = (a_i − a_j) / ‖a_i − a_j‖; between equal examples there is no
+    direction, e is 0 and so is its gradient. h is Huber's function. Takes memory for n³ cosines.
 
     Args:
         student: features a of n examples, flattened to rows.
@@ -69,11 +71,11 @@ def angle_relation_loss(student: Features, teacher: Features) -> Float[Tensor, "
         ValueError: if the number of examples differs or is below 3, or a value is not finite.
 
     References:
-        Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", equations 8 to 10.
+        Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", section 3.2.2.
     """
     a, b = _rows(student, teacher, at_least=3)
     n = len(a)
-    total = F.huber_loss(_cosines(a), _cosines(b), reduction="sum")  # equal where two meet
+    total = F.huber_loss(_cosines(a), _cosines(b), reduction="sum")
     return total / (n * (n - 1) * (n - 2))
 
 
@@ -88,8 +90,8 @@ def correlation_loss(
     """Return T² (β (1 − ρ_rows) + γ (1 − ρ_columns)): DIST, of the softened probabilities.
 
     ρ_rows is Pearson's correlation of p and q over the classes, mean over the examples; ρ_columns
-    that over the examples, mean over the classes. So the teacher is matched up to a scale and a
-    shift of each row and each column.
+    that over the examples, mean over the classes. ρ is 0, without a gradient, where one of the two
+    is constant.
 
     Args:
         student: logits z, with q = softmax(z / T).
@@ -105,7 +107,7 @@ def correlation_loss(
 
     References:
         Huang, You, Wang, Qian & Xu 2022, "Knowledge distillation from a stronger teacher",
-        equations 5 to 8.
+        section 3.
     """
     require_pair("student", student, "teacher", teacher)
     if min(student.shape) < 2:
@@ -114,7 +116,8 @@ def correlation_loss(
         )
     beta = require_real("between_classes", between_classes, 0)
     gamma = require_real("within_classes", within_classes, 0)
-    q, p = soften(student, temperature), soften(teacher.detach(), temperature)
+    q = soften(widened(student), temperature)
+    p = soften(widened(teacher.detach()), temperature)
     rows = 1 - _correlations(q, p).mean()
     columns = 1 - _correlations(q.T, p.T).mean()
     return temperature**2 * (beta * rows + gamma * columns)
@@ -132,11 +135,7 @@ def _rows(student: Tensor, teacher: Tensor, *, at_least: int) -> tuple[Tensor, T
         )
     if len(student) < at_least:
         raise ValueError(f"student must have {at_least} examples or more, got {len(student)}")
-    return student.flatten(1), teacher.detach().flatten(1)
-
-
-def _similarities(a: Tensor) -> Tensor:
-    return F.normalize(a @ a.T, dim=1)
+    return widened(student).flatten(1), widened(teacher.detach()).flatten(1)
 
 
 def _relative_distances(name: str, a: Tensor) -> Tensor:
@@ -148,12 +147,22 @@ def _relative_distances(name: str, a: Tensor) -> Tensor:
 
 
 def _cosines(a: Tensor) -> Tensor:
-    """Return c_jik = ⟨e_ij, e_kj⟩ for every j and all i, k; 0 or 1 where two of them meet."""
-    directions = F.normalize(a[None] - a[:, None], dim=2)  # entry (j, i): from j to i
-    return directions @ directions.mT
+    """Return c_ijk as entry (j, i, k); 0 where two of i, j, k are the same."""
+    directions = unit(a[None] - a[:, None])  # entry (j, i): from j to i; 0 for i = j
+    cosines = directions @ directions.mT
+    same = torch.eye(len(a), dtype=torch.bool, device=a.device)  # i = k: 1, or 0 if equal to j
+    return cosines.masked_fill(same, 0)
 
 
 def _correlations(x: Tensor, y: Tensor) -> Tensor:
     """Return Pearson's correlation of each row of x with that of y; 0 for a constant row."""
-    x, y = (rows - rows.mean(dim=1, keepdim=True) for rows in (x, y))
-    return F.cosine_similarity(x, y, dim=1)
+    return (_standardised(x) * _standardised(y)).sum(dim=1)
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """Return each row less its mean, as a unit vector; 0 if nothing but rounding is left of it."""
+    largest = x.detach().abs().amax(dim=1, keepdim=True)
+    x = x / largest.masked_fill(largest == 0, 1)  # else the squares of a rare class may vanish
+    centred = x - x.mean(dim=1, keepdim=True)
+    spread = centred.detach().abs().amax(dim=1, keepdim=True)
+    return unit(centred.masked_fill(spread <= 8 * torch.finfo(x.dtype).eps, 0))

@@ -1,0 +1,24 @@
+"""Where floating point needs care in the losses: half precision, and vectors of length 0."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def widened(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return ``x`` in 32 bits or more: a sum of squares soon leaves the range of float16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"]:
+    """Return x / ‖x‖ along an axis; 0, with the gradient 0, where ‖x‖ is 0.
+
+    ``F.normalize`` divides by 10⁻¹² there, and multiplies the gradient by 10¹².
+
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
+    length: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    divisor: Tensor = length.masked_fill(length == 0, torch.inf)
+    return x / divisor

@@ -1,0 +1,213 @@
+"""The contrastive loss against hand values, and its bound on Gaussians of known information."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+from reference_impl.distillation.contrastive import (
+    contrastive_loss,
+    information_bound,
+    pair_scores,
+)
+
+DOUBLE = torch.float64
+
+
+def gaussians(rho: float, n: int, seed: int, d: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return f and g, d pairs of coordinates with correlation ρ: I = −½ d log(1 − ρ²)."""
+    draws = torch.Generator().manual_seed(seed)
+    f, noise = (torch.randn(n, d, generator=draws, dtype=DOUBLE) for _ in range(2))
+    return f, rho * f + math.sqrt(1 - rho**2) * noise
+
+
+def log_ratio(f: torch.Tensor, g: torch.Tensor, rho: float) -> torch.Tensor:
+    """Return log p(f, g) / (p(f) p(g)) of every pair, from the densities."""
+    squares = f.square().sum(1)[:, None] + g.square().sum(1)
+    exponent = (2 * rho * f @ g.T - rho**2 * squares) / (2 * (1 - rho**2))
+    return exponent - 0.5 * f.shape[1] * math.log(1 - rho**2)
+
+
+def information(rho: float, d: int = 1) -> float:
+    return -0.5 * d * math.log(1 - rho**2)
+
+
+def bounds(rho: float, n: int, d: int = 1, runs: int = 200, change: float = 1.0) -> torch.Tensor:
+    pairs = [gaussians(rho, n, seed, d) for seed in range(runs)]
+    return torch.stack([information_bound(change * log_ratio(f, g, rho)) for f, g in pairs])
+
+
+def surely_below(values: torch.Tensor, limit: float) -> bool:
+    """Whether the mean of independent values lies below a limit, up to four standard errors."""
+    return bool(values.mean() < limit + 4 * values.std() / len(values) ** 0.5)
+
+
+def test_scores_by_hand():
+    """Oracle: cosines 1, 0.6 and 0, 0.8, divided by τ = 0.2."""
+    student = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
+    teacher = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+    found = pair_scores(student, teacher, temperature=0.2)
+    torch.testing.assert_close(found, torch.tensor([[5.0, 3.0], [0.0, 4.0]]))
+
+
+def test_scores_are_the_matrix_of_cosine_similarities():
+    """Oracle: ``F.cosine_similarity``; the length of a vector counts for nothing."""
+    f, g = gaussians(0.5, 5, 0, d=3)
+    expected = F.cosine_similarity(f[:, None], g[None], dim=2) / 0.1
+    torch.testing.assert_close(pair_scores(7 * f, g), expected)
+
+
+def test_loss_by_hand():
+    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others."""
+    scores = torch.eye(3) * math.log(2)
+    expected = -math.log(1 / 2) - 2 * math.log(2 / 3)
+    assert contrastive_loss(scores).item() == pytest.approx(expected)
+    assert information_bound(scores).item() == pytest.approx(math.log(2) - expected)
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 8))
+def test_loss_is_that_of_a_classifier_of_pairs(seed, n):
+    """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n."""
+    scores = 3 * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+    summed = F.binary_cross_entropy_with_logits(
+        scores - math.log(n - 1), torch.eye(n, dtype=DOUBLE), reduction="sum"
+    )
+    torch.testing.assert_close(contrastive_loss(scores), summed / n)
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 8), size=st.sampled_from([1.0, 30.0, 1e4]))
+def test_the_bound_never_exceeds_log_n(seed, n, size):
+    """Oracle: a sum of −log of probabilities is not negative."""
+    scores = size * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+    assert information_bound(scores) <= math.log(n - 1)
+
+
+def test_perfect_scores_reach_log_n():
+    """Oracle: nothing is left to lose when pairs that belong together are certain."""
+    scores = torch.full((9, 9), -100.0).fill_diagonal_(100.0)
+    assert information_bound(scores).item() == pytest.approx(math.log(8))
+
+
+def test_scores_that_know_nothing_bound_by_less_than_zero():
+    """Oracle: s = 0: h = 1/(N + 1), and log N − log(N + 1) − N log((N + 1)/N)."""
+    n = 64
+    expected = math.log(n / (n + 1)) - n * math.log((n + 1) / n)
+    assert information_bound(torch.zeros(n + 1, n + 1)).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.0, 64), (0.5, 64), (0.9, 16), (0.9, 256), (0.99, 64)])
+def test_with_the_best_scores_the_bound_lies_below_the_information(rho, n):
+    """Oracle: −½ log(1 − ρ²) of Gaussians; the best score is the logarithm of densities' ratio."""
+    assert surely_below(bounds(rho, n), min(information(rho), math.log(n - 1)))
+
+
+@pytest.mark.parametrize("change", [0.25, 0.5, 2.0, 4.0, -1.0])
+def test_no_multiple_of_the_best_scores_is_better(change):
+    """Oracle: h at the best scores is the posterior, which no other probability beats."""
+    best, other = bounds(0.8, 64), bounds(0.8, 64, change=change)
+    assert surely_below(other - best, 0)
+    assert other.mean() < best.mean()
+
+
+def test_a_larger_batch_sees_more_of_a_large_information():
+    """Oracle: I = 8.07 nats, log N = 1.95, 3.43 and 5.54."""
+    found = [bounds(0.98, n, d=5, runs=20).mean() for n in (8, 32, 256)]
+    assert information(0.98, d=5) == pytest.approx(8.07, abs=0.01)
+    assert found[0] < found[1] < found[2]
+    for value, n in zip(found, (8, 32, 256), strict=True):
+        assert value < math.log(n - 1)
+
+
+def test_learned_scores_approach_the_best_ones_from_below():
+    """Oracle: the best scores; quadratic scores a fg − b (f² + g²) + c contain them."""
+    rho, n = 0.9, 128
+    parameters = torch.zeros(3, dtype=DOUBLE, requires_grad=True)
+    optimizer = torch.optim.Adam([parameters], lr=0.05)
+
+    def scores(f, g):
+        a, b, c = parameters
+        return a * f @ g.T - b * (f.square() + g.square().T) + c
+
+    for seed in range(400):
+        loss = contrastive_loss(scores(*gaussians(rho, n, 1000 + seed)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        learned = torch.stack(
+            [information_bound(scores(*gaussians(rho, n, seed))) for seed in range(200)]
+        )
+    best = bounds(rho, n)
+    assert surely_below(learned - best, 0)
+    assert learned.mean() > best.mean() - 0.05
+    assert learned.mean() < information(rho)
+
+
+def test_infonce_bounds_more_tightly_here():
+    """Oracle: log n − cross-entropy of the row, also below I and log n, with the same scores."""
+    rho, n = 0.9, 64
+    pairs = [gaussians(rho, n, seed) for seed in range(200)]
+    scores = [log_ratio(f, g, rho) for f, g in pairs]
+    infonce = torch.stack([math.log(n) - F.cross_entropy(s, torch.arange(n)) for s in scores])
+    ours = torch.stack([information_bound(s) for s in scores])
+    assert surely_below(infonce, information(rho))
+    assert surely_below(ours - infonce, 0)
+
+
+def test_gradient_reaches_both_adapters():
+    """Oracle: finite differences; unlike the other losses the teacher's side learns, too."""
+    f, g = (x.requires_grad_() for x in gaussians(0.5, 4, 0, d=3))
+    assert gradcheck(lambda *both: contrastive_loss(pair_scores(*both)), (f, g))
+
+
+def test_silent_features_have_scores_and_gradients_of_zero():
+    """Oracle: a vector of length 0 has no direction."""
+    f = torch.zeros(3, 2, requires_grad=True)
+    scores = pair_scores(f, torch.eye(3)[:, :2])
+    contrastive_loss(scores).backward()
+    assert torch.equal(scores, torch.zeros(3, 3))
+    assert torch.equal(f.grad, torch.zeros(3, 2))
+
+
+def test_huge_scores_give_finite_values_and_gradients():
+    """Oracle: −log h is −s there: the two wrong ones of each kind cost 10⁴, N = 1 times."""
+    scores = torch.tensor([[-1e4, 1e4], [1e4, -1e4]], requires_grad=True)
+    loss = contrastive_loss(scores)
+    loss.backward()
+    assert loss.item() == pytest.approx(2e4)
+    assert scores.grad.tolist() == [[-0.5, 0.5], [0.5, -0.5]]
+
+
+A, S = torch.randn(4, 3), torch.randn(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: pair_scores(None, A), TypeError, "student must be"),
+        (lambda: pair_scores(A, A.long()), TypeError, "teacher must hold"),
+        (lambda: pair_scores(A[0], A), ValueError, r"student must be \(n, d\)"),
+        (lambda: pair_scores(A, A[:3]), ValueError, "student must have the shape of teacher"),
+        (lambda: pair_scores(A, A[:, :2]), ValueError, "student must have the shape of teacher"),
+        (lambda: pair_scores(A[:1], A[:1]), ValueError, "two examples or more, got 1"),
+        (lambda: pair_scores(A[:0], A[:0]), ValueError, "empty"),
+        (lambda: pair_scores(A, A * torch.nan), ValueError, "teacher must be finite"),
+        (lambda: pair_scores(A, A, temperature=0), ValueError, "temperature must be"),
+        (lambda: pair_scores(A, A, temperature=None), TypeError, "temperature must be"),
+        (lambda: contrastive_loss(S[:3]), ValueError, r"scores must be \(n, n\)"),
+        (lambda: contrastive_loss(S[:1, :1]), ValueError, "n ≥ 2"),
+        (lambda: contrastive_loss(S[0, 0]), ValueError, "n ≥ 2"),
+        (lambda: contrastive_loss(S.long()), TypeError, "scores must hold"),
+        (lambda: information_bound(S / 0), ValueError, "scores must be finite"),
+        (lambda: information_bound(S[:2]), ValueError, r"scores must be \(n, n\)"),
+        (lambda: information_bound([1.0]), TypeError, "scores must be"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the message names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,175 @@
+"""Decoupled distillation against hand values, Hinton's loss, torchdistill, autograd and limits."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mid_level import torchdistill
+from torch.autograd import gradcheck
+from torchdistill.losses.mid_level import KDLoss
+
+from reference_impl.distillation.decoupled import decoupled_loss, decoupled_parts
+from reference_impl.distillation.logits import soft_target_loss
+
+
+def drawn(seed: int, n: int = 5, classes: int = 4, spread: float = 3.0):
+    draws = torch.Generator().manual_seed(seed)
+    student, teacher = (
+        spread * torch.randn(n, classes, generator=draws, dtype=torch.float64) for _ in range(2)
+    )
+    return student, teacher, torch.randint(classes, (n,), generator=draws)
+
+
+def recombined(parts, weight):
+    return (parts.target + weight * parts.others).mean()
+
+
+def test_parts_by_hand():
+    """Oracle: p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), y = 0; both parts on paper."""
+    p, q = torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[0.25, 0.25, 0.5]])
+    parts = decoupled_parts(q.log(), p.log(), torch.tensor([0]), temperature=1)
+    target = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)  # (1/2, 1/2) against (1/4, 3/4)
+    others = 0.5 * math.log(3 / 2) + 0.5 * math.log(3 / 4)  # (1/2, 1/2) against (1/3, 2/3)
+    assert parts.p_target.item() == pytest.approx(0.5)
+    assert parts.target.item() == pytest.approx(target, abs=1e-6)
+    assert parts.others.item() == pytest.approx(others, abs=1e-6)
+    loss = decoupled_loss(
+        q.log(), p.log(), torch.tensor([0]), temperature=1, target_weight=2, others_weight=3
+    )
+    assert loss.item() == pytest.approx(2 * target + 3 * others, abs=1e-6)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 6),
+    classes=st.integers(2, 6),
+    temperature=st.sampled_from([0.5, 1.0, 4.0, 20.0]),
+)
+def test_parts_weighted_by_each_examples_p_make_hintons_loss(seed, n, classes, temperature):
+    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example."""
+    student, teacher, labels = drawn(seed, n, classes)
+    parts = decoupled_parts(student, teacher, labels, temperature=temperature)
+    whole = soft_target_loss(student, teacher, temperature=temperature)
+    together = temperature**2 * recombined(parts, 1 - parts.p_target)
+    torch.testing.assert_close(together, whole, rtol=1e-9, atol=1e-12)
+
+
+def test_a_batch_mean_of_p_does_not_make_hintons_loss():
+    """Oracle: the identity of each example, which a mean weight breaks."""
+    student, teacher, labels = drawn(0)
+    parts = decoupled_parts(student, teacher, labels, temperature=2)
+    whole = soft_target_loss(student, teacher, temperature=2)
+    together = 4 * recombined(parts, 1 - parts.p_target.mean())
+    assert abs(together - whole) > 0.05 * whole
+
+
+def test_parts_recombined_agree_with_torchdistill():
+    """Oracle: KDLoss without labels, which leaves T² out."""
+    student, teacher, labels = drawn(1)
+    parts = decoupled_parts(student, teacher, labels, temperature=3)
+    theirs = torchdistill(KDLoss("s", "output", "t", "output", 3, alpha=0), student, teacher)
+    torch.testing.assert_close(recombined(parts, 1 - parts.p_target), theirs)
+
+
+def test_the_target_part_ignores_how_the_others_share_and_the_others_part_ignores_the_target():
+    """Oracle: what each is defined on: logits of the others permuted; the target's logit moved."""
+    _, teacher, _ = drawn(2)
+    student, labels = teacher + 1, torch.zeros(5, dtype=torch.int64)
+    shared = student[:, [0, 3, 1, 2]]
+    moved = student + torch.tensor([2.0, 0, 0, 0])
+    of_shared = decoupled_parts(shared, teacher, labels, temperature=2)
+    of_moved = decoupled_parts(moved, teacher, labels, temperature=2)
+    torch.testing.assert_close(of_shared.target, torch.zeros(5, dtype=torch.float64))
+    torch.testing.assert_close(of_moved.others, torch.zeros(5, dtype=torch.float64))
+    assert of_shared.others.min() > 0.001
+    assert of_moved.target.min() > 0.001
+
+
+def test_two_classes_have_no_others_part():
+    """Oracle: one wrong class has all of its distribution."""
+    student, teacher, labels = drawn(3, classes=2)
+    parts = decoupled_parts(student, teacher, labels, temperature=1)
+    assert torch.equal(parts.others, torch.zeros(5, dtype=torch.float64))
+
+
+def test_the_loss_of_a_twin_is_zero_and_any_other_is_not_negative():
+    """Oracle: both parts are KL divergences."""
+    student, teacher, labels = drawn(4)
+    assert decoupled_loss(teacher, teacher, labels, temperature=4).item() == pytest.approx(0)
+    parts = decoupled_parts(student, teacher, labels, temperature=4)
+    assert min(parts.target.min(), parts.others.min()) >= 0
+
+
+def test_gradient():
+    """Oracle: finite differences; the teacher gets none."""
+    student, teacher, labels = drawn(5)
+    student.requires_grad_()
+    teacher.requires_grad_()
+    assert gradcheck(
+        lambda z: decoupled_loss(z, teacher, labels, temperature=2, others_weight=3), (student,)
+    )
+    decoupled_loss(student, teacher, labels, temperature=2).backward()
+    assert teacher.grad is None
+
+
+@pytest.mark.parametrize("size", [30.0, 1e4, 1e30])
+def test_a_teacher_that_is_sure_still_tells_of_the_others(size):
+    """Oracle: the others' logits (0, 1) of the teacher against (0, 0), whatever the first is."""
+    teacher = torch.tensor([[size, 0.0, 1.0]])
+    student = torch.tensor([[size, 0.0, 0.0]], requires_grad=True)
+    parts = decoupled_parts(student, teacher, torch.tensor([0]), temperature=1)
+    p = torch.tensor([0.0, 1.0]).softmax(0)
+    assert parts.others.item() == pytest.approx((p * (2 * p).log()).sum().item(), rel=1e-5)
+    (parts.target + parts.others).sum().backward()
+    expected = torch.tensor([[0.0, 0.5 - p[0], 0.5 - p[1]]])
+    torch.testing.assert_close(student.grad, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_huge_logits_give_finite_values_and_gradients(size):
+    """Oracle: a student that is sure of the wrong class, by ``size``."""
+    teacher = torch.tensor([[size, 0.0, -size]])
+    student = torch.tensor([[-size, 0.0, size]], requires_grad=True)
+    loss = decoupled_loss(student, teacher, torch.tensor([0]), temperature=1)
+    loss.backward()
+    assert loss.item() == pytest.approx(2 * size + 8 * size, rel=1e-5)
+    assert student.grad.isfinite().all()
+
+
+Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: decoupled_loss([1.0], Z, Y, temperature=1), TypeError, "student must be"),
+        (lambda: decoupled_loss(Z.long(), Z, Y, temperature=1), TypeError, "student must hold"),
+        (lambda: decoupled_loss(Z, Z[:, :3], Y, temperature=1), ValueError, "student must have"),
+        (lambda: decoupled_loss(Z, Z[:2], Y, temperature=1), ValueError, r"got \(3, 4\)"),
+        (lambda: decoupled_loss(Z[0], Z[0], Y, temperature=1), ValueError, r"\(n, classes\)"),
+        (lambda: decoupled_loss(Z, Z * torch.nan, Y, temperature=1), ValueError, "teacher must be"),
+        (lambda: decoupled_loss(Z[:0], Z[:0], Y[:0], temperature=1), ValueError, "empty"),
+        (lambda: decoupled_loss(Z[:, :1], Z[:, :1], 0 * Y, temperature=1), ValueError, "two class"),
+        (lambda: decoupled_loss(Z, Z, Y[:2], temperature=1), ValueError, "labels must have shape"),
+        (lambda: decoupled_loss(Z, Z, Y + 1, temperature=1), ValueError, "labels must be in"),
+        (lambda: decoupled_loss(Z, Z, Y.float(), temperature=1), TypeError, "labels"),
+        (lambda: decoupled_loss(Z, Z, Y, temperature=0), ValueError, "temperature must be"),
+        (lambda: decoupled_loss(Z, Z, Y, temperature="4"), TypeError, "temperature must be"),
+        (
+            lambda: decoupled_loss(Z, Z, Y, temperature=1, target_weight=-1),
+            ValueError,
+            "target_weight must be",
+        ),
+        (
+            lambda: decoupled_loss(Z, Z, Y, temperature=1, others_weight=-1),
+            ValueError,
+            "others_weight must be",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the message names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()
