@@ -6,8 +6,9 @@ student meets the views in turn.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,15 +36,18 @@ class View:
         images: pixels 0 … 255, in the order of the examples.
         labels: y.
         logits: the teacher's v.
+        features: place in the teacher → what it computes there; for losses that compare more than
+            logits. Half precision saves memory.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if their numbers differ or a logit is not finite.
+        ValueError: if their numbers differ, or a logit or a feature is not finite.
     """
 
     images: UInt8[Tensor, "n 1 height width"]
     labels: Int64[Tensor, " n"]
     logits: Float[Tensor, "n classes"]
+    features: Mapping[str, Float[Tensor, "n ..."]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, dtype in (("images", torch.uint8), ("labels", torch.int64)):
@@ -56,18 +60,25 @@ class View:
                 f"images, labels and logits must be as many, got {len(self.images)}, "
                 f"{len(self.labels)} and {len(self.logits)}"
             )
+        for place, features in self.features.items():
+            require_float_tensor(f"features[{place!r}]", features)
+            if len(features) != len(self.labels):
+                raise ValueError(
+                    f"features[{place!r}] must be of {len(self.labels)} images, got {len(features)}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What an objective compares a student's logits with: labels y and the teacher's logits v."""
+    """What an objective compares a student with: labels y, the teacher's logits v and features."""
 
     labels: Int64[Tensor, " n"]
     logits: Float[Tensor, "n classes"]
+    features: Mapping[str, Float[Tensor, "n ..."]] = field(default_factory=dict)
 
 
-Objective = Callable[[Tensor, Targets], Tensor]
-"""(student's logits, targets) → scalar, mean over the batch."""
+Objective = Callable[[Any, Targets], Tensor]
+"""(what the student returns, most often logits; targets) → scalar, mean over the batch."""
 
 
 def view(teacher: nn.Module, examples: Examples, *, seed: int | None = None) -> View:
@@ -166,7 +177,8 @@ def _batches(views: Sequence[View], recipe: Recipe) -> Iterator[tuple[Tensor, Ta
         )
         order = torch.randperm(len(now.labels), generator=generator)
         for chosen in order.split(recipe.batch_size):
-            targets = Targets(now.labels[chosen], now.logits[chosen])
+            features = {place: whole[chosen] for place, whole in now.features.items()}
+            targets = Targets(now.labels[chosen], now.logits[chosen], features)
             yield _restored(now.images[chosen]), targets
 
 

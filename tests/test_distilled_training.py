@@ -107,6 +107,22 @@ def test_every_step_pairs_images_with_their_own_targets(
     assert not torch.equal(seen[0][1], seen[10][1]), "two epochs have the same order"
 
 
+def test_every_step_has_the_features_of_its_images(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: features that are the images themselves, and half of their logits."""
+    plain = view(teacher, train)
+    features = {"images": plain.images.half(), "half": plain.logits / 2}
+
+    def compare(outputs: torch.Tensor, targets: Targets) -> torch.Tensor:
+        images = targets.features["images"].float() / 255
+        torch.testing.assert_close(predict(teacher, images), targets.logits)
+        assert torch.equal(2 * targets.features["half"], targets.logits)
+        return outputs.square().mean()
+
+    rich = View(plain.images, plain.labels, plain.logits, features)
+    steps = student_steps(new_student(RECIPE), [rich], compare, replace(RECIPE, epochs=1))
+    assert len(list(steps)) == math.ceil(len(train) / RECIPE.batch_size)
+
+
 def test_seeds_begin_with_another_view(teacher: nn.Module, train: Examples) -> None:
     """Oracle: the mean brightness of the first epoch's images."""
     views = [view(teacher, train), view(teacher, train, seed=1)]
@@ -213,6 +229,21 @@ VIEW = View(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4), torch
             lambda: View(VIEW.images, VIEW.labels, VIEW.logits / 0),
             ValueError,
             "logits must be finite",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits, {"mean": torch.ones(3, 2)}),
+            ValueError,
+            r"features\['mean'\] must be of 4 images, got 3",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits, {"mean": torch.arange(4)}),
+            TypeError,
+            r"features\['mean'\] must hold floating-point",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits, {"mean": torch.ones(4, 2) / 0}),
+            ValueError,
+            r"features\['mean'\] must be finite",
         ),
         (lambda: new_student("lenet300"), TypeError, "recipe must be Recipe"),
         (
