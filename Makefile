@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist  ## measure all of data/results again (five hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations  ## measure all of data/results again (six hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -77,6 +77,9 @@ result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (an h
 
 result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)
 	@$(BIN)/python -m book_tools.omit_class $(MNIST)
+
+result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (half an hour; resumes)
+	@$(call anew,relations,book_tools.compare_distillation)
 
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \
@@ -100,4 +103,5 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 .NOTPARALLEL:  # timings
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
-  result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist lock env clean
+  result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
+  result-relations lock env clean

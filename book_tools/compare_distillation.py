@@ -1,0 +1,211 @@
+"""``python -m book_tools.compare_distillation``: compare the methods of chapter 10 on one budget.
+
+The record, ``data/results/relations.json``, is written after each run. A command that is
+interrupted and started again skips the runs that are in it already.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.distilled_training import View, new_student, student_steps, view
+from reference_impl.files import ROOT, write_atomically
+from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
+from reference_impl.network import Network
+from reference_impl.recipes import Recipe
+from reference_impl.training import accuracy, predict
+
+RESULT = ROOT / "data" / "results" / "relations.json"
+COMMAND = "python -m book_tools.compare_distillation"
+
+N_IMAGES = 10_000
+ALONE = "alone"
+BORN_AGAIN = "born again"
+SEEDS = (0, 1, 2, 3, 4)
+OTHER_SEED = 100
+"""Of the runs that choose a weight, and of the twin that teaches the born-again student."""
+
+WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        "soft targets": (1, 3, 9),
+        "decoupled": (1, 3, 9),
+        "correlations": (1, 3, 9),
+        "hint": (0.1, 1, 10),
+        "attention": (1, 10, 100),
+        "similarities": (10, 100, 1000),
+        "distances, angles": (1, 10, 100),
+        "contrast": (0.03, 0.1, 0.3),
+    }
+)
+"""What is tried on the validation images, in runs of a third of the epochs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a student, on CE + w · loss.
+
+    Args:
+        purpose: "choice" of a weight, or "comparison".
+        method: of `reference_impl.guided_training.METHODS`, or `ALONE`, or `BORN_AGAIN`.
+        weight: w.
+        seed: of the initial weights, the adapters and the order.
+        epochs: passes over the images.
+    """
+
+    purpose: str
+    method: str
+    weight: float
+    seed: int
+    epochs: int = 30
+
+
+def planned(done: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
+    """Yield the runs in the order in which they are made; the choice of weights comes first.
+
+    Args:
+        done: the runs of the record, which grows while this goes on.
+    """
+    for method, weights in WEIGHTS.items():
+        for weight in weights:
+            yield Run("choice", method, weight, OTHER_SEED, epochs=10)
+    chosen = {method: chosen_weight(done, method) for method in WEIGHTS}
+    for seed in SEEDS:
+        yield Run("comparison", ALONE, 0, seed)
+        for method, weight in chosen.items():
+            yield Run("comparison", method, weight, seed)
+        yield Run("comparison", BORN_AGAIN, chosen["soft targets"], seed)
+
+
+def chosen_weight(done: Sequence[Mapping[str, Any]], method: str) -> float:
+    """Return the weight of the best validation accuracy; of equals the smallest."""
+    runs = [run for run in done if (run["purpose"], run["method"]) == ("choice", method)]
+    best: float = max(runs, key=lambda run: (run["validation"], -run["weight"]))["weight"]
+    return best
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        record(options.path, load_dataset())
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"compare_distillation: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def record(path: Path, dataset: Dataset) -> None:
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Raises:
+        OSError: if the record cannot be written.
+    """
+    found = _read(path)
+    _write(path, found)  # a path that cannot be written must fail before the first training
+    for run in planned(found["runs"]):
+        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
+            found["runs"].append(asdict(run) | measured(run, dataset))
+            _write(path, found)
+
+
+def measured(run: Run, dataset: Dataset) -> dict[str, float]:
+    """Return what the student came to: accuracies and agreement with the teacher, in percent."""
+    began = time.perf_counter()
+    student, losses = trained(run, dataset.train)
+    logits = predict(student, dataset.test.images)
+    teacher = _teacher_logits(dataset.test)
+    result = {
+        "loss": sum(losses[-100:]) / len(losses[-100:]),
+        "validation": accuracy(student, dataset.validation),
+        "test": accuracy(student, dataset.test),
+        "nll": F.cross_entropy(logits, dataset.test.labels).item(),
+        "agreement": 100 * (logits.argmax(1) == teacher.argmax(1)).float().mean().item(),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    print(run, result["validation"], result["test"], flush=True)
+    return result
+
+
+def trained(run: Run, train: Examples) -> tuple[Network, list[float]]:
+    """Return the student and the loss of each step."""
+    recipe = Recipe("student", epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
+    student = new_student(recipe)
+    method = METHODS.get(run.method, METHODS["soft targets"])
+    guided = method.guide(student, seed=run.seed)
+    objective = method.objective(guided, run.weight)
+    whole = _twin_view(train) if run.method == BORN_AGAIN else _teacher_view(train)
+    views = [replace(whole, features={place: whole.features[place] for place in method.places})]
+    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
+    if run.method == ALONE:
+        steps = student_steps(student, views, lambda z, to: F.cross_entropy(z, to.labels), recipe)
+    else:
+        steps = student_steps(guided, views, objective, recipe)
+    progress = tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False)
+    losses = list(progress)
+    return student.eval(), losses
+
+
+@cache
+def _teacher_view(train: Examples) -> View:
+    return view_with_features(_teacher(), train[:N_IMAGES], (MAPS, MEANS))
+
+
+@cache
+def _twin_view(train: Examples) -> View:
+    """Return what a student says that was trained alone, on the same images and budget."""
+    twin, _ = trained(Run("twin", ALONE, 0, OTHER_SEED), train)
+    return view(twin, train[:N_IMAGES])
+
+
+@cache
+def _teacher_logits(examples: Examples) -> Tensor:
+    return predict(_teacher(), examples.images)
+
+
+def _teacher() -> Network:
+    return load_checkpoint("teacher").to(memory_format=torch.channels_last)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"provenance": {}, "runs": []}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    found["provenance"] = {
+        "command": COMMAND,
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": sorted({run["seed"] for run in found["runs"]}),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    text = json.dumps(found, indent=2) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
