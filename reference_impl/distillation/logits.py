@@ -9,8 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_real, require_same_shape
+from reference_impl.distillation.numerics import widened
 
 Logits = Float[Tensor, "n classes"]
+
+MAX_TEMPERATURE = 1e6
+"""Beyond it, softened probabilities differ by less than floating point resolves."""
 
 
 def soften(logits: Logits, temperature: float) -> Float[Tensor, "n classes"]:
@@ -26,7 +30,7 @@ def soften(logits: Logits, temperature: float) -> Float[Tensor, "n classes"]:
 
     Raises:
         TypeError: if ``logits`` is no floating-point tensor or ``temperature`` no real number.
-        ValueError: if ``logits`` is empty, not finite or not a matrix, or T is not above 0.
+        ValueError: if ``logits`` is empty, not finite or not a matrix, or T is not in (0, 10⁶].
 
     References:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", equation 1.
@@ -50,9 +54,10 @@ def soft_cross_entropy(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if the shapes differ, a value is not finite, or T is not above 0.
+        ValueError: if the shapes differ, a value is not finite, or T is not in (0, 10⁶].
     """
-    p, _, log_q = _distributions(student, teacher, temperature)
+    require_pair("student", student, "teacher", teacher)
+    p, _, log_q = _distributions(student, teacher, require_temperature(temperature))
     return -(p * log_q).sum(dim=-1).mean()
 
 
@@ -61,6 +66,9 @@ def soft_target_loss(student: Logits, teacher: Logits, *, temperature: float) ->
 
     Its gradient is T (q − p) / n: of the same size at every T, since q − p falls as 1/T.
 
+    In float32 it loses its digits where T is large: KL falls as 1/T², to the size of rounding.
+    Half precision is computed in float32.
+
     Args:
         student: logits z, with q = softmax(z / T).
         teacher: logits v, with p = softmax(v / T); held constant.
@@ -68,14 +76,13 @@ def soft_target_loss(student: Logits, teacher: Logits, *, temperature: float) ->
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if the shapes differ, a value is not finite, or T is not above 0.
+        ValueError: if the shapes differ, a value is not finite, or T is not in (0, 10⁶].
 
     References:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2.
     """
-    p, log_p, log_q = _distributions(student, teacher, temperature)
-    kl = (p * (log_p - log_q)).sum(dim=-1)  # nats, per example
-    return temperature**2 * kl.mean()
+    require_pair("student", student, "teacher", teacher)
+    return mean_soft_target_loss(student, teacher, require_temperature(temperature))
 
 
 def logit_matching_loss(student: Logits, teacher: Logits) -> Float[Tensor, ""]:
@@ -96,14 +103,23 @@ def logit_matching_loss(student: Logits, teacher: Logits) -> Float[Tensor, ""]:
         Hinton, Vinyals & Dean 2015, section 2.1, which assumes z̄ = v̄ = 0.
     """
     require_pair("student", student, "teacher", teacher)
-    v = teacher.detach()
-    gap = (student - student.mean(dim=-1, keepdim=True)) - (v - v.mean(dim=-1, keepdim=True))
+    gap = widened(student) - widened(teacher.detach())
+    gap = gap - gap.mean(dim=-1, keepdim=True)  # (z − z̄) − (v − v̄)
     return gap.square().sum(dim=-1).mean() / (2 * student.shape[-1])
 
 
+def mean_soft_target_loss(
+    student: Logits, teacher: Logits, temperature: float
+) -> Float[Tensor, ""]:
+    """Return `soft_target_loss` of arguments that have been checked."""
+    p, log_p, log_q = _distributions(student, teacher, temperature)
+    kl = (p * (log_p - log_q)).sum(dim=-1)  # nats, per example
+    return temperature**2 * kl.mean()
+
+
 def require_temperature(temperature: float) -> float:
-    """Return T, refused if it is not finite or not above 0."""
-    return require_real("temperature", temperature, 0, open_low=True)
+    """Return T, refused if it is no number in (0, `MAX_TEMPERATURE`]."""
+    return require_real("temperature", temperature, 0, MAX_TEMPERATURE, open_low=True)
 
 
 def require_pair(name: str, student: Tensor, other_name: str, teacher: Tensor) -> None:
@@ -119,12 +135,8 @@ def _require_logits(name: str, logits: Tensor) -> None:
         raise ValueError(f"{name} must be (n, classes), got shape {tuple(logits.shape)}")
 
 
-def _distributions(
-    student: Tensor, teacher: Tensor, temperature: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _distributions(student: Tensor, teacher: Tensor, t: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return p, log p and log q; no gradient reaches the teacher."""
-    require_pair("student", student, "teacher", teacher)
-    t = require_temperature(temperature)
-    log_p = F.log_softmax(teacher.detach() / t, dim=-1)
-    log_q = F.log_softmax(student / t, dim=-1)
+    log_p = F.log_softmax(widened(teacher.detach()) / t, dim=-1)
+    log_q = F.log_softmax(widened(student) / t, dim=-1)
     return log_p.exp(), log_p, log_q

@@ -6,7 +6,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from reference_impl.checks import require_integer_tensor, require_real
-from reference_impl.distillation.logits import Logits, require_pair, soft_target_loss
+from reference_impl.distillation.logits import (
+    Logits,
+    mean_soft_target_loss,
+    require_pair,
+    require_temperature,
+)
+from reference_impl.distillation.numerics import widened
 
 
 def distillation_objective(
@@ -28,17 +34,19 @@ def distillation_objective(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if shapes do not fit, a value is not finite, T is not above 0, α is not in
+        ValueError: if shapes do not fit, a value is not finite, T is not in (0, 10⁶], α is not in
             [0, 1], or a label is no class.
 
     References:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2.
     """
     a = require_real("alpha", alpha, 0, 1)
+    t = require_temperature(temperature)
     require_pair("student", student, "teacher", teacher)
     require_labels("labels", labels, *student.shape)
-    hard = F.cross_entropy(student, labels)
-    return (1 - a) * hard + a * soft_target_loss(student, teacher, temperature=temperature)
+    hard = F.cross_entropy(widened(student), labels)
+    soft = mean_soft_target_loss(student, teacher, t)
+    return (1 - a) * hard + a * soft
 
 
 def require_labels(name: str, labels: Tensor, n: int, n_classes: int) -> None:
@@ -53,7 +61,7 @@ def require_labels(name: str, labels: Tensor, n: int, n_classes: int) -> None:
         raise TypeError(f"{name} must have dtype torch.int64, got {labels.dtype}")
     if labels.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), got {tuple(labels.shape)}")
-    low, high = labels.aminmax()
+    low, high = (end.item() for end in labels.aminmax())
     if low < 0 or high >= n_classes:
         bad = labels[(labels < 0) | (labels >= n_classes)][0].item()
         raise ValueError(f"{name} must be in 0 … {n_classes - 1}, got {bad}")

@@ -1,7 +1,7 @@
 """The article's formula P_S(y|x) = Σ_x' P_T(x'|x) P_S(y|x'), taken at its word, and its repair.
 
 P_T(x'|x) is a probability over *inputs* x' given an input x: a Markov kernel, no classifier. On m
-inputs it is a matrix K of m rows, each of which sums to 1, and the formula is f = K f.
+inputs it is a matrix K whose rows sum to 1, and the formula is f = K f.
 """
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_int, require_real, require_tensor
+from reference_impl.distillation.numerics import widened
 
 Kernel = Float[Tensor, "m m"]
 
@@ -31,7 +32,7 @@ def gaussian_kernel(x: Float[Tensor, "m ..."], *, width: float) -> Kernel:
     sigma = require_real("width", width, 0, open_low=True)
     if x.ndim < 2:
         raise ValueError(f"x must be (m, ...), got shape {tuple(x.shape)}")
-    rows = x.flatten(1)
+    rows = widened(x).flatten(1)
     squares = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
     return torch.softmax(-squares / (2 * sigma**2), dim=1)
 
@@ -45,16 +46,14 @@ def cascade(
 
     Args:
         kernel: K, row i the distribution of x' given input i.
-        f: row j the class probabilities given x' = j.
+        f: row j the class probabilities given x' = j; in the dtype of K.
 
     Raises:
-        TypeError: if an argument is no floating-point tensor.
+        TypeError: if an argument is no tensor of float32 or float64, or their dtypes differ.
         ValueError: if K has a negative entry or a row whose sum is not 1, or the sizes do not fit.
     """
     require_kernel("kernel", kernel, square=False)
-    require_float_tensor("f", f)
-    if f.ndim != 2 or len(f) != kernel.shape[1]:
-        raise ValueError(f"f must be ({kernel.shape[1]}, classes), got shape {tuple(f.shape)}")
+    _require_rows(f, kernel)
     return kernel @ f
 
 
@@ -71,9 +70,9 @@ def iterated_cascade(
         ValueError: as `cascade`, or if ``n_steps`` is below 0.
     """
     require_kernel("kernel", kernel)
-    require_int("n_steps", n_steps, 0)
-    for _ in range(n_steps):
-        f = cascade(kernel, f)
+    _require_rows(f, kernel)
+    for _ in range(require_int("n_steps", n_steps, 0)):
+        f = kernel @ f
     return f
 
 
@@ -87,11 +86,13 @@ def stationary_distribution(kernel: Kernel) -> Float[Tensor, " m"]:
     """
     require_kernel("kernel", kernel)
     m = len(kernel)
-    equations = torch.cat([(torch.eye(m) - kernel).double().T, torch.ones(1, m).double()])
-    right = torch.zeros(m + 1, 1).double()
-    right[-1] = 1
-    if torch.linalg.matrix_rank(equations) < m:
-        raise ValueError("kernel must have one stationary distribution, got one with several")
+    if not _reachable(kernel).all(dim=0).any():
+        raise ValueError(
+            "kernel must have one π, got one where no input is reached from all others"
+        )
+    k = kernel.double()
+    equations = torch.cat([torch.eye(m).to(k) - k.T, k.new_ones(1, m)])  # (I − Kᵀ) π = 0, Σ π = 1
+    right = torch.cat([k.new_zeros(m, 1), k.new_ones(1, 1)])
     solution: Tensor = torch.linalg.lstsq(equations, right).solution
     return solution[:, 0].to(kernel.dtype)
 
@@ -118,11 +119,11 @@ def propagate_labels(
         Zhu & Ghahramani 2002, "Learning from labeled and unlabeled data with label propagation".
     """
     require_kernel("kernel", kernel)
+    _require_rows(f, kernel)
     _require_labelled(labelled, len(kernel))
-    require_int("n_steps", n_steps, 0)
     known = f
-    for _ in range(n_steps):
-        f = torch.where(labelled[:, None], known, cascade(kernel, f))
+    for _ in range(require_int("n_steps", n_steps, 0)):
+        f = torch.where(labelled[:, None], known, kernel @ f)
     return f
 
 
@@ -131,7 +132,7 @@ def harmonic_solution(
 ) -> Float[Tensor, "m classes"]:
     """Return where `propagate_labels` ends: f_u = (I − K_uu)⁻¹ K_ul f_l, and f_l as it is.
 
-    Row i of f_u is the distribution of the label at which a walk by K from input i first stops.
+    Row i is the distribution of the label at which a walk by K from input i first arrives.
 
     Args:
         kernel: K.
@@ -147,30 +148,66 @@ def harmonic_solution(
         harmonic functions", equation 5.
     """
     require_kernel("kernel", kernel)
+    _require_rows(f, kernel)
     _require_labelled(labelled, len(kernel))
-    cascade(kernel, f)  # the checks of f
-    lost = ~_reaches(kernel, labelled)
+    lost = ~_reachable(kernel)[:, labelled].any(dim=1)
     if lost.any():
         raise ValueError(
             f"kernel must lead every input to a labelled one, input {lost.nonzero()[0].item()} "
             "reaches none"
         )
-    result = f.clone()
     u = ~labelled
-    if u.any():
-        left = torch.eye(int(u.sum()), dtype=kernel.dtype) - kernel[u][:, u]
-        result[u] = torch.linalg.solve(left, kernel[u][:, labelled] @ f[labelled])
+    k = kernel.double()
+    result = f.clone()
+    left = torch.eye(int(u.sum())).to(k) - k[u][:, u]
+    solution = torch.linalg.solve(left, k[u][:, labelled] @ f[labelled].double())
+    result[u] = solution.to(f.dtype)
     return result
+
+
+def spread_labels(
+    kernel: Kernel, f: Float[Tensor, "m classes"], labelled: Bool[Tensor, " m"], *, spread: float
+) -> Float[Tensor, "m classes"]:
+    """Return (1 − a) (I − a K)⁻¹ y, the fixed point of f ← a K f + (1 − a) y: a soft clamp.
+
+    y holds the labelled rows of f, zeros elsewhere. A known label may be overruled.
+
+    Args:
+        kernel: K.
+        f: class probabilities; only the labelled rows are read.
+        labelled: which rows are known.
+        spread: a, the weight of the neighbours' word, in [0, 1).
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `cascade`, if no row is labelled, or a is not in [0, 1).
+
+    References:
+        Zhou, Bousquet, Lal, Weston & Schölkopf 2004, "Learning with local and global consistency",
+        with D⁻¹ W in the place of D^(−1/2) W D^(−1/2).
+    """
+    require_kernel("kernel", kernel)
+    _require_rows(f, kernel)
+    _require_labelled(labelled, len(kernel))
+    a = require_real("spread", spread, 0, 1)
+    if a == 1:
+        raise ValueError("spread must be below 1, got 1.0")
+    k = kernel.double()
+    y = torch.where(labelled[:, None], f, 0).double()
+    solution: Tensor = torch.linalg.solve(torch.eye(len(k)).to(k) - a * k, (1 - a) * y)
+    return solution.to(f.dtype)
 
 
 def require_kernel(name: str, kernel: Tensor, *, square: bool = True) -> None:
     """Refuse what is no matrix of rows that are distributions.
 
     Raises:
-        TypeError: if ``kernel`` is no floating-point tensor.
+        TypeError: if ``kernel`` is no tensor of float32 or float64.
         ValueError: if it is no (square) matrix, has a negative entry, or a row whose sum is not 1.
     """
     require_float_tensor(name, kernel)
+    if kernel.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} must be of float32 or float64, got {kernel.dtype}")
     if kernel.ndim != 2 or (square and kernel.shape[0] != kernel.shape[1]):
         shape = "(m, m)" if square else "a matrix"
         raise ValueError(f"{name} must be {shape}, got shape {tuple(kernel.shape)}")
@@ -184,6 +221,14 @@ def require_kernel(name: str, kernel: Tensor, *, square: bool = True) -> None:
         )
 
 
+def _require_rows(f: Tensor, kernel: Tensor) -> None:
+    require_float_tensor("f", f)
+    if f.ndim != 2 or len(f) != kernel.shape[1]:
+        raise ValueError(f"f must be ({kernel.shape[1]}, classes), got shape {tuple(f.shape)}")
+    if f.dtype != kernel.dtype:
+        raise TypeError(f"f must have the dtype of kernel, {kernel.dtype}, got {f.dtype}")
+
+
 def _require_labelled(labelled: Tensor, m: int) -> None:
     require_tensor("labelled", labelled)
     if labelled.dtype != torch.bool:
@@ -194,11 +239,12 @@ def _require_labelled(labelled: Tensor, m: int) -> None:
         raise ValueError("labelled must name an input or more, got none")
 
 
-def _reaches(kernel: Tensor, labelled: Tensor) -> Tensor:
-    """Return which inputs lead to a labelled one in any number of steps."""
-    found, edges = labelled, (kernel > 0).to(kernel.dtype)
+def _reachable(kernel: Tensor) -> Tensor:
+    """Return whether input i leads to input j in any number of steps, 0 among them."""
+    reached = (kernel > 0) | torch.eye(len(kernel), dtype=torch.bool, device=kernel.device)
     while True:
-        wider = found | ((edges @ found.to(kernel.dtype)) > 0)
-        if torch.equal(wider, found):
-            return found
-        found = wider
+        paths = reached.to(torch.float32)
+        wider = paths @ paths > 0  # paths of twice the length
+        if torch.equal(wider, reached):
+            return reached
+        reached = wider

@@ -1,0 +1,193 @@
+"""Hinton's objective against its parts, torch, torchdistill, closed forms and bad input."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.autograd import gradcheck
+from torchdistill.losses.mid_level import KDLoss
+
+from reference_impl.distillation.logits import soft_target_loss, soften
+from reference_impl.distillation.objective import distillation_objective, require_labels
+
+
+def drawn(seed: int, n: int = 5, classes: int = 4, dtype=torch.float64):
+    draws = torch.Generator().manual_seed(seed)
+    z, v = 3 * torch.randn(2, n, classes, generator=draws, dtype=torch.float64)
+    return z.to(dtype), v.to(dtype), torch.randint(classes, (n,), generator=draws)
+
+
+problems = {
+    "seed": st.integers(0, 10_000),
+    "n": st.integers(1, 7),
+    "classes": st.integers(1, 8),
+    "temperature": st.floats(0.2, 50),
+    "alpha": st.floats(0, 1),
+}
+
+
+def test_by_hand():
+    """Oracle: q = (1/4, 3/4), y = 0; at T = 1 p = (1/2, 1/2); α = 0.9, on paper."""
+    z, v = torch.tensor([[0.25, 0.75]]).log(), torch.zeros(1, 2)
+    kl = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
+    loss = distillation_objective(z, v, torch.tensor([0]), temperature=1, alpha=0.9)
+    assert loss.item() == pytest.approx(0.1 * math.log(4) + 0.9 * kl, abs=1e-6)
+    warm = distillation_objective(2 * z, v, torch.tensor([0]), temperature=2, alpha=0.9)
+    assert warm.item() == pytest.approx(0.1 * math.log(10) + 0.9 * 4 * kl, abs=1e-6)
+
+
+@given(**problems)
+def test_agrees_with_torchs_losses(seed, n, classes, temperature, alpha):
+    """Oracle: nn.CrossEntropyLoss and nn.KLDivLoss(reduction="batchmean")."""
+    z, v, labels = drawn(seed, n, classes)
+    ours = distillation_objective(z, v, labels, temperature=temperature, alpha=alpha)
+    hard = nn.CrossEntropyLoss()(z, labels)
+    soft = nn.KLDivLoss(reduction="batchmean")(
+        F.log_softmax(z / temperature, 1), F.softmax(v / temperature, 1)
+    )
+    expected = (1 - alpha) * hard + alpha * temperature**2 * soft
+    torch.testing.assert_close(ours, expected, rtol=1e-7, atol=1e-10)
+
+
+def test_agrees_with_torchdistill_whose_alpha_is_the_other_ones():
+    """Oracle: KDLoss with alpha = 1 − α."""
+    z, v, labels = drawn(0)
+    theirs = KDLoss("s", "output", "t", "output", 4, alpha=0.3)(
+        {"s": {"output": z}}, {"t": {"output": v}}, labels
+    )
+    ours = distillation_objective(z, v, labels, temperature=4, alpha=0.7)
+    torch.testing.assert_close(ours, theirs)
+
+
+@given(**problems)
+def test_gradient_is_the_closed_form(seed, n, classes, temperature, alpha):
+    """Oracle: ((1 − α) (softmax(z) − y) + α T (q − p)) / n."""
+    z, v, labels = drawn(seed, n, classes)
+    z.requires_grad_()
+    loss = distillation_objective(z, v, labels, temperature=temperature, alpha=alpha)
+    (gradient,) = torch.autograd.grad(loss, z)
+    hard = z.detach().softmax(1) - F.one_hot(labels, classes)
+    soft = soften(z.detach(), temperature) - soften(v, temperature)
+    expected = ((1 - alpha) * hard + alpha * temperature * soft) / n
+    torch.testing.assert_close(gradient, expected, rtol=1e-7, atol=1e-10)
+
+
+def test_alpha_zero_is_the_cross_entropy_and_alpha_one_the_soft_targets():
+    """Oracle: each term alone; at α = 1 no label, at α = 0 no teacher and no T is felt."""
+    z, v, labels = drawn(1)
+    hard = distillation_objective(z, v, labels, temperature=4, alpha=0)
+    assert torch.equal(hard, F.cross_entropy(z, labels))
+    assert torch.equal(distillation_objective(z, -v, labels, temperature=9, alpha=0), hard)
+    soft = distillation_objective(z, v, labels, temperature=4, alpha=1)
+    assert torch.equal(soft, soft_target_loss(z, v, temperature=4))
+    wrong = (labels + 1) % 4
+    assert torch.equal(distillation_objective(z, v, wrong, temperature=4, alpha=1), soft)
+
+
+def test_the_hard_term_is_taken_at_temperature_one():
+    """Oracle: the teacher's twin has no soft term, at any T."""
+    z, _, labels = drawn(2)
+    for t in (0.5, 1, 20):
+        loss = distillation_objective(z, z.clone(), labels, temperature=t, alpha=0.25)
+        torch.testing.assert_close(loss, 0.75 * F.cross_entropy(z, labels))
+
+
+def test_at_temperature_one_it_is_a_cross_entropy_with_mixed_targets():
+    """Oracle: F.cross_entropy with (1 − α) y + α p, less α times the teacher's entropy."""
+    z, v, labels = drawn(3)
+    p = v.softmax(1)
+    mixed = 0.3 * F.one_hot(labels, 4) + 0.7 * p
+    entropy = torch.special.entr(p).sum(1).mean()
+    ours = distillation_objective(z, v, labels, temperature=1, alpha=0.7)
+    torch.testing.assert_close(ours, F.cross_entropy(z, mixed) - 0.7 * entropy)
+
+
+def test_a_teacher_that_knows_nothing_smooths_labels():
+    """Oracle: F.cross_entropy(label_smoothing=α) at T = 1, less α ln N."""
+    z, v, labels = drawn(4)
+    ours = distillation_objective(z, torch.zeros_like(v), labels, temperature=1, alpha=0.2)
+    smoothed = F.cross_entropy(z, labels, label_smoothing=0.2)
+    torch.testing.assert_close(ours, smoothed - 0.2 * math.log(4))
+
+
+def test_gradients_are_finite_differences_and_the_teacher_gets_none():
+    """Oracle: gradcheck."""
+    z, v, labels = drawn(5)
+    z.requires_grad_()
+    v.requires_grad_()
+    assert gradcheck(
+        lambda student: distillation_objective(
+            student, v.detach(), labels, temperature=3, alpha=0.6
+        ),
+        (z,),
+    )
+    distillation_objective(z, v, labels, temperature=3, alpha=0.6).backward()
+    assert v.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_floating_type_works(dtype):
+    """Oracle: the loss in float64 of the rounded logits."""
+    z, v, labels = drawn(6, dtype=dtype)
+    loss = distillation_objective(z, v, labels, temperature=4, alpha=0.9)
+    expected = distillation_objective(z.double(), v.double(), labels, temperature=4, alpha=0.9)
+    assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_numpys_numbers_are_numbers():
+    """Oracle: Python's."""
+    z, v, labels = drawn(7)
+    a = distillation_objective(z, v, labels, temperature=np.float64(4), alpha=np.float32(0.5))
+    assert torch.equal(a, distillation_objective(z, v, labels, temperature=4, alpha=0.5))
+
+
+Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
+
+
+def loss(z=Z, v=Z, y=Y, *, temperature=4.0, alpha=0.9):
+    return distillation_objective(z, v, y, temperature=temperature, alpha=alpha)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: loss(alpha=-0.1), ValueError, r"alpha must be in \[0, 1\], got -0.1"),
+        (lambda: loss(alpha=1.1), ValueError, r"alpha must be in \[0, 1\], got 1.1"),
+        (lambda: loss(alpha=math.nan), ValueError, "alpha must be finite"),
+        (lambda: loss(alpha=True), TypeError, "alpha must be a real number"),
+        (lambda: loss(alpha="0.5"), TypeError, "alpha must be a real number"),
+        (lambda: loss(alpha=torch.tensor(0.5)), TypeError, "alpha must be a real number"),
+        (lambda: loss(temperature=0), ValueError, r"temperature must be in \(0, "),
+        (lambda: loss(temperature=-4), ValueError, "temperature must be in"),
+        (lambda: loss(temperature=math.inf), ValueError, "temperature must be finite"),
+        (lambda: loss(temperature=True), TypeError, "temperature must be a real number"),
+        (lambda: loss(temperature=0, alpha=0), ValueError, "temperature must be in"),
+        (lambda: loss(z=Z[:2]), ValueError, "student must have the shape of teacher"),
+        (lambda: loss(v=Z[:, :3]), ValueError, "student must have the shape of teacher"),
+        (lambda: loss(z=Z.int()), TypeError, "student must hold"),
+        (lambda: loss(v=Z * math.nan), ValueError, "teacher must be finite"),
+        (lambda: loss(y=Y.float()), TypeError, "labels must hold integers"),
+        (lambda: loss(y=Y > 0), TypeError, "labels must hold integers"),
+        (lambda: loss(y=Y.int()), TypeError, "labels must have dtype torch.int64, got torch.int32"),
+        (lambda: loss(y=Y.byte()), TypeError, "labels must have dtype torch.int64"),
+        (lambda: loss(y=[0, 3, 1]), TypeError, "labels must be a torch.Tensor"),
+        (lambda: loss(y=Y[:2]), ValueError, r"labels must have shape \(3,\), got \(2,\)"),
+        (lambda: loss(y=Y[:0]), ValueError, "labels must not be empty"),
+        (lambda: loss(y=Y[:, None]), ValueError, r"labels must have shape \(3,\), got \(3, 1\)"),
+        (lambda: loss(y=F.one_hot(Y)), ValueError, r"labels must have shape \(3,\), got \(3, 4\)"),
+        (lambda: loss(y=Y + 1), ValueError, "labels must be in 0 … 3, got 4"),
+        (lambda: loss(y=Y - 1), ValueError, "labels must be in 0 … 3, got -1"),
+        (lambda: loss(y=Y - 100), ValueError, "labels must be in 0 … 3, got -100"),
+        (lambda: require_labels("truth", Y, 3, 3), ValueError, "truth must be in 0 … 2, got 3"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the issue's list of bad input; torch itself ignores a label of −100 in silence."""
+    with pytest.raises(error, match=message):
+        call()
