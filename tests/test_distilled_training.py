@@ -11,6 +11,7 @@ from torch import nn
 
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Examples, load_dataset
+from reference_impl.distillation.logits import soft_target_loss
 from reference_impl.distillation.objective import distillation_objective
 from reference_impl.distilled_training import Targets, View, new_student, student_steps, view
 from reference_impl.models import MODELS
@@ -138,6 +139,44 @@ def test_seeds_begin_with_another_view(teacher: nn.Module, train: Examples) -> N
         list(student_steps(Bright(784, 10), views, alone, recipe))
     expected = [one.images.to(torch.float32).sum().item() / 255 for one in views]
     assert firsts == pytest.approx(expected, rel=1e-5)
+
+
+def test_at_temperature_one_the_objective_is_the_cross_entropy_of_a_mixture() -> None:
+    """Oracle: torch's cross-entropy with probabilities (1 − α) e_y + α p; and its gradient."""
+    draws = torch.Generator().manual_seed(0)
+    z, v = torch.randn(2, 7, 5, generator=draws, dtype=torch.float64)
+    labels = torch.randint(5, (7,), generator=draws)
+    z.requires_grad_()
+    p = v.softmax(dim=1)
+    mixture = 0.3 * F.one_hot(labels, 5) + 0.7 * p
+    loss = distillation_objective(z, v, labels, temperature=1, alpha=0.7)
+    entropy = -(p * p.log()).sum(dim=1).mean()
+    assert loss.item() == pytest.approx((F.cross_entropy(z, mixture) - 0.7 * entropy).item())
+    (gradient,) = torch.autograd.grad(loss, z)
+    torch.testing.assert_close(gradient, (z.softmax(dim=1) - mixture).detach() / 7)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_a_trained_student_gives_each_class_what_its_teacher_gives_it(temperature: float) -> None:
+    """Oracle: the teacher's mean probabilities; a linear student with biases, by L-BFGS."""
+    draws = torch.Generator().manual_seed(1)
+    x = torch.randn(60, 3, generator=draws, dtype=torch.float64)
+    v = 3 * torch.randn(60, 4, generator=draws, dtype=torch.float64)
+    student = nn.Linear(3, 4, dtype=torch.float64)
+    optimizer = torch.optim.LBFGS(
+        student.parameters(), max_iter=500, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = soft_target_loss(student(x), v, temperature=temperature)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    q, p = ((a.detach() / temperature).softmax(dim=1) for a in (student(x), v))
+    torch.testing.assert_close(q.mean(dim=0), p.mean(dim=0), atol=1e-4, rtol=0)
+    assert (q - p).abs().max() > 0.1, "only the means agree"
 
 
 @pytest.mark.usefixtures("one_thread")
