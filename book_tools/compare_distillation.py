@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,36 +24,44 @@ from tqdm import tqdm
 
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.distillation.features import attention_map
+from reference_impl.distillation.numerics import unit
 from reference_impl.distilled_training import View, new_student, student_steps, view
 from reference_impl.files import ROOT, write_atomically
 from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
 from reference_impl.network import Network
 from reference_impl.recipes import Recipe
+from reference_impl.surgery.taps import outputs_at
 from reference_impl.training import accuracy, predict
 
 RESULT = ROOT / "data" / "results" / "relations.json"
 COMMAND = "python -m book_tools.compare_distillation"
 
 N_IMAGES = 10_000
-ALONE = "alone"
-BORN_AGAIN = "born again"
+ALONE, BORN_AGAIN = "alone", "born again"
 SEEDS = (0, 1, 2, 3, 4)
 OTHER_SEED = 100
 """Of the runs that choose a weight, and of the twin that teaches the born-again student."""
 
 WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
-        "soft targets": (1, 3, 9),
-        "decoupled": (1, 3, 9),
-        "correlations": (1, 3, 9),
+        "soft targets": (1, 3, 9, 27),
+        "decoupled": (0.3, 1, 3, 9),
+        "correlations": (1, 3, 9, 27, 81),
         "hint": (0.1, 1, 10),
-        "attention": (1, 10, 100),
+        "attention": (0.1, 1, 10, 100),
         "similarities": (10, 100, 1000),
         "distances, angles": (1, 10, 100),
         "contrast": (0.03, 0.1, 0.3),
     }
 )
 """What is tried on the validation images, in runs of a third of the epochs."""
+
+
+PICTURED = (ALONE, "soft targets", "attention", "similarities")
+"""Methods whose students are pictured: what they attend to, and what is similar to them."""
+
+N_ATTENDED, N_SIMILAR = 6, 60
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,39 @@ def record(path: Path, dataset: Dataset) -> None:
         if not any(asdict(run).items() <= done.items() for done in found["runs"]):
             found["runs"].append(asdict(run) | measured(run, dataset))
             _write(path, found)
+    for method in PICTURED:
+        if method not in found.setdefault("pictures", {}):
+            found["pictures"][method] = pictured(_first(found["runs"], method), dataset)
+            _write(path, found)
+
+
+def _first(done: Sequence[Mapping[str, Any]], method: str) -> Run:
+    """Return the comparison's run of a method with the first seed."""
+    wanted = {"purpose": "comparison", "method": method, "seed": SEEDS[0]}
+    found = next(run for run in done if wanted.items() <= run.items())
+    return Run(**{one.name: found[one.name] for one in fields(Run)})
+
+
+def pictured(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Train a student once more and return its `pictures`."""
+    student, _ = trained(run, dataset.train)
+    return pictures(student, dataset.test)
+
+
+def pictures(network: Network, test: Examples) -> dict[str, Any]:
+    """Return attention maps, one a class, and the first images' similarities, sorted by class."""
+    labels = test.labels
+    firsts = [int((labels == k).nonzero()[0]) for k in labels.unique()[:N_ATTENDED]]
+    order = labels[:N_SIMILAR].argsort(stable=True).tolist()
+    found = outputs_at(network.chain(), [MAPS], test.images[: max(N_SIMILAR, *firsts) + 1])[MAPS]
+    maps = attention_map(found[firsts])
+    rows = found[order].flatten(1)
+    return {
+        "attended": firsts,
+        "attention": [[round(value, 4) for value in row] for row in maps.tolist()],
+        "ordered": order,
+        "similarities": [[round(v, 4) for v in row] for row in unit(rows @ rows.T).tolist()],
+    }
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:
@@ -154,14 +195,13 @@ def trained(run: Run, train: Examples) -> tuple[Network, list[float]]:
     student = new_student(recipe)
     method = METHODS.get(run.method, METHODS["soft targets"])
     guided = method.guide(student, seed=run.seed)
-    objective = method.objective(guided, run.weight)
     whole = _twin_view(train) if run.method == BORN_AGAIN else _teacher_view(train)
     views = [replace(whole, features={place: whole.features[place] for place in method.places})]
     n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
     if run.method == ALONE:
         steps = student_steps(student, views, lambda z, to: F.cross_entropy(z, to.labels), recipe)
     else:
-        steps = student_steps(guided, views, objective, recipe)
+        steps = student_steps(guided, views, method.objective(guided, run.weight), recipe)
     progress = tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False)
     losses = list(progress)
     return student.eval(), losses
@@ -189,10 +229,8 @@ def _teacher() -> Network:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"provenance": {}, "runs": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    found: dict[str, Any] = {"provenance": {}, "runs": []}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else found
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def _features(
 
 
 def _decoupled(outputs: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
-    return decoupled_loss(outputs["logits"], to.logits, to.labels, temperature=1, others_weight=1.0)
+    return decoupled_loss(outputs["logits"], to.logits, to.labels, temperature=1.0, others_weight=1.0)
 
 
 def _hint(outputs: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
@@ -144,7 +144,7 @@ def _contrast(outputs: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "soft targets": Method(partial(_logits, partial(soft_target_loss, temperature=1))),
+        "soft targets": Method(partial(_logits, partial(soft_target_loss, temperature=1.0))),
         "decoupled": Method(_decoupled),
         "correlations": Method(partial(_logits, correlation_loss)),
         "hint": Method(_hint, (MAPS,), lambda: {"student": nn.Conv2d(32, 128, 1)}),

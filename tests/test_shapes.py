@@ -22,6 +22,9 @@ HOOKED = (
     "reference_impl.surgery.bias_correction",
     "reference_impl.surgery.adaround",
     "reference_impl.surgery.post_training",
+    "reference_impl.surgery.taps",
+    "reference_impl.distilled_training",
+    "reference_impl.guided_training",
     "reference_impl.data",
     "reference_impl.idx",
     "reference_impl.training",
@@ -60,10 +63,24 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
         min_max_quantizer, round_half_up, round_stochastically,
     )
     from reference_impl.training import accuracy, augment, predict, train_steps
+    from reference_impl.distillation.contrastive import information_bound, pair_scores
+    from reference_impl.distillation.decoupled import decoupled_parts
+    from reference_impl.distillation.logits import (
+        logit_matching_loss, mean_soft_target_loss, soft_cross_entropy, soft_target_loss, soften,
+    )
+    from reference_impl.distillation.objective import distillation_objective
+    from reference_impl.distillation.kernels import gaussian_kernel, neighbour_kernel
+    from reference_impl.distillation.propagation import (
+        cascade, harmonic_solution, iterated_cascade, propagate_labels,
+        spread_labels, stationary_distribution,
+    )
+    from reference_impl.distilled_training import student_steps
+    from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
+    from reference_impl.recipes import Recipe
 
 import torch
 import torch.nn.functional as F
-from reference_impl.models import ConvStudent, LeNet5, LeNet300, SeparableStudent
+from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300, SeparableStudent
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -136,6 +153,28 @@ for model in (LeNet300(), SeparableStudent()):
     for last in ({{"corrected": True}}, {{"adaptive": True}}):
         recipe = PostTraining(bits=3, clipped=True, equalized=True, **last)
         predict(recipe(chain, train.images[:4]), train.images)
+guide = view_with_features(ConvTeacher().eval(), train, (MAPS, MEANS))
+for method in METHODS.values():
+    guided = method.guide(ConvStudent(), seed=0)
+    recipe = Recipe("student", epochs=1)
+    list(student_steps(guided, [guide], method.objective(guided, 1.0), recipe))
+decoupled_parts(guide.logits, guide.logits, guide.labels, temperature=2.0)
+information_bound(pair_scores(guide.features[MEANS], guide.features[MEANS]))
+logits, soft = torch.randn(2, 64, 10, generator=draws)
+distillation_objective(logits, soft, train.labels, temperature=4.0, alpha=0.9)
+mean_soft_target_loss(logits, soft, 4.0)
+logit_matching_loss(logits, soft)
+for loss in (soft_cross_entropy, soft_target_loss):
+    loss(logits, soft, temperature=4.0)
+kernel = gaussian_kernel(train.images, width=5.0)
+rows, labelled = soften(soft, 4.0), torch.arange(64) < 9
+stationary_distribution(kernel)
+neighbour_kernel(train.images, neighbours=5)
+cascade(kernel[:5], rows)
+iterated_cascade(kernel, rows, 2)
+propagate_labels(kernel, rows, labelled, 2)
+harmonic_solution(kernel, rows, labelled)
+spread_labels(kernel, rows, labelled, spread=0.5)
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:
