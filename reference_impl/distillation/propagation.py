@@ -9,32 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_int, require_real, require_tensor
-from reference_impl.distillation.numerics import widened
-
-Kernel = Float[Tensor, "m m"]
-
-ROW_SUM_TOLERANCE = 1e-5
-"""By how much a row's sum may differ from 1."""
-
-
-def gaussian_kernel(x: Float[Tensor, "m ..."], *, width: float) -> Kernel:
-    """Return K_ij = w_ij / Σ_k w_ik with w_ij = exp(−‖x_i − x_j‖² / (2 σ²)).
-
-    Args:
-        x: m inputs, flattened to rows.
-        width: σ > 0, in the unit of x.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``x`` is empty or not finite, or σ is not above 0.
-    """
-    require_float_tensor("x", x)
-    sigma = require_real("width", width, 0, open_low=True)
-    if x.ndim < 2:
-        raise ValueError(f"x must be (m, ...), got shape {tuple(x.shape)}")
-    rows = widened(x).flatten(1)
-    squares = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return torch.softmax(-squares / (2 * sigma**2), dim=1)
+from reference_impl.distillation.kernels import Kernel, require_kernel
 
 
 def cascade(
@@ -196,29 +171,6 @@ def spread_labels(
     y = torch.where(labelled[:, None], f, 0).double()
     solution: Tensor = torch.linalg.solve(torch.eye(len(k)).to(k) - a * k, (1 - a) * y)
     return solution.to(f.dtype)
-
-
-def require_kernel(name: str, kernel: Tensor, *, square: bool = True) -> None:
-    """Refuse what is no matrix of rows that are distributions.
-
-    Raises:
-        TypeError: if ``kernel`` is no tensor of float32 or float64.
-        ValueError: if it is no (square) matrix, has a negative entry, or a row whose sum is not 1.
-    """
-    require_float_tensor(name, kernel)
-    if kernel.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name} must be of float32 or float64, got {kernel.dtype}")
-    if kernel.ndim != 2 or (square and kernel.shape[0] != kernel.shape[1]):
-        shape = "(m, m)" if square else "a matrix"
-        raise ValueError(f"{name} must be {shape}, got shape {tuple(kernel.shape)}")
-    if kernel.min() < 0:
-        raise ValueError(f"{name} must not be negative, got {kernel.min().item()}")
-    sums = kernel.double().sum(dim=1)
-    worst = int((sums - 1).abs().argmax())
-    if abs(sums[worst].item() - 1) > ROW_SUM_TOLERANCE:
-        raise ValueError(
-            f"{name} must have rows that sum to 1, row {worst} sums to {sums[worst].item():.6g}"
-        )
 
 
 def _require_rows(f: Tensor, kernel: Tensor) -> None:

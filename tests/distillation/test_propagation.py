@@ -9,15 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import RBF
+from sklearn.neighbors import kneighbors_graph
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 
+from reference_impl.distillation.kernels import gaussian_kernel, neighbour_kernel, require_kernel
 from reference_impl.distillation.propagation import (
     cascade,
-    gaussian_kernel,
     harmonic_solution,
     iterated_cascade,
     propagate_labels,
-    require_kernel,
     spread_labels,
     stationary_distribution,
 )
@@ -82,6 +82,29 @@ def test_gaussian_rows_sum_to_one_however_narrow(dtype):
         require_kernel("kernel", gaussian_kernel(x, width=width))
     narrow = gaussian_kernel(x, width=1e-3)
     torch.testing.assert_close(narrow, torch.eye(20, dtype=narrow.dtype))
+
+
+@given(seed=st.integers(0, 1000), neighbours=st.integers(1, 11))
+def test_neighbour_kernel_is_scikit_learns_graph_made_symmetric(seed, neighbours):
+    """Oracle: kneighbors_graph, an edge in either direction."""
+    x = torch.randn(12, 2, 3, generator=generator(seed), dtype=torch.float64)
+    graph = kneighbors_graph(x.flatten(1).numpy(), neighbours).toarray()
+    weights = np.maximum(graph, graph.T)
+    expected = torch.from_numpy(weights / weights.sum(1, keepdims=True))
+    torch.testing.assert_close(neighbour_kernel(x, neighbours=neighbours), expected)
+
+
+def test_neighbour_kernel_by_hand():
+    """Oracle: points 0, 1, 3: the last one's nearest is the second, which has two neighbours."""
+    kernel = neighbour_kernel(torch.tensor([[0.0], [1.0], [3.0]]), neighbours=1)
+    assert kernel.tolist() == [[0, 1, 0], [0.5, 0, 0.5], [0, 1, 0]]
+
+
+def test_equal_inputs_are_neighbours_of_each_other_and_not_of_themselves():
+    """Oracle: the definition; ties go to the first."""
+    kernel = neighbour_kernel(torch.ones(4, 2), neighbours=1)
+    assert kernel.diag().tolist() == [0, 0, 0, 0]
+    assert kernel[1:].tolist() == [[1, 0, 0, 0]] * 3
 
 
 def test_cascade_by_hand():
@@ -435,6 +458,14 @@ def test_bad_labelled_is_named(labelled, error, message):
         (lambda: gaussian_kernel(SIX[:, None], width=0), ValueError, "width must be in"),
         (lambda: gaussian_kernel(SIX[:, None], width=math.nan), ValueError, "width must be finite"),
         (lambda: gaussian_kernel(SIX[:, None], width=True), TypeError, "width must be a real"),
+        (
+            lambda: neighbour_kernel(SIX[:, None], neighbours=6),
+            ValueError,
+            r"neighbours must be in \[1, 5\], got 6",
+        ),
+        (lambda: neighbour_kernel(SIX[:, None], neighbours=0), ValueError, "neighbours must be"),
+        (lambda: neighbour_kernel(SIX[:, None], neighbours=1.0), TypeError, "neighbours must be"),
+        (lambda: neighbour_kernel(SIX, neighbours=1), ValueError, r"x must be \(m, ...\)"),
         (lambda: gaussian_kernel(SIX, width=1), ValueError, r"x must be \(m, ...\), got shape"),
         (lambda: gaussian_kernel(SIX[:0, None], width=1), ValueError, "x must not be empty"),
         (lambda: gaussian_kernel(SIX[:, None].long(), width=1), TypeError, "x must hold"),
