@@ -47,7 +47,7 @@ WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "soft targets": (1, 3, 9, 27),
         "decoupled": (0.3, 1, 3, 9),
-        "correlations": (1, 3, 9, 27, 81),
+        "correlations": (1, 3, 9, 27, 81, 243),
         "hint": (0.1, 1, 10),
         "attention": (0.1, 1, 10, 100),
         "similarities": (10, 100, 1000),
