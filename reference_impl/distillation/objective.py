@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from reference_impl.checks import require_integer_tensor, require_real
+from reference_impl.checks import require_int, require_integer_tensor, require_real
 from reference_impl.distillation.logits import (
     Logits,
     mean_soft_target_loss,
@@ -47,6 +47,28 @@ def distillation_objective(
     hard = F.cross_entropy(widened(student), labels)
     soft = mean_soft_target_loss(student, teacher, t)
     return (1 - a) * hard + a * soft
+
+
+def effective_alpha(alpha: float, n_classes: int) -> float:
+    """Return α' = (α / N) / (1 − α + α / N): the α that a mean over N classes makes of α.
+
+    ``nn.KLDivLoss(reduction="mean")`` divides the second term of `distillation_objective` by N;
+    the sum then is (1 − α + α / N) times the objective with α'.
+
+    >>> round(effective_alpha(0.9, 10), 3)
+    0.474
+
+    Args:
+        alpha: weight that was meant, in [0, 1].
+        n_classes: N, at least 1.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if it is out of range.
+    """
+    a = require_real("alpha", alpha, 0, 1)
+    soft = a / require_int("n_classes", n_classes, 1)
+    return soft / (1 - a + soft)
 
 
 def require_labels(name: str, labels: Tensor, n: int, n_classes: int) -> None:

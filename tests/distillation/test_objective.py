@@ -13,7 +13,11 @@ from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import KDLoss
 
 from reference_impl.distillation.logits import soft_target_loss, soften
-from reference_impl.distillation.objective import distillation_objective, require_labels
+from reference_impl.distillation.objective import (
+    distillation_objective,
+    effective_alpha,
+    require_labels,
+)
 
 
 def drawn(seed: int, n: int = 5, classes: int = 4, dtype=torch.float64):
@@ -147,6 +151,25 @@ def test_numpys_numbers_are_numbers():
     assert torch.equal(a, distillation_objective(z, v, labels, temperature=4, alpha=0.5))
 
 
+@given(seed=st.integers(0, 1000), classes=st.integers(1, 8), alpha=st.floats(0, 1))
+def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
+    """Oracle: the objective with torch's mean over all elements, up to a factor."""
+    z, v, labels = drawn(seed, 5, classes)
+    elements = F.kl_div(z.log_softmax(1), v.softmax(1), reduction="none")
+    trapped = (1 - alpha) * F.cross_entropy(z, labels) + alpha * elements.mean()
+    meant = effective_alpha(alpha, classes)
+    factor = 1 - alpha + alpha / classes
+    ours = factor * distillation_objective(z, v, labels, temperature=1, alpha=meant)
+    torch.testing.assert_close(ours, trapped, rtol=1e-7, atol=1e-10)
+
+
+def test_effective_alpha_by_hand():
+    """Oracle: 0.09 / (0.1 + 0.09), and the ends."""
+    assert effective_alpha(0.9, 10) == pytest.approx(9 / 19)
+    assert effective_alpha(0.9, 1) == pytest.approx(0.9)
+    assert [effective_alpha(a, 10) for a in (0, 1)] == [0, 1]
+
+
 Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
 
 
@@ -184,6 +207,10 @@ def loss(z=Z, v=Z, y=Y, *, temperature=4.0, alpha=0.9):
         (lambda: loss(y=Y + 1), ValueError, "labels must be in 0 … 3, got 4"),
         (lambda: loss(y=Y - 1), ValueError, "labels must be in 0 … 3, got -1"),
         (lambda: loss(y=Y - 100), ValueError, "labels must be in 0 … 3, got -100"),
+        (lambda: effective_alpha(2, 10), ValueError, "alpha must be in"),
+        (lambda: effective_alpha("a", 10), TypeError, "alpha must be a real"),
+        (lambda: effective_alpha(0.5, 0), ValueError, "n_classes must be at least 1, got 0"),
+        (lambda: effective_alpha(0.5, 1.5), TypeError, "n_classes must be an integer"),
         (lambda: require_labels("truth", Y, 3, 3), ValueError, "truth must be in 0 … 2, got 3"),
     ],
 )
