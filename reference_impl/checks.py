@@ -84,6 +84,20 @@ def require_tensor(name: str, value: Any) -> None:
         raise ValueError(f"{name} must not be empty, got shape {tuple(value.shape)}")
 
 
+def require_floating(name: str, value: Any) -> None:
+    """Require a non-empty tensor of floating-point numbers (16 bits or more), finite or not.
+
+    Raises:
+        TypeError: if ``value`` is no tensor, or one of integers, booleans or complex numbers.
+        ValueError: if it is empty.
+    """
+    require_tensor(name, value)
+    if value.dtype not in FLOATING_TYPES:
+        raise TypeError(f"{name} must hold floating-point numbers, got dtype {value.dtype}")
+    if value.layout != torch.strided or value.is_meta:
+        raise TypeError(f"{name} must be a dense tensor with values, got {value.layout}")
+
+
 def require_float_tensor(name: str, value: Any) -> None:
     """Require a non-empty tensor of finite floating-point numbers (16 bits or more).
 
@@ -91,11 +105,7 @@ def require_float_tensor(name: str, value: Any) -> None:
         TypeError: if ``value`` is no tensor, or one of integers, booleans or complex numbers.
         ValueError: if it is empty or has a nan or an inf; their count and the first are named.
     """
-    require_tensor(name, value)
-    if value.dtype not in FLOATING_TYPES:
-        raise TypeError(f"{name} must hold floating-point numbers, got dtype {value.dtype}")
-    if value.layout != torch.strided or value.is_meta:
-        raise TypeError(f"{name} must be a dense tensor with values, got {value.layout}")
+    require_floating(name, value)
     smallest, largest = torch.aminmax(value.detach())  # nan passes through; isfinite costs 10 times
     if not (math.isfinite(smallest) and math.isfinite(largest)):
         bad = value[~torch.isfinite(value)]

@@ -7,8 +7,8 @@ thrown away after it (a 1×1 convolution or a linear layer), is applied before t
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_same_shape
-from reference_impl.distillation.numerics import unit, widened
+from reference_impl.checks import require_float_tensor, require_floating, require_same_shape
+from reference_impl.distillation.numerics import finite, unit, widened
 
 
 def hint_loss(
@@ -31,10 +31,13 @@ def hint_loss(
         Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: hints for thin deep nets",
         equation 3.
     """
-    _require_features(student, teacher)
+    for name, features in (("student", student), ("teacher", teacher)):
+        require_floating(name, features)
+        if features.ndim < 2:
+            raise ValueError(f"{name} must be (n, ...), got shape {tuple(features.shape)}")
     require_same_shape("student", student, "teacher", teacher)
     squares = (widened(student) - teacher.detach()).square().flatten(1)
-    return squares.mean(dim=1).mean()
+    return finite(squares.mean(dim=1).mean(), student, teacher)
 
 
 def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positions"]:
@@ -54,9 +57,7 @@ def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positi
         ValueError: if it has not four axes, is empty or not finite.
     """
     require_float_tensor("features", features)
-    if features.ndim != 4:
-        raise ValueError(f"features must be (n, c, h, w), got shape {tuple(features.shape)}")
-    return unit(widened(features).square().sum(dim=1).flatten(1))
+    return _map("features", features)
 
 
 def attention_transfer_loss(
@@ -78,17 +79,17 @@ def attention_transfer_loss(
     References:
         Zagoruyko & Komodakis 2017, "Paying more attention to attention", equation 2.
     """
-    a, b = attention_map(student), attention_map(teacher.detach())
+    a, b = _map("student", student), _map("teacher", teacher).detach()
     if len(a) != len(b) or student.shape[2:] != teacher.shape[2:]:
         raise ValueError(
             "student must have the examples and positions of teacher, "
             f"{len(b)} of {tuple(teacher.shape[2:])}, got {len(a)} of {tuple(student.shape[2:])}"
         )
-    return (a - b).square().sum(dim=1).mean()
+    return finite((a - b).square().sum(dim=1).mean(), student, teacher)
 
 
-def _require_features(student: Tensor, teacher: Tensor) -> None:
-    for name, features in (("student", student), ("teacher", teacher)):
-        require_float_tensor(name, features)
-        if features.ndim < 2:
-            raise ValueError(f"{name} must be (n, ...), got shape {tuple(features.shape)}")
+def _map(name: str, features: Tensor) -> Tensor:
+    require_floating(name, features)
+    if features.ndim != 4:
+        raise ValueError(f"{name} must be (n, c, h, w), got shape {tuple(features.shape)}")
+    return unit(widened(features).square().sum(dim=1).flatten(1))

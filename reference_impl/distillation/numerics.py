@@ -1,8 +1,12 @@
 """Where floating point needs care in the losses: half precision, and vectors of length 0."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from reference_impl.checks import require_float_tensor
 
 
 def widened(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -22,3 +26,17 @@ def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"
     length: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     divisor: Tensor = length.masked_fill(length == 0, torch.inf)
     return x / divisor
+
+
+def finite(loss: Float[Tensor, ""], student: Tensor, teacher: Tensor) -> Float[Tensor, ""]:
+    """Return the loss; if it is not finite because an argument is not, name that one.
+
+    To look at one number is cheaper than to look at all that went into it.
+
+    Raises:
+        ValueError: if ``student`` or ``teacher`` holds a nan or an inf.
+    """
+    if not math.isfinite(loss.item()):
+        require_float_tensor("student", student)
+        require_float_tensor("teacher", teacher)
+    return loss

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_real
-from reference_impl.distillation.logits import Logits, require_pair, soften
-from reference_impl.distillation.numerics import unit, widened
+from reference_impl.checks import require_floating, require_real, require_same_shape
+from reference_impl.distillation.logits import Logits, require_temperature
+from reference_impl.distillation.numerics import finite, unit, widened
 
 Features = Float[Tensor, "n ..."]
 
@@ -31,7 +31,8 @@ def similarity_preserving_loss(student: Features, teacher: Features) -> Float[Te
         Tung & Mori 2019, "Similarity-preserving knowledge distillation", section 3.
     """
     a, b = _rows(student, teacher, at_least=2)
-    return (unit(a @ a.T) - unit(b @ b.T)).square().sum() / len(a) ** 2
+    loss = (unit(a @ a.T) - unit(b @ b.T)).square().sum() / len(a) ** 2
+    return finite(loss, student, teacher)
 
 
 def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor, ""]:
@@ -53,7 +54,8 @@ def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor
         Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", section 3.2.1.
     """
     a, b = _rows(student, teacher, at_least=2)
-    return F.huber_loss(_relative_distances("student", a), _relative_distances("teacher", b))
+    loss = F.huber_loss(_relative_distances("student", a), _relative_distances("teacher", b))
+    return finite(loss, student, teacher)
 
 
 def angle_relation_loss(student: Features, teacher: Features) -> Float[Tensor, ""]:
@@ -75,8 +77,11 @@ def angle_relation_loss(student: Features, teacher: Features) -> Float[Tensor, "
     """
     a, b = _rows(student, teacher, at_least=3)
     n = len(a)
-    total = F.huber_loss(_cosines(a), _cosines(b), reduction="sum")
-    return total / (n * (n - 1) * (n - 2))
+    c, d = _cosines(a), _cosines(b)
+    total = F.huber_loss(c, d, reduction="sum") - F.huber_loss(
+        c.diagonal(dim1=1, dim2=2), d.diagonal(dim1=1, dim2=2), reduction="sum"
+    )
+    return finite(total / (n * (n - 1) * (n - 2)), student, teacher)
 
 
 def correlation_loss(
@@ -91,7 +96,7 @@ def correlation_loss(
 
     ρ_rows is Pearson's correlation of p and q over the classes, mean over the examples; ρ_columns
     that over the examples, mean over the classes. ρ is 0, without a gradient, where one of the two
-    is constant.
+    is constant; and close to 0 for a class whose probabilities differ by less than 10⁻¹⁸.
 
     Args:
         student: logits z, with q = softmax(z / T).
@@ -109,24 +114,28 @@ def correlation_loss(
         Huang, You, Wang, Qian & Xu 2022, "Knowledge distillation from a stronger teacher",
         section 3.
     """
-    require_pair("student", student, "teacher", teacher)
+    for name, logits in (("student", student), ("teacher", teacher)):
+        require_floating(name, logits)
+        if logits.ndim != 2:
+            raise ValueError(f"{name} must be (n, classes), got shape {tuple(logits.shape)}")
+    require_same_shape("student", student, "teacher", teacher)
     if min(student.shape) < 2:
         raise ValueError(
             f"student must have two examples and two classes or more, got {tuple(student.shape)}"
         )
+    t = require_temperature(temperature)
     beta = require_real("between_classes", between_classes, 0)
     gamma = require_real("within_classes", within_classes, 0)
-    q = soften(widened(student), temperature)
-    p = soften(widened(teacher.detach()), temperature)
-    rows = 1 - _correlations(q, p).mean()
-    columns = 1 - _correlations(q.T, p.T).mean()
-    return temperature**2 * (beta * rows + gamma * columns)
+    q, p = F.softmax(widened(student) / t, dim=1), F.softmax(widened(teacher.detach()) / t, dim=1)
+    rows = 1 - _correlations(q, p, dim=1).mean()
+    columns = 1 - _correlations(q, p, dim=0).mean()
+    return finite(t**2 * (beta * rows + gamma * columns), student, teacher)
 
 
 def _rows(student: Tensor, teacher: Tensor, *, at_least: int) -> tuple[Tensor, Tensor]:
     """Return both as matrices with one row per example, the teacher's without a gradient."""
     for name, features in (("student", student), ("teacher", teacher)):
-        require_float_tensor(name, features)
+        require_floating(name, features)
         if features.ndim < 2:
             raise ValueError(f"{name} must be (n, ...), got shape {tuple(features.shape)}")
     if len(student) != len(teacher):
@@ -147,22 +156,15 @@ def _relative_distances(name: str, a: Tensor) -> Tensor:
 
 
 def _cosines(a: Tensor) -> Tensor:
-    """Return c_ijk as entry (j, i, k); 0 where two of i, j, k are the same."""
-    directions = unit(a[None] - a[:, None])  # entry (j, i): from j to i; 0 for i = j
-    cosines = directions @ directions.mT
-    same = torch.eye(len(a), dtype=torch.bool, device=a.device)  # i = k: 1, or 0 if equal to j
-    return cosines.masked_fill(same, 0)
+    """Return c_ijk as entry (j, i, k); 0 where i = j or k = j."""
+    directions = unit(a[None] - a[:, None])  # entry (j, i): from j to i
+    return directions @ directions.mT
 
 
-def _correlations(x: Tensor, y: Tensor) -> Tensor:
-    """Return Pearson's correlation of each row of x with that of y; 0 for a constant row."""
-    return (_standardised(x) * _standardised(y)).sum(dim=1)
-
-
-def _standardised(x: Tensor) -> Tensor:
-    """Return each row less its mean, as a unit vector; 0 if nothing but rounding is left of it."""
-    largest = x.detach().abs().amax(dim=1, keepdim=True)
-    x = x / largest.masked_fill(largest == 0, 1)  # else the squares of a rare class may vanish
-    centred = x - x.mean(dim=1, keepdim=True)
-    spread = centred.detach().abs().amax(dim=1, keepdim=True)
-    return unit(centred.masked_fill(spread <= 8 * torch.finfo(x.dtype).eps, 0))
+def _correlations(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
+    """Return Pearson's correlation along an axis; 0 where x or y is constant but for rounding."""
+    mine, theirs = (z - z.mean(dim=dim, keepdim=True) for z in (x, y))
+    rho: Tensor = F.cosine_similarity(mine, theirs, dim=dim, eps=1e-18)  # its square is above 0
+    low, high = torch.stack([x, y]).detach().aminmax(dim=dim + 1)
+    constant = high - low <= 4 * torch.finfo(x.dtype).eps * high
+    return rho.masked_fill(constant.any(dim=0), 0) if constant.any() else rho
