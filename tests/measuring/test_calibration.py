@@ -25,7 +25,7 @@ def test_by_hand() -> None:
 
 @given(seed=st.integers(0, 10_000), n_bins=st.integers(1, 20))
 def test_bins_are_scikit_learns(seed: int, n_bins: int) -> None:
-    """Oracle: sklearn.calibration.calibration_curve of confidence and correctness."""
+    """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples."""
     draws = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(200, 4, generator=draws, dtype=torch.float64)
     labels = torch.randint(4, (200,), generator=draws)
@@ -38,6 +38,10 @@ def test_bins_are_scikit_learns(seed: int, n_bins: int) -> None:
     np.testing.assert_allclose(found.accuracy[full], accuracy)
     np.testing.assert_allclose(found.confidence[full], mean)
     assert found.share.sum().item() == pytest.approx(1)
+    surplus = (answers == labels).double() - confidence
+    bins = np.ceil(confidence.numpy() * n_bins)
+    gaps = [abs(surplus[bins == b].sum().item()) for b in range(1, n_bins + 1)]
+    assert found.expected_error == pytest.approx(sum(gaps) / 200)
 
 
 def test_labels_drawn_from_the_probabilities_are_calibrated_and_sharper_ones_are_not() -> None:
