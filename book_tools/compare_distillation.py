@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -58,9 +58,6 @@ WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 """What is tried on the validation images, in runs of a third of the epochs."""
 
 
-PICTURED = (ALONE, "soft targets", "attention", "similarities")
-"""Methods whose students are pictured: what they attend to, and what is similar to them."""
-
 N_ATTENDED, N_SIMILAR = 6, 60
 
 
@@ -81,6 +78,15 @@ class Run:
     weight: float
     seed: int
     epochs: int = 30
+
+
+PICTURED: Mapping[str, Run] = MappingProxyType(
+    {
+        name: Run("choice", name, max(WEIGHTS.get(name, (0,))), OTHER_SEED, epochs=10)
+        for name in (ALONE, "attention", "similarities")
+    }
+)
+"""What students attend to, and what is similar to them, with the largest of the weights."""
 
 
 def planned(done: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
@@ -136,23 +142,15 @@ def record(path: Path, dataset: Dataset) -> None:
         if not any(asdict(run).items() <= done.items() for done in found["runs"]):
             found["runs"].append(asdict(run) | measured(run, dataset))
             _write(path, found)
-    for method in PICTURED:
-        if method not in found.setdefault("pictures", {}):
-            found["pictures"][method] = pictured(_first(found["runs"], method), dataset)
+    for name, run in PICTURED.items():
+        if name not in found.setdefault("pictures", {}):
+            student, _ = trained(run, dataset.train)
+            found["pictures"][name] = {
+                "weight": run.weight,
+                "test": accuracy(student, dataset.test),
+                **pictures(student, dataset.test),
+            }
             _write(path, found)
-
-
-def _first(done: Sequence[Mapping[str, Any]], method: str) -> Run:
-    """Return the comparison's run of a method with the first seed."""
-    wanted = {"purpose": "comparison", "method": method, "seed": SEEDS[0]}
-    found = next(run for run in done if wanted.items() <= run.items())
-    return Run(**{one.name: found[one.name] for one in fields(Run)})
-
-
-def pictured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Train a student once more and return its `pictures`."""
-    student, _ = trained(run, dataset.train)
-    return pictures(student, dataset.test)
 
 
 def pictures(network: Network, test: Examples) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def command(monkeypatch, tmp_path, small):
     """Return the command with two methods, two seeds, and a file of its own."""
     monkeypatch.setattr(comparer, "WEIGHTS", {"soft targets": (1, 9), "attention": (10,)})
     monkeypatch.setattr(comparer, "SEEDS", (0, 1))
-    monkeypatch.setattr(comparer, "PICTURED", (ALONE, "attention"))
+    pictured = {name: comparer.PICTURED[name] for name in (ALONE, "attention")}
+    monkeypatch.setattr(comparer, "PICTURED", pictured)
     monkeypatch.setattr(comparer, "load_dataset", lambda: small)
     return lambda: comparer.main(["--path", str(tmp_path / "relations.json")])
 
@@ -81,6 +82,7 @@ def test_all_runs_are_recorded_once(command, tmp_path):
     assert [(run["method"], run["weight"]) for run in compared] == 2 * expected
     assert [run["seed"] for run in compared] == 4 * [0] + 4 * [1]
     assert list(found["pictures"]) == [ALONE, "attention"]
+    assert [one["weight"] for one in found["pictures"].values()] == [0, 100]
     assert command() == 0
     assert read(tmp_path) == found
 
@@ -96,7 +98,7 @@ def test_an_interrupted_command_goes_on(command, tmp_path, monkeypatch, capsys):
         return measured
 
     monkeypatch.setattr(comparer, "measured", interrupted)
-    monkeypatch.setattr(comparer, "PICTURED", ())
+    monkeypatch.setattr(comparer, "PICTURED", {})
     assert command() == 130
     assert "goes on" in capsys.readouterr().err
     assert len(read(tmp_path)["runs"]) == 4
@@ -134,11 +136,11 @@ def test_what_is_measured_of_a_student(small):
 
 def test_pictures_are_maps_and_similarities_of_the_student(small):
     """Oracle: images of six classes in order; sums of squares of 1; a symmetric pattern by loop."""
-    found = comparer.pictured(Run("comparison", ALONE, 0, 0, epochs=1), small)
+    student, _ = trained(Run("comparison", ALONE, 0, 0, epochs=1), small.train)
+    found = comparer.pictures(student, small.test)
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))
     assert labels[found["ordered"]].tolist() == sorted(labels[:60].tolist())
-    student, _ = trained(Run("comparison", ALONE, 0, 0, epochs=1), small.train)
     features = outputs_at(student.chain(), ["relu3"], small.test.images)["relu3"]
     for image, attention in zip(found["attended"], found["attention"], strict=True):
         squares = features[image].square().sum(0).flatten()
