@@ -6,14 +6,20 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import codebook, integer, loading, quantization
+from benchmarks import codebook, distillation, integer, loading, quantization
 from benchmarks.harness import compare, report
 
 
 def main() -> int:
     """Print the table and write ``_build/bench.json``; 1 if a target is missed."""
     torch.set_num_threads(1)
-    cases = chain(quantization.cases(), integer.cases(), codebook.cases(), loading.cases())
+    cases = chain(
+        quantization.cases(),
+        integer.cases(),
+        codebook.cases(),
+        distillation.cases(),
+        loading.cases(),
+    )
     results = [compare(case) for case in cases]
     return 0 if report(results, Path("_build/bench.json")) else 1
 

@@ -70,6 +70,22 @@ def test_the_codebook_benchmark_times_equal_results() -> None:
     assert ours.values == pytest.approx(sorted(exact.theirs().centroids), abs=1e-9)
 
 
+def test_the_distillation_benchmarks_time_equal_losses() -> None:
+    """Oracle: the direct formulation's gradient; angles differ by the triples that are counted."""
+    from benchmarks import distillation
+
+    ours = distillation.ours()
+    assert ours.keys() == distillation.DIRECT.keys()
+    for name, loss in ours.items():
+        mine = distillation.gradient(loss, name)
+        peer = distillation.gradient(distillation.DIRECT[name], name)
+        rtol = 0.05 if name == "angles" else 1e-4
+        assert (mine - peer).norm() < rtol * peer.norm(), name
+    step = distillation.step_case(n_steps=2)
+    assert len(step.ours()) == len(step.theirs()) == 2
+    assert [case.target for case in distillation.cases()] == [1.1] * len(ours) + [1.25]
+
+
 def test_the_integer_benchmarks_time_the_peers_layer() -> None:
     """Oracle: the float32 layer of each library, within a unit of the last place of its sums."""
     from benchmarks import integer

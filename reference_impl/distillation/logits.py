@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_real, require_same_shape
-from reference_impl.distillation.numerics import widened
+from reference_impl.checks import (
+    require_float_tensor,
+    require_floating,
+    require_real,
+    require_same_shape,
+)
+from reference_impl.distillation.numerics import finite, widened
 
 Logits = Float[Tensor, "n classes"]
 
@@ -56,9 +61,10 @@ def soft_cross_entropy(
         TypeError: if an argument is of the wrong kind.
         ValueError: if the shapes differ, a value is not finite, or T is not in (0, 10⁶].
     """
-    require_pair("student", student, "teacher", teacher)
+    require_matrices(student, teacher)
+    require_float_tensor("teacher", teacher)  # −inf would be p = 0, and leave no trace
     p, _, log_q = _distributions(student, teacher, require_temperature(temperature))
-    return -(p * log_q).sum(dim=-1).mean()
+    return finite(-(p * log_q).sum(dim=-1).mean(), student, teacher)
 
 
 def soft_target_loss(student: Logits, teacher: Logits, *, temperature: float) -> Float[Tensor, ""]:
@@ -81,8 +87,9 @@ def soft_target_loss(student: Logits, teacher: Logits, *, temperature: float) ->
     References:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2.
     """
-    require_pair("student", student, "teacher", teacher)
-    return mean_soft_target_loss(student, teacher, require_temperature(temperature))
+    require_matrices(student, teacher)
+    loss = mean_soft_target_loss(student, teacher, require_temperature(temperature))
+    return finite(loss, student, teacher)
 
 
 def logit_matching_loss(student: Logits, teacher: Logits) -> Float[Tensor, ""]:
@@ -102,16 +109,16 @@ def logit_matching_loss(student: Logits, teacher: Logits) -> Float[Tensor, ""]:
     References:
         Hinton, Vinyals & Dean 2015, section 2.1, which assumes z̄ = v̄ = 0.
     """
-    require_pair("student", student, "teacher", teacher)
+    require_matrices(student, teacher)
     gap = widened(student) - widened(teacher.detach())
     gap = gap - gap.mean(dim=-1, keepdim=True)  # (z − z̄) − (v − v̄)
-    return gap.square().sum(dim=-1).mean() / (2 * student.shape[-1])
+    return finite(gap.square().sum(dim=-1).mean() / (2 * student.shape[-1]), student, teacher)
 
 
 def mean_soft_target_loss(
     student: Logits, teacher: Logits, temperature: float
 ) -> Float[Tensor, ""]:
-    """Return `soft_target_loss` of arguments that have been checked."""
+    """Return `soft_target_loss` without its checks."""
     p, log_p, log_q = _distributions(student, teacher, temperature)
     kl = (p * (log_p - log_q)).sum(dim=-1)  # nats, per example
     return temperature**2 * kl.mean()
@@ -129,6 +136,15 @@ def require_pair(name: str, student: Tensor, other_name: str, teacher: Tensor) -
     require_same_shape(name, student, other_name, teacher)
 
 
+def require_matrices(student: Tensor, teacher: Tensor) -> None:
+    """Refuse what are no two matrices of the same shape; their values are not looked at."""
+    for name, logits in (("student", student), ("teacher", teacher)):
+        require_floating(name, logits)
+        if logits.ndim != 2:
+            raise ValueError(f"{name} must be (n, classes), got shape {tuple(logits.shape)}")
+    require_same_shape("student", student, "teacher", teacher)
+
+
 def _require_logits(name: str, logits: Tensor) -> None:
     require_float_tensor(name, logits)
     if logits.ndim != 2:
@@ -137,6 +153,6 @@ def _require_logits(name: str, logits: Tensor) -> None:
 
 def _distributions(student: Tensor, teacher: Tensor, t: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return p, log p and log q; no gradient reaches the teacher."""
-    log_p = F.log_softmax(widened(teacher.detach()) / t, dim=-1)
-    log_q = F.log_softmax(widened(student) / t, dim=-1)
+    log_p = (widened(teacher.detach()) / t).log_softmax(dim=-1)
+    log_q = (widened(student) / t).log_softmax(dim=-1)
     return log_p.exp(), log_p, log_q

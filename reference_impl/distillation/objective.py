@@ -9,10 +9,10 @@ from reference_impl.checks import require_int, require_integer_tensor, require_r
 from reference_impl.distillation.logits import (
     Logits,
     mean_soft_target_loss,
-    require_pair,
+    require_matrices,
     require_temperature,
 )
-from reference_impl.distillation.numerics import widened
+from reference_impl.distillation.numerics import finite, widened
 
 
 def distillation_objective(
@@ -42,11 +42,11 @@ def distillation_objective(
     """
     a = require_real("alpha", alpha, 0, 1)
     t = require_temperature(temperature)
-    require_pair("student", student, "teacher", teacher)
+    require_matrices(student, teacher)
     require_labels("labels", labels, *student.shape)
     hard = F.cross_entropy(widened(student), labels)
     soft = mean_soft_target_loss(student, teacher, t)
-    return (1 - a) * hard + a * soft
+    return finite((1 - a) * hard + a * soft, student, teacher)
 
 
 def effective_alpha(alpha: float, n_classes: int) -> float:

@@ -351,6 +351,18 @@ def test_bad_logits_are_named(loss, student, teacher, error, message):
         loss(student, teacher)
 
 
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_value_that_is_not_finite_is_named(loss, bad, side):
+    """Oracle: the message; a teacher's −∞ alone is p = 0, and leaves no trace in Σ p log q."""
+    pair = [torch.tensor([[500.0, 0.0, 1.0]]), torch.tensor([[400.0, 1.0, 0.0]])]
+    pair[side][0, 2] = bad
+    name = ("student", "teacher")[side]
+    with pytest.raises(ValueError, match=f"{name} must be finite, got 1 nan or inf, the first"):
+        loss(*pair)
+
+
 @pytest.mark.parametrize(
     ("logits", "error", "message"),
     [

@@ -195,6 +195,8 @@ def loss(z=Z, v=Z, y=Y, *, temperature=4.0, alpha=0.9):
         (lambda: loss(v=Z[:, :3]), ValueError, "student must have the shape of teacher"),
         (lambda: loss(z=Z.int()), TypeError, "student must hold"),
         (lambda: loss(v=Z * math.nan), ValueError, "teacher must be finite"),
+        (lambda: loss(z=Z / 0, alpha=0), ValueError, "student must be finite"),
+        (lambda: loss(v=Z / 0, alpha=0), ValueError, "teacher must be finite"),
         (lambda: loss(y=Y.float()), TypeError, "labels must hold integers"),
         (lambda: loss(y=Y > 0), TypeError, "labels must hold integers"),
         (lambda: loss(y=Y.int()), TypeError, "labels must have dtype torch.int64, got torch.int32"),
