@@ -6,7 +6,6 @@ features from below, so that training it, and the student with it, raises the bo
 
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -64,8 +63,8 @@ def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     """
     n = _require_square(scores)
     odds = scores - math.log(n - 1)  # log h / (1 − h)
-    same = torch.eye(n, dtype=torch.bool, device=scores.device)
-    return -F.logsigmoid(odds[same]).mean() - (n - 1) * F.logsigmoid(-odds[~same]).mean()
+    others = odds.flatten()[1:].view(n - 1, n + 1)[:, :-1]  # all but the diagonal
+    return -F.logsigmoid(odds.diagonal()).mean() - (n - 1) * F.logsigmoid(-others).mean()
 
 
 def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:

@@ -51,9 +51,10 @@ def decoupled_parts(
     if student.shape[1] < 2:
         raise ValueError(f"student must have two classes or more, got {student.shape[1]}")
     t = require_temperature(temperature)
-    chosen = F.one_hot(labels, student.shape[1]).bool()
-    pair_p, rest_p = _split(teacher.detach() / t, chosen)
-    pair_q, rest_q = _split(student / t, chosen)
+    wrong = torch.arange(student.shape[1] - 1, device=labels.device)
+    order = torch.cat([labels[:, None], wrong + (wrong >= labels[:, None])], dim=1)
+    pair_p, rest_p = _split((teacher.detach() / t).gather(1, order))
+    pair_q, rest_q = _split((student / t).gather(1, order))
     return DecoupledParts(
         target=_kl(pair_p, pair_q), others=_kl(rest_p, rest_q), p_target=pair_p[:, 0].exp()
     )
@@ -93,14 +94,14 @@ def decoupled_loss(
     return temperature**2 * (a * parts.target + b * parts.others).mean()
 
 
-def _split(z: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (log p_y, log(1 − p_y)) and the logs of the others' distribution, of logits z.
+def _split(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (log p_y, log(1 − p_y)) and the logs of the others' distribution; z_y comes first.
 
     Both are softmaxes of logits, (z_y, logsumexp of the others) and the others alone, so that
     p_y = 1 loses nothing: no probability is taken from 1, nor divided by 1 − p_y.
     """
-    rest = z[~chosen].view(len(z), -1)
-    pair = torch.stack([z[chosen], rest.logsumexp(dim=-1)], dim=-1)
+    right, rest = z[:, :1], z[:, 1:]
+    pair = torch.cat([right, rest.logsumexp(dim=-1, keepdim=True)], dim=-1)
     return F.log_softmax(pair, dim=-1), F.log_softmax(rest, dim=-1)
 
 

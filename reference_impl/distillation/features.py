@@ -4,6 +4,7 @@ A student's features rarely have the teacher's shape. An adapter, learned with t
 thrown away after it (a 1×1 convolution or a linear layer), is applied before the loss.
 """
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -36,8 +37,8 @@ def hint_loss(
         if features.ndim < 2:
             raise ValueError(f"{name} must be (n, ...), got shape {tuple(features.shape)}")
     require_same_shape("student", student, "teacher", teacher)
-    squares = (widened(student) - teacher.detach()).square().flatten(1)
-    return finite(squares.mean(dim=1).mean(), student, teacher)
+    loss = F.mse_loss(widened(student), widened(teacher.detach()))  # over m and over the batch
+    return finite(loss, student, teacher)
 
 
 def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positions"]:

@@ -11,7 +11,7 @@ from reference_impl.checks import require_float_tensor
 
 def widened(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return ``x`` in 32 bits or more: a sum of squares soon leaves the range of float16."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x if x.dtype.itemsize >= 4 else x.float()
 
 
 def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"]:
