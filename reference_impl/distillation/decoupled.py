@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -51,8 +50,8 @@ def decoupled_parts(
     if student.shape[1] < 2:
         raise ValueError(f"student must have two classes or more, got {student.shape[1]}")
     t = require_temperature(temperature)
-    wrong = torch.arange(student.shape[1] - 1, device=labels.device)
-    order = torch.cat([labels[:, None], wrong + (wrong >= labels[:, None])], dim=1)
+    classes = student.shape[1]
+    order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
     pair_p, rest_p = _split((teacher.detach() / t).gather(1, order))
     pair_q, rest_q = _split((student / t).gather(1, order))
     return DecoupledParts(
@@ -102,7 +101,7 @@ def _split(z: Tensor) -> tuple[Tensor, Tensor]:
     """
     right, rest = z[:, :1], z[:, 1:]
     pair = torch.cat([right, rest.logsumexp(dim=-1, keepdim=True)], dim=-1)
-    return F.log_softmax(pair, dim=-1), F.log_softmax(rest, dim=-1)
+    return pair.log_softmax(dim=-1), rest.log_softmax(dim=-1)
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
