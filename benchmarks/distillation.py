@@ -181,14 +181,14 @@ def gradient(loss: Loss, name: str, times: int = 1) -> Tensor:
 def cases() -> Iterator[Case]:
     """Yield one case for each loss, and the training step."""
     for name, loss in ours().items():
-        times = 3 if name in SLOW else 100
+        times = 1 if name in SLOW else 20
         yield Case(
             f"distillation loss, {name}, batch {BATCH}",
             "the same in torch",
             TARGET,
             partial(gradient, loss, name, times),
             partial(gradient, DIRECT[name], name, times),
-            rounds=31,
+            rounds=101,
         )
     yield step_case()
 
