@@ -163,8 +163,14 @@ def _cosines(a: Tensor) -> Tensor:
 
 def _correlations(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
     """Return Pearson's correlation along an axis; 0 where x or y is constant but for rounding."""
-    mine, theirs = (z - z.mean(dim=dim, keepdim=True) for z in (x, y))
-    rho: Tensor = F.cosine_similarity(mine, theirs, dim=dim, eps=1e-18)  # its square is above 0
-    low, high = torch.stack([x, y]).detach().aminmax(dim=dim + 1)
-    constant = high - low <= 4 * torch.finfo(x.dtype).eps * high
-    return rho.masked_fill(constant.any(dim=0), 0) if constant.any() else rho
+    return (_standardised(x, dim) * _standardised(y, dim)).sum(dim=dim)
+
+
+def _standardised(p: Tensor, dim: int) -> Tensor:
+    """Return probabilities less their mean, at length 1; 0 if nothing but rounding is left."""
+    mean = p.mean(dim=dim, keepdim=True)
+    centred = p - mean
+    length: Tensor = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
+    rounding = 4 * torch.finfo(p.dtype).eps * p.shape[dim] ** 0.5 * mean.detach()
+    divisor: Tensor = length.masked_fill(length <= rounding, torch.inf)
+    return centred / divisor
