@@ -10,6 +10,7 @@ import sys
 HOOKED = (
     "reference_impl.quantization",
     "reference_impl.distillation",
+    "reference_impl.measuring.calibration",
     "reference_impl.measuring.error",
     "reference_impl.measuring.quantized_size",
     "reference_impl.surgery.quantized_layers",
@@ -74,7 +75,9 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
         cascade, harmonic_solution, iterated_cascade, propagate_labels,
         spread_labels, stationary_distribution,
     )
-    from reference_impl.distilled_training import student_steps
+    from reference_impl.distillation.class_bias import best_class_bias
+    from reference_impl.distilled_training import new_student, student_steps, view
+    from reference_impl.measuring.calibration import reliability
     from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
     from reference_impl.recipes import Recipe
 
@@ -166,6 +169,9 @@ mean_soft_target_loss(logits, soft, 4.0)
 logit_matching_loss(logits, soft)
 for loss in (soft_cross_entropy, soft_target_loss):
     loss(logits, soft, temperature=4.0)
+best_class_bias(logits, train.labels, 3)
+reliability(logits, train.labels).expected_error
+moved = view(new_student(Recipe("student", epochs=1)), train, seed=0)
 kernel = gaussian_kernel(train.images, width=5.0)
 rows, labelled = soften(soft, 4.0), torch.arange(64) < 9
 stationary_distribution(kernel)
