@@ -124,7 +124,9 @@ def _features(
 
 
 def _decoupled(outputs: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
-    return decoupled_loss(outputs["logits"], to.logits, to.labels, temperature=1.0, others_weight=1.0)
+    return decoupled_loss(
+        outputs["logits"], to.logits, to.labels, temperature=1.0, others_weight=1.0
+    )
 
 
 def _hint(outputs: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
