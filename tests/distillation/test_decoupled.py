@@ -65,6 +65,17 @@ def test_a_batch_mean_of_p_does_not_make_hintons_loss():
     assert abs(together - whole) > 0.05 * whole
 
 
+def test_the_loss_is_the_weighted_parts_times_t_squared():
+    """Oracle: the mean written out, with weights and a temperature that all differ from 1."""
+    student, teacher, labels = drawn(7)
+    parts = decoupled_parts(student, teacher, labels, temperature=3)
+    found = decoupled_loss(
+        student, teacher, labels, temperature=3, target_weight=2, others_weight=5
+    )
+    expected = [9 * (2 * a + 5 * b) for a, b in zip(parts.target, parts.others, strict=True)]
+    torch.testing.assert_close(found, sum(expected) / len(expected))
+
+
 def test_parts_recombined_agree_with_torchdistill():
     """Oracle: KDLoss without labels, which leaves T² out."""
     student, teacher, labels = drawn(1)
