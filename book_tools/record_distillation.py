@@ -99,7 +99,7 @@ def planned() -> Iterator[Run]:
             yield Run("teachers", teacher=teacher, seed=seed)
     for omitted in range(10):
         yield from paired(replace(OMITTED, omitted=omitted), (0,))
-    yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS[:3])
+    yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
 
 
