@@ -6,7 +6,7 @@ student meets the views in turn.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reference_impl.checks import require_float_tensor, require_instance, require_int
 from reference_impl.data import Examples
+from reference_impl.distillation.objective import require_labels
 from reference_impl.models import MODELS, Network
 from reference_impl.recipes import Recipe
 from reference_impl.training import augment, predict, train_steps
@@ -41,7 +42,8 @@ class View:
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if their numbers differ, or a logit or a feature is not finite.
+        ValueError: if their numbers differ, the images are no (n, 1, height, width), a label is
+            none of the logits' classes, or a logit or a feature is not finite.
     """
 
     images: UInt8[Tensor, "n 1 height width"]
@@ -55,11 +57,18 @@ class View:
             if value.dtype != dtype:
                 raise TypeError(f"{name} must hold {dtype}, got {value.dtype}")
         require_float_tensor("logits", self.logits)
+        for name, ndim in (("images", 4), ("labels", 1), ("logits", 2)):
+            if (value := getattr(self, name)).ndim != ndim:
+                raise ValueError(f"{name} must have ndim {ndim}, got shape {tuple(value.shape)}")
+        if self.images.shape[1] != 1:
+            raise ValueError(f"images must have one channel, got shape {tuple(self.images.shape)}")
         if not len(self.images) == len(self.labels) == len(self.logits):
             raise ValueError(
                 f"images, labels and logits must be as many, got {len(self.images)}, "
                 f"{len(self.labels)} and {len(self.logits)}"
             )
+        require_labels("labels", self.labels, *self.logits.shape)
+        require_instance("features", self.features, Mapping)
         for place, features in self.features.items():
             require_float_tensor(f"features[{place!r}]", features)
             if len(features) != len(self.labels):
@@ -96,7 +105,7 @@ def view(teacher: nn.Module, examples: Examples, *, seed: int | None = None) -> 
     require_instance("examples", examples, Examples)
     images = examples.images
     if seed is not None:
-        require_int("seed", seed, 0, 2**63 - 1)
+        seed = require_int("seed", seed, 0, 2**63 - 1)
         generator = torch.Generator().manual_seed(seed)
         images = torch.cat([augment(part, generator) for part in images.split(AT_ONCE)])
     pixels = (images * LEVELS).round().to(torch.uint8)
@@ -135,11 +144,15 @@ def student_steps(
         TypeError: if an argument is of the wrong kind.
         ValueError: if there is no view, the recipe augments, or the loss is not finite.
     """
+    require_instance("student", student, nn.Module)
     require_instance("recipe", recipe, Recipe)
+    if not callable(objective):
+        raise TypeError(f"objective must be callable, got {type(objective).__name__}")
     if recipe.augment or recipe.erase:
         raise ValueError(
             "recipe must not augment or erase: a student meets the images of its views"
         )
+    require_instance("views", views, Iterable)
     views = tuple(views)
     if not views:
         raise ValueError("views must hold a view or more, got none")

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,7 @@ def test_a_view_depends_on_its_seed_alone(teacher: nn.Module, train: Examples) -
     """Oracle: equality of two draws, whatever was drawn between; difference of another seed."""
     first = view(teacher, train, seed=5)
     torch.rand(3)
-    again, other = view(teacher, train, seed=5), view(teacher, train, seed=6)
+    again, other = view(teacher, train, seed=np.int64(5)), view(teacher, train, seed=6)
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.images, other.images)
 
@@ -284,7 +285,48 @@ VIEW = View(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4), torch
             ValueError,
             r"features\['mean'\] must be finite",
         ),
+        (lambda: View(VIEW.images[:, 0], VIEW.labels, VIEW.logits), ValueError, "images must have"),
+        (
+            lambda: View(VIEW.images.expand(-1, 3, -1, -1), VIEW.labels, VIEW.logits),
+            ValueError,
+            r"images must have one channel, got shape \(4, 3, 28, 28\)",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels[:, None], VIEW.logits),
+            ValueError,
+            r"labels must have ndim 1, got shape \(4, 1\)",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits[0]),
+            ValueError,
+            "logits must have ndim 2",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels + 8, VIEW.logits),
+            ValueError,
+            "labels must be in 0 … 9, got 10",
+        ),
+        (
+            lambda: View(VIEW.images, VIEW.labels, VIEW.logits, [VIEW.logits]),
+            TypeError,
+            "features must be Mapping, got list",
+        ),
         (lambda: new_student("lenet300"), TypeError, "recipe must be Recipe"),
+        (
+            lambda: list(student_steps(None, [VIEW], alone, RECIPE)),
+            TypeError,
+            "student must be Module, got NoneType",
+        ),
+        (
+            lambda: list(student_steps(MODELS["lenet300"](), VIEW, alone, RECIPE)),
+            TypeError,
+            "views must be Iterable, got View",
+        ),
+        (
+            lambda: list(student_steps(MODELS["lenet300"](), [VIEW], None, RECIPE)),
+            TypeError,
+            "objective must be callable, got NoneType",
+        ),
         (
             lambda: list(student_steps(MODELS["lenet300"](), [], alone, RECIPE)),
             ValueError,

@@ -115,7 +115,7 @@ _SCALING = Exercise(
         ),
         Claim(
             "the NLL of the validation images is least there",
-            _close(CALIBRATED),
+            _close(CALIBRATED, 0.045),  # 1.7 as well: two digits are asked for
             "Compute F.cross_entropy(logits / T, labels) on the validation images for T = 1.00, "
             "1.01, … and take the least.",
         ),

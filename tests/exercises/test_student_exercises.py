@@ -57,6 +57,7 @@ def at_the_gaps(logits, labels, k):
         ("student-bias", by_tensor),
         ("student-bias", at_the_gaps),
         ("student-scaling", 1.66),
+        ("student-scaling", 1.7),
         ("student-scaling", 1.65),
         ("student-scaling", torch.tensor(1.661)),
         ("student-scaling", np.float32(1.67)),
