@@ -124,6 +124,8 @@ def require_integer_tensor(name: str, value: Any) -> None:
     require_tensor(name, value)
     if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         raise TypeError(f"{name} must hold integers, got dtype {value.dtype}")
+    if value.layout != torch.strided or value.is_meta:
+        raise TypeError(f"{name} must be a dense tensor with values, got {value.layout}")
 
 
 def require_arithmetic(name: str, value: Any) -> None:

@@ -41,7 +41,9 @@ def soften(logits: Logits, temperature: float) -> Float[Tensor, "n classes"]:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", equation 1.
     """
     _require_logits("logits", logits)
-    return F.softmax(logits / require_temperature(temperature), dim=-1)
+    z = logits.double()  # a small T overflows sooner in fewer bits
+    z = (z - z.amax(dim=-1, keepdim=True)) / require_temperature(temperature)
+    return F.softmax(z, dim=-1).to(logits.dtype)
 
 
 def soft_cross_entropy(
@@ -70,7 +72,8 @@ def soft_cross_entropy(
 def soft_target_loss(student: Logits, teacher: Logits, *, temperature: float) -> Float[Tensor, ""]:
     """Return T² KL(p ‖ q) = T² Σ_i p_i (log p_i − log q_i), mean over the batch, in nats.
 
-    Its gradient is T (q − p) / n: of the same size at every T, since q − p falls as 1/T.
+    Its gradient is T (q − p) / n. Where T is large against the logits q − p falls as 1/T, so that
+    the gradient keeps its size; below that it grows with T.
 
     In float32 it loses its digits where T is large: KL falls as 1/T², to the size of rounding.
     Half precision is computed in float32.

@@ -15,7 +15,7 @@ def widened(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"]:
-    """Return x / ‖x‖ along an axis; 0, with the gradient 0, where ‖x‖ is 0.
+    """Return x / ‖x‖ along an axis; 0, with the gradient 0, where ‖x‖² is 0 in the type of x.
 
     ``F.normalize`` divides by 10⁻¹² there, and multiplies the gradient by 10¹².
 
@@ -29,14 +29,19 @@ def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"
 
 
 def finite(loss: Float[Tensor, ""], student: Tensor, teacher: Tensor) -> Float[Tensor, ""]:
-    """Return the loss; if it is not finite because an argument is not, name that one.
+    """Return the loss; if it is not finite, name the argument that is not, or say that none is.
 
     To look at one number is cheaper than to look at all that went into it.
 
     Raises:
-        ValueError: if ``student`` or ``teacher`` holds a nan or an inf.
+        ValueError: if ``student`` or ``teacher`` holds a nan or an inf, or the loss overflowed.
     """
-    if not math.isfinite(loss.item()):
+    value = loss.item()
+    if not math.isfinite(value):
         require_float_tensor("student", student)
         require_float_tensor("teacher", teacher)
+        raise ValueError(
+            f"student and teacher must give a finite loss, got {value}: their numbers are too "
+            "large, or a temperature is too small"
+        )
     return loss

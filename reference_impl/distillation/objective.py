@@ -1,5 +1,7 @@
 """Hinton's objective: hard labels and soft targets, weighted."""
 
+import sys
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -67,7 +69,7 @@ def effective_alpha(alpha: float, n_classes: int) -> float:
         ValueError: if it is out of range.
     """
     a = require_real("alpha", alpha, 0, 1)
-    soft = a / require_int("n_classes", n_classes, 1)
+    soft = a / require_int("n_classes", n_classes, 1, sys.maxsize)
     return soft / (1 - a + soft)
 
 

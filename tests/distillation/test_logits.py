@@ -377,3 +377,26 @@ def test_bad_logits_to_soften_are_named(logits, error, message):
     """Oracle: the message."""
     with pytest.raises(error, match=message):
         soften(logits, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 5e-324])
+def test_a_cold_softmax_is_the_largest_class_in_every_precision(dtype, temperature):
+    """Oracle: the limit T → 0, also where 1 / T is beyond the range of the logits' type."""
+    logits = torch.tensor([[1.0, 1000.0, -60_000.0], [-2.0, -5.0, -2.0]], dtype=dtype)
+    expected = torch.tensor([[0, 1, 0], [0.5, 0, 0.5]], dtype=dtype)
+    assert torch.equal(soften(logits, temperature), expected)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: soft_target_loss(Z, -Z, temperature=1e-300),
+        lambda: soft_cross_entropy(Z, -Z, temperature=1e-300),
+        lambda: logit_matching_loss(1e30 * Z, Z),
+    ],
+)
+def test_a_loss_that_overflows_is_refused(call):
+    """Oracle: the arguments are finite, the loss in float32 is not: no silent nan."""
+    with pytest.raises(ValueError, match=r"must give a finite loss, got (nan|inf)"):
+        call()

@@ -211,7 +211,7 @@ def loss(z=Z, v=Z, y=Y, *, temperature=4.0, alpha=0.9):
         (lambda: loss(y=Y - 100), ValueError, "labels must be in 0 … 3, got -100"),
         (lambda: effective_alpha(2, 10), ValueError, "alpha must be in"),
         (lambda: effective_alpha("a", 10), TypeError, "alpha must be a real"),
-        (lambda: effective_alpha(0.5, 0), ValueError, "n_classes must be at least 1, got 0"),
+        (lambda: effective_alpha(0.5, 0), ValueError, r"n_classes must be in \[1, \d+\], got 0"),
         (lambda: effective_alpha(0.5, 1.5), TypeError, "n_classes must be an integer"),
         (lambda: require_labels("truth", Y, 3, 3), ValueError, "truth must be in 0 … 2, got 3"),
     ],
@@ -220,3 +220,13 @@ def test_bad_input_is_named(call, error, message):
     """Oracle: the issue's list of bad input; torch itself ignores a label of −100 in silence."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_labels_without_values_and_classes_without_number_are_named():
+    """Oracle: the message."""
+    z, v, labels = drawn(9)
+    for strange in (labels.to("meta"), labels.to_sparse()):
+        with pytest.raises(TypeError, match="labels must be a dense tensor with values"):
+            distillation_objective(z, v, strange, temperature=1, alpha=0.5)
+    with pytest.raises(ValueError, match=r"n_classes must be in \[1, "):
+        effective_alpha(0.5, 10**400)
