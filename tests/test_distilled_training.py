@@ -241,6 +241,36 @@ def test_the_learning_rate_follows_the_recipe(teacher: nn.Module, train: Example
     assert rates == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_weights_decay_as_the_recipe_says(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: Π (1 − rate · decay), by which AdamW shrinks a weight that has no gradient."""
+    recipe = replace(RECIPE, epochs=1, batch_size=64, weight_decay=0.3)
+    student = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    before = weights(student)
+    views = [view(teacher, train)]
+    list(student_steps(student, views, lambda z, _: 0 * z.sum(), recipe))
+    left = math.prod(1 - 0.3 * recipe.rate((step + 0.5) / 10) for step in range(10))
+    torch.testing.assert_close(weights(student), left * before)
+
+
+def test_seeds_meet_the_images_in_another_order(teacher: nn.Module, train: Examples) -> None:
+    """Oracle: the labels that the objective is given; those of one seed are the same twice."""
+    views = [view(teacher, train)]
+
+    def met(seed: int) -> torch.Tensor:
+        labels = []
+
+        def objective(z: torch.Tensor, targets: Targets) -> torch.Tensor:
+            labels.append(targets.labels)
+            return z.square().mean()
+
+        recipe = replace(RECIPE, epochs=1, seed=seed)
+        list(student_steps(new_student(recipe), views, objective, recipe))
+        return torch.cat(labels)
+
+    assert torch.equal(met(1), met(1))
+    assert not torch.equal(met(1), met(2))
+
+
 EXAMPLES = Examples(torch.zeros(4, 1, 28, 28), torch.arange(4))
 VIEW = View(torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.arange(4), torch.zeros(4, 10))
 

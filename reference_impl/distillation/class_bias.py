@@ -16,7 +16,7 @@ def best_class_bias(
     An example is answered with the class as soon as b exceeds its gap max_j≠k z_j − z_k. So the
     number of right answers changes at the gaps alone, and all values between two of them are as
     good as another: every possibility is counted. Of the best intervals the widest is taken, and
-    its middle; if 0 lies in one of the best, b is 0.
+    its middle; if 0 lies inside one of the best, b is 0.
 
     Args:
         logits: z, of examples that were held out. Their labels are used.
@@ -48,5 +48,7 @@ def best_class_bias(
     right = right.masked_fill(ends[1:] == ends[:-1], -len(labels) - 1)  # between equal gaps: none
     at_zero = int((gap < 0).sum())
     widths = (ends[1:] - ends[:-1]).masked_fill(right < right.max(), -1)
-    best = at_zero if right[at_zero] == right.max() else int(widths.argmax())
-    return 0.0 if best == at_zero else float((ends[best] + ends[best + 1]) / 2)
+    if right[at_zero] == right.max() and not (gap == 0).any():  # at a gap, b = 0 is a tie
+        return 0.0
+    best = int(widths.argmax())
+    return float((ends[best] + ends[best + 1]) / 2)

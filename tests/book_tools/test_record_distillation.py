@@ -110,6 +110,15 @@ def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(command, tmp_p
     assert read(tmp_path)["runs"][3]["test"] == accuracy(student, small.test)
 
 
+def test_each_augmented_view_has_a_seed_of_its_own(command, small):
+    """Oracle: views made by hand."""
+    assert command() == 0
+    made = recorder._all_views("lenet5", small.train, augmented=True)
+    for number, one in enumerate(made):
+        expected = view(load_checkpoint("lenet5"), small.train, seed=100 + number)
+        assert torch.equal(one.images, expected.images)
+
+
 def test_an_interrupted_command_goes_on_with_the_unfinished_run(
     command, monkeypatch, tmp_path, capsys
 ):

@@ -67,3 +67,30 @@ def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
     """Oracle: the message names argument, value and expectation."""
     with pytest.raises(error, match=message):
         call()
+
+
+def of_gaps(*gaps: float, labels: list[int]) -> float:
+    """Return the bias of class 0 of two, of examples with these gaps."""
+    logits = torch.tensor([[0.0, gap] for gap in gaps], dtype=torch.float64)
+    return best_class_bias(logits, torch.tensor(labels), 0)
+
+
+def test_of_the_best_intervals_the_widest_is_taken_unless_zero_is_in_one() -> None:
+    """Oracle: counted by hand: 3 of 4 are right for b in (1, 1.1) and in (3, 9); then (−½, ½)."""
+    assert of_gaps(1, 1.1, 3, 9, labels=[0, 1, 0, 1]) == pytest.approx(6)
+    assert of_gaps(-0.5, 0.5, 1, 9, labels=[0, 1, 0, 1]) == 0
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [1, 0]])
+def test_nothing_lies_between_two_equal_gaps(labels: list[int]) -> None:
+    """Oracle: b = 2 answers both with the class or neither; one is right for every b, so 0."""
+    assert of_gaps(2, 2, labels=labels) == 0
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_tie_is_not_left_to_argmax(index: int) -> None:
+    """Oracle: two equal logits; with b = 0 the answer would be the first, whatever the label."""
+    logits = torch.zeros(1, 2)
+    for label in (0, 1):
+        bias = best_class_bias(logits, torch.tensor([label]), index)
+        assert right(logits, torch.tensor([label]), index, bias) == 1

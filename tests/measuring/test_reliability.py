@@ -23,6 +23,14 @@ def test_by_hand() -> None:
     assert found.expected_error == pytest.approx(0.4)
 
 
+def test_half_precision_is_computed_in_double() -> None:
+    """Oracle: the same numbers in double precision, bit by bit."""
+    logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).half()
+    labels = torch.arange(50) % 4
+    found, expected = reliability(logits, labels), reliability(logits.double(), labels)
+    assert found.expected_error == expected.expected_error
+
+
 @given(seed=st.integers(0, 10_000), n_bins=st.integers(1, 20))
 def test_bins_are_scikit_learns(seed: int, n_bins: int) -> None:
     """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples."""
