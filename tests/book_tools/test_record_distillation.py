@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from book_tools import record_distillation as recorder
 from book_tools.record_distillation import Run
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, load_dataset
+from reference_impl.data import Dataset, Examples, load_dataset
 from reference_impl.distillation.objective import distillation_objective
 from reference_impl.distilled_training import new_student, student_steps, view
 from reference_impl.recipes import Recipe
@@ -185,3 +185,19 @@ def test_calibration_by_hand():
     assert found["nll"] == pytest.approx(-np.log([0.75, 0.25]).mean())
     assert max(found["share"]) == 1
     assert sum(found["accuracy"]) == 0.5
+
+
+def test_the_bias_is_fitted_on_validation_images_alone():
+    """Oracle: gaps of 1 on validation and of 5 on test images, of class 0 held back in both.
+
+    The validation images want b in (1, 2), which is 1.5: too little for the test images.
+    """
+    images = torch.zeros(2, 1, 28, 28)
+    labels = torch.tensor([0, 1])
+    part = Examples(images, labels)
+    logits = {
+        "validation": torch.tensor([[0.0, 1.0], [0.0, 2.0]]),
+        "test": torch.tensor([[0.0, 5.0], [0.0, 6.0]]),
+    }
+    found = recorder.recovered(0, logits, Dataset(part, part, part))
+    assert found == {"bias": 1.5, "recall": 0, "corrected_recall": 0, "corrected_test": 50}
