@@ -25,7 +25,8 @@ def gaussian_kernel(x: Float[Tensor, "m ..."], *, width: float) -> Kernel:
         ValueError: if ``x`` is empty or not finite, or σ is not above 0.
     """
     sigma = require_real("width", width, 0, open_low=True)
-    return torch.softmax(-_distances(x).square() / (2 * sigma**2), dim=1)
+    kernel = torch.softmax(-(_distances(x) / sigma).square() / 2, dim=1)
+    return kernel.to(widened(x).dtype)
 
 
 def neighbour_kernel(x: Float[Tensor, "m ..."], *, neighbours: int) -> Kernel:
@@ -42,10 +43,12 @@ def neighbour_kernel(x: Float[Tensor, "m ..."], *, neighbours: int) -> Kernel:
         ValueError: if ``x`` is empty or not finite, or there are not as many neighbours.
     """
     distances = _distances(x)
+    if len(distances) < 2:
+        raise ValueError(f"x must hold two inputs or more, got shape {tuple(x.shape)}")
     k = require_int("neighbours", neighbours, 1, len(distances) - 1)
     nearest = distances.fill_diagonal_(torch.inf).argsort(dim=1, stable=True)[:, :k]
     chosen = torch.zeros_like(distances).scatter_(1, nearest, 1.0)
-    weights = torch.maximum(chosen, chosen.T)
+    weights = torch.maximum(chosen, chosen.T).to(widened(x).dtype)
     return weights / weights.sum(dim=1, keepdim=True)
 
 
@@ -73,9 +76,12 @@ def require_kernel(name: str, kernel: Tensor, *, square: bool = True) -> None:
 
 
 def _distances(x: Tensor) -> Tensor:
-    """Return ‖x_i − x_j‖, without the cancellation of ‖x_i‖² − 2 ⟨x_i, x_j⟩ + ‖x_j‖²."""
+    """Return ‖x_i − x_j‖ in float64, without the cancellation of ‖x_i‖² − 2 ⟨x_i, x_j⟩ + ‖x_j‖²."""
     require_float_tensor("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must be (m, ...), got shape {tuple(x.shape)}")
-    rows = widened(x).flatten(1)
-    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    rows = x.double().flatten(1)
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    if not distances.isfinite().all():
+        raise ValueError(f"x must have finite distances, got numbers up to {x.abs().max().item()}")
+    return distances

@@ -54,22 +54,28 @@ def iterated_cascade(
 def stationary_distribution(kernel: Kernel) -> Float[Tensor, " m"]:
     """Return π with πᵀ K = πᵀ and Σ π = 1, the share of time a walk by K spends at each input.
 
+    It is right also where an input is left once in 10²⁰ steps: nothing is subtracted.
+
     Raises:
         TypeError: if ``kernel`` is no floating-point tensor.
         ValueError: if it is no kernel, or has more than one such π: some inputs never reach
             some others.
+
+    References:
+        Grassmann, Taksar & Heyman 1985, "Regenerative analysis and steady state distributions for
+        Markov chains".
     """
     require_kernel("kernel", kernel)
-    m = len(kernel)
-    if not _reachable(kernel).all(dim=0).any():
+    is_goal = _reachable(kernel).all(dim=0)
+    if not is_goal.any():
         raise ValueError(
             "kernel must have one π, got one where no input is reached from all others"
         )
-    k = kernel.double()
-    equations = torch.cat([torch.eye(m).to(k) - k.T, k.new_ones(1, m)])  # (I − Kᵀ) π = 0, Σ π = 1
-    right = torch.cat([k.new_zeros(m, 1), k.new_ones(1, 1)])
-    solution: Tensor = torch.linalg.lstsq(equations, right).solution
-    return solution[:, 0].to(kernel.dtype)
+    order = (~is_goal).to(torch.uint8).argsort(stable=True)  # first one that all others reach
+    pi = kernel.new_ones(1, dtype=torch.float64)
+    for into, _ in reversed(_left_out(kernel.double()[order][:, order], 1)):
+        pi = torch.cat([pi, (pi @ into)[None]])
+    return (pi / pi.sum())[order.argsort()].to(kernel.dtype)
 
 
 def propagate_labels(
@@ -107,7 +113,8 @@ def harmonic_solution(
 ) -> Float[Tensor, "m classes"]:
     """Return where `propagate_labels` ends: f_u = (I − K_uu)⁻¹ K_ul f_l, and f_l as it is.
 
-    Row i is the distribution of the label at which a walk by K from input i first arrives.
+    Row i is the distribution of the label at which a walk by K from input i first arrives. It is
+    right also where an input is left once in 10²⁰ steps, and I − K_uu in floating point is noise.
 
     Args:
         kernel: K.
@@ -131,13 +138,11 @@ def harmonic_solution(
             f"kernel must lead every input to a labelled one, input {lost.nonzero()[0].item()} "
             "reaches none"
         )
-    u = ~labelled
-    k = kernel.double()
-    result = f.clone()
-    left = torch.eye(int(u.sum())).to(k) - k[u][:, u]
-    solution = torch.linalg.solve(left, k[u][:, labelled] @ f[labelled].double())
-    result[u] = solution.to(f.dtype)
-    return result
+    order = (~labelled).to(torch.uint8).argsort(stable=True)  # first the labelled ones
+    solution = f[labelled].double()
+    for _, away in reversed(_left_out(kernel.double()[order][:, order], len(solution))):
+        solution = torch.cat([solution, away[None] @ solution])
+    return solution[order.argsort()].to(f.dtype)
 
 
 def spread_labels(
@@ -168,6 +173,7 @@ def spread_labels(
     if a == 1:
         raise ValueError("spread must be below 1, got 1.0")
     k = kernel.double()
+    k = k / k.sum(dim=1, keepdim=True)  # to 1 in float64 too, so that I − a K is not singular
     y = torch.where(labelled[:, None], f, 0).double()
     solution: Tensor = torch.linalg.solve(torch.eye(len(k)).to(k) - a * k, (1 - a) * y)
     return solution.to(f.dtype)
@@ -189,6 +195,27 @@ def _require_labelled(labelled: Tensor, m: int) -> None:
         raise ValueError(f"labelled must have shape ({m},), got {tuple(labelled.shape)}")
     if not labelled.any():
         raise ValueError("labelled must name an input or more, got none")
+
+
+def _left_out(kernel: Tensor, n_kept: int) -> list[tuple[Tensor, Tensor]]:
+    """Watch a walk only while it is at one of the first n inputs; n falls to ``n_kept``.
+
+    For each input left out, from the last: the expected visits to it per visit to each of the
+    others, and the distribution of where it is left for. Nothing is subtracted, and the diagonal is
+    not read, so that nothing cancels.
+    """
+    steps = []
+    while len(kernel) > n_kept:
+        into, away = kernel[:-1, -1], kernel[-1, :-1]
+        leaving = away.sum()
+        if leaving == 0:
+            raise ValueError(
+                "kernel must leave every input by more than rounding, got a share of 0"
+            )
+        away = away / leaving
+        steps.append((into / leaving, away))
+        kernel = kernel[:-1, :-1] + torch.outer(into, away)
+    return steps
 
 
 def _reachable(kernel: Tensor) -> Tensor:

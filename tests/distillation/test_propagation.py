@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.neighbors import kneighbors_graph
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
+from sympy import Matrix
 
 from reference_impl.distillation.kernels import gaussian_kernel, neighbour_kernel, require_kernel
 from reference_impl.distillation.propagation import (
@@ -269,6 +271,85 @@ def test_harmonic_solution_is_scikit_learns_label_propagation():
         assert torch.equal(ours.argmax(1), torch.from_numpy(theirs.transduction_))
 
 
+def exact_chain(m: int, seed: int) -> tuple[torch.Tensor, list[list[Fraction]]]:
+    """Return a kernel with shares down to 2⁻⁸⁰, most of them to stay, and its exact jumps."""
+    powers = -8 * torch.randint(1, 11, (m, m), generator=generator(seed))
+    weights = (2.0 ** powers.double()).fill_diagonal_(0)
+    kernel = weights + torch.diag(1 - weights.sum(1))
+    return kernel, [[Fraction(w) for w in row] for row in weights.tolist()]
+
+
+def exact_solve(left: list[list[Fraction]], right: list[Fraction]) -> list[float]:
+    return [float(one) for one in Matrix(left).LUsolve(Matrix(right))]
+
+
+@given(seed=st.integers(0, 1000), m=st.integers(2, 6))
+def test_inputs_that_are_hardly_ever_left_lose_no_digits(seed, m):
+    """Oracle: SymPy's rational numbers; I − K in float64 has lost what is below 2⁻⁵³."""
+    kernel, jumps = exact_chain(m, seed)
+    laplacian = [[sum(jumps[i]) if i == j else -jumps[i][j] for j in range(m)] for i in range(m)]
+    transposed = [list(column) for column in zip(*laplacian, strict=True)]
+    expected = exact_solve([*transposed[:-1], [1] * m], [0] * (m - 1) + [1])
+    found = stationary_distribution(kernel)
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0
+    )
+    f = torch.eye(m, dtype=torch.float64)[:, :2]
+    labelled = first(2, m) if m > 2 else first(1, m)
+    known = int(labelled.sum())
+    left = [row[known:] for row in laplacian[known:]]
+    expected = exact_solve(left, [row[0] for row in jumps[known:]])
+    found = harmonic_solution(kernel, f, labelled)[known:, 0]
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0
+    )
+
+
+@pytest.mark.parametrize("width", [0.3, 0.6, 1.5])
+def test_narrow_kernels_in_float32_keep_to_what_float64_finds(width):
+    """Oracle: float64, and π as the share of a symmetric weight's row sum."""
+    x, f, labelled = two_clouds()
+    rough = gaussian_kernel(x.float(), width=width)
+    found = harmonic_solution(rough, f.float(), labelled)
+    expected = harmonic_solution(gaussian_kernel(x, width=width), f, labelled)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.sum(1), torch.ones(40), rtol=0, atol=1e-6)
+    sums = torch.from_numpy(RBF(width)(x.numpy())).sum(1)
+    pi = stationary_distribution(rough).double()
+    torch.testing.assert_close(pi, sums / sums.sum(), rtol=1e-4, atol=0)
+
+
+def test_rows_that_sum_to_one_within_the_tolerance_give_no_negative_share():
+    """Oracle: by symmetry one half each; I − a K of the rows as they are has a negative inverse."""
+    kernel = torch.tensor([[0.5, 0.500009], [0.500009, 0.5]], dtype=torch.float64)
+    f = torch.eye(2, dtype=torch.float64)
+    found = spread_labels(kernel, f, first(2, 2), spread=1 - 1e-6)
+    torch.testing.assert_close(found, torch.full_like(f, 0.5), rtol=0, atol=1e-5)
+
+
+def test_a_way_out_that_underflows_is_refused():
+    """Oracle: 10⁻²⁰⁰ twice is below the smallest float."""
+    tiny = 1e-200
+    kernel = torch.tensor([[1, 0, 0], [0, 1, tiny], [tiny, 1, 0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="kernel must leave every input by more than rounding"):
+        harmonic_solution(kernel, torch.eye(3).double(), first(1, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_width_and_inputs_of_any_size_give_the_same_kernel(dtype):
+    """Oracle: a kernel knows only ‖x_i − x_j‖ / σ."""
+    x = torch.tensor([[0.0, 1.0], [0.5, 0.25], [2.0, 1.0]], dtype=dtype)
+    expected = gaussian_kernel(x, width=0.5)
+    for size in (2.0**-12, 2.0**12) if dtype == torch.float16 else (2.0**-100, 2.0**100):
+        torch.testing.assert_close(gaussian_kernel(size * x, width=size * 0.5), expected)
+        assert torch.equal(
+            neighbour_kernel(size * x, neighbours=1), neighbour_kernel(x, neighbours=1)
+        )
+    one = torch.eye(3, dtype=expected.dtype)
+    torch.testing.assert_close(gaussian_kernel(x, width=1e-200), one)
+    torch.testing.assert_close(gaussian_kernel(x, width=1e200), torch.full_like(one, 1 / 3))
+
+
 def test_any_kernel_of_scikit_learns_label_propagation():
     """Oracle: LabelPropagation with a callable: it divides the columns, which symmetry excuses."""
     x, f, labelled = two_clouds()
@@ -465,6 +546,18 @@ def test_bad_labelled_is_named(labelled, error, message):
         ),
         (lambda: neighbour_kernel(SIX[:, None], neighbours=0), ValueError, "neighbours must be"),
         (lambda: neighbour_kernel(SIX[:, None], neighbours=1.0), TypeError, "neighbours must be"),
+        (
+            lambda: neighbour_kernel(SIX[:1, None], neighbours=1),
+            ValueError,
+            r"x must hold two inputs or more, got shape \(1, 1\)",
+        ),
+        (
+            lambda: gaussian_kernel(
+                torch.tensor([[1e200], [-1e200]], dtype=torch.float64), width=1e200
+            ),
+            ValueError,
+            r"x must have finite distances, got numbers up to 1e\+200",
+        ),
         (lambda: neighbour_kernel(SIX, neighbours=1), ValueError, r"x must be \(m, ...\)"),
         (lambda: gaussian_kernel(SIX, width=1), ValueError, r"x must be \(m, ...\), got shape"),
         (lambda: gaussian_kernel(SIX[:0, None], width=1), ValueError, "x must not be empty"),
