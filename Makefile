@@ -72,7 +72,7 @@ result-ptq: $(STAMP)  ## chapter 06: post-training quantization (an hour; resume
 result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; resumes)
 	@$(call anew,qat,book_tools.record_qat)
 
-result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (an hour; resumes)
+result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (two hours; resumes)
 	@$(call anew,distillation,book_tools.record_distillation)
 
 result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)

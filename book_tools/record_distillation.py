@@ -94,11 +94,12 @@ def planned() -> Iterator[Run]:
     yield from paired(Run("main", "student"), SEEDS)
     yield from paired(Run("main", "separable"), SEEDS[:3])
     yield from paired(Run("augmented", augment=True), SEEDS[:3])
+    yield from paired(Run("short", epochs=12), SEEDS)
     for teacher in TEACHERS:
-        for seed in SEEDS[:3]:
+        for seed in SEEDS:
             yield Run("teachers", teacher=teacher, seed=seed)
     for omitted in range(10):
-        yield from paired(replace(OMITTED, omitted=omitted), (0,))
+        yield from paired(replace(OMITTED, omitted=omitted), SEEDS[:3])
     yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
 
