@@ -44,7 +44,9 @@ def _agrees(
     def holds(answer: Objective) -> bool:
         z, v, labels = _problem()
         return all(
-            torch.allclose(_run(answer, z, v, t, a).double(), formula(z, v, labels, t, a))
+            torch.allclose(
+                _run(answer, z.clone(), v.clone(), t, a).double(), formula(z, v, labels, t, a)
+            )
             for t, a in settings
         )
 
@@ -59,7 +61,7 @@ def _gradient_right(answer: Objective) -> bool:
     z, v, labels = _problem()
     z.requires_grad_()
     for t, a in _SETTINGS:
-        loss = _run(answer, z, v, t, a)
+        loss = _run(answer, z, v.clone(), t, a)
         if not loss.requires_grad:
             return False
         (found,) = torch.autograd.grad(loss, z)
@@ -121,11 +123,33 @@ _MISTAKES: dict[str, Callable[..., Tensor]] = {
     "You swapped the weights: α belongs to the soft term.": _mixed(
         lambda z, v, t: t**2 * _kl(z, v, t), swapped=True
     ),
+    "You multiplied the hard term by T² too: that one is not softened.": (
+        lambda z, v, labels, t, a: (
+            (1 - a) * t**2 * F.cross_entropy(z, labels) + a * t**2 * _kl(z, v, t)
+        )
+    ),
     "You softened the hard term too: labels are compared at temperature 1.": _mixed(
         lambda z, v, t: t**2 * _kl(z, v, t), hard_t=True
     ),
     "You multiplied the logits by T instead of dividing.": _mixed(
         lambda z, v, t: t**2 * _kl(z, v, 1 / t)
+    ),
+    "You divided neither logits by T: the factor T² alone softens nothing.": _mixed(
+        lambda z, v, t: t**2 * _kl(z, v, 1)
+    ),
+    "You left out T altogether: divide both logits by it, and multiply by T².": _mixed(
+        lambda z, v, _: _kl(z, v, 1)
+    ),
+    "You softened the teacher alone: divide the student's logits by T too.": _mixed(
+        lambda z, v, t: t**2 * _kl(t * z, v, t)
+    ),
+    "You gave F.kl_div the student's softmax: it takes the logarithm, log_softmax.": _mixed(
+        lambda z, v, t: (
+            t**2 * F.kl_div(F.softmax(z / t, 1), F.softmax(v / t, 1), reduction="batchmean")
+        )
+    ),
+    "You normalised over the images, dim 0: the softmax is over the classes, dim 1.": _mixed(
+        lambda z, v, t: t**2 * _kl(z.T, v.T, t) * len(z.T) / len(z)
     ),
     "That is the cross-entropy with the teacher: its gradient is right, but the teacher's entropy "
     "is still in it.": _mixed(lambda z, v, t: t**2 * _cross_entropy(z, v, t)),

@@ -141,6 +141,23 @@ def mutant(
     return objective
 
 
+def hard_times_t_squared(student, teacher, labels, t, alpha):
+    return t**2 * by_torch(student, teacher, labels, t, alpha) + (1 - t**2) * (
+        alpha * (by_torch(student, teacher, labels, t, 1))
+    )
+
+
+def soft_by(kl):
+    """Return the objective with another KL, whose mean is over all entries."""
+
+    def objective(student, teacher, labels, t, alpha):
+        soft = kl(student, teacher.detach(), t) * student.shape[1]
+        return (1 - alpha) * F.cross_entropy(student, labels) + alpha * t**2 * soft
+
+    return objective
+
+
+@pytest.mark.filterwarnings("ignore:reduction")
 @pytest.mark.parametrize(
     ("answer", "named"),
     [
@@ -151,6 +168,12 @@ def mutant(
         (mutant(soft=lambda q, p: (p.exp() * (p - q)).sum()), "number of images"),
         (mutant(swapped=True), "swapped the weights"),
         (mutant(hard_t=True), "softened the hard term"),
+        (hard_times_t_squared, "hard term by T² too"),
+        (mutant(divide=lambda x, t: x), "the factor T² alone"),
+        (mutant(divide=lambda x, t: x, factor=lambda t: 1), "left out T altogether"),
+        (soft_by(lambda z, v, t: F.kl_div(z.log_softmax(1), (v / t).softmax(1))), "teacher alone"),
+        (soft_by(lambda z, v, t: F.kl_div((z / t).softmax(1), (v / t).softmax(1))), "logarithm"),
+        (soft_by(lambda z, v, t: F.kl_div((z / t).log_softmax(0), (v / t).softmax(0))), "dim 0"),
         (mutant(divide=lambda x, t: x * t), "instead of dividing"),
         (mutant(soft=lambda q, p: -(p.exp() * q).sum(1).mean()), "entropy is still in it"),
         (mutant(soft=lambda q, p: (p.exp() * (q - p)).sum(1).mean()), "wrong sign"),
@@ -180,6 +203,13 @@ def test_a_gradient_of_the_teacher_and_an_overflow_are_found():
         return (1 - alpha) * F.cross_entropy(student, labels) + alpha * t**2 * soft
 
     assert_failed("distill-objective", to_teacher, ["no gradient reaches the teacher"])
+
+    def in_place(student, teacher, labels, t, alpha):
+        kept = teacher.detach().clone()
+        teacher *= 2
+        return by_torch(student, kept, labels, t, alpha)
+
+    assert_failed("distill-objective", in_place, ["no gradient reaches the teacher"])
     assert_failed("distill-objective", overflowing, ["large logits give a finite loss"])
 
 
