@@ -72,9 +72,7 @@ def _gradient_right(answer: Objective) -> bool:
 
 
 def _teacher_untouched(answer: Objective) -> bool:
-    z, v, _ = _problem()
-    z.requires_grad_()
-    v.requires_grad_()
+    z, v = (logits.clone().requires_grad_() for logits in _problem()[:2])
     loss = _run(answer, z, v, 4.0, 0.9)
     if not loss.requires_grad:
         return True
