@@ -36,6 +36,7 @@ RECIPES = {
     "separable": Recipe(
         "separable", epochs=40, learning_rate=1e-2, weight_decay=0.01, augment=True
     ),
+    "residual": Recipe("residual", epochs=16, learning_rate=1e-2, weight_decay=0.01, augment=True),
     "teacher": Recipe(
         "teacher", epochs=36, learning_rate=4e-3, weight_decay=0.05, augment=True, erase=True
     ),

@@ -4,15 +4,18 @@ The package has layers, and a module imports only from layers below its own::
 
     notebook
     exercises | plots
-    fitting | quantized_training
+    guided_training
+    fitting | quantized_training | distilled_training
     recipes | training | measuring
     checkpoints
-    models
+    models | surgery
     network
-    data | quantization
+    data | quantization | distillation | pruning | merging
+    width_maps
     idx
     files
     checks
 
-The maths (``quantization``) sees tensors, never ``torch.nn.Module``.
+The maths (``quantization``, ``distillation``, ``pruning``, ``merging``, ``width_maps``) sees
+tensors, never ``torch.nn.Module``.
 """

@@ -14,9 +14,11 @@ from reference_impl.models import (
     ConvTeacher,
     LeNet5,
     LeNet300,
+    ResidualNetwork,
     SeparableStudent,
 )
 from reference_impl.network import Axis, Network
+from reference_impl.surgery.quantized_layers import weight_layers
 
 EVERY_MODEL = pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
 EVERY_WIDTH = pytest.mark.parametrize(
@@ -65,6 +67,31 @@ def test_the_separable_student_has_the_counted_parameters():
     depthwise = (9 + 2) * (16 + 32 + 32 + 64)
     pointwise = 16 * 32 + 32 * 32 + 32 * 64 + 64 * 128 + 2 * (32 + 32 + 64 + 128)
     assert count(SeparableStudent()) == stem + depthwise + pointwise + 128 * 10 + 10 == 15_338
+
+
+def test_the_residual_network_has_the_counted_parameters():
+    """Oracle: hand count; the stem, two convolutions a block, their norms, the head."""
+    stem = 9 * 24 + 2 * 24
+    blocks = 3 * (2 * 9 * 24 * 24 + 4 * 24)
+    assert count(ResidualNetwork()) == stem + blocks + 24 * 10 + 10 == 31_906
+
+
+def test_a_residual_block_adds_to_the_stream_that_it_reads():
+    """Oracle: the layers one by one; a silent body leaves ReLU of the stream."""
+    model = random_network(ResidualNetwork)
+    images = torch.rand(5, 1, 28, 28)
+    stream = model.norm(model.conv(images)).relu()
+    for i, block in enumerate(model.blocks):
+        x = nn.MaxPool2d(2)(stream) if i < 2 else stream
+        inner = block.body.norm1(block.body.conv1(x)).relu()
+        stream = (x + block.body.norm2(block.body.conv2(inner))).relu()
+    assert stream.shape == (5, 24, 7, 7)
+    torch.testing.assert_close(model(images), model.head(stream.flatten(2).mean(dim=2)))
+    for block in model.blocks:
+        nn.init.zeros_(block.body.norm2.weight)
+        nn.init.zeros_(block.body.norm2.bias)
+    only = nn.MaxPool2d(4)(model.norm(model.conv(images)).relu())
+    torch.testing.assert_close(model(images), model.head(only.flatten(2).mean(dim=2)))
 
 
 def test_the_student_is_20_to_100_times_smaller_than_the_teacher():
@@ -152,7 +179,7 @@ def test_the_chain_holds_the_networks_own_parameters_and_buffers_once(kind):
         assert len(list(pick(chain))) == len(list(pick(model)))
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize("kind", [kind for kind in MODELS.values() if kind is not ResidualNetwork])
 def test_the_chain_is_flat_and_of_simple_layers(kind):
     """Oracle: the kinds of layers that a transformation has to know."""
     kinds = {"Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "Flatten", "Linear"}
@@ -161,6 +188,15 @@ def test_the_chain_is_flat_and_of_simple_layers(kind):
     assert {type(layer).__name__ for layer in chain} <= kinds
     assert [*chain.modules()] == [chain, *chain]
     assert type(chain[-1]) is nn.Linear
+
+
+def test_the_chain_of_the_residual_network_has_blocks_and_simple_layers():
+    """Oracle: the kinds of layers; what walks over single layers refuses the blocks by name."""
+    chain = ResidualNetwork().chain()
+    kinds = {"Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "Flatten", "Linear"}
+    assert {type(layer).__name__ for layer in chain} - kinds == {"ResidualBlock"}
+    with pytest.raises(ValueError, match="block1"):
+        weight_layers(chain)
 
 
 @EVERY_MODEL

@@ -24,6 +24,11 @@ HOOKED = (
     "reference_impl.surgery.adaround",
     "reference_impl.surgery.post_training",
     "reference_impl.surgery.taps",
+    "reference_impl.surgery.narrowing",
+    "reference_impl.surgery.units",
+    "reference_impl.pruning",
+    "reference_impl.merging",
+    "reference_impl.width_maps",
     "reference_impl.distilled_training",
     "reference_impl.guided_training",
     "reference_impl.data",
@@ -53,6 +58,11 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.surgery.post_training import PostTraining
     from reference_impl.quantization.ste import fake_quantize, round_straight_through
     from reference_impl.surgery.deployment import deploy
+    from reference_impl.models import ResidualNetwork
+    from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
+    from reference_impl.surgery.narrowing import remove_units, silence_units
+    from reference_impl.surgery.units import incoming_rows, outgoing_columns
+    from reference_impl.width_maps import map_axis, standing_in
     from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
     from reference_impl.quantization.codebook import BlockQuantizer
     from reference_impl.quantization.formats import E4M3, normal_float_codebook
@@ -181,6 +191,16 @@ iterated_cascade(kernel, rows, 2)
 propagate_labels(kernel, rows, labelled, 2)
 harmonic_solution(kernel, rows, labelled)
 spread_labels(kernel, rows, labelled, spread=0.5)
+for model in (LeNet300(), ResidualNetwork()):
+    for label in model.widths:
+        keep = keep_highest(incoming_rows(model, label).norm(dim=1), 0.5)
+        remove_units(model, {{label: keep}})(train.images)
+        silence_units(model, {{label: keep}})
+        outgoing_columns(model, label)
+keep = keep_n_of_m(torch.randn(3, 8), 2, 4)
+keep_highest_of_all({{"a": torch.randn(3), "b": torch.randn(2, 2)}}, 0.5)
+alike = standing_in(torch.arange(3) < 2, torch.tensor([0, 1, 0]), torch.tensor([1.0, 1.0, 2.0]))
+map_axis(torch.randn(2, 3), 1, alike.unmerge.T)
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
+from reference_impl.models.residual import ResidualBlock, ResidualNetwork
 from reference_impl.models.separable import SeparableStudent
 from reference_impl.network import FIXED, Axis, Network
 
@@ -17,6 +18,8 @@ __all__ = [
     "LeNet5",
     "LeNet300",
     "Network",
+    "ResidualBlock",
+    "ResidualNetwork",
     "SeparableStudent",
 ]
 
@@ -27,6 +30,7 @@ MODELS: Mapping[str, type[Network]] = MappingProxyType(
         "teacher": ConvTeacher,
         "student": ConvStudent,
         "separable": SeparableStudent,
+        "residual": ResidualNetwork,
     }
 )
 """Checkpoint name → class."""

@@ -46,8 +46,9 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
     Raises:
         TypeError: if ``chain`` is no ``nn.Sequential``.
         ValueError: if it or a BatchNorm in it is in training mode, or a BatchNorm has no linear or
-            convolutional layer directly before it, has another width than that layer, or keeps no
-            running statistics, or such that are no finite means and variances.
+            convolutional layer directly before it, lies inside another module, has another width
+            than that layer, or keeps no running statistics, or such that are no finite means and
+            variances.
 
     References:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
@@ -56,6 +57,7 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
     require_instance("chain", chain, nn.Sequential)
     if chain.training:
         raise ValueError("chain must be in evaluation mode, call chain.eval(); it is in training")
+    _require_flat(chain)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     before = ""
     for name, module in places(chain):
@@ -72,6 +74,18 @@ def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
         _fold_into(layer, module, name)
         before = ""  # a second norm in a row has no layer directly before it
     return nn.Sequential(parts).eval()
+
+
+def _require_flat(chain: nn.Sequential) -> None:
+    """Refuse a BatchNorm inside a module of the chain, which no step of the walk would reach."""
+    nested = [
+        f"{name}.{inner}"
+        for name, module in places(chain)
+        for inner, part in module.named_modules()
+        if inner and isinstance(part, NORMS)
+    ]
+    if nested:
+        raise ValueError(f"chain must have each BatchNorm as a module of its own, got {nested}")
 
 
 def _fold_into(layer: WeightLayer, norm: Norm, name: str) -> None:

@@ -6,7 +6,11 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from reference_impl.models import MODELS
 from reference_impl.network import Network
+
+FLAT_MODELS = {name: kind for name, kind in MODELS.items() if name != "residual"}
+"""Those whose chains hold each weight layer as a module of its own."""
 
 
 def settle(chain: nn.Sequential, seed: int) -> nn.Sequential:

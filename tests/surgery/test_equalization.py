@@ -5,12 +5,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from chains import conv_chain, images, relative_error, settled, twice_used_chain
+from chains import FLAT_MODELS, conv_chain, images, relative_error, settled, twice_used_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.models import MODELS
 from reference_impl.surgery.equalization import (
     equalize,
     equalizing_factors,
@@ -32,10 +31,10 @@ def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, swee
         assert relative_error(equalized(x), chain(x)) <= 1e-5
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(FLAT_MODELS))
 def test_the_courses_networks_are_equalized(name: str) -> None:
     """Oracle: the network itself; and ranges of neighbours that are equal at the end."""
-    chain = fold_batch_norms(settled(MODELS[name](), 1))
+    chain = fold_batch_norms(settled(FLAT_MODELS[name](), 1))
     equalized = equalize(chain, sweeps=200)
     x = images(4)
     with torch.no_grad():

@@ -153,3 +153,9 @@ def test_one_norm_in_training_mode_is_enough_to_refuse() -> None:
     chain[1].train()
     with pytest.raises(ValueError, match="'1' must be in evaluation mode"):
         fold_batch_norms(chain)
+
+
+def test_a_norm_inside_another_module_is_refused_by_name() -> None:
+    """Oracle: the residual network, whose blocks would stay as they are without a word."""
+    with pytest.raises(ValueError, match=r"'block1.body.norm1'"):
+        fold_batch_norms(MODELS["residual"]().chain().eval())

@@ -6,6 +6,7 @@ from collections import OrderedDict
 import pytest
 import torch
 import torch.nn.functional as F
+from chains import FLAT_MODELS
 from torch import Tensor, nn
 
 from reference_impl.models import MODELS
@@ -97,7 +98,7 @@ def test_a_convolution_keeps_its_stride_padding_and_groups() -> None:
     assert torch.equal(QuantizedLayer(layer, weight, inputs)(x), expected)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", FLAT_MODELS)
 def test_every_network_with_fine_grids_is_almost_itself(name: str) -> None:
     """Oracle: the network, whose logits 16-bit codes change by less than a thousandth."""
     torch.manual_seed(0)
@@ -287,7 +288,7 @@ def test_each_weight_layer_is_found_in_order() -> None:
     """Oracle: the names, written out; and isinstance over each chain."""
     chain = MODELS["lenet5"]().chain()
     assert list(weight_layers(chain)) == ["conv1", "conv2", "fc1", "fc2"]
-    for network in MODELS.values():
+    for network in FLAT_MODELS.values():
         chain = network().chain()
         expected = [m for m in chain if isinstance(m, nn.Linear | nn.Conv2d)]
         assert list(weight_layers(chain).values()) == expected

@@ -1,0 +1,145 @@
+"""Networks whose units are really gone: a state mapped to another width, and a strict load.
+
+A network says which axes of its parameters run over which width, see `reference_impl.network`;
+nothing here looks at names of layers or follows a forward pass.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from reference_impl.checks import require_instance
+from reference_impl.network import Network
+from reference_impl.width_maps import WidthMap, map_axis, selection
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
+    """Return a network in which the units of one width are mapped: W_k = M W, W'_k = W' U.
+
+    M goes over each first axis that carries the label (the rows that write the units: weights,
+    biases, BatchNorm), U over every other one (the columns that read them).
+
+    Args:
+        network: left as it is.
+        label: which width, one of ``network.widths``.
+        width_map: from that width to another.
+
+    Returns:
+        A network of the same class with tensors of its own, in the same mode.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if there is no such width, the map is made for another one, or the units cannot
+            be mapped so: BatchNorm cannot be mixed, a depthwise filter reads one unit only.
+
+    >>> from reference_impl.models import LeNet300
+    >>> keep = torch.arange(300) < 30
+    >>> map_width(LeNet300(), "hidden1", selection(keep)).widths
+    {'hidden1': 30, 'hidden2': 100}
+    """
+    require_instance("network", network, Network)
+    require_instance("width_map", width_map, WidthMap)
+    _require_width(network, label, width_map.n)
+    _require_possible(network, label, width_map)
+    state: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        mapped = value.clone()
+        for axis, described in enumerate(network.axes[name]):
+            if described.label == label:
+                matrix = width_map.merge if axis == 0 else width_map.unmerge.T
+                mapped = map_axis(mapped, axis, matrix, described.repeat)
+        state[name] = mapped
+    return _built(network, {**network.widths, label: width_map.k}, state)
+
+
+def remove_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
+    """Return a network without the units that the masks drop, one mask for each width named.
+
+    Args:
+        network: left as it is.
+        keep: label → true for a unit that stays.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
+    """
+    _require_keep(network, keep)
+    small = network
+    for label, mask in keep.items():
+        small = map_width(small, label, selection(mask))
+    return small if keep else _built(network, network.widths, _copied(network))
+
+
+def silence_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
+    """Return a network of the same widths in which nothing reads the units that the masks drop.
+
+    It computes what `remove_units` returns computes, at the cost of the whole network.
+
+    Args:
+        network: left as it is.
+        keep: label → true for a unit that stays.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
+    """
+    _require_keep(network, keep)
+    silent = _built(network, network.widths, _copied(network))
+    for label, mask in keep.items():
+        diagonal = torch.diag(mask.to(torch.get_default_dtype()))
+        silent = map_width(silent, label, WidthMap(torch.eye(len(mask)), diagonal))
+    return silent
+
+
+def _require_keep(network: Network, keep: Mapping[str, Tensor]) -> None:
+    """Refuse all bad masks before the first is used."""
+    require_instance("network", network, Network)
+    require_instance("keep", keep, Mapping)
+    for label, mask in keep.items():
+        require_instance(f"keep[{label!r}]", mask, Tensor)
+        _require_width(network, label, selection(mask).n)
+
+
+def _require_width(network: Network, label: str, n: int) -> None:
+    if label not in network.widths:
+        raise ValueError(
+            f"label must be one of {sorted(network.widths)}, got {label!r}: the axes of pixels, "
+            "classes and kernels belong to the task"
+        )
+    if n != network.widths[label]:
+        raise ValueError(f"{label!r} has {network.widths[label]} units, got a map or mask for {n}")
+
+
+def _require_possible(network: Network, label: str, width_map: WidthMap) -> None:
+    """Refuse what would give another function without an error."""
+    for name, module in network.named_modules():
+        axes = network.axes.get(f"{name}.weight", ())
+        if not axes or axes[0].label != label:
+            continue
+        if isinstance(module, NORMS) and not width_map.selects:
+            raise ValueError(
+                f"{name!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
+                "select units"
+            )
+        stands_alone = bool((width_map.merge.T != 0)[width_map.unmerge != 0].all())
+        if getattr(module, "groups", 1) > 1 and not (width_map.selects and stands_alone):
+            raise ValueError(
+                f"{name!r} is a depthwise convolution over {label!r}, each of its filters reads "
+                "one unit: no unit can stand for another"
+            )
+
+
+def _copied(network: Network) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tensor]) -> Network:
+    """Return a network of these widths with this state; a wrong shape cannot pass."""
+    with torch.device("meta"):  # draws no initial weights
+        built = type(network).from_widths(widths)
+    built.load_state_dict(state, strict=True, assign=True)
+    return built.train(network.training)
