@@ -100,6 +100,8 @@ def planned() -> Iterator[Run]:
             yield Run("teachers", teacher=teacher, seed=seed)
     for omitted in range(10):
         yield from paired(replace(OMITTED, omitted=omitted), SEEDS[:3])
+        for seed in SEEDS[:3]:
+            yield replace(OMITTED, omitted=omitted, temperature=4.0, seed=seed)
     yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
 
