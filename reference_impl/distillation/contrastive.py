@@ -6,6 +6,7 @@ features from below, so that training it, and the student with it, raises the bo
 
 import math
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -37,7 +38,9 @@ def pair_scores(
     if len(student) < 2:
         raise ValueError(f"student must have two examples or more, got {len(student)}")
     tau = require_real("temperature", temperature, 0, open_low=True)
-    return unit(widened(student)) @ unit(widened(teacher)).T / tau
+    f, g = unit(widened(student)), unit(widened(teacher))
+    dtype = torch.promote_types(f.dtype, g.dtype)
+    return f.to(dtype) @ g.to(dtype).T / tau
 
 
 def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
@@ -62,7 +65,7 @@ def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
         the batch as the source of other examples.
     """
     n = _require_square(scores)
-    odds = scores - math.log(n - 1)  # log h / (1 − h)
+    odds = widened(scores) - math.log(n - 1)  # log h / (1 − h)
     others = odds.flatten()[1:].view(n - 1, n + 1)[:, :-1]  # all but the diagonal
     return -F.logsigmoid(odds.diagonal()).mean() - (n - 1) * F.logsigmoid(-others).mean()
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from reference_impl.checks import require_real
 from reference_impl.distillation.logits import Logits, require_pair, require_temperature
+from reference_impl.distillation.numerics import widened
 from reference_impl.distillation.objective import require_labels
 
 
@@ -31,6 +32,8 @@ def decoupled_parts(
 ) -> DecoupledParts:
     """Return the two parts of KL(p ‖ q), per example, for p and q softened at T.
 
+    Half precision is computed in float32.
+
     Args:
         student: logits z.
         teacher: logits v; held constant.
@@ -52,8 +55,8 @@ def decoupled_parts(
     t = require_temperature(temperature)
     classes = student.shape[1]
     order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
-    pair_p, rest_p = _split((teacher.detach() / t).gather(1, order))
-    pair_q, rest_q = _split((student / t).gather(1, order))
+    pair_p, rest_p = _split((widened(teacher.detach()) / t).gather(1, order))
+    pair_q, rest_q = _split((widened(student) / t).gather(1, order))
     return DecoupledParts(
         target=_kl(pair_p, pair_q), others=_kl(rest_p, rest_q), p_target=pair_p[:, 0].exp()
     )
@@ -87,10 +90,11 @@ def decoupled_loss(
     References:
         Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", section 3.3.
     """
+    t = require_temperature(temperature)  # Python's float: the square of an int8 may not fit it
     a = require_real("target_weight", target_weight, 0)
     b = require_real("others_weight", others_weight, 0)
-    parts = decoupled_parts(student, teacher, labels, temperature=temperature)
-    return temperature**2 * (a * parts.target + b * parts.others).mean()
+    parts = decoupled_parts(student, teacher, labels, temperature=t)
+    return t**2 * (a * parts.target + b * parts.others).mean()
 
 
 def _split(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_floating, require_real, require_same_shape
-from reference_impl.distillation.logits import Logits, require_temperature
+from reference_impl.checks import require_floating, require_real
+from reference_impl.distillation.logits import Logits, require_pair, require_temperature
 from reference_impl.distillation.numerics import finite, unit, widened
 
 Features = Float[Tensor, "n ..."]
@@ -111,14 +111,9 @@ def correlation_loss(
             not finite, T is not above 0 or a weight is below 0.
 
     References:
-        Huang, You, Wang, Qian & Xu 2022, "Knowledge distillation from a stronger teacher",
-        section 3.
+        Huang, You, Wang, Qian & Xu 2022, "Knowledge distillation from a stronger teacher".
     """
-    for name, logits in (("student", student), ("teacher", teacher)):
-        require_floating(name, logits)
-        if logits.ndim != 2:
-            raise ValueError(f"{name} must be (n, classes), got shape {tuple(logits.shape)}")
-    require_same_shape("student", student, "teacher", teacher)
+    require_pair("student", student, "teacher", teacher)  # −inf would be p = 0, and leave no trace
     if min(student.shape) < 2:
         raise ValueError(
             f"student must have two examples and two classes or more, got {tuple(student.shape)}"
@@ -127,9 +122,10 @@ def correlation_loss(
     beta = require_real("between_classes", between_classes, 0)
     gamma = require_real("within_classes", within_classes, 0)
     q, p = F.softmax(widened(student) / t, dim=1), F.softmax(widened(teacher.detach()) / t, dim=1)
-    rows = 1 - _correlations(q, p, dim=1).mean()
-    columns = 1 - _correlations(q, p, dim=0).mean()
-    return finite(t**2 * (beta * rows + gamma * columns), student, teacher)
+    n, classes = q.shape
+    (rows_q, columns_q), (rows_p, columns_p) = _standardised(q), _standardised(p)
+    rows, columns = rows_q * (beta / n * rows_p), columns_q * (gamma / classes * columns_p)
+    return finite(t**2 * (beta + gamma - (rows + columns).sum()), student, teacher)
 
 
 def _rows(student: Tensor, teacher: Tensor, *, at_least: int) -> tuple[Tensor, Tensor]:
@@ -161,16 +157,19 @@ def _cosines(a: Tensor) -> Tensor:
     return directions @ directions.mT
 
 
-def _correlations(x: Tensor, y: Tensor, *, dim: int) -> Tensor:
-    """Return Pearson's correlation along an axis; 0 where x or y is constant but for rounding."""
-    return (_standardised(x, dim) * _standardised(y, dim)).sum(dim=dim)
+def _standardised(p: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities as rows, and as columns, of mean 0 and length 1.
+
+    The mean of a row is known: its sum is 1.
+    """
+    of_rows, of_columns = 1 / p.shape[1], p.mean(dim=0, keepdim=True)
+    return _unit_but_for_rounding(p, of_rows, 1), _unit_but_for_rounding(p, of_columns, 0)
 
 
-def _standardised(p: Tensor, dim: int) -> Tensor:
-    """Return probabilities less their mean, at length 1; 0 if nothing but rounding is left."""
-    mean = p.mean(dim=dim, keepdim=True)
+def _unit_but_for_rounding(p: Tensor, mean: Tensor | float, dim: int) -> Tensor:
+    """Return p − mean at length 1 along an axis; 0 if nothing but rounding is left of it."""
     centred = p - mean
     length: Tensor = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
-    rounding = 4 * torch.finfo(p.dtype).eps * p.shape[dim] ** 0.5 * mean.detach()
+    rounding = 4 * torch.finfo(p.dtype).eps * p.shape[dim] ** 0.5 * mean
     divisor: Tensor = length.masked_fill(length <= rounding, torch.inf)
     return centred / divisor

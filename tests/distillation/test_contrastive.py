@@ -158,6 +158,17 @@ def test_infonce_bounds_more_tightly_here():
     assert surely_below(ours - infonce, 0)
 
 
+def test_half_precision_is_computed_in_32_bits():
+    """Oracle: the same scores in 64 bits; features of two precisions meet in the wider one."""
+    scores = (10 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))).half()
+    found = contrastive_loss(scores)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(contrastive_loss(scores.double()).item(), rel=1e-5)
+    f, g = gaussians(0.5, 5, 0, d=3)
+    expected = pair_scores(f.float().double(), g)
+    torch.testing.assert_close(pair_scores(f.float(), g), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_gradient_reaches_both_adapters():
     """Oracle: finite differences; unlike the other losses the teacher's side learns, too."""
     f, g = (x.requires_grad_() for x in gaussians(0.5, 4, 0, d=3))

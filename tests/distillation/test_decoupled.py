@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -123,6 +124,24 @@ def test_gradient():
     )
     decoupled_loss(student, teacher, labels, temperature=2).backward()
     assert teacher.grad is None
+
+
+def test_a_temperature_of_eight_bits_is_squared_without_overflow():
+    """Oracle: Python's 20; as an int8 its square would be −112."""
+    student, teacher, labels = drawn(6)
+    found = decoupled_loss(student, teacher, labels, temperature=np.int8(20))
+    assert found.item() == decoupled_loss(student, teacher, labels, temperature=20).item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_32_bits(dtype):
+    """Oracle: the same logits in 64 bits; at T = 100 a half has no digits left."""
+    student, teacher, labels = drawn(6)
+    student, teacher = student.to(dtype), teacher.to(dtype)
+    found = decoupled_loss(student, teacher, labels, temperature=100)
+    expected = decoupled_loss(student.double(), teacher.double(), labels, temperature=100)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=1e-2)
 
 
 @pytest.mark.parametrize("size", [30.0, 1e4, 1e30])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from mid_level import torchdistill
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torchdistill.losses import mid_level
 from torchdistill.losses.mid_level import DISTLoss, RKDLoss, SPKDLoss
 
@@ -216,6 +216,25 @@ def test_a_student_without_an_opinion_correlates_with_nothing(constant):
     assert torch.equal(student.grad, torch.zeros(6, 5))
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_correlations_are_those_of_numpy(temperature):
+    """Oracle: ``np.corrcoef`` of each row and of each column, one at a time; T² of both."""
+    z, v = 2 * drawn(0, 7, 5), 2 * drawn(1, 7, 5)
+    q, p = (x.div(temperature).softmax(dim=1).numpy() for x in (z, v))
+    rows = np.mean([np.corrcoef(q[i], p[i])[0, 1] for i in range(7)])
+    columns = np.mean([np.corrcoef(q[:, k], p[:, k])[0, 1] for k in range(5)])
+    found = correlation_loss(
+        z, v, temperature=temperature, between_classes=2, within_classes=0.5
+    ).item()
+    expected = temperature**2 * (2 * (1 - rows) + 0.5 * (1 - columns))
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_second_derivatives_of_the_correlations():
+    """Oracle: finite differences of the gradient."""
+    assert gradgradcheck(correlation_loss, (drawn(0).requires_grad_(), drawn(1)))
+
+
 @pytest.mark.parametrize("size", [1e-7, 1e-15])
 def test_a_class_that_is_hardly_ever_given_counts_like_any_other(size):
     """Oracle: ρ does not change with the size of a column."""
@@ -246,6 +265,8 @@ def test_axes_behind_the_first_are_flattened(loss):
 
 
 A = drawn()
+IMPOSSIBLE = A.where(A < 1, -torch.inf)
+"""−inf is a probability of 0, which spoils no sum."""
 
 
 @pytest.mark.parametrize("loss", RELATIONS, ids=lambda loss: loss.__name__)
@@ -280,6 +301,8 @@ def test_bad_features_are_named(loss, student, teacher, error, message):
         (lambda: correlation_loss(A[0], A[0]), ValueError, "student must be"),
         (lambda: correlation_loss(A, A.int()), TypeError, "teacher must hold"),
         (lambda: correlation_loss(A * torch.inf, A), ValueError, "student must be finite"),
+        (lambda: correlation_loss(IMPOSSIBLE, A), ValueError, "student must be finite"),
+        (lambda: correlation_loss(A, IMPOSSIBLE), ValueError, "teacher must be finite"),
         (lambda: correlation_loss(A, A, temperature=0), ValueError, "temperature must be"),
         (lambda: correlation_loss(A, A, between_classes=-1), ValueError, "between_classes must"),
         (lambda: correlation_loss(A, A, within_classes=-1), ValueError, "within_classes must"),
