@@ -59,6 +59,7 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.quantization.ste import fake_quantize, round_straight_through
     from reference_impl.surgery.deployment import deploy
     from reference_impl.models import ResidualNetwork
+    from reference_impl.pruning import importance, unit_scores
     from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
     from reference_impl.surgery.narrowing import remove_units, silence_units
     from reference_impl.surgery.units import incoming_rows, outgoing_columns
@@ -198,6 +199,17 @@ for model in (LeNet300(), ResidualNetwork()):
         silence_units(model, {{label: keep}})
         outgoing_columns(model, label)
 keep = keep_n_of_m(torch.randn(3, 8), 2, 4)
+w, g = torch.randn(2, 5, 7, generator=draws)
+for score in (importance.taylor, importance.mean_square_taylor, importance.optimal_brain_damage):
+    score(w, g.abs())
+importance.wanda(w, importance.magnitude(g[0]))
+importance.snip({{"w": w}}, {{"w": g}})
+for score in (unit_scores.unit_taylor, unit_scores.summed_weight_taylor):
+    score(w, g)
+for score in (unit_scores.gate_taylor, unit_scores.mean_square_gate_taylor, unit_scores.row_norm):
+    score(g)
+unit_scores.output_change(w, unit_scores.batch_norm_scale(g[:, 0]))
+unit_scores.geometric_median_distance(w)
 keep_highest_of_all({{"a": torch.randn(3), "b": torch.randn(2, 2)}}, 0.5)
 alike = standing_in(torch.arange(3) < 2, torch.tensor([0, 1, 0]), torch.tensor([1.0, 1.0, 2.0]))
 map_axis(torch.randn(2, 3), 1, alike.unmerge.T)

@@ -1,0 +1,197 @@
+"""Scores of units against torch_pruning, SciPy, autograd and units really removed."""
+
+import pytest
+import torch
+import torch_pruning as tp
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from torch import nn
+
+from reference_impl.pruning.unit_scores import (
+    batch_norm_scale,
+    gate_taylor,
+    geometric_median_distance,
+    mean_square_gate_taylor,
+    output_change,
+    row_norm,
+    summed_weight_taylor,
+    unit_taylor,
+)
+
+ONE = torch.ones(2, 3)
+ROWS = (row_norm, gate_taylor, mean_square_gate_taylor, geometric_median_distance)
+PAIRED = (unit_taylor, summed_weight_taylor)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=draws, dtype=torch.float64)
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 3)]
+    nn.init.normal_(layers[1].weight)
+    return nn.Sequential(*layers)
+
+
+def theirs(importance: tp.importance.Importance, network: nn.Sequential) -> torch.Tensor:
+    """Return what torch_pruning says of the first layer's channels."""
+    graph = tp.DependencyGraph().build_dependency(network, torch.zeros(1, 1, 8, 8))
+    group = graph.get_pruning_group(
+        network[0], tp.prune_conv_out_channels, idxs=list(range(len(network[0].weight)))
+    )
+    return importance(group)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_norms_are_those_of_torch_pruning(order: int) -> None:
+    """Oracle: torch_pruning's magnitude of the first layer, which leaves out the root."""
+    network = small_network()
+    peer = tp.importance.GroupMagnitudeImportance(
+        p=order, group_reduction="first", normalizer=None, target_types=[nn.Conv2d]
+    )
+    ours = row_norm(network[0].weight.flatten(1), order)
+    assert torch.allclose(ours**order, theirs(peer, network))
+
+
+def test_batch_norm_scale_is_torch_prunings() -> None:
+    """Oracle: torch_pruning's scale importance, without its normalization."""
+    network = small_network()
+    peer = tp.importance.BNScaleImportance(normalizer=None)
+    assert torch.equal(batch_norm_scale(network[1].weight), theirs(peer, network))
+
+
+def test_unit_taylor_is_torch_prunings_of_several_variables() -> None:
+    """Oracle: torch_pruning's |Σ g w|, squared."""
+    network = small_network().eval()
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    network(x).square().mean().backward()
+    peer = tp.importance.GroupTaylorImportance(
+        multivariable=True, group_reduction="first", normalizer=None, target_types=[nn.Conv2d]
+    )
+    weight = network[0].weight
+    ours = unit_taylor(weight.flatten(1), weight.grad.flatten(1))
+    assert torch.allclose(ours, theirs(peer, network) ** 2, rtol=1e-4)
+
+
+def test_distances_are_scipys() -> None:
+    """Oracle: SciPy's cdist."""
+    rows = normal(7, 4)
+    expected = torch.tensor(cdist(rows, rows).sum(axis=1))
+    assert torch.allclose(geometric_median_distance(rows), expected)
+
+
+def test_torch_pruning_measures_distances_of_absolute_values() -> None:
+    """Oracle: equal where no weight is negative; opposite filters are one filter to it."""
+    peer = tp.importance.FPGMImportance(p=1, group_reduction="first", normalizer=None)
+    network = small_network()
+    with torch.no_grad():
+        network[0].weight[1] = -network[0].weight[0]
+    rows = network[0].weight.flatten(1)
+    found = theirs(peer, network)
+    assert torch.allclose(found, geometric_median_distance(rows.abs()), rtol=1e-5)
+    assert torch.isclose(found[0], found[1])
+    assert not torch.allclose(found, geometric_median_distance(rows), rtol=0.1)
+
+
+def test_equal_units_have_no_distance() -> None:
+    """Oracle: 0, which the expansion of the square would miss in float32."""
+    rows = torch.full((40, 30), 0.1) + 1000
+    assert torch.equal(geometric_median_distance(rows), torch.zeros(40))
+
+
+@given(st.integers(0, 1000))
+def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
+    """Oracle: autograd by gates, with rows [w, b] before ReLU and columns behind it."""
+    w, b, v = normal(5, 4, seed=seed), normal(5, seed=seed + 1), normal(2, 5, seed=seed + 2)
+    x, y = normal(8, 4, seed=seed + 3), normal(8, 2, seed=seed + 4)
+    leaves = [t.requires_grad_() for t in (w, b, v)]
+    gates = torch.ones(8, 5, dtype=torch.float64, requires_grad=True)
+    hidden = (x @ w.T + b).relu() * gates
+    losses = (hidden @ v.T - y).square().sum(dim=1)
+    (c,) = torch.autograd.grad(losses.sum(), gates, retain_graph=True)
+    gw, gb, gv = torch.autograd.grad(losses.mean(), leaves)
+    found = gate_taylor(c)
+    rows = torch.cat([w, b[:, None]], dim=1), torch.cat([gw, gb[:, None]], dim=1)
+    assert torch.allclose(found, unit_taylor(*rows))
+    assert torch.allclose(found, unit_taylor(v.T, gv.T))
+    assert torch.allclose(mean_square_gate_taylor(c), c.square().mean(dim=0))
+    assert (mean_square_gate_taylor(c) >= found).all()
+
+
+def test_contributions_cancel_in_a_unit_and_not_in_its_weights() -> None:
+    """Oracle: by hand."""
+    weights, gradients = torch.tensor([[1.0, 2.0, 1.0]]), torch.tensor([[2.0, -1.0, 3.0]])
+    assert unit_taylor(weights, gradients).tolist() == [9]
+    assert summed_weight_taylor(weights, gradients).tolist() == [4 + 4 + 9]
+
+
+def test_output_change_is_measured_without_the_unit() -> None:
+    """Oracle: the next layer's outputs with the unit's column put to 0."""
+    v, a = normal(3, 6), normal(9, 6, seed=1) + 1
+    found = output_change(v.T, a.square().mean(dim=0))
+    for i in range(6):
+        without = v.clone()
+        without[:, i] = 0
+        moved = (a @ without.T - a @ v.T).square().sum(dim=1).mean()
+        assert torch.isclose(found[i], moved)
+
+
+def test_scores_carry_no_gradient() -> None:
+    """Oracle: autograd's own flag."""
+    x = torch.ones(2, 3, requires_grad=True)
+    found = [score(x) for score in ROWS] + [score(x, x) for score in PAIRED]
+    found += [output_change(x, x[:, 0]), batch_norm_scale(x[0])]
+    assert not any(score.requires_grad for score in found)
+    assert [tuple(score.shape) for score in found] == [
+        (2,), (3,), (3,), (2,), (2,), (2,), (2,), (3,),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("score", ROWS)
+def test_bad_rows_are_refused(score) -> None:
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(TypeError, match="must be a torch"):
+        score([[1.0]])
+    with pytest.raises(TypeError, match="floating-point"):
+        score(ONE.int())
+    with pytest.raises(ValueError, match="must be a matrix"):
+        score(ONE[0])
+    with pytest.raises(ValueError, match="must be finite"):
+        score(ONE * torch.inf)
+    with pytest.raises(ValueError, match="must not be empty"):
+        score(torch.ones(0, 3))
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_bad_pairs_are_refused(score) -> None:
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(TypeError, match="weights must be a torch"):
+        score([[1.0]], ONE)
+    with pytest.raises(ValueError, match="weights must be a matrix"):
+        score(ONE[0], ONE)
+    with pytest.raises(ValueError, match="gradients must be a matrix"):
+        score(ONE, ONE[0])
+    with pytest.raises(ValueError, match="gradients must have the shape of weights"):
+        score(ONE, ONE.T)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: row_norm(ONE, 0.5), ValueError, "order must be in"),
+        (lambda: row_norm(ONE, "1"), TypeError, "order must be a real"),
+        (lambda: output_change(ONE, torch.ones(3)), ValueError, r"mean_square must be \(2,\)"),
+        (lambda: output_change(ONE, -torch.ones(2)), ValueError, "at least 0, got -1"),
+        (lambda: output_change(ONE[0], torch.ones(2)), ValueError, "outgoing must be a matrix"),
+        (lambda: output_change(ONE, [1.0, 2.0]), TypeError, "mean_square must be a torch"),
+        (lambda: batch_norm_scale(ONE), ValueError, "gamma must be a vector"),
+        (lambda: batch_norm_scale(torch.tensor([1])), TypeError, "gamma must hold floating"),
+    ],
+)
+def test_bad_input_is_refused(call, error, text) -> None:
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()
