@@ -6,7 +6,7 @@ The package has layers, and a module imports only from layers below its own::
     exercises | plots
     guided_training
     fitting | quantized_training | distilled_training
-    recipes | training | measuring
+    recipes | shifts | training | measuring
     checkpoints
     models | surgery
     network

@@ -26,6 +26,8 @@ HOOKED = (
     "reference_impl.surgery.taps",
     "reference_impl.surgery.narrowing",
     "reference_impl.surgery.units",
+    "reference_impl.surgery.contributions",
+    "reference_impl.shifts",
     "reference_impl.pruning",
     "reference_impl.merging",
     "reference_impl.width_maps",
@@ -91,6 +93,10 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.measuring.calibration import reliability
     from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
     from reference_impl.recipes import Recipe
+    from reference_impl.pruning.across_sets import RULES
+    from reference_impl.pruning.stability import complementary_pairs, simultaneous_frequency
+    from reference_impl.shifts import shifted_sets
+    from reference_impl.surgery.contributions import unit_contributions
 
 import torch
 import torch.nn.functional as F
@@ -213,6 +219,14 @@ unit_scores.geometric_median_distance(w)
 keep_highest_of_all({{"a": torch.randn(3), "b": torch.randn(2, 2)}}, 0.5)
 alike = standing_in(torch.arange(3) < 2, torch.tensor([0, 1, 0]), torch.tensor([1.0, 1.0, 2.0]))
 map_axis(torch.randn(2, 3), 1, alike.unmerge.T)
+seen = {{"plain": train, **shifted_sets(train, seed=0)}}
+for model, places in ((LeNet300(), {{"hidden2": "relu2"}}), (ConvStudent(), {{"conv1": "relu1"}})):
+    told = {{name: unit_contributions(model, places, those) for name, those in seen.items()}}
+    for label in places:
+        for rule in RULES.values():
+            rule({{name: values[label].abs() for name, values in told.items()}}, 3, draws)
+simultaneous_frequency(torch.rand(4, 2, 7) < 0.5)
+complementary_pairs(9, 4, draws)
 try:
     mean_squared_error(torch.ones(2), torch.ones(3))
 except TypeError as error:

@@ -1,0 +1,262 @@
+"""``python -m book_tools.record_stability``: chapter 13's experiment, recorded.
+
+Networks are trained anew for each seed, units removed by six rules, and what is left is tested as
+it is and under five shifts. A rule that looks at shifted data does not look at the shift on which
+it is then tested. The record, ``data/results/stability.json``, is written after each network; a
+command that was interrupted goes on where it stopped.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, Examples, batches, load_dataset
+from reference_impl.distilled_training import new_student
+from reference_impl.files import ROOT, write_atomically
+from reference_impl.network import Network
+from reference_impl.pruning.across_sets import RULES, Rule
+from reference_impl.pruning.masks import n_dropped
+from reference_impl.recipes import Recipe
+from reference_impl.shifts import shifted_sets
+from reference_impl.surgery.contributions import unit_contributions
+from reference_impl.surgery.narrowing import remove_units
+from reference_impl.training import accuracy, train_steps
+
+RESULT = ROOT / "data" / "results" / "stability.json"
+COMMAND = "python -m book_tools.record_stability"
+
+PLAIN = "plain"
+"""The name of the images without a shift."""
+
+PLACES = {
+    "lenet300": {"hidden1": "relu1", "hidden2": "relu2"},
+    "student": {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3"},
+}
+SPARSITIES = {"lenet300": (0.3, 0.5, 0.7, 0.8), "student": (0.25, 0.5)}
+SEEDS = {"lenet300": range(10), "student": range(5)}
+RECIPES = {
+    "lenet300": Recipe("lenet300", epochs=6, learning_rate=2e-3),
+    "student": Recipe("student", epochs=4, learning_rate=1e-2),
+}
+TUNED = {"lenet300": 0.8}
+"""The sparsity at which networks are also trained for an epoch after the removal."""
+
+LOOKING = ("pooled", "stable", "steady")
+"""The rules that look at shifted data: they are also told of the shift of the test, to compare."""
+
+VALIDATION_NOISE, TEST_NOISE = 1, 2
+"""Seeds of the noise on the images that rules see, and on those of the test."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network: which, and the seed of its training; None is the shipped checkpoint."""
+
+    network: str
+    seed: int | None
+
+
+def planned() -> Iterator[Run]:
+    """Yield the shipped network, which the chapter measures again, then those of all seeds."""
+    yield Run("lenet300", None)
+    for network, seeds in SEEDS.items():
+        for seed in seeds:
+            yield Run(network, seed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    try:
+        record(options.path, load_dataset(), list(planned()))
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"record_stability: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Raises:
+        OSError: if the record cannot be written.
+    """
+    found = _read(path)
+    _write(path, found)  # a path that cannot be written must fail before the first training
+    for run in runs:
+        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
+            found["runs"].append(asdict(run) | measured(run, dataset))
+            _write(path, found)
+
+
+def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
+    began = time.perf_counter()
+    network = made(run, dataset)
+    places = PLACES[run.network]
+    values = contributions(network, places, all_sets(dataset.validation, VALIDATION_NOISE))
+    tests = all_sets(dataset.test, TEST_NOISE)
+    rows = []
+    for sparsity in SPARSITIES[run.network]:
+        for name, rule in RULES.items():
+            masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
+            row = {"rule": name, "sparsity": sparsity}
+            rows.append(row | {"as": "held out"} | _accuracies(network, masks, tests))
+            print(run, rows[-1], flush=True)
+            if name in LOOKING:
+                told = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
+                rows.append(row | {"as": "seen"} | _accuracies(network, told, tests))
+            if run.seed is not None and sparsity == TUNED.get(run.network):
+                recipe = _with_seed(RECIPES[run.network], run.seed)
+                after = _tuned(network, masks, tests, dataset.train, recipe)
+                rows.append(row | {"as": "tuned"} | after)
+    whole = {test: accuracy(network, examples) for test, examples in tests.items()}
+    return {"whole": whole, "rows": rows, "seconds": round(time.perf_counter() - began, 1)}
+
+
+def made(run: Run, dataset: Dataset) -> Network:
+    """Return the shipped network, or one trained from the run's seed."""
+    if run.seed is None:
+        return load_checkpoint(run.network)
+    recipe = _with_seed(RECIPES[run.network], run.seed)
+    network = new_student(recipe)
+    trained(network, dataset.train, recipe)
+    return network.to(memory_format=torch.contiguous_format)
+
+
+def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
+    """Train the network in place by the recipe, and leave it in evaluation mode."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(), weight_decay=recipe.weight_decay, fused=True
+    )
+    plans = [
+        batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
+        for epoch in range(recipe.epochs)
+    ]
+    n_steps = sum(len(plan) for plan in plans)
+
+    def set_rate(step: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
+
+    set_rate(0)
+    source = (batch for plan in plans for batch in plan)
+    steps = train_steps(network, source, F.cross_entropy, optimizer)
+    for step, _ in enumerate(tqdm(steps, total=n_steps, disable=None, leave=False), start=1):
+        set_rate(step)
+    network.eval()
+
+
+def all_sets(examples: Examples, seed: int) -> dict[str, Examples]:
+    """Return the examples as they are, first, and under each shift."""
+    return {PLAIN: examples, **shifted_sets(examples, seed=seed)}
+
+
+def contributions(
+    network: Network, places: Mapping[str, str], sets: Mapping[str, Examples]
+) -> dict[str, dict[str, Tensor]]:
+    """Return label → data set → |contributions| of its images."""
+    found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
+    return {
+        label: {name: products[label].abs() for name, products in found.items()} for label in places
+    }
+
+
+def kept(
+    rule: Rule,
+    values: Mapping[str, Mapping[str, Tensor]],
+    sparsity: float,
+    seed: int | None,
+    *,
+    unseen: str = PLAIN,
+) -> dict[str, Tensor]:
+    """Return label → units that stay, by a rule that sees all data sets but a shifted one.
+
+    The plain images are always seen.
+    """
+    generator = torch.Generator().manual_seed(10_000 + (seed or 0))
+    masks = {}
+    for label, sets in values.items():
+        seen = {name: these for name, these in sets.items() if name == PLAIN or name != unseen}
+        units = seen[PLAIN].shape[1]
+        masks[label] = rule(seen, units - n_dropped(sparsity, units), generator)
+    return masks
+
+
+def _accuracies(
+    network: Network,
+    masks: Mapping[str, dict[str, Tensor]],
+    tests: Mapping[str, Examples],
+) -> dict[str, Any]:
+    return {
+        "accuracy": {
+            test: accuracy(remove_units(network, masks[test]), examples)
+            for test, examples in tests.items()
+        }
+    }
+
+
+def _tuned(
+    network: Network,
+    masks: Mapping[str, dict[str, Tensor]],
+    tests: Mapping[str, Examples],
+    train: Examples,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Return the accuracies after an epoch on the plain images; equal masks are trained once."""
+    epoch = Recipe(recipe.model, epochs=1, learning_rate=recipe.learning_rate / 2, seed=recipe.seed)
+    done: dict[tuple[bool, ...], Network] = {}
+    right = {}
+    for test, examples in tests.items():
+        key = tuple(bool(stays) for mask in masks[test].values() for stays in mask)
+        if key not in done:
+            done[key] = remove_units(network, masks[test])
+            trained(done[key], train, epoch)
+        right[test] = accuracy(done[key], examples)
+    return {"accuracy": right}
+
+
+def _with_seed(recipe: Recipe, seed: int) -> Recipe:
+    return Recipe(recipe.model, epochs=recipe.epochs, learning_rate=recipe.learning_rate, seed=seed)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"provenance": {}, "runs": []}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    found["provenance"] = {
+        "command": COMMAND,
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": sorted({run["seed"] for run in found["runs"] if run["seed"] is not None}),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }
+    text = json.dumps(found, indent=1) + "\n"
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

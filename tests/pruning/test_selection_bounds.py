@@ -1,0 +1,120 @@
+"""The bounds by hand, against exact probabilities of random choices, and against simulations."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reference_impl.pruning.selection_bounds import (
+    false_selections_bound,
+    largest_choice,
+    rare_selections_bound,
+)
+from reference_impl.pruning.stability import (
+    choose_highest,
+    complementary_pairs,
+    half_samples,
+    stable_units,
+)
+
+
+def test_bound_by_hand():
+    """Oracle: the formula: 100 / (0.5 · 100), and π = 1."""
+    assert false_selections_bound(10, 100, 0.75) == 2.0
+    assert false_selections_bound(10, 100, 1) == 1.0
+    assert rare_selections_bound(0.1, 10, 0.75) == 2.0
+    assert rare_selections_bound(0.0, 10, 0.75) == 0.0
+
+
+def test_one_pair_of_independent_choices_attains_the_bound():
+    """Oracle: at π = 1 both of a pair must choose: p (q/p)² units, the bound itself."""
+    p, q = 300, 30
+    assert p * (q / p) ** 2 == pytest.approx(false_selections_bound(q, p, 1))
+
+
+@given(st.integers(2, 500), st.integers(1, 500), st.integers(1, 60), st.floats(0.51, 1))
+def test_no_random_choice_exceeds_the_bound(p, q, pairs, threshold):
+    """Oracle: SciPy's binomial tail: independent choices of each unit with probability q/p."""
+    q = min(p, q)
+    need = math.ceil(threshold * 2 * pairs - 1e-9)
+    exact = p * stats.binom(2 * pairs, q / p).sf(need - 1)
+    assert exact <= false_selections_bound(q, p, threshold) * (1 + 1e-9)
+
+
+@given(st.integers(1, 500), st.floats(0.51, 1), st.floats(0.01, 50))
+def test_the_largest_choice_is_the_largest(p, threshold, bound):
+    """Oracle: trial of every q."""
+    fits = [
+        q for q in range(1, p + 1) if false_selections_bound(q, p, threshold) <= bound * (1 + 1e-12)
+    ]
+    assert largest_choice(p, threshold, bound) == (fits[-1] if fits else 0)
+
+
+def test_the_largest_choice_is_exact_where_the_bound_is_met():
+    """Oracle: 30² / (0.5 · 300) = 6."""
+    assert largest_choice(300, 0.75, 6.0) == 30
+    assert largest_choice(10, 1.0, 1000.0) == 10
+
+
+def planted(seeds: int, n: int = 60, p: int = 40, signals: int = 4):
+    """Yield the chosen units of 25 pairs: by |correlation|, of data whose truth is known."""
+    for seed in range(seeds):
+        draws = torch.Generator().manual_seed(seed)
+        x = torch.randn(n, p, generator=draws, dtype=torch.float64)
+        y = x[:, :signals].sum(dim=1) + torch.randn(n, generator=draws, dtype=torch.float64)
+        samples = complementary_pairs(n, 25, draws).flatten(0, 1)
+        yield choose_highest((x[samples] * y[samples].unsqueeze(-1)).mean(dim=1).abs(), 8)
+
+
+def test_planted_nulls_stay_below_the_bound():
+    """Oracle: a simulation of exchangeable nulls: 200 data sets, 36 nulls of 40."""
+    found = [stable_units(chosen, 0.6)[4:].sum().item() for chosen in planted(200)]
+    mean = sum(found) / len(found)
+    assert 0.05 < mean < false_selections_bound(8, 40, 0.6)
+
+
+def test_rare_units_stay_below_the_bound_whatever_the_choice():
+    """Oracle: a choice that depends on the smallest example in the sample: nothing is exchangeable.
+
+    Each of 12 examples is the smallest of a random half with a probability that is counted; the
+    unit of its number is chosen then.
+    """
+    n, theta, draws = 12, 0.2, torch.Generator().manual_seed(0)
+    smallest = half_samples(n, 50_000, draws).min(dim=1).values
+    own = torch.bincount(smallest, minlength=n) / 50_000
+    low = own <= theta
+    expected = own[low].sum().item()
+    pairs = complementary_pairs(n, 4000, draws).min(dim=2).values
+    chosen = torch.nn.functional.one_hot(pairs, n).bool()
+    # one pair at π = 1, and five pairs at π = 0.6
+    both = chosen.all(dim=1)[:, low].sum(dim=1).double().mean().item()
+    assert both <= rare_selections_bound(theta, expected, 1)
+    five = chosen.view(800, 10, n)
+    stable = [stable_units(one, 0.6)[low].sum().item() for one in five]
+    assert sum(stable) / 800 <= rare_selections_bound(theta, expected, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: false_selections_bound(0, 10, 0.8), ValueError, r"q must be in \(0, 10\]"),
+        (lambda: false_selections_bound(11, 10, 0.8), ValueError, "q must be"),
+        (lambda: false_selections_bound(1, 10, 0.5), ValueError, r"threshold must be in \(0.5, 1"),
+        (lambda: false_selections_bound(1, 10.0, 0.8), TypeError, "p must be an integer"),
+        (lambda: false_selections_bound("1", 10, 0.8), TypeError, "q must be a real number"),
+        (lambda: largest_choice(0, 0.8, 1), ValueError, "p must be at least 1"),
+        (lambda: largest_choice(5, 0.8, 0), ValueError, "bound must be in"),
+        (lambda: largest_choice(5, 0.4, 1), ValueError, "threshold"),
+        (lambda: rare_selections_bound(1.1, 1, 0.8), ValueError, "theta must be in"),
+        (lambda: rare_selections_bound(0.1, -1, 0.8), ValueError, "expected must be in"),
+        (lambda: rare_selections_bound(0.1, 1, 0.5), ValueError, "threshold"),
+        (lambda: rare_selections_bound(0.1, math.nan, 0.8), ValueError, "expected must be finite"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the messages."""
+    with pytest.raises(error, match=message):
+        call()
