@@ -26,6 +26,8 @@ HOOKED = (
     "reference_impl.surgery.taps",
     "reference_impl.surgery.narrowing",
     "reference_impl.surgery.units",
+    "reference_impl.surgery.saliency",
+    "reference_impl.measuring.removal",
     "reference_impl.surgery.contributions",
     "reference_impl.shifts",
     "reference_impl.pruning",
@@ -61,7 +63,11 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.quantization.ste import fake_quantize, round_straight_through
     from reference_impl.surgery.deployment import deploy
     from reference_impl.models import ResidualNetwork
-    from reference_impl.pruning import importance, unit_scores
+    from reference_impl.measuring.removal import loss_without_units, loss_without_weights
+    from reference_impl.pruning import curvature, importance, reconstruction, unit_scores
+    from reference_impl.surgery.saliency import (
+        curvature_diagonal, mean_gradients, mean_square_gradients,
+    )
     from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
     from reference_impl.surgery.narrowing import remove_units, silence_units
     from reference_impl.surgery.units import incoming_rows, outgoing_columns
@@ -208,12 +214,26 @@ keep = keep_n_of_m(torch.randn(3, 8), 2, 4)
 w, g = torch.randn(2, 5, 7, generator=draws)
 for score in (importance.taylor, importance.mean_square_taylor, importance.optimal_brain_damage):
     score(w, g.abs())
+importance.second_order(w, g, g.abs())
 importance.wanda(w, importance.magnitude(g[0]))
 importance.snip({{"w": w}}, {{"w": g}})
 for score in (unit_scores.unit_taylor, unit_scores.summed_weight_taylor):
     score(w, g)
 for score in (unit_scores.gate_taylor, unit_scores.mean_square_gate_taylor, unit_scores.row_norm):
     score(g)
+hessian = curvature.input_hessian(torch.randn(20, 7, generator=draws), 0.01)
+inverse = curvature.inverse_hessian(hessian)
+curvature.optimal_brain_surgeon(w, inverse)
+curvature.surgeon_update(w[0], inverse, 0)
+curvature.without_weight(inverse, 1)
+curvature.remove_by_surgeon(w[0], hessian, 3)
+solved = reconstruction.sparse_gpt(w, hessian, 0.5, block=3)
+reconstruction.reconstruction_error(w, reconstruction.refit(w, hessian, solved != 0), hessian)
+mean_gradients(LeNet300((4, 3)), train)
+mean_square_gradients(LeNet300((4, 3)), train)
+curvature_diagonal(LeNet300((4, 3)), train.images)
+loss_without_units(LeNet300((4, 3)), "relu1", train)
+loss_without_weights(LeNet300((4, 3)), "fc2", torch.arange(3), train)
 unit_scores.output_change(w, unit_scores.batch_norm_scale(g[:, 0]))
 unit_scores.geometric_median_distance(w)
 keep_highest_of_all({{"a": torch.randn(3), "b": torch.randn(2, 2)}}, 0.5)

@@ -143,6 +143,35 @@ def optimal_brain_damage(
     return 0.5 * _detached("curvature", curvature, weight) * weight.detach().square()
 
 
+def second_order(
+    weight: Float[Tensor, "*shape"],
+    gradient: Float[Tensor, "*shape"],
+    curvature: Float[Tensor, "*shape"],
+) -> Float[Tensor, "*shape"]:
+    """Return −g w + ½ h w², the change of the loss when w goes to 0 alone, with its sign.
+
+    Taylor's series to second order: brain damage without the assumption of a minimum. A negative
+    one says that the loss falls without the weight.
+
+    Args:
+        weight: any shape.
+        gradient: g, of the mean loss by the weight.
+        curvature: h, the second derivative of the mean loss by each weight.
+
+    Raises:
+        TypeError: if an argument is no floating-point tensor.
+        ValueError: if one is empty or not finite, or their shapes differ.
+
+    References:
+        LeCun, Denker & Solla (1990), Optimal brain damage, equation 2, its first two sums.
+
+    >>> second_order(torch.tensor([2.0]), torch.tensor([1.0]), torch.tensor([3.0]))
+    tensor([4.])
+    """
+    slope = _detached("gradient", gradient, weight) * weight.detach()
+    return optimal_brain_damage(weight, curvature) - slope
+
+
 def wanda(
     weight: Float[Tensor, "out in"], input_norm: Float[Tensor, " in"]
 ) -> Float[Tensor, "out in"]:

@@ -12,6 +12,7 @@ from reference_impl.pruning.importance import (
     magnitude,
     mean_square_taylor,
     optimal_brain_damage,
+    second_order,
     snip,
     taylor,
     wanda,
@@ -103,6 +104,23 @@ def test_brain_damage_is_exact_for_one_weight_of_a_quadratic() -> None:
         assert torch.isclose(optimal_brain_damage(weight, hessian.diagonal())[place], change)
 
 
+@given(st.integers(0, 1000))
+def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed: int) -> None:
+    """Oracle: a quadratic away from its minimum; autograd gives its gradient."""
+    weight, centre = normal(2, 6, seed=seed)
+    root = normal(6, 6, seed=seed + 1)
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        return 0.5 * (root @ (w - centre)).square().sum()
+
+    gradient = torch.func.grad(loss)(weight)
+    found = second_order(weight, gradient, (root.T @ root).diagonal())
+    for place in range(6):
+        without = weight.clone()
+        without[place] = 0
+        assert torch.isclose(found[place], loss(without) - loss(weight))
+
+
 def test_wanda_is_how_far_an_output_moves() -> None:
     """Oracle: the layer's outputs with one weight put to 0."""
     weight, inputs = normal(3, 5), normal(20, 5, seed=1)
@@ -144,6 +162,8 @@ def test_bad_pairs_are_refused(score) -> None:
         (lambda: magnitude(torch.tensor([])), ValueError, "must not be empty"),
         (lambda: magnitude(torch.tensor([1])), TypeError, "floating-point"),
         (lambda: mean_square_taylor(ONE, -ONE), ValueError, "at least 0, got -1"),
+        (lambda: second_order(ONE, ONE[0], ONE), ValueError, "gradient must have the shape"),
+        (lambda: second_order(ONE, ONE, ONE[0]), ValueError, "curvature must have the shape"),
         (lambda: wanda(ONE, torch.ones(2)), ValueError, "as long as its rows"),
         (lambda: wanda(ONE[0], torch.ones(3)), ValueError, "must be a matrix"),
         (lambda: wanda(ONE, -torch.ones(3)), ValueError, "at least 0, got -1"),
