@@ -24,6 +24,7 @@ HOOKED = (
     "reference_impl.surgery.adaround",
     "reference_impl.surgery.post_training",
     "reference_impl.surgery.taps",
+    "reference_impl.surgery.masking",
     "reference_impl.surgery.narrowing",
     "reference_impl.surgery.units",
     "reference_impl.surgery.saliency",
@@ -69,6 +70,8 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
         curvature_diagonal, mean_gradients, mean_square_gradients,
     )
     from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
+    from reference_impl.pruning.sparsity import hard_threshold, proximal_step
+    from reference_impl.surgery.masking import apply_masks, density, masks_of
     from reference_impl.surgery.narrowing import remove_units, silence_units
     from reference_impl.surgery.units import incoming_rows, outgoing_columns
     from reference_impl.width_maps import map_axis, standing_in
@@ -210,6 +213,9 @@ for model in (LeNet300(), ResidualNetwork()):
         remove_units(model, {{label: keep}})(train.images)
         silence_units(model, {{label: keep}})
         outgoing_columns(model, label)
+    apply_masks(model, masks_of(model))
+    density(model)
+proximal_step(train.images, hard_threshold(train.images, 0.1), rate=0.1, penalty=0.1)
 keep = keep_n_of_m(torch.randn(3, 8), 2, 4)
 w, g = torch.randn(2, 5, 7, generator=draws)
 for score in (importance.taylor, importance.mean_square_taylor, importance.optimal_brain_damage):
