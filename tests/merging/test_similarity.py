@@ -1,0 +1,33 @@
+"""All-pairs cosines against scikit-learn, and refused input."""
+
+import pytest
+import torch
+from sklearn.metrics import pairwise
+
+from reference_impl.merging.similarity import cosine_similarity
+
+
+def test_cosines_are_scikit_learns() -> None:
+    """Oracle: ``sklearn.metrics.pairwise.cosine_similarity``."""
+    rows = torch.randn(30, 7, dtype=torch.float64)
+    theirs = torch.from_numpy(pairwise.cosine_similarity(rows.numpy()))
+    torch.testing.assert_close(cosine_similarity(rows), theirs)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_scale_does_not_matter(factor: float) -> None:
+    """Oracle: the definition is homogeneous of degree 0."""
+    rows = torch.randn(5, 4)
+    torch.testing.assert_close(cosine_similarity(factor * rows), cosine_similarity(rows))
+
+
+def test_bad_rows_are_refused() -> None:
+    """Oracle: the documented errors."""
+    with pytest.raises(ValueError, match="got row 1 of 0"):
+        cosine_similarity(torch.tensor([[1.0], [0.0]]))
+    with pytest.raises(ValueError, match="matrix"):
+        cosine_similarity(torch.ones(3))
+    with pytest.raises(TypeError, match="floating"):
+        cosine_similarity(torch.ones(3, 2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="finite"):
+        cosine_similarity(torch.full((2, 2), torch.nan))
