@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations  ## measure all of data/results again (six hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-stability  ## measure all of data/results again (six hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -81,6 +81,9 @@ result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minute
 result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (half an hour; resumes)
 	@$(call anew,relations,book_tools.compare_distillation)
 
+result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
+	@$(call anew,stability,book_tools.record_stability)
+
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \
   $(BIN)/python -m $(2) --path _build/results/$(1).json && \
@@ -104,4 +107,4 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
   result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
-  result-relations lock env clean
+  result-relations result-stability lock env clean

@@ -51,8 +51,11 @@ RECIPES = {
     "lenet300": Recipe("lenet300", epochs=6, learning_rate=2e-3),
     "student": Recipe("student", epochs=4, learning_rate=1e-2),
 }
-TUNED = {"lenet300": 0.8}
+TUNED = {"lenet300": 0.8, "student": 0.5}
 """The sparsity at which networks are also trained for an epoch after the removal."""
+
+N_TUNED = {"lenet300": 55_000, "student": 20_000}
+"""Training images of that epoch."""
 
 LOOKING = ("pooled", "stable", "steady")
 """The rules that look at shifted data: they are also told of the shift of the test, to compare."""
@@ -125,9 +128,10 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
             if name in LOOKING:
                 told = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
                 rows.append(row | {"as": "seen"} | _accuracies(network, told, tests))
-            if run.seed is not None and sparsity == TUNED.get(run.network):
+            if run.seed is not None and sparsity == TUNED[run.network]:
                 recipe = _with_seed(RECIPES[run.network], run.seed)
-                after = _tuned(network, masks, tests, dataset.train, recipe)
+                train = dataset.train[: N_TUNED[run.network]]
+                after = _tuned(network, masks, tests, train, recipe)
                 rows.append(row | {"as": "tuned"} | after)
     whole = {test: accuracy(network, examples) for test, examples in tests.items()}
     return {"whole": whole, "rows": rows, "seconds": round(time.perf_counter() - began, 1)}
