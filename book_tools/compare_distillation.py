@@ -39,7 +39,7 @@ COMMAND = "python -m book_tools.compare_distillation"
 
 N_IMAGES = 10_000
 ALONE, BORN_AGAIN = "alone", "born again"
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 OTHER_SEED = 100
 """Of the runs that choose a weight, and of the twin that teaches the born-again student."""
 
