@@ -78,7 +78,7 @@ result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (two 
 result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)
 	@$(BIN)/python -m book_tools.omit_class $(MNIST)
 
-result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour)
+result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour; resumes)
 	@$(call anew,relations,book_tools.compare_distillation)
 
 result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
