@@ -58,6 +58,13 @@ def test_distances_by_hand():
     assert distance_relation_loss(RIGHT_ANGLE, ON_A_LINE).item() == pytest.approx(expected)
 
 
+def test_a_pair_that_is_far_off_counts_by_its_magnitude():
+    """Oracle: on a line at 0, 0.1, 9 and at 0, 9, 0.1: two errors of 8.9/6, beyond Huber's 1."""
+    student, teacher = torch.tensor([[0.0], [0.1], [9.0]]), torch.tensor([[0.0], [9.0], [0.1]])
+    expected = 2 / 3 * (8.9 / 6 - 0.5)
+    assert distance_relation_loss(student, teacher).item() == pytest.approx(expected)
+
+
 def test_angles_by_hand():
     """Oracle: cosines 0, ½√2, ½√2 at the corners of the triangle, 1, −1, 1 on the line."""
     expected = (huber(1) + huber(0.5**0.5 + 1) + huber(1 - 0.5**0.5)) / 3
@@ -214,6 +221,29 @@ def test_a_student_without_an_opinion_correlates_with_nothing(constant):
     loss.backward()
     assert loss.item() == pytest.approx(2)
     assert torch.equal(student.grad, torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (128, 10), (13, 11)])
+def test_rounding_is_no_opinion(shape):
+    """Oracle: ρ = 0; the sum of equal numbers, and so their mean, is off by a unit or two."""
+    draws = torch.Generator().manual_seed(0)
+    row = torch.randn(1, shape[1], generator=draws)
+    for student in (torch.zeros(shape), row.expand(shape)):  # no opinion of classes, of images
+        z = student.clone().requires_grad_()
+        loss = correlation_loss(z, torch.randn(shape, generator=draws), between_classes=0)
+        loss.backward()
+        assert loss.item() == 1
+        assert z.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("size", [1e-2, 1e-4])
+def test_a_faint_opinion_counts(size):
+    """Oracle: the same in 64 bits; ρ does not change with the size of the differences."""
+    student, teacher = size * drawn(0), drawn(1)
+    expected = correlation_loss(student, teacher).item()
+    found = correlation_loss(student.float(), teacher.float()).item()
+    assert expected < 2.5
+    assert found == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

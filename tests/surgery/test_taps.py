@@ -45,7 +45,8 @@ def test_the_modes_and_statistics_of_the_network_stay():
     chain = model.chain()
     chain.norm2.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    outputs_at(chain, ["relu1"], IMAGES)
+    outputs = outputs_at(chain, ["relu1"], IMAGES)
+    assert not any(output.requires_grad for output in outputs.values())
     assert model.training
     assert chain.norm1.training
     assert not chain.norm2.training
