@@ -5,7 +5,7 @@ The package has layers, and a module imports only from layers below its own::
     notebook
     exercises | plots
     guided_training
-    fitting | quantized_training | distilled_training
+    fitting | quantized_training | distilled_training | pruned_training
     recipes | shifts | training | measuring
     checkpoints
     models | surgery

@@ -35,6 +35,7 @@ HOOKED = (
     "reference_impl.merging",
     "reference_impl.width_maps",
     "reference_impl.distilled_training",
+    "reference_impl.pruned_training",
     "reference_impl.guided_training",
     "reference_impl.data",
     "reference_impl.idx",
@@ -98,6 +99,7 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
         spread_labels, stationary_distribution,
     )
     from reference_impl.distillation.class_bias import best_class_bias
+    from reference_impl.pruned_training import Growth, magnitude_masks, pruned_steps, tickets
     from reference_impl.distilled_training import new_student, student_steps, view
     from reference_impl.measuring.calibration import reliability
     from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
@@ -215,6 +217,9 @@ for model in (LeNet300(), ResidualNetwork()):
         outgoing_columns(model, label)
     apply_masks(model, masks_of(model))
     density(model)
+for given in ({{"growth": Growth(0.5, every=1)}}, {{"masks": magnitude_masks(model, 0.5)}}):
+    list(pruned_steps(model, train, Recipe("residual", epochs=2, batch_size=32), **given))
+list(tickets(model, lambda network, masks: None, share=0.5, rounds=1))
 proximal_step(train.images, hard_threshold(train.images, 0.1), rate=0.1, penalty=0.1)
 keep = keep_n_of_m(torch.randn(3, 8), 2, 4)
 w, g = torch.randn(2, 5, 7, generator=draws)

@@ -1,12 +1,14 @@
 """Sparsity by a penalty, and how fast it grows: L1's proximal step, soft and hard threshold."""
 
 import math
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_int, require_real
+from reference_impl.pruning.masks import keep_highest
 
 
 def soft_threshold(x: Float[Tensor, "*shape"], threshold: float) -> Float[Tensor, "*shape"]:
@@ -146,3 +148,20 @@ def _require_share(name: str, value: float) -> float:
     if number == 1:
         raise ValueError(f"{name} must be below 1, got 1: nothing would be kept")
     return number
+
+
+def keep_highest_of_each(
+    scores: Mapping[str, Float[Tensor, "..."]], sparsity: float
+) -> dict[str, Bool[Tensor, "..."]]:
+    """Return masks that drop the same share of each tensor's scores: layerwise pruning.
+
+    Args:
+        scores: name → the larger, the more worth keeping.
+        sparsity: share of each to drop, in [0, 1).
+
+    Raises:
+        TypeError, ValueError: as `keep_highest`, or if there are no scores.
+    """
+    if not scores:
+        raise ValueError("scores must hold a tensor or more, got none")
+    return {name: keep_highest(score, sparsity) for name, score in scores.items()}

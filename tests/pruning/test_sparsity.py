@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.prune as torch_prune
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
@@ -10,6 +11,7 @@ from sklearn.linear_model import Lasso
 from reference_impl.pruning.sparsity import (
     cubic_sparsity,
     hard_threshold,
+    keep_highest_of_each,
     proximal_step,
     rounds_to,
     soft_threshold,
@@ -105,6 +107,17 @@ def test_rounds_are_the_fewest_that_reach_the_sparsity(sparsity, share):
         left *= 1 - share
         r += 1
     assert rounds_to(sparsity, share) == r
+
+
+def test_layerwise_pruning_is_torchs_layer_by_layer():
+    """Oracle: torch.nn.utils.prune.l1_unstructured on each layer."""
+    layers = {"a": torch.nn.Linear(30, 20), "b": torch.nn.Conv2d(3, 5, 3)}
+    masks = keep_highest_of_each({name: x.weight.abs() for name, x in layers.items()}, 0.7)
+    for name, layer in layers.items():
+        torch_prune.l1_unstructured(layer, "weight", amount=0.7)
+        assert torch.equal(masks[name], layer.weight_mask.bool())
+    with pytest.raises(ValueError, match="scores must hold"):
+        keep_highest_of_each({}, 0.5)
 
 
 X = torch.tensor([1.0, -2.0])
