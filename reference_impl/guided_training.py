@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance, require_real
+from reference_impl.checks import require_instance, require_int, require_real
 from reference_impl.data import Examples
 from reference_impl.distillation.contrastive import contrastive_loss, pair_scores
 from reference_impl.distillation.decoupled import decoupled_loss
@@ -85,6 +85,7 @@ class Method:
 
     def guide(self, student: Network, *, seed: int) -> Guided:
         """Return the student with new adapters, drawn from the seed."""
+        require_int("seed", seed, 0, 2**63 - 1)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             return Guided(student, self.adapters(), self.places)

@@ -27,7 +27,7 @@ class Tapped(nn.Module):
         last: the place of the logits.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
+        TypeError: if ``chain`` is no ``nn.Sequential``, or ``names`` is one name, a string.
         ValueError: if a name is none of its places.
     """
 
@@ -35,6 +35,8 @@ class Tapped(nn.Module):
         """Check the names."""
         super().__init__()
         require_instance("chain", chain, nn.Sequential)
+        if isinstance(names, str):
+            raise TypeError(f"names must be a sequence of names, got the string {names!r}")
         known = [name for name, _ in places(chain)]
         unknown = [name for name in names if name not in known]
         if unknown or not known:

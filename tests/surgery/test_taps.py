@@ -69,6 +69,7 @@ CHAIN = MODELS["lenet300"]().chain()
     [
         (lambda: Tapped(MODELS["lenet300"](), []), TypeError, "chain must be Sequential"),
         (lambda: Tapped(CHAIN, ["relu9"]), ValueError, r"names must be of .* got \['relu9'\]"),
+        (lambda: Tapped(CHAIN, "relu1"), TypeError, "names must be a sequence .* 'relu1'"),
         (lambda: Tapped(nn.Sequential(), []), ValueError, "names must be of"),
         (lambda: outputs_at(CHAIN, [], IMAGES.long()), TypeError, "images must hold"),
         (lambda: outputs_at(CHAIN, [], IMAGES[:0]), ValueError, "images must not be empty"),
