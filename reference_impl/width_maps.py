@@ -52,8 +52,7 @@ class WidthMap:
     @property
     def selects(self) -> bool:
         """Whether each unit that remains is an old one, as it was."""
-        ones = (self.merge == 1).sum(dim=1) == 1
-        return bool(ones.all() and ((self.merge == 0) | (self.merge == 1)).all())
+        return selects_rows(self.merge)
 
     @property
     def only_selects(self) -> bool:
@@ -141,9 +140,20 @@ def map_axis(
         raise ValueError(
             f"x must have {before} · {repeat} entries along axis {axis}, got {tuple(x.shape)}"
         )
-    units = x.movedim(axis, 0).reshape(before, -1)
-    mapped = (matrix.to(x.dtype) @ units).reshape(after * repeat, *x.movedim(axis, 0).shape[1:])
-    return mapped.movedim(0, axis).contiguous()
+    units = x.movedim(axis, 0)
+    rows = units.reshape(before, -1)
+    picks = selects_rows(matrix)  # then the same numbers come without a product
+    mapped = rows[matrix.argmax(dim=1)] if picks else matrix.to(x.dtype) @ rows
+    return mapped.reshape(after * repeat, *units.shape[1:]).movedim(0, axis).contiguous()
+
+
+def selects_rows(matrix: Float[Tensor, "after before"]) -> bool:
+    """Return whether each row of a matrix is one 1 among zeros: then it picks, and mixes nothing.
+
+    >>> selects_rows(torch.tensor([[0.0, 1.0], [1.0, 0.0]])), selects_rows(torch.ones(1, 2))
+    (True, False)
+    """
+    return bool(((matrix != 0).sum(dim=1) == 1).all() and (matrix.amax(dim=1) == 1).all())
 
 
 def _require_keep(keep: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:

@@ -26,6 +26,7 @@ HOOKED = (
     "reference_impl.surgery.taps",
     "reference_impl.surgery.masking",
     "reference_impl.surgery.narrowing",
+    "reference_impl.surgery.structured_pruning",
     "reference_impl.surgery.units",
     "reference_impl.surgery.saliency",
     "reference_impl.measuring.removal",
@@ -74,6 +75,9 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.pruning.sparsity import hard_threshold, proximal_step
     from reference_impl.surgery.masking import apply_masks, density, masks_of
     from reference_impl.surgery.narrowing import remove_units, silence_units
+    from reference_impl.surgery.structured_pruning import (
+        NORMALISE, mac_formula, masks_to_budget, prune_to_budget,
+    )
     from reference_impl.surgery.units import incoming_rows, outgoing_columns
     from reference_impl.width_maps import map_axis, standing_in
     from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
@@ -215,6 +219,11 @@ for model in (LeNet300(), ResidualNetwork()):
         remove_units(model, {{label: keep}})(train.images)
         silence_units(model, {{label: keep}})
         outgoing_columns(model, label)
+    scores = {{label: incoming_rows(model, label).norm(dim=1) for label in model.widths}}
+    budget = mac_formula(model)(model.widths) // 2
+    for normalise in NORMALISE.values():
+        prune_to_budget(model, scores, budget, normalise=normalise)
+    masks_to_budget(model, scores, budget)
     apply_masks(model, masks_of(model))
     density(model)
 for given in ({{"growth": Growth(0.5, every=1)}}, {{"masks": magnitude_masks(model, 0.5)}}):

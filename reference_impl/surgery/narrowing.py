@@ -29,12 +29,14 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
         width_map: from that width to another.
 
     Returns:
-        A network of the same class with tensors of its own, in the same mode.
+        A network of the same class with tensors of its own; each layer in its mode, frozen if it
+        was, BatchNorm with its eps and momentum.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if there is no such width, the map is made for another one, or the units cannot
-            be mapped so: BatchNorm cannot be mixed, a depthwise filter reads one unit only.
+        ValueError: if there is no such width, the map is made for another one, the network holds
+            what its axes do not describe, or the units cannot be mapped so: BatchNorm cannot be
+            mixed, a depthwise filter reads one unit only.
 
     >>> from reference_impl.models import LeNet300
     >>> keep = torch.arange(300) < 30
@@ -43,17 +45,7 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     """
     require_instance("network", network, Network)
     require_instance("width_map", width_map, WidthMap)
-    _require_width(network, label, width_map.n)
-    _require_possible(network, label, width_map)
-    state: dict[str, Tensor] = {}
-    for name, value in network.state_dict().items():
-        mapped = value.clone()
-        for axis, described in enumerate(network.axes[name]):
-            if described.label == label:
-                matrix = width_map.merge if axis == 0 else width_map.unmerge.T
-                mapped = map_axis(mapped, axis, matrix, described.repeat)
-        state[name] = mapped
-    return _built(network, {**network.widths, label: width_map.k}, state)
+    return _mapped(network, {label: width_map})
 
 
 def remove_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
@@ -68,10 +60,7 @@ def remove_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -
         ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
     """
     _require_keep(network, keep)
-    small = network
-    for label, mask in keep.items():
-        small = map_width(small, label, selection(mask))
-    return small if keep else _built(network, network.widths, _copied(network))
+    return _mapped(network, {label: selection(mask) for label, mask in keep.items()})
 
 
 def silence_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
@@ -88,11 +77,11 @@ def silence_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) 
         ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
     """
     _require_keep(network, keep)
-    silent = _built(network, network.widths, _copied(network))
-    for label, mask in keep.items():
-        diagonal = torch.diag(mask.to(torch.get_default_dtype()))
-        silent = map_width(silent, label, WidthMap(torch.eye(len(mask)), diagonal))
-    return silent
+    silent = {
+        label: WidthMap(torch.eye(len(mask)), torch.diag(mask.to(torch.get_default_dtype())))
+        for label, mask in keep.items()
+    }
+    return _mapped(network, silent)
 
 
 def _require_keep(network: Network, keep: Mapping[str, Tensor]) -> None:
@@ -133,8 +122,24 @@ def _require_possible(network: Network, label: str, width_map: WidthMap) -> None
             )
 
 
-def _copied(network: Network) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
+def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
+    """Return a network with several widths mapped, in one pass over its state."""
+    for label, width_map in maps.items():
+        _require_width(network, label, width_map.n)
+        _require_possible(network, label, width_map)
+    state = network.state_dict()
+    if foreign := sorted(set(state) - set(network.axes)):
+        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
+    mapped: dict[str, Tensor] = {}
+    for name, value in state.items():
+        mapped[name] = value.clone()
+        for axis, described in enumerate(network.axes[name]):
+            if described.label is not None and described.label in maps:
+                width_map = maps[described.label]
+                matrix = width_map.merge if axis == 0 else width_map.unmerge.T
+                mapped[name] = map_axis(mapped[name], axis, matrix, described.repeat)
+    widths = {label: maps[label].k if label in maps else n for label, n in network.widths.items()}
+    return _built(network, widths, mapped)
 
 
 def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tensor]) -> Network:
@@ -142,4 +147,10 @@ def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tens
     with torch.device("meta"):  # draws no initial weights
         built = type(network).from_widths(widths)
     built.load_state_dict(state, strict=True, assign=True)
-    return built.train(network.training)
+    for new, old in zip(built.modules(), network.modules(), strict=True):
+        new.training = old.training
+        if isinstance(new, NORMS) and isinstance(old, NORMS):
+            new.eps, new.momentum = old.eps, old.momentum
+    for parameter, like in zip(built.parameters(), network.parameters(), strict=True):
+        parameter.requires_grad_(like.requires_grad)
+    return built

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+import torch_pruning as tp
 from torch import nn
 
 from reference_impl.models import MODELS, ConvStudent, LeNet5, LeNet300, SeparableStudent
@@ -209,3 +210,86 @@ def test_what_is_no_network_is_refused():
     """Oracle: the documented error."""
     with pytest.raises(TypeError, match="network must be Network"):
         remove_units(nn.Linear(3, 3), {})
+
+
+ROOTS = {
+    "lenet300": {"hidden1": "fc1", "hidden2": "fc2"},
+    "lenet5": {"conv1": "conv1", "conv2": "conv2", "hidden": "fc1"},
+    "teacher": {f"conv{i + 1}": f"convs.{i}" for i in range(4)},
+    "student": {f"conv{i + 1}": f"convs.{i}" for i in range(3)},
+    "separable": {"stem": "stem", **{f"block{i + 1}": f"pointwise.{i}" for i in range(4)}},
+    "residual": {
+        "stream": "conv",
+        **{f"inner{i + 1}": f"blocks.{i}.body.conv1" for i in range(3)},
+    },
+}
+"""Network → width → a layer that writes it."""
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [(name, label) for name, labels in ROOTS.items() for label in labels]
+)
+def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
+    """Oracle: torch_pruning, which finds by tracing what else must go."""
+    network = drawn(MODELS[name])
+    keep = mask(network.widths[label])
+    theirs = copy.deepcopy(network)
+    graph = tp.DependencyGraph().build_dependency(theirs, example_inputs=images(1))
+    root = theirs.get_submodule(ROOTS[name][label])
+    linear = isinstance(root, nn.Linear)
+    remove = tp.prune_linear_out_channels if linear else tp.prune_conv_out_channels
+    graph.get_pruning_group(root, remove, idxs=(~keep).nonzero().flatten().tolist()).prune()
+    ours = remove_units(network, {label: keep})
+    torch.testing.assert_close(ours(images()), theirs(images()), atol=1e-6, rtol=0)
+    found = {key: value.shape for key, value in ours.state_dict().items()}
+    assert found == {key: value.shape for key, value in theirs.state_dict().items()}
+
+
+def test_every_network_and_every_width_is_compared_with_torch_pruning():
+    """Oracle: the list of networks."""
+    assert {name: set(labels) for name, labels in ROOTS.items()} == {
+        name: set(kind().widths) for name, kind in MODELS.items()
+    }
+
+
+def test_layers_keep_their_modes_their_eps_and_what_is_frozen():
+    """Oracle: the network before, and its outputs with another eps."""
+    network = drawn(ConvStudent)
+    network.norms[1].train()
+    network.norms[1].momentum = 0.3
+    network.norms[0].eps = 0.5
+    network.convs[0].weight.requires_grad_(False)
+    same = remove_units(network, {"conv1": torch.ones(8, dtype=torch.bool)})
+    assert not same.training
+    assert (same.norms[1].training, same.norms[1].momentum, same.norms[0].eps) == (True, 0.3, 0.5)
+    frozen = [name for name, p in same.named_parameters() if not p.requires_grad]
+    assert frozen == ["convs.0.weight"]
+    torch.testing.assert_close(same.eval()(images()), network.eval()(images()), atol=0, rtol=0)
+
+
+def test_a_network_with_more_than_its_axes_describe_is_refused():
+    """Oracle: the documented error; a parametrised weight has another name."""
+    network = drawn(LeNet300)
+    nn.utils.parametrize.register_parametrization(network.fc1, "weight", nn.Identity())
+    with pytest.raises(ValueError, match=r"got \['fc1.parametrizations.weight.original'\] as well"):
+        remove_units(network, {"hidden1": mask(300)})
+
+
+def test_all_masks_are_checked_before_one_is_used():
+    """Oracle: the documented error names the second width."""
+    with pytest.raises(ValueError, match="label must be one of"):
+        remove_units(drawn(LeNet300), {"hidden1": mask(300), "pixels": mask(784)})
+    with pytest.raises(TypeError, match=r"keep\['hidden1'\] must be Tensor"):
+        remove_units(drawn(LeNet300), {"hidden1": [True] * 300})
+    with pytest.raises(TypeError, match="keep must hold booleans"):
+        remove_units(drawn(LeNet300), {"hidden1": torch.ones(300)})
+
+
+def test_a_selection_moves_numbers_bit_by_bit():
+    """Oracle: indexing, with magnitudes that a sum of products would round."""
+    network = drawn(LeNet300)
+    network.fc1.weight.data[7] *= 1e30
+    keep = mask(300)
+    small = remove_units(network, {"hidden1": keep})
+    assert torch.equal(small.fc1.weight, network.fc1.weight[keep])
+    assert torch.equal(small.fc2.weight, network.fc2.weight[:, keep])

@@ -1,0 +1,240 @@
+"""Global structured pruning: whole units go, the lowest of all layers first, to a MAC budget.
+
+What a network multiplies is a polynomial in its widths, MACs(n) = Σ_l c_l Π_j n_j, see
+`MacFormula`; so that a budget can be met by counting, without building one network after another.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from reference_impl.checks import require_float_tensor, require_instance, require_int
+from reference_impl.network import IMAGE_SHAPE, Network
+from reference_impl.surgery.narrowing import remove_units
+from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS
+
+Normalise = Callable[[Float[Tensor, " units"]], Float[Tensor, " units"]]
+"""Scores of one layer's units → scores that are compared with those of other layers."""
+
+
+@dataclass(frozen=True)
+class MacFormula:
+    """MACs(n) = Σ_l c_l Π_{j of l} n_j, the multiply–accumulates of one image by the widths n.
+
+    Args:
+        terms: for each layer c_l, which is the positions of its output times whatever of its
+            weight's shape is fixed (kernel, pixels, classes), and the labels of its widths.
+    """
+
+    terms: tuple[tuple[int, tuple[str, ...]], ...]
+
+    def __call__(self, widths: Mapping[str, int]) -> int:
+        """Return MACs(n).
+
+        Raises:
+            ValueError: if a width is missing.
+        """
+        missing = sorted({label for _, labels in self.terms for label in labels} - set(widths))
+        if missing:
+            raise ValueError(f"widths must hold every label, got none for {missing}")
+        return sum(c * math.prod(widths[label] for label in labels) for c, labels in self.terms)
+
+
+def mac_formula(network: Network) -> MacFormula:
+    """Return a network's MACs as a function of its widths, from one forward pass.
+
+    A layer's count is the positions of its output · the product over the axes of its weight; every
+    axis is a width times its ``repeat``, or fixed.
+
+    Args:
+        network: left as it is; one black image passes through it, in evaluation mode.
+
+    Raises:
+        TypeError: if ``network`` is none.
+
+    >>> from reference_impl.models import LeNet300
+    >>> mac_formula(LeNet300())({"hidden1": 300, "hidden2": 100})  # 784·300 + 300·100 + 100·10
+    266200
+    """
+    require_instance("network", network, Network)
+    positions = _positions(network)
+    terms = []
+    for name, count in positions.items():
+        weight = network.get_parameter(f"{name}.weight")
+        constant, labels = count, []
+        for length, axis in zip(weight.shape, network.axes[f"{name}.weight"], strict=True):
+            constant *= length if axis.label is None else axis.repeat
+            labels += [] if axis.label is None else [axis.label]
+        terms.append((constant, tuple(labels)))
+    return MacFormula(tuple(terms))
+
+
+def unchanged(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
+    """Return the scores as they are: layers with larger weights lose fewer units."""
+    return scores
+
+
+def by_mean(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
+    """Return S_i / mean(S): how a unit compares with the mean of its own layer.
+
+    Raises:
+        ValueError: if the mean is not positive.
+    """
+    mean = scores.mean()
+    if not mean > 0:
+        raise ValueError(f"scores must have a positive mean to be divided by, got {mean.item()}")
+    return scores / mean
+
+
+def by_rank(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
+    """Return (rank_i + ½) / n, in (0, 1): every layer loses about the same share of its units."""
+    rank = torch.empty_like(scores)
+    order = scores.argsort(stable=True)
+    rank[order] = torch.arange(len(scores), dtype=scores.dtype, device=scores.device)
+    return (rank + 0.5) / len(scores)
+
+
+NORMALISE: Mapping[str, Normalise] = MappingProxyType(
+    {"unchanged": unchanged, "by mean": by_mean, "by rank": by_rank}
+)
+
+
+def masks_to_budget(
+    network: Network,
+    scores: Mapping[str, Float[Tensor, " units"]],
+    max_macs: int,
+    *,
+    normalise: Normalise = by_mean,
+    least: int = 1,
+) -> dict[str, Bool[Tensor, " units"]]:
+    """Return masks that keep the highest scores, as many as MACs(n) ≤ ``max_macs`` allows.
+
+    All units stand in one line, lowest normalised score first, equals in the order of the layers;
+    one after another goes until the budget holds. The last ``least`` of a layer never go.
+
+    Args:
+        network: left as it is.
+        scores: label → a score per unit, the higher the more worth keeping. Widths that are not
+            named stay whole.
+        max_macs: multiply–accumulates of one image, at most.
+        normalise: what makes the scores of different layers comparable.
+        least: units that every layer keeps (fewer if it has fewer).
+
+    Returns:
+        label → true for a unit that stays, for every label of ``scores``.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if ``scores`` is empty, a label is no width, a score has the wrong length or is
+            not finite, or the budget cannot be met; the least that can be is named.
+    """
+    _require_scores(network, scores)
+    require_int("max_macs", max_macs, 1)
+    require_int("least", least, 1)
+    macs = mac_formula(network)
+    widths = dict(network.widths)
+    floor = {label: min(least, widths[label]) for label in scores}
+    if (lowest := macs({**widths, **floor})) > max_macs:
+        raise ValueError(
+            f"max_macs must be at least {lowest:,}, what is left with {least} of the units of "
+            f"{sorted(scores)}, got {max_macs:,}"
+        )
+    keep = {label: [True] * len(score) for label, score in scores.items()}
+    for label, unit in _lowest_first(scores, normalise):
+        if macs(widths) <= max_macs:
+            break
+        if widths[label] > floor[label]:
+            keep[label][unit] = False
+            widths[label] -= 1
+    return {label: torch.tensor(mask) for label, mask in keep.items()}
+
+
+def prune_to_budget(
+    network: Network,
+    scores: Mapping[str, Float[Tensor, " units"]],
+    max_macs: int,
+    *,
+    normalise: Normalise = by_mean,
+    least: int = 1,
+) -> Network:
+    """Return the network without its lowest units, really smaller, within ``max_macs``.
+
+    Args:
+        network: left as it is.
+        scores: as `masks_to_budget` takes them, and the other arguments.
+        max_macs: multiply–accumulates of one image, at most.
+        normalise: what makes the scores of different layers comparable.
+        least: units that every layer keeps.
+
+    Raises:
+        TypeError: as `masks_to_budget`.
+        ValueError: as `masks_to_budget`.
+
+    References:
+        Fang, Ma, Song, Mi & Wang (2023), DepGraph: towards any structural pruning, whose library
+        Torch-Pruning finds by tracing the layers that belong together.
+
+    >>> from reference_impl.models import LeNet300
+    >>> prune_to_budget(LeNet300(), {"hidden1": torch.arange(1.0, 301)}, 100_000).widths
+    {'hidden1': 111, 'hidden2': 100}
+    """
+    masks = masks_to_budget(network, scores, max_macs, normalise=normalise, least=least)
+    return remove_units(network, masks)
+
+
+def _require_scores(network: Network, scores: Mapping[str, Tensor]) -> None:
+    require_instance("network", network, Network)
+    require_instance("scores", scores, Mapping)
+    if not scores:
+        raise ValueError("scores must hold a width or more, got none")
+    for label, score in scores.items():
+        if label not in network.widths:
+            raise ValueError(f"scores must be of {sorted(network.widths)}, got {label!r}")
+        require_float_tensor(f"scores[{label!r}]", score)
+        if score.shape != (network.widths[label],):
+            raise ValueError(
+                f"scores[{label!r}] must be ({network.widths[label]},), one per unit, "
+                f"got {tuple(score.shape)}"
+            )
+
+
+def _lowest_first(scores: Mapping[str, Tensor], normalise: Normalise) -> list[tuple[str, int]]:
+    """Return (label, unit) of all units, the lowest normalised score first."""
+    comparable = []
+    for label, score in scores.items():
+        value = normalise(score.detach())
+        require_float_tensor(f"normalised scores[{label!r}]", value)
+        comparable.append(value)
+    units = [(label, unit) for label, score in scores.items() for unit in range(len(score))]
+    return [units[i] for i in torch.cat(comparable).argsort(stable=True).tolist()]
+
+
+def _positions(network: Network) -> dict[str, int]:
+    """Return, for each layer with a weight, at how many positions its output is computed."""
+    found: dict[str, int] = {}
+
+    def note(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            found[name] = output.shape[2:].numel()
+
+        return hook
+
+    layers = [(n, m) for n, m in network.named_modules() if isinstance(m, WEIGHT_LAYERS)]
+    handles = [module.register_forward_hook(note(name)) for name, module in layers]
+    modes = {module: module.training for module in network.modules()}
+    like = next(network.parameters())
+    try:
+        network.eval()
+        with torch.no_grad():
+            network(torch.zeros(1, *IMAGE_SHAPE, dtype=like.dtype, device=like.device))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for handle in handles:
+            handle.remove()
+    return found
