@@ -73,7 +73,10 @@ def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
 def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     """Return log N − `contrastive_loss`, in nats, with N = n − 1: at most I(f; g), in the mean.
 
-    It cannot exceed log N, so a large mutual information needs a large batch to be seen.
+    It cannot exceed log N, so a large mutual information needs a large batch to be seen. And in
+    the mean it cannot exceed I(f; g) − 1, however large the batch: for the best score the loss is
+    log N − I + N E (1 + x) log(1 + x) ≥ log N − I + 1, with x = e^s / N of pairs of different
+    examples, whose mean is 1/N.
 
     Args:
         scores: as for `contrastive_loss`.

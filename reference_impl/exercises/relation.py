@@ -1,4 +1,4 @@
-"""Exercises of chapter 10: two parts of a divergence, and a batch that is large enough."""
+"""Exercises of chapter 10: two parts of a divergence, and a batch with a high enough ceiling."""
 
 import math
 from collections.abc import Callable
@@ -91,7 +91,7 @@ _PARTS = Exercise(
     ),
 )
 
-# -- to explore: the batch that could see it ------------------------------------------------------
+# -- to explore: a batch whose ceiling is high enough --------------------------------------------
 
 INFORMATION = -0.5 * 5 * math.log(1 - 0.98**2)
 """Of five pairs of Gaussians with the correlation 0.98, in nats."""
@@ -108,12 +108,12 @@ _BATCH = Exercise(
     kind=a_number,
     claims=(
         Claim(
-            "a batch of that size could show all of the information",
+            "with a batch of that size, log N reaches the information",
             lambda answer: as_number(answer) >= SMALLEST - 1,
-            "The bound is at most log N with N = n − 1: that must reach I.",
+            "The ceiling of the bound is log N with N = n − 1: that must reach I.",
         ),
         Claim(
-            "no batch that is noticeably smaller could",
+            "with none that is noticeably smaller does it",
             lambda answer: as_number(answer) <= SMALLEST + 1,
             "Solve log N = I for N: it is e to the power of I.",
         ),

@@ -105,6 +105,37 @@ def test_with_the_best_scores_the_bound_lies_below_the_information(rho, n):
     assert surely_below(bounds(rho, n), min(information(rho), math.log(n - 1)))
 
 
+@pytest.mark.parametrize("others", [1, 3, 100, 10**6])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_nat_is_missing_whatever_the_batch(seed, others):
+    """Oracle: exact sums over two discrete features; other scores do worse, the best tend to it."""
+    draws = torch.Generator().manual_seed(seed)
+    joint = torch.rand(4, 5, generator=draws, dtype=DOUBLE) ** 3
+    joint /= joint.sum()
+    apart = joint.sum(1, keepdim=True) * joint.sum(0)
+    best = (joint / apart).log()
+    told = (joint * best).sum()
+
+    def bound(s):
+        odds = s - math.log(others)
+        same, different = (joint * F.logsigmoid(odds)).sum(), (apart * F.logsigmoid(-odds)).sum()
+        return math.log(others) + same + others * different
+
+    assert bound(best) <= told - 1
+    assert bound(best + torch.randn(4, 5, generator=draws, dtype=DOUBLE)) < bound(best)
+    if others == 10**6:
+        assert bound(best).item() == pytest.approx(told.item() - 1, abs=1e-4)
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.5, 64), (0.9, 16), (0.9, 256), (0.99, 64)])
+def test_the_bound_stays_a_nat_below_the_information(rho, n):
+    """Oracle: −½ log(1 − ρ²) of Gaussians, less one nat; at ρ = 0.5 little more is missing."""
+    values = bounds(rho, n)
+    assert surely_below(values, information(rho) - 1)
+    if rho == 0.5:
+        assert values.mean() > information(rho) - 1.02
+
+
 @pytest.mark.parametrize("change", [0.25, 0.5, 2.0, 4.0, -1.0])
 def test_no_multiple_of_the_best_scores_is_better(change):
     """Oracle: h at the best scores is the posterior, which no other probability beats."""

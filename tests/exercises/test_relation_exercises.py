@@ -143,7 +143,7 @@ def hints(student, teacher):
         ("relation-batch", math.exp(2 * INFORMATION), "factor ½"),
         ("relation-batch", 2**INFORMATION, "2 to the power"),
         ("relation-batch", INFORMATION, "itself, in nats"),
-        ("relation-batch", 1000, "at most log N"),
+        ("relation-batch", 1000, "ceiling of the bound"),
         ("relation-batch", 5000, "e to the power of I"),
         ("relation-batch", "many", "is a number"),
     ],
@@ -164,8 +164,8 @@ def test_typical_mistakes_are_named(name, answer, fragment):
         ("relation-distances", same_scale, ["scaling", "the loss is"]),
         ("relation-distances", squares, ["the loss is"]),
         ("relation-distances", root_of_squares, ["two equal"]),
-        ("relation-batch", 1000, ["a batch of that size"]),
-        ("relation-batch", 1e7, ["no batch"]),
+        ("relation-batch", 1000, ["with a batch of that size"]),
+        ("relation-batch", 1e7, ["with none"]),
     ],
 )
 def test_exactly_the_missing_properties_are_crossed(name, answer, starts):
