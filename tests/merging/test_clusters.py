@@ -1,0 +1,57 @@
+"""Clusters of similar units against SciPy's, and refused input."""
+
+import pytest
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse.csgraph import connected_components as scipy_components
+from scipy.spatial.distance import squareform
+
+from reference_impl.merging.clusters import complete_linkage, connected_components, nearest_kept
+
+
+def drawn(seed: int) -> torch.Tensor:
+    a = torch.rand(25, 25, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return (a + a.T - 1).fill_diagonal_(1)
+
+
+def same(a, b) -> bool:
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    return torch.equal(a[:, None] == a, b[:, None] == b)
+
+
+@pytest.mark.parametrize("threshold", [-0.5, 0.1, 0.4, 0.7])
+@pytest.mark.parametrize("seed", range(5))
+def test_clusters_are_scipys(threshold: float, seed: int) -> None:
+    """Oracle: ``scipy.cluster.hierarchy`` and ``scipy.sparse.csgraph``."""
+    s = drawn(seed)
+    tree = linkage(squareform((1 - s).numpy(), checks=False), "complete")
+    assert same(complete_linkage(s, threshold), fcluster(tree, 1 - threshold, "distance"))
+    _, theirs = scipy_components((s >= threshold).numpy())
+    assert same(connected_components(s, threshold), theirs)
+
+
+def test_a_chain_is_one_component_and_two_clusters() -> None:
+    """Oracle: by eye: A ~ B ~ C, A and C are unlike."""
+    s = torch.tensor([[1.0, 0.9, 0.5], [0.9, 1.0, 0.8], [0.5, 0.8, 1.0]])
+    assert connected_components(s, 0.7).tolist() == [0, 0, 0]
+    assert complete_linkage(s, 0.7).tolist() == [0, 0, 2]
+
+
+def test_the_nearest_kept_unit_is_found_and_of_equals_the_first() -> None:
+    """Oracle: by eye."""
+    s = torch.tensor([[1.0, 0.9, 0.5], [0.9, 1.0, 0.9], [0.5, 0.9, 1.0]])
+    assert nearest_kept(s, torch.tensor([True, False, True])).tolist() == [0, 0, 2]
+
+
+def test_bad_input_is_refused() -> None:
+    """Oracle: the documented errors."""
+    s = torch.eye(3)
+    for cluster in (connected_components, complete_linkage):
+        with pytest.raises(ValueError, match="in \\[-1, 1\\]"):
+            cluster(s, 1.5)
+        with pytest.raises(ValueError, match="symmetric"):
+            cluster(torch.ones(2, 3), 0.5)
+    with pytest.raises(ValueError, match="leave a unit"):
+        nearest_kept(s, torch.zeros(3, dtype=torch.bool))
+    with pytest.raises(TypeError, match="booleans"):
+        nearest_kept(s, torch.ones(3))
