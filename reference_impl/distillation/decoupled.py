@@ -46,7 +46,7 @@ def decoupled_parts(
             class, or there are fewer than two classes.
 
     References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", section 3.1.
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
     """
     require_pair("student", student, "teacher", teacher)
     require_labels("labels", labels, *student.shape)
@@ -88,7 +88,7 @@ def decoupled_loss(
         TypeError, ValueError: as `decoupled_parts`, and for a weight below 0.
 
     References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation", section 3.3.
+        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
     """
     t = require_temperature(temperature)  # Python's float: the square of an int8 may not fit it
     a = require_real("target_weight", target_weight, 0)

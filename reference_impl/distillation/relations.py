@@ -28,7 +28,7 @@ def similarity_preserving_loss(student: Features, teacher: Features) -> Float[Te
         ValueError: if the number of examples differs or is below 2, or a value is not finite.
 
     References:
-        Tung & Mori 2019, "Similarity-preserving knowledge distillation", section 3.
+        Tung & Mori 2019, "Similarity-preserving knowledge distillation".
     """
     a, b = _rows(student, teacher, at_least=2)
     loss = (unit(a @ a.T) - unit(b @ b.T)).square().sum() / len(a) ** 2
