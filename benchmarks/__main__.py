@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import codebook, distillation, integer, loading, quantization
+from benchmarks import codebook, distillation, integer, loading, pruning, quantization
 from benchmarks.harness import compare, report
 
 
@@ -18,6 +18,7 @@ def main() -> int:
         integer.cases(),
         codebook.cases(),
         distillation.cases(),
+        pruning.cases(),
         loading.cases(),
     )
     results = [compare(case) for case in cases]

@@ -5,6 +5,7 @@ are kept are selected by M, and U says which kept units stand for each of the ol
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -49,12 +50,18 @@ class WidthMap:
         """Units after."""
         return self.merge.shape[0]
 
-    @property
+    @cached_property
     def selects(self) -> bool:
         """Whether each unit that remains is an old one, as it was."""
-        return selects_rows(self.merge)
+        one_each = ((self.merge != 0).sum(dim=1) == 1).all()
+        return bool(one_each and (self.merge.amax(dim=1) == 1).all())
 
-    @property
+    @cached_property
+    def chosen(self) -> Int64[Tensor, " k"]:
+        """Which old unit each one that remains is made of, or mostly, or the first of equals."""
+        return self.merge.argmax(dim=1)
+
+    @cached_property
     def only_selects(self) -> bool:
         """Whether, besides, nothing stands for the units that are gone."""
         return self.selects and torch.equal(self.unmerge, self.merge.T)
@@ -141,19 +148,8 @@ def map_axis(
             f"x must have {before} · {repeat} entries along axis {axis}, got {tuple(x.shape)}"
         )
     units = x.movedim(axis, 0)
-    rows = units.reshape(before, -1)
-    picks = selects_rows(matrix)  # then the same numbers come without a product
-    mapped = rows[matrix.argmax(dim=1)] if picks else matrix.to(x.dtype) @ rows
+    mapped = matrix.to(x.dtype) @ units.reshape(before, -1)
     return mapped.reshape(after * repeat, *units.shape[1:]).movedim(0, axis).contiguous()
-
-
-def selects_rows(matrix: Float[Tensor, "after before"]) -> bool:
-    """Return whether each row of a matrix is one 1 among zeros: then it picks, and mixes nothing.
-
-    >>> selects_rows(torch.tensor([[0.0, 1.0], [1.0, 0.0]])), selects_rows(torch.ones(1, 2))
-    (True, False)
-    """
-    return bool(((matrix != 0).sum(dim=1) == 1).all() and (matrix.amax(dim=1) == 1).all())
 
 
 def _require_keep(keep: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:

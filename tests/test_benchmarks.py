@@ -142,3 +142,15 @@ def test_the_onnx_peer_refuses_what_it_cannot_say() -> None:
 
     with pytest.raises(ValueError, match="operator of ONNX for each module, got GELU"):
         onnx_call(torch.nn.Sequential(torch.nn.GELU()), torch.ones(1, 2))
+
+
+def test_the_pruning_benchmarks_time_equal_networks() -> None:
+    """Oracle: the masked twin's logits; the operations of Torch-Pruning's network."""
+    from benchmarks import pruning
+    from reference_impl.measuring.cost import model_cost
+
+    *narrow, whole = pruning.cases()
+    for case in narrow:
+        assert torch.allclose(case.ours(), case.theirs(), atol=1e-4)
+    ours, theirs = (model_cost(side(), (1, 28, 28)).macs for side in (whole.ours, whole.theirs))
+    assert 0.97 * theirs < ours <= theirs

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from reference_impl.checks import require_instance
-from reference_impl.network import Network
+from reference_impl.network import Axis, Network
 from reference_impl.width_maps import WidthMap, map_axis, selection
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -114,12 +114,17 @@ def _require_possible(network: Network, label: str, width_map: WidthMap) -> None
                 f"{name!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
                 "select units"
             )
-        stands_alone = bool((width_map.merge.T != 0)[width_map.unmerge != 0].all())
-        if getattr(module, "groups", 1) > 1 and not (width_map.selects and stands_alone):
+        if getattr(module, "groups", 1) > 1 and not _leaves_alone(width_map):
             raise ValueError(
                 f"{name!r} is a depthwise convolution over {label!r}, each of its filters reads "
                 "one unit: no unit can stand for another"
             )
+
+
+def _leaves_alone(width_map: WidthMap) -> bool:
+    """Return whether each unit that remains is an old one and is read in its own place only."""
+    own = (width_map.merge.T != 0)[width_map.unmerge != 0].all()
+    return width_map.selects and bool(own)
 
 
 def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
@@ -132,14 +137,26 @@ def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
         raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
     mapped: dict[str, Tensor] = {}
     for name, value in state.items():
-        mapped[name] = value.clone()
+        mapped[name] = value
         for axis, described in enumerate(network.axes[name]):
             if described.label is not None and described.label in maps:
-                width_map = maps[described.label]
-                matrix = width_map.merge if axis == 0 else width_map.unmerge.T
-                mapped[name] = map_axis(mapped[name], axis, matrix, described.repeat)
+                mapped[name] = _mapped_axis(mapped[name], axis, described, maps[described.label])
+        if mapped[name] is value:
+            mapped[name] = value.clone()
     widths = {label: maps[label].k if label in maps else n for label, n in network.widths.items()}
     return _built(network, widths, mapped)
+
+
+def _mapped_axis(x: Tensor, axis: int, described: Axis, width_map: WidthMap) -> Tensor:
+    """Return M over a first axis, Uᵀ over another; a selection needs no product."""
+    if width_map.only_selects:
+        entries = width_map.chosen
+        if described.repeat > 1:
+            within = torch.arange(described.repeat, device=x.device)
+            entries = (entries[:, None] * described.repeat + within).flatten()
+        return x.index_select(axis, entries)
+    matrix = width_map.merge if axis == 0 else width_map.unmerge.T
+    return map_axis(x, axis, matrix, described.repeat)
 
 
 def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tensor]) -> Network:

@@ -1,10 +1,12 @@
 """Global structured pruning: whole units go, the lowest of all layers first, to a MAC budget.
 
-What a network multiplies is a polynomial in its widths, MACs(n) = Σ_l c_l Π_j n_j, see
-`MacFormula`; so that a budget can be met by counting, without building one network after another.
+What a network multiplies is a polynomial in its widths, see `MacFormula`; so that a budget can be
+met by counting, without building one network after another.
 """
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -27,8 +29,8 @@ class MacFormula:
     """MACs(n) = Σ_l c_l Π_{j of l} n_j, the multiply–accumulates of one image by the widths n.
 
     Args:
-        terms: for each layer c_l, which is the positions of its output times whatever of its
-            weight's shape is fixed (kernel, pixels, classes), and the labels of its widths.
+        terms: for each layer c_l and the labels j; c_l is the positions of its output · whatever
+            of its weight's shape is fixed (kernel, pixels, classes).
     """
 
     terms: tuple[tuple[int, tuple[str, ...]], ...]
@@ -144,14 +146,17 @@ def masks_to_budget(
             f"max_macs must be at least {lowest:,}, what is left with {least} of the units of "
             f"{sorted(scores)}, got {max_macs:,}"
         )
-    keep = {label: [True] * len(score) for label, score in scores.items()}
-    for label, unit in _lowest_first(scores, normalise):
-        if macs(widths) <= max_macs:
-            break
-        if widths[label] > floor[label]:
-            keep[label][unit] = False
-            widths[label] -= 1
-    return {label: torch.tensor(mask) for label, mask in keep.items()}
+    going = _lowest_first(scores, normalise, floor)
+
+    def left(n_gone: int) -> dict[str, int]:
+        gone = Counter(label for label, _ in going[:n_gone])
+        return {label: n - gone[label] for label, n in widths.items()}
+
+    n_gone = bisect_left(range(len(going) + 1), -max_macs, key=lambda n: -macs(left(n)))
+    keep = {label: torch.ones(len(score), dtype=torch.bool) for label, score in scores.items()}
+    for label, unit in going[:n_gone]:
+        keep[label][unit] = False
+    return keep
 
 
 def prune_to_budget(
@@ -164,16 +169,7 @@ def prune_to_budget(
 ) -> Network:
     """Return the network without its lowest units, really smaller, within ``max_macs``.
 
-    Args:
-        network: left as it is.
-        scores: as `masks_to_budget` takes them, and the other arguments.
-        max_macs: multiply–accumulates of one image, at most.
-        normalise: what makes the scores of different layers comparable.
-        least: units that every layer keeps.
-
-    Raises:
-        TypeError: as `masks_to_budget`.
-        ValueError: as `masks_to_budget`.
+    Args and errors are those of `masks_to_budget`; the network is left as it is.
 
     References:
         Fang, Ma, Song, Mi & Wang (2023), DepGraph: towards any structural pruning, whose library
@@ -203,15 +199,24 @@ def _require_scores(network: Network, scores: Mapping[str, Tensor]) -> None:
             )
 
 
-def _lowest_first(scores: Mapping[str, Tensor], normalise: Normalise) -> list[tuple[str, int]]:
-    """Return (label, unit) of all units, the lowest normalised score first."""
+def _lowest_first(
+    scores: Mapping[str, Tensor], normalise: Normalise, floor: Mapping[str, int]
+) -> list[tuple[str, int]]:
+    """Return (label, unit) in the order in which they go, but the last ``floor`` of each label."""
     comparable = []
     for label, score in scores.items():
         value = normalise(score.detach())
         require_float_tensor(f"normalised scores[{label!r}]", value)
         comparable.append(value)
     units = [(label, unit) for label, score in scores.items() for unit in range(len(score))]
-    return [units[i] for i in torch.cat(comparable).argsort(stable=True).tolist()]
+    order = torch.cat(comparable).argsort(stable=True).tolist()
+    spare = {label: len(score) - floor[label] for label, score in scores.items()}
+    going = []
+    for label, unit in (units[i] for i in order):
+        if spare[label] > 0:
+            spare[label] -= 1
+            going.append((label, unit))
+    return going
 
 
 def _positions(network: Network) -> dict[str, int]:

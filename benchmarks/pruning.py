@@ -1,0 +1,92 @@
+"""Narrow networks against their masked twins, and pruning itself against Torch-Pruning."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+import torch_pruning as tp  # type: ignore[import-untyped]
+from torch import Tensor
+
+from benchmarks.harness import Case
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.network import IMAGE_SHAPE, Network
+from reference_impl.pruning.masks import keep_highest
+from reference_impl.pruning.unit_scores import row_norm
+from reference_impl.surgery.narrowing import remove_units, silence_units
+from reference_impl.surgery.structured_pruning import mac_formula, prune_to_budget
+from reference_impl.surgery.units import incoming_rows
+
+BATCH = 64
+TWICE_AS_FAST = 0.5
+NO_SLOWER = 1.0
+RATIO = 0.5
+
+NETWORKS = ("teacher", "residual", "separable")
+
+
+def scores(network: Network) -> dict[str, Tensor]:
+    """Return the norm of every unit's row."""
+    return {label: row_norm(incoming_rows(network, label)) for label in network.widths}
+
+
+def answering(network: Network) -> Callable[[], Tensor]:
+    """Return the forward pass of a batch, without gradients."""
+    images = torch.rand(BATCH, *IMAGE_SHAPE, generator=torch.Generator().manual_seed(0))
+
+    def answer() -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = network(images)
+        return logits
+
+    return answer
+
+
+def narrow_case(name: str) -> Case:
+    """Return a network of half its units against the one in which nobody reads the others."""
+    network = load_checkpoint(name).eval()
+    keep = {label: keep_highest(score, 0.5) for label, score in scores(network).items()}
+    return Case(
+        f"{name} without half of its units, batch {BATCH}",
+        "its masked twin",
+        TWICE_AS_FAST,
+        answering(remove_units(network, keep)),
+        answering(silence_units(network, keep)),
+        rounds=51,
+    )
+
+
+def torch_pruned(network: Network) -> torch.nn.Module:
+    """Return the teacher without half of its channels, globally, by Torch-Pruning."""
+    theirs = copy.deepcopy(network)
+    tp.pruner.BasePruner(
+        theirs,
+        torch.zeros(1, *IMAGE_SHAPE),
+        importance=tp.importance.GroupMagnitudeImportance(p=2),
+        global_pruning=True,
+        pruning_ratio=RATIO,
+        ignored_layers=[theirs.head],
+    ).step()
+    return theirs
+
+
+def pruning_case() -> Case:
+    """Return scores, masks and a smaller teacher, by both; ours to theirs' operations."""
+    teacher = load_checkpoint("teacher").eval()
+    state = torch_pruned(teacher).state_dict()
+    left = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(teacher.widths)}
+    budget = mac_formula(teacher)(left)
+    return Case(
+        "structured pruning of the teacher, scores to smaller network",
+        "torch_pruning",
+        NO_SLOWER,
+        lambda: prune_to_budget(teacher, scores(teacher), budget),
+        lambda: torch_pruned(teacher),
+        rounds=51,
+    )
+
+
+def cases() -> Iterator[Case]:
+    """Yield the networks, then pruning itself."""
+    for name in NETWORKS:
+        yield narrow_case(name)
+    yield pruning_case()
