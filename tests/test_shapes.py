@@ -27,6 +27,7 @@ HOOKED = (
     "reference_impl.surgery.masking",
     "reference_impl.surgery.narrowing",
     "reference_impl.surgery.structured_pruning",
+    "reference_impl.surgery.sparse_layers",
     "reference_impl.surgery.units",
     "reference_impl.surgery.saliency",
     "reference_impl.measuring.removal",
@@ -75,6 +76,7 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.pruning.sparsity import hard_threshold, proximal_step
     from reference_impl.surgery.masking import apply_masks, density, masks_of
     from reference_impl.surgery.narrowing import remove_units, silence_units
+    from reference_impl.surgery.sparse_layers import dense_weight, with_sparse_layers
     from reference_impl.surgery.structured_pruning import (
         NORMALISE, mac_formula, masks_to_budget, prune_to_budget,
     )
@@ -226,6 +228,9 @@ for model in (LeNet300(), ResidualNetwork()):
     masks_to_budget(model, scores, budget)
     apply_masks(model, masks_of(model))
     density(model)
+sparse = with_sparse_layers(LeNet300().chain())
+sparse(train.images)
+dense_weight(sparse.fc1)
 for given in ({{"growth": Growth(0.5, every=1)}}, {{"masks": magnitude_masks(model, 0.5)}}):
     list(pruned_steps(model, train, Recipe("residual", epochs=2, batch_size=32), **given))
 list(tickets(model, lambda network, masks: None, share=0.5, rounds=1))

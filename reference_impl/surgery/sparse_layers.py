@@ -1,0 +1,77 @@
+"""Layers that compute with the weights that are left only: compressed sparse rows."""
+
+import copy
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reference_impl.checks import require_float_tensor, require_instance
+
+
+class CsrLinear(nn.Module):
+    """y = x Wᵀ + b with W in compressed sparse rows: values, their columns, where rows begin.
+
+    For answering only: nothing is trained. torch's own product of a sparse and a dense matrix does
+    the work.
+
+    Args:
+        layer: its weights are copied; what is 0 is left out.
+
+    Raises:
+        TypeError: if ``layer`` is no ``nn.Linear``.
+        ValueError: if a weight is not finite.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        """Copy what is not 0."""
+        super().__init__()
+        require_instance("layer", layer, nn.Linear)
+        require_float_tensor("layer.weight", layer.weight)
+        with warnings.catch_warnings():  # torch calls its sparse rows a beta version
+            warnings.simplefilter("ignore", UserWarning)
+            self.register_buffer("weight", layer.weight.detach().to_sparse_csr())
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
+
+    @property
+    def values(self) -> int:
+        """How many weights are stored."""
+        return int(self.get_buffer("weight").values().numel())
+
+    def forward(self, x: Float[Tensor, "n in"]) -> Float[Tensor, "n out"]:
+        """Return (W xᵀ)ᵀ + b."""
+        y: Tensor = (self.get_buffer("weight") @ x.T).T
+        return y if self.bias is None else y + self.bias
+
+
+def with_sparse_layers(chain: nn.Sequential) -> nn.Sequential:
+    """Return a chain whose linear layers are `CsrLinear`; convolutions have no sparse kernel here.
+
+    Args:
+        chain: left as it is.
+
+    Raises:
+        TypeError: if ``chain`` is no ``nn.Sequential``.
+        ValueError: if it has no linear layer.
+    """
+    require_instance("chain", chain, nn.Sequential)
+    found = copy.deepcopy(chain)
+    linear = [name for name, module in found.named_children() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError("chain must have a linear layer, got none")
+    for name in linear:
+        layer = found.get_submodule(name)
+        if isinstance(layer, nn.Linear):
+            setattr(found, name, CsrLinear(layer))
+    return found.eval()
+
+
+def dense_weight(layer: CsrLinear) -> Float[Tensor, "out in"]:
+    """Return W, zeros included.
+
+    Raises:
+        TypeError: if ``layer`` is none.
+    """
+    require_instance("layer", layer, CsrLinear)
+    return torch.Tensor.to_dense(layer.get_buffer("weight"))
