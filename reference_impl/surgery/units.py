@@ -33,9 +33,11 @@ def incoming_rows(network: Network, label: str) -> Float[Tensor, "units d"]:
         if isinstance(layer, WEIGHT_LAYERS) and _writes(network, names[layer.weight], label):
             weight = layer.weight.detach()
             bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
-            if isinstance(after, NORMS):
-                weight, bias = folded(weight, bias, after)
-            rows += [weight.flatten(1), bias.unsqueeze(1)]
+            weight = weight.flatten(1)
+            if isinstance(after, NORMS):  # folded into 1 is the factor; the rest stays in float32
+                factor, bias = folded(weight.new_ones(len(weight), 1), bias, after)
+                weight = factor * weight
+            rows += [weight, bias.unsqueeze(1)]
     return torch.cat(rows, dim=1)
 
 
