@@ -84,7 +84,7 @@ result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an 
 result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
 	@$(call anew,stability,book_tools.record_stability)
 
-result-narrowing: $(STAMP)  ## chapter 14: the teacher made smaller (half an hour; resumes)
+result-narrowing: $(STAMP)  ## chapter 14: the teacher made smaller (twenty minutes; resumes)
 	@$(call anew,narrowing,book_tools.record_narrowing)
 
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
