@@ -27,13 +27,14 @@ from reference_impl.data import Dataset, Examples, batches, load_dataset
 from reference_impl.distilled_training import new_student
 from reference_impl.files import ROOT, write_atomically
 from reference_impl.network import Network
+from reference_impl.one_cycle import one_cycle_steps
 from reference_impl.pruning.across_sets import RULES, Rule
 from reference_impl.pruning.masks import n_dropped
 from reference_impl.recipes import Recipe
 from reference_impl.shifts import shifted_sets
 from reference_impl.surgery.contributions import unit_contributions
 from reference_impl.surgery.narrowing import remove_units
-from reference_impl.training import accuracy, train_steps
+from reference_impl.training import accuracy
 
 RESULT = ROOT / "data" / "results" / "stability.json"
 COMMAND = "python -m book_tools.record_stability"
@@ -149,25 +150,15 @@ def made(run: Run, dataset: Dataset) -> Network:
 
 def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
     """Train the network in place by the recipe, and leave it in evaluation mode."""
-    optimizer = torch.optim.AdamW(
-        network.parameters(), weight_decay=recipe.weight_decay, fused=True
-    )
     plans = [
         batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
         for epoch in range(recipe.epochs)
     ]
     n_steps = sum(len(plan) for plan in plans)
-
-    def set_rate(step: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
-
-    set_rate(0)
     source = (batch for plan in plans for batch in plan)
-    steps = train_steps(network, source, F.cross_entropy, optimizer)
-    for step, _ in enumerate(tqdm(steps, total=n_steps, disable=None, leave=False), start=1):
-        set_rate(step)
-    network.eval()
+    steps = one_cycle_steps(network, source, F.cross_entropy, recipe, n_steps)
+    for _ in tqdm(steps, total=n_steps, disable=None, leave=False):
+        pass
 
 
 def all_sets(examples: Examples, seed: int) -> dict[str, Examples]:

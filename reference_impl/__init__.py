@@ -6,6 +6,7 @@ The package has layers, and a module imports only from layers below its own::
     exercises | plots
     guided_training
     fitting | quantized_training | distilled_training | pruned_training
+    one_cycle
     recipes | shifts | training | measuring
     checkpoints
     models | surgery

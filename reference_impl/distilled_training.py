@@ -19,8 +19,9 @@ from reference_impl.checks import require_float_tensor, require_instance, requir
 from reference_impl.data import Examples
 from reference_impl.distillation.objective import require_labels
 from reference_impl.models import MODELS, Network
+from reference_impl.one_cycle import one_cycle_steps
 from reference_impl.recipes import Recipe
-from reference_impl.training import augment, predict, train_steps
+from reference_impl.training import augment, predict
 
 LEVELS = 255
 """A pixel is a whole number of 255ths, and so it is kept: in a quarter of the memory."""
@@ -158,24 +159,11 @@ def student_steps(
         raise ValueError("views must hold a view or more, got none")
     for one in views:
         require_instance("views", one, View)
-    optimizer = torch.optim.AdamW(
-        student.parameters(), weight_decay=recipe.weight_decay, fused=True
-    )
     n_steps = sum(
         math.ceil(len(_of_epoch(views, recipe, epoch).labels) / recipe.batch_size)
         for epoch in range(recipe.epochs)
     )
-
-    def set_rate(step: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
-
-    set_rate(0)
-    source = _batches(views, recipe)
-    for step, loss in enumerate(train_steps(student, source, objective, optimizer), start=1):
-        yield loss
-        set_rate(step)
-    student.eval()
+    yield from one_cycle_steps(student, _batches(views, recipe), objective, recipe, n_steps)
 
 
 def _of_epoch(views: Sequence[View], recipe: Recipe, epoch: int) -> View:

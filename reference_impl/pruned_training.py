@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from reference_impl.checks import require_instance, require_int, require_real
 from reference_impl.data import Examples, batches
+from reference_impl.one_cycle import one_cycle_steps
 from reference_impl.pruning.masks import keep_highest_of_all
 from reference_impl.pruning.sparsity import cubic_sparsity
 from reference_impl.recipes import Recipe
 from reference_impl.surgery.masking import apply_masks, prunable_weights
-from reference_impl.training import train_steps
 
 Choose = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
 """(scores, sparsity) → masks: `keep_highest_of_all`, or `keep_highest_of_each`."""
@@ -122,25 +121,14 @@ def pruned_steps(
         raise ValueError("recipe must not augment or erase: images are met as they are")
     now: Mapping[str, Tensor] = {} if masks is None else masks
     apply_masks(network, now)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), weight_decay=recipe.weight_decay, fused=True
-    )
     n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
-
-    def set_rate(step: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
-
-    set_rate(0)
-    steps = train_steps(network, _batches(examples, recipe), objective, optimizer)
+    steps = one_cycle_steps(network, _batches(examples, recipe), objective, recipe, n_steps)
     for step, loss in enumerate(steps, start=1):
         apply_masks(network, now)
         if growth is not None and growth.is_due(step, n_steps):
             now = magnitude_masks(network, growth.at(step, n_steps), growth.choose)
             apply_masks(network, now)
         yield loss
-        set_rate(step)
-    network.eval()
 
 
 def tickets(

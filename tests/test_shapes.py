@@ -37,6 +37,7 @@ HOOKED = (
     "reference_impl.merging",
     "reference_impl.width_maps",
     "reference_impl.distilled_training",
+    "reference_impl.one_cycle",
     "reference_impl.pruned_training",
     "reference_impl.guided_training",
     "reference_impl.data",
