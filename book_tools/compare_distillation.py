@@ -4,14 +4,10 @@ The record, ``data/results/relations.json``, is written after each run. A comman
 interrupted and started again skips the runs that are in it already.
 """
 
-import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -22,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from book_tools.records import make_missing, read_record, run_recorder, write_record
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.data import Dataset, Examples
 from reference_impl.distillation.features import attention_map
 from reference_impl.distillation.numerics import unit
 from reference_impl.distilled_training import View, new_student, student_steps, view
-from reference_impl.files import ROOT, write_atomically
+from reference_impl.files import ROOT
 from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
 from reference_impl.network import Network
 from reference_impl.recipes import Recipe
@@ -115,19 +112,7 @@ def chosen_weight(done: Sequence[Mapping[str, Any]], method: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        record(options.path, load_dataset())
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"compare_distillation: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
 
 
 def record(path: Path, dataset: Dataset) -> None:
@@ -136,12 +121,13 @@ def record(path: Path, dataset: Dataset) -> None:
     Raises:
         OSError: if the record cannot be written.
     """
-    found = _read(path)
-    _write(path, found)  # a path that cannot be written must fail before the first training
-    for run in planned(found["runs"]):
-        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
-            found["runs"].append(asdict(run) | measured(run, dataset))
-            _write(path, found)
+    found = read_record(path)
+
+    def write() -> None:
+        write_record(path, found, COMMAND, (run["seed"] for run in found["runs"]))
+
+    runs = planned(found["runs"])
+    make_missing(found, runs, lambda run: measured(run, dataset), write)
     for name, run in PICTURED.items():
         if name not in found.setdefault("pictures", {}):
             student, _ = trained(run, dataset.train)
@@ -150,7 +136,7 @@ def record(path: Path, dataset: Dataset) -> None:
                 "test": accuracy(student, dataset.test),
                 **pictures(student, dataset.test),
             }
-            _write(path, found)
+            write()
 
 
 def pictures(network: Network, test: Examples) -> dict[str, Any]:
@@ -224,23 +210,6 @@ def _teacher_logits(examples: Examples) -> Tensor:
 
 def _teacher() -> Network:
     return load_checkpoint("teacher").to(memory_format=torch.channels_last)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"provenance": {}, "runs": []}
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else found
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    found["provenance"] = {
-        "command": COMMAND,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": sorted({run["seed"] for run in found["runs"]}),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    text = json.dumps(found, indent=2) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,10 @@ The record, ``data/results/distillation.json``, is written after each run. A com
 interrupted and started again skips the runs that are in it already.
 """
 
-import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from book_tools.records import make_missing, read_record, run_recorder, write_record
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.data import Dataset, Examples
 from reference_impl.distillation.class_bias import best_class_bias
 from reference_impl.distillation.objective import distillation_objective
 from reference_impl.distilled_training import Targets, View, new_student, student_steps, view
-from reference_impl.files import ROOT, write_atomically
+from reference_impl.files import ROOT
 from reference_impl.measuring.calibration import reliability
 from reference_impl.recipes import Recipe
 from reference_impl.training import predict
@@ -115,19 +112,11 @@ def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        record(options.path, load_dataset(), list(planned()))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"record_distillation: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def whole(path: Path, dataset: Dataset) -> None:
+        record(path, dataset, list(planned()))
+
+    return run_recorder(COMMAND, __doc__, RESULT, whole, arguments)
 
 
 def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
@@ -136,12 +125,13 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
     Raises:
         OSError: if the record cannot be written.
     """
-    found = _read(path)
-    _write(path, found)  # a path that cannot be written must fail before the first training
-    for run in runs:
-        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
-            found["runs"].append(asdict(run) | trained(run, dataset))
-            _write(path, found)
+    found = read_record(path)
+
+    def write() -> None:
+        seeds = (run["seed"] for run in found["runs"])
+        write_record(path, found, COMMAND, seeds)
+
+    make_missing(found, runs, lambda run: trained(run, dataset), write)
 
 
 def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -243,25 +233,6 @@ def _all_views(teacher: str, train: Examples, *, augmented: bool) -> list[View]:
         return [view(model, train)]
     few = train.subset(min(FEW, len(train)))
     return [view(model, few, seed=100 + number) for number in range(N_VIEWS)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"provenance": {}, "runs": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    found["provenance"] = {
-        "command": COMMAND,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": sorted({run["seed"] for run in found["runs"]}),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    text = json.dumps(found, indent=2) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

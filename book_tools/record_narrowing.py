@@ -6,26 +6,22 @@ orders of the images. The record, ``data/results/narrowing.json``, is written af
 command that was interrupted goes on where it stopped.
 """
 
-import argparse
 import copy
-import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from book_tools.records import make_missing, read_record, run_recorder, write_record
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, Examples, load_dataset
-from reference_impl.files import ROOT, write_atomically
+from reference_impl.data import Dataset, Examples
+from reference_impl.files import ROOT
 from reference_impl.network import IMAGE_SHAPE, Network
 from reference_impl.pruned_training import pruned_steps
 from reference_impl.pruning.unit_scores import mean_square_gate_taylor, output_change, row_norm
@@ -182,27 +178,27 @@ def planned() -> Iterator[Run]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        record(options.path, load_dataset(), list(planned()))
-    except (OSError, ValueError) as error:
-        print(f"record_narrowing: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def whole(path: Path, dataset: Dataset) -> None:
+        record(path, dataset, list(planned()))
+
+    return run_recorder(COMMAND, __doc__, RESULT, whole, arguments)
 
 
 def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
-    """Add what is missing to the record, and write it after each run."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    done = {Run(row["method"], row["share"], row["seed"]) for row in rows}
-    for run in tqdm([run for run in runs if run not in done], desc="runs"):
-        rows.append(asdict(run) | measured(run, dataset))
-        _write(path, rows)
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Raises:
+        OSError: if the record cannot be written.
+    """
+    found = read_record(path)
+    found["recipe"] = asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED}
+
+    def write() -> None:
+        seeds = (run["seed"] for run in found["runs"])
+        write_record(path, found, COMMAND, seeds, torch_pruning=version("torch_pruning"))
+
+    make_missing(found, runs, lambda run: measured(run, dataset), write)
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -215,6 +211,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     before = accuracies(small, dataset)
     macs = mac_formula(small)(small.widths)
     tune(small, dataset.train.subset(N_TUNED), run.seed)
+    print(run, before["test"], flush=True)
     return {
         "widths": dict(small.widths),
         "macs": macs,
@@ -240,26 +237,6 @@ def accuracies(network: Network, dataset: Dataset) -> dict[str, float]:
         "validation": round(accuracy(network, dataset.validation), 2),
         "test": round(accuracy(network, dataset.test), 2),
     }
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    record = {
-        "provenance": {
-            "command": COMMAND,
-            "date": datetime.now(UTC).date().isoformat(),
-            "seed": "of each row: the order of the images; at random and anew: 0",
-            "threads": 1,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torch_pruning": version("torch_pruning"),
-            },
-        },
-        "recipe": asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED},
-        "rows": rows,
-    }
-    text = json.dumps(record, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

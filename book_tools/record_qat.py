@@ -4,14 +4,10 @@ The record, ``data/results/qat.json``, is written after each run. A command that
 started again skips the runs that are in it already.
 """
 
-import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +16,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from book_tools.records import read_record, run_recorder, write_record
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, load_dataset
-from reference_impl.files import ROOT, write_atomically
+from reference_impl.data import Dataset
+from reference_impl.files import ROOT
 from reference_impl.quantization.affine import symmetric_from_range
 from reference_impl.quantization.calibration import mse_range
 from reference_impl.quantization.grid import IntegerGrid
@@ -79,19 +76,11 @@ def planned() -> Iterator[tuple[str, QatRecipe]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        record(options.path, load_dataset(), list(planned()))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"record_qat: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def whole(path: Path, dataset: Dataset) -> None:
+        record(path, dataset, list(planned()))
+
+    return run_recorder(COMMAND, __doc__, RESULT, whole, arguments)
 
 
 def record(path: Path, dataset: Dataset, runs: Sequence[tuple[str, QatRecipe]]) -> None:
@@ -100,23 +89,27 @@ def record(path: Path, dataset: Dataset, runs: Sequence[tuple[str, QatRecipe]]) 
     Raises:
         OSError: if the record cannot be written.
     """
-    found = _read(path)
-    _write(path, found)  # a path that cannot be written must fail before the first training
+    found = read_record(path, post_training=[])
+
+    def write() -> None:
+        write_record(path, found, COMMAND, (run["recipe"]["seed"] for run in found["runs"]))
+
+    write()  # a path that cannot be written must fail before the first training
     for network, recipe in runs:
         key: dict[str, Any] = {"network": network, "recipe": asdict(recipe)}
         if not any(key.items() <= run.items() for run in found["runs"]):
             found["runs"].append(key | trained(network, recipe, dataset))
-            _write(path, found)
+            write()
     if "watched" not in found:
         found["watched"] = watched(dataset)
-        _write(path, found)
+        write()
     networks = dict.fromkeys(network for network, _ in runs)
     for network in networks:
         for bits in WIDTHS:
             key = {"network": network, "bits": bits}
             if not any(key.items() <= one.items() for one in found["post_training"]):
                 found["post_training"].append(key | rounded(network, bits, dataset))
-                _write(path, found)
+                write()
 
 
 def trained(network: str, recipe: QatRecipe, dataset: Dataset) -> dict[str, Any]:
@@ -205,25 +198,6 @@ def _bar(
     total = recipe.epochs * -(-len(dataset.train) // recipe.batch_size)
     label = f"{network}, {recipe.bits or 32} bits, seed {recipe.seed}"
     yield from tqdm(steps, total=total, desc=label, unit="step", leave=False, disable=None)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"provenance": {}, "runs": [], "post_training": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    found["provenance"] = {
-        "command": COMMAND,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": sorted({run["recipe"]["seed"] for run in found["runs"]}),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    text = json.dumps(found, indent=2) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

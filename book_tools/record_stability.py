@@ -6,14 +6,10 @@ it is then tested. The record, ``data/results/stability.json``, is written after
 command that was interrupted goes on where it stopped.
 """
 
-import argparse
-import json
-import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from book_tools.records import make_missing, read_record, run_recorder, write_record
 from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import Dataset, Examples, batches, load_dataset
+from reference_impl.data import Dataset, Examples, batches
 from reference_impl.distilled_training import new_student
-from reference_impl.files import ROOT, write_atomically
+from reference_impl.files import ROOT
 from reference_impl.network import Network
 from reference_impl.one_cycle import one_cycle_steps
 from reference_impl.pruning.across_sets import RULES, Rule
@@ -83,19 +80,11 @@ def planned() -> Iterator[Run]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        record(options.path, load_dataset(), list(planned()))
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"record_stability: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def whole(path: Path, dataset: Dataset) -> None:
+        record(path, dataset, list(planned()))
+
+    return run_recorder(COMMAND, __doc__, RESULT, whole, arguments)
 
 
 def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
@@ -104,12 +93,13 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
     Raises:
         OSError: if the record cannot be written.
     """
-    found = _read(path)
-    _write(path, found)  # a path that cannot be written must fail before the first training
-    for run in runs:
-        if not any(asdict(run).items() <= done.items() for done in found["runs"]):
-            found["runs"].append(asdict(run) | measured(run, dataset))
-            _write(path, found)
+    found = read_record(path)
+
+    def write() -> None:
+        seeds = (run["seed"] for run in found["runs"] if run["seed"] is not None)
+        write_record(path, found, COMMAND, seeds)
+
+    make_missing(found, runs, lambda run: measured(run, dataset), write)
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -232,25 +222,6 @@ def _tuned(
 
 def _with_seed(recipe: Recipe, seed: int) -> Recipe:
     return Recipe(recipe.model, epochs=recipe.epochs, learning_rate=recipe.learning_rate, seed=seed)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"provenance": {}, "runs": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    found["provenance"] = {
-        "command": COMMAND,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": sorted({run["seed"] for run in found["runs"] if run["seed"] is not None}),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    text = json.dumps(found, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from book_tools import compare_distillation as comparer
+from book_tools import records
 from book_tools.compare_distillation import ALONE, BORN_AGAIN, Run, chosen_weight, planned, trained
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, load_dataset
@@ -41,7 +42,7 @@ def command(monkeypatch, tmp_path, small):
     monkeypatch.setattr(comparer, "SEEDS", (0, 1))
     pictured = {name: comparer.PICTURED[name] for name in (ALONE, "attention")}
     monkeypatch.setattr(comparer, "PICTURED", pictured)
-    monkeypatch.setattr(comparer, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     return lambda: comparer.main(["--path", str(tmp_path / "relations.json")])
 
 
@@ -112,7 +113,7 @@ def test_a_path_that_cannot_be_written_fails_before_the_first_training(
     monkeypatch, tmp_path, capsys, small
 ):
     """Oracle: no run is made."""
-    monkeypatch.setattr(comparer, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     monkeypatch.setattr(comparer, "measured", lambda *_: pytest.fail("a training began"))
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert comparer.main(["--path", str(tmp_path / "file" / "x.json")]) == 1

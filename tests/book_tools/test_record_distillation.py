@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from book_tools import record_distillation as recorder
+from book_tools import records
 from book_tools.record_distillation import Run
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples, load_dataset
@@ -36,7 +37,7 @@ def command(monkeypatch, tmp_path, small):
     """Return the command on a part of the data, with short runs and a file of its own."""
     runs = [QUICK.alone(), QUICK, OMITTED, AUGMENTED]
     monkeypatch.setattr(recorder, "planned", lambda: iter(runs))
-    monkeypatch.setattr(recorder, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     monkeypatch.setattr(recorder, "N_VIEWS", 2)
     monkeypatch.setattr(recorder, "_all_views", cache(recorder._all_views.__wrapped__))
     return lambda: recorder.main(["--path", str(tmp_path / "distillation.json")])
@@ -152,7 +153,7 @@ def test_a_path_that_cannot_be_written_fails_before_the_first_training(
     monkeypatch, tmp_path, capsys, small
 ):
     """Oracle: no run is made."""
-    monkeypatch.setattr(recorder, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     monkeypatch.setattr(recorder, "trained", lambda *_: pytest.fail("a training began"))
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert recorder.main(["--path", str(tmp_path / "file" / "x.json")]) == 1

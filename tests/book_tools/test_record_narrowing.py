@@ -72,8 +72,8 @@ def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path, small):
     first = json.loads(path.read_text(encoding="utf-8"))
     monkeypatch.setattr(recorder, "measured", None)
     record(path, small, [run])
-    assert json.loads(path.read_text(encoding="utf-8"))["rows"] == first["rows"]
-    (row,) = first["rows"]
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == first["runs"]
+    (row,) = first["runs"]
     assert (row["method"], row["share"], row["seed"]) == ("norm", 0.25, 1)
     found = ConvTeacher.from_widths(row["widths"]).eval()
     assert row["macs"] == model_cost(found, (1, 28, 28)).macs

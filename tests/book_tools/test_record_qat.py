@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from book_tools import record_qat
+from book_tools import record_qat, records
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.quantized_training import QatRecipe, fine_tune, prepare
@@ -28,7 +28,7 @@ def command(monkeypatch, tmp_path, small):
     """Return the command on a part of the data, with two short runs and a file of its own."""
     runs = [("lenet300", QUICK), ("lenet300", replace(QUICK, bits=None))]
     monkeypatch.setattr(record_qat, "planned", lambda: iter(runs))
-    monkeypatch.setattr(record_qat, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     monkeypatch.setattr(record_qat, "WIDTHS", (4,))
     return lambda: record_qat.main(["--path", str(tmp_path / "qat.json")])
 
@@ -83,7 +83,7 @@ def test_a_path_that_cannot_be_written_fails_before_the_first_training(
     monkeypatch, tmp_path, capsys, small
 ):
     """Oracle: no run is made."""
-    monkeypatch.setattr(record_qat, "load_dataset", lambda: small)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
     monkeypatch.setattr(record_qat, "trained", lambda *_: pytest.fail("a training began"))
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert record_qat.main(["--path", str(tmp_path / "file" / "qat.json")]) == 1
