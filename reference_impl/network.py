@@ -33,6 +33,17 @@ FIXED = Axis()
 """An axis that is never cut."""
 
 
+def norm_axes(name: str, units: Axis) -> dict[str, tuple[Axis, ...]]:
+    """Return the axes of a BatchNorm over these units; its count of batches has none.
+
+    >>> list(norm_axes("norm", FIXED))[2:]
+    ['norm.running_mean', 'norm.running_var', 'norm.num_batches_tracked']
+    """
+    entries = ("weight", "bias", "running_mean", "running_var")
+    axes = {f"{name}.{entry}": (units,) for entry in entries}
+    return axes | {f"{name}.num_batches_tracked": ()}
+
+
 class Network(nn.Module, ABC):
     """A classifier of 28×28 grey images: (n, 1, 28, 28) to logits (n, 10).
 

@@ -14,6 +14,7 @@ from reference_impl.network import (
     N_CLASSES,
     Axis,
     Network,
+    norm_axes,
     require_images,
     require_widths,
 )
@@ -26,9 +27,7 @@ def _conv_axes(n_layers: int) -> Mapping[str, tuple[Axis, ...]]:
     for i in range(n_layers):
         channels = Axis(f"conv{i + 1}")
         axes[f"convs.{i}.weight"] = (channels, below, FIXED, FIXED)
-        for entry in ("weight", "bias", "running_mean", "running_var"):
-            axes[f"norms.{i}.{entry}"] = (channels,)
-        axes[f"norms.{i}.num_batches_tracked"] = ()
+        axes |= norm_axes(f"norms.{i}", channels)
         below = channels
     return MappingProxyType(axes | {"head.weight": (FIXED, below), "head.bias": (FIXED,)})
 

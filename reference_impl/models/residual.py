@@ -15,6 +15,7 @@ from reference_impl.network import (
     N_CLASSES,
     Axis,
     Network,
+    norm_axes,
     require_images,
     require_widths,
 )
@@ -23,15 +24,9 @@ N_BLOCKS = 3
 STREAM = Axis("stream")
 
 
-def _norm(name: str, channels: Axis) -> dict[str, tuple[Axis, ...]]:
-    entries = ("weight", "bias", "running_mean", "running_var")
-    axes = {f"{name}.{entry}": (channels,) for entry in entries}
-    return axes | {f"{name}.num_batches_tracked": ()}
-
-
 def _conv(name: str, channels: Axis, below: Axis) -> dict[str, tuple[Axis, ...]]:
     """Return the axes of a convolution ``name`` and the BatchNorm behind it."""
-    norm = _norm(name.replace("conv", "norm"), channels)
+    norm = norm_axes(name.replace("conv", "norm"), channels)
     return {f"{name}.weight": (channels, below, FIXED, FIXED)} | norm
 
 
@@ -88,7 +83,7 @@ class ResidualNetwork(Network):
 
     axes = MappingProxyType(
         {"conv.weight": (STREAM, FIXED, FIXED, FIXED)}
-        | _norm("norm", STREAM)
+        | norm_axes("norm", STREAM)
         | {name: axes for i in range(N_BLOCKS) for name, axes in _block(i).items()}
         | {"head.weight": (FIXED, STREAM), "head.bias": (FIXED,)}
     )

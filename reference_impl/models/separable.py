@@ -14,6 +14,7 @@ from reference_impl.network import (
     N_CLASSES,
     Axis,
     Network,
+    norm_axes,
     require_images,
     require_widths,
 )
@@ -32,13 +33,11 @@ def _block(label: str, below: str, i: int) -> dict[str, tuple[Axis, ...]]:
         f"depthwise.{i}.weight": (Axis(below), FIXED, FIXED, FIXED),
         f"pointwise.{i}.weight": (Axis(label), Axis(below), FIXED, FIXED),
     }
-    return axes | _norm(f"depthwise_norms.{i}", below) | _norm(f"pointwise_norms.{i}", label)
-
-
-def _norm(name: str, label: str) -> dict[str, tuple[Axis, ...]]:
-    entries = ("weight", "bias", "running_mean", "running_var")
-    axes = {f"{name}.{entry}": (Axis(label),) for entry in entries}
-    return axes | {f"{name}.num_batches_tracked": ()}
+    return (
+        axes
+        | norm_axes(f"depthwise_norms.{i}", Axis(below))
+        | norm_axes(f"pointwise_norms.{i}", Axis(label))
+    )
 
 
 class SeparableStudent(Network):
@@ -64,7 +63,7 @@ class SeparableStudent(Network):
 
     axes = MappingProxyType(
         {"stem.weight": (Axis("stem"), FIXED, FIXED, FIXED)}
-        | _norm("stem_norm", "stem")
+        | norm_axes("stem_norm", Axis("stem"))
         | {
             name: axes
             for i in range(N_BLOCKS)
