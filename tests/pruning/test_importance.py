@@ -35,6 +35,7 @@ def test_magnitude_is_the_loss_of_a_round_quadratic() -> None:
         without[place] = 0
         loss = 0.5 * (without - weight.flatten()).square().sum()
         assert torch.isclose(loss, 0.5 * magnitude(weight).flatten()[place] ** 2)
+    assert (magnitude(weight) >= 0).all()
 
 
 @given(st.integers(0, 1000))
