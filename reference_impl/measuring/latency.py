@@ -3,7 +3,7 @@
 import logging
 import platform
 import statistics
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,20 +86,23 @@ def compare_latencies(
     threads: int | None = None,
     rounds: int = 7,
     min_run_time: float = 0.05,
+    summary: Callable[[Sequence[float]], float] = statistics.median,
 ) -> dict[Name, float]:
     """Return the seconds of one call of each function: median over rounds that take turns.
 
     In every round each function is measured once, so that a machine that is busy for a while
-    slows all of them alike.
+    slows all of them alike. Where it is busy now and then, ``min`` over many rounds compares the
+    quiet ones.
 
     Args:
         functions: name → what to call without arguments.
         threads: of torch while they run, restored afterwards; None takes the present number.
         rounds: how many times each is measured.
         min_run_time: seconds per function and round.
+        summary: of the times of the rounds, the median or ``min``.
 
     Raises:
-        TypeError: if ``functions`` is no mapping of callables or a number is none.
+        TypeError: if ``functions`` is no mapping of callables, ``summary`` none, or a number none.
         ValueError: if ``functions`` is empty or a number out of range.
     """
     if not isinstance(functions, Mapping):
@@ -107,12 +110,14 @@ def compare_latencies(
     if not functions:
         raise ValueError("functions must not be empty, got {}")
     require_int("rounds", rounds, 1)
+    if not callable(summary):
+        raise TypeError(f"summary must be callable, got {type(summary).__name__}")
     times: dict[Name, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
             took = measure_latency(function, threads=threads, min_run_time=min_run_time)
             times[name].append(took.median)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: summary(found) for name, found in times.items()}
 
 
 def device_name() -> str:

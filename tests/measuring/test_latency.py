@@ -60,14 +60,15 @@ def test_functions_take_turns_and_are_put_in_order():
     assert found["short"] < found["long"]
 
 
-def test_the_median_round_counts(monkeypatch):
-    """Oracle: by hand, the middle one of three made-up measurements."""
+@pytest.mark.parametrize(("more", "counts"), [({}, 2.0), ({"summary": min}, 1.0)])
+def test_the_median_round_counts_unless_another_is_asked_for(more, counts, monkeypatch):
+    """Oracle: by hand, the middle one of three made-up measurements, and the smallest."""
     made_up = iter([3.0, 1.0, 2.0])
     monkeypatch.setattr(
         "reference_impl.measuring.latency.measure_latency",
         lambda *_, **__: Latency(next(made_up), 0.0, 1, 1, "cpu"),
     )
-    assert compare_latencies({"only": print}, rounds=3) == {"only": 2.0}
+    assert compare_latencies({"only": print}, rounds=3, **more) == {"only": counts}
 
 
 def test_a_latency_cannot_be_changed():
@@ -105,6 +106,7 @@ def test_nothing_is_written_to_stderr():
         (lambda: compare_latencies([print]), TypeError, "functions must be a mapping, got list"),
         (lambda: compare_latencies({}), ValueError, "functions must not be empty"),
         (lambda: compare_latencies({"f": 1}), TypeError, "function must be callable, got int"),
+        (lambda: compare_latencies({"f": print}, summary=1), TypeError, "summary must be callable"),
         (lambda: compare_latencies({"f": print}, rounds=0), ValueError, "rounds must be at least"),
         (lambda: Latency(0.0, 0.0, 1, 1, "cpu"), ValueError, "median must be in"),
         (lambda: Latency(float("nan"), 0.0, 1, 1, "cpu"), ValueError, "median must be finite"),
