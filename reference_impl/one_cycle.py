@@ -1,16 +1,13 @@
 """AdamW under one cycle of the learning rate: the training loop that several trainings share."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from reference_impl.checks import require_instance, require_int
 from reference_impl.recipes import Recipe
-from reference_impl.training import train_steps
-
-Targets = TypeVar("Targets")
+from reference_impl.training import Targets, train_steps
 
 
 def one_cycle_steps(
