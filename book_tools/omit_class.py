@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from book_tools.record_distillation import percent_right, recovered
+from book_tools.student_measures import percent_right, recovered
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.distillation.logits import soft_target_loss
 from reference_impl.distilled_training import (

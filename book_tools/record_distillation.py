@@ -6,10 +6,11 @@ interrupted and started again skips the runs that are in it already.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,13 +19,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.student_measures import bias_curve, calibration, percent_right, recovered
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples
-from reference_impl.distillation.class_bias import best_class_bias
 from reference_impl.distillation.objective import distillation_objective
 from reference_impl.distilled_training import Targets, View, new_student, student_steps, view
 from reference_impl.files import ROOT
-from reference_impl.measuring.calibration import reliability
+from reference_impl.network import Network
 from reference_impl.recipes import Recipe
 from reference_impl.training import predict
 
@@ -74,6 +75,15 @@ TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 ALPHAS = (0.5, 0.9, 1.0)
 TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
 OMITTED = Run("omitted", n_images=20_000, epochs=12, alpha=1.0)
+
+
+CURVES: Mapping[str, Run] = MappingProxyType(
+    {
+        "labels": replace(OMITTED, omitted=0).alone(),
+        "teacher": replace(OMITTED, omitted=0),
+    }
+)
+"""What is learned from → the student whose answers are counted for many biases."""
 
 
 def planned() -> Iterator[Run]:
@@ -132,17 +142,19 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
         write_record(path, found, COMMAND, seeds)
 
     make_missing(found, runs, lambda run: trained(run, dataset), write)
+    for name, run in CURVES.items():
+        if run.omitted is not None and name not in found.setdefault("curves", {}):
+            student, _ = taught(run, dataset)
+            logits = predict(student, dataset.validation.images)
+            curve = bias_curve(run.omitted, logits, dataset.validation.labels)
+            found["curves"][name] = asdict(run) | curve
+            write()
 
 
 def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return what the student came to: accuracies in percent, and its calibration."""
     began = time.perf_counter()
-    recipe = Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
-    student = new_student(recipe)
-    views = _views(run, dataset)
-    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
-    steps = student_steps(student, views, _objective(run), recipe)
-    losses = list(tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False))
+    student, losses = taught(run, dataset)
     logits = {
         name: predict(student, examples.images)
         for name, examples in (("validation", dataset.validation), ("test", dataset.test))
@@ -160,39 +172,16 @@ def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
     return result
 
 
-def percent_right(logits: Tensor, labels: Tensor) -> float:
-    """Return the accuracy in percent."""
-    return 100 * (logits.argmax(dim=1) == labels).sum().item() / len(labels)
-
-
-def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return the mean negative log-likelihood in nats, the ECE, and the bins behind it."""
-    bins = reliability(logits, labels)
-    return {
-        "nll": F.cross_entropy(logits, labels).item(),
-        "ece": bins.expected_error,
-        "confidence": [round(value, 4) for value in bins.confidence.nan_to_num().tolist()],
-        "accuracy": [round(value, 4) for value in bins.accuracy.nan_to_num().tolist()],
-        "share": [round(value, 4) for value in bins.share.tolist()],
-    }
-
-
-def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[str, float]:
-    """Return what a bias for the omitted class, fitted on validation images, does on the test set.
-
-    Recalls are shares of the class's test images that are recognised, in percent.
-    """
-    bias = best_class_bias(logits["validation"], dataset.validation.labels, index)
-    moved = logits["test"].clone()
-    moved[:, index] += bias
-    labels = dataset.test.labels
-    own = labels == index
-    return {
-        "bias": bias,
-        "recall": percent_right(logits["test"][own], labels[own]),
-        "corrected_recall": percent_right(moved[own], labels[own]),
-        "corrected_test": percent_right(moved, labels),
-    }
+def taught(run: Run, dataset: Dataset) -> tuple[Network, list[float]]:
+    """Return the student and the loss of each step."""
+    recipe = Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
+    student = new_student(recipe)
+    views = _views(run, dataset)
+    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
+    steps = student_steps(student, views, _objective(run), recipe)
+    return student, list(
+        tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False)
+    )
 
 
 def _objective(run: Run) -> Any:

@@ -38,6 +38,7 @@ def command(monkeypatch, tmp_path, small):
     runs = [QUICK.alone(), QUICK, OMITTED, AUGMENTED]
     monkeypatch.setattr(recorder, "planned", lambda: iter(runs))
     monkeypatch.setattr(records, "load_dataset", lambda: small)
+    monkeypatch.setattr(recorder, "CURVES", {"teacher": OMITTED})
     monkeypatch.setattr(recorder, "N_VIEWS", 2)
     monkeypatch.setattr(recorder, "_all_views", cache(recorder._all_views.__wrapped__))
     return lambda: recorder.main(["--path", str(tmp_path / "distillation.json")])
@@ -118,6 +119,23 @@ def test_each_augmented_view_has_a_seed_of_its_own(command, small):
     for number, one in enumerate(made):
         expected = view(load_checkpoint("lenet5"), small.train, seed=100 + number)
         assert torch.equal(one.images, expected.images)
+
+
+def test_the_curve_counts_right_answers_with_each_bias(command, tmp_path, small):
+    """Oracle: the record's student trained by hand; argmax with the logit moved."""
+    assert command() == 0
+    curve = read(tmp_path)["curves"]["teacher"]
+    keep = small.train[:256].labels != 3
+    student, _ = by_hand(small, taught, keep=keep, epochs=1)
+    logits = predict(student, small.validation.images)
+    for i in (0, 16, 40, 64):
+        moved = logits + curve["bias"][i] * F.one_hot(torch.tensor(3), 10)
+        right = moved.argmax(dim=1) == small.validation.labels
+        assert curve["all_right"][i] == pytest.approx(100 * right.double().mean().item(), abs=0.01)
+        own = right[small.validation.labels == 3]
+        assert curve["own_right"][i] == pytest.approx(100 * own.double().mean().item(), abs=0.01)
+    assert (curve["bias"][0], curve["bias"][16], curve["bias"][-1]) == (-4, 0, 12)
+    assert (curve["teacher"], curve["own_right"][-1] >= curve["own_right"][0]) == ("lenet5", True)
 
 
 def test_an_interrupted_command_goes_on_with_the_unfinished_run(
