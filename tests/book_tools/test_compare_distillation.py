@@ -122,12 +122,13 @@ def test_a_path_that_cannot_be_written_fails_before_the_first_training(
 
 def test_what_is_measured_of_a_student(small):
     """Oracle: the same measured by hand."""
-    found = comparer.measured(Run("comparison", ALONE, 0, 3, epochs=2), small)
+    found = comparer.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
     view_ = view(load_checkpoint("teacher"), small.train[:FEW])
-    student, losses = by_hand([view_], alone, seed=3)
+    student, losses = by_hand([view_], alone, seed=3, epochs=12)
     logits = predict(student, small.test.images)
     teacher = predict(load_checkpoint("teacher"), small.test.images)
     same = (logits.argmax(1) == teacher.argmax(1)).double().mean().item()
+    assert 10 < len(losses) <= 100  # so that their mean is of the last hundred, not of the last ten
     assert found["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
     assert found["validation"] == accuracy(student, small.validation)
     assert found["test"] == accuracy(student, small.test)
