@@ -1,0 +1,141 @@
+"""The checkers of chapter 12 accept right answers in several forms and name typical mistakes."""
+
+import numpy as np
+import pytest
+import torch
+
+from reference_impl.exercises import report
+from reference_impl.exercises.importance_spare import channels_to_spare
+from tests.exercises.claims import assert_failed
+
+
+def right(w, g):
+    return (g * w).sum(dim=2).square().mean(dim=0)
+
+
+def by_einsum(w, g):
+    return torch.einsum("nuw,uw->nu", g, w).pow(2).mean(0)
+
+
+def one_by_one(w, g):
+    n = len(g)
+    return torch.stack(
+        [sum(torch.dot(g[k, i], w[i]) ** 2 for k in range(n)) / n for i in range(len(w))]
+    )
+
+
+def mean_first(w, g):
+    return (g.mean(dim=0) * w).sum(dim=1).square()
+
+
+def square_of_each(w, g):
+    return (g * w).square().sum(dim=2).mean(dim=0)
+
+
+def without_weight(w, g):  # noqa: ARG001 — the mistake
+    return g.sum(dim=2).square().mean(dim=0)
+
+
+def summed(w, g):
+    return (g * w).sum(dim=2).square().sum(dim=0)
+
+
+def absolute(w, g):
+    return (g * w).sum(dim=2).abs().mean(dim=0)
+
+
+def in_place(w, g):
+    return g.mul_(w).sum(dim=2).square().mean(dim=0)
+
+
+def slightly_off(w, g):
+    return right(w, g) * (1 + 0.01 * (len(w) > 1))
+
+
+def as_a_column(w, g):
+    return right(w, g)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("importance-surgeon", [1.25, 10 / 3, 0, -1.5]),
+        ("importance-surgeon", (1.25, 3.33, 0, -1.5)),
+        ("importance-surgeon", np.array([1.25, 3.333, 0.0, -1.5])),
+        ("importance-surgeon", torch.tensor([[1.25, 3.3333], [0.0, -1.5]])),
+        ("importance-unit", right),
+        ("importance-unit", by_einsum),
+        ("importance-unit", one_by_one),
+        ("importance-unit", lambda w, g: right(w, g).float()),
+    ],
+)
+def test_right_answers_pass(name, answer) -> None:
+    """Oracle: by hand, and three ways to write the formula."""
+    found = report(name, answer)
+    assert found.passed, found.lines
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "word"),
+    [
+        ("importance-surgeon", [1.5, 4, 0, -2], "optimal brain damage"),
+        ("importance-surgeon", [2.5, 6.667, 0, -1.5], "factor ½"),
+        ("importance-surgeon", [1.25, 3.333, 0, -2], "where it was"),
+        ("importance-surgeon", [1.25, 3.333, 0, -2.5], "wrong sign"),
+        ("importance-unit", mean_first, "mean over images before"),
+        ("importance-unit", square_of_each, "each weight's product"),
+        ("importance-unit", without_weight, "left the weight out"),
+        ("importance-unit", summed, "grow with their number"),
+        ("importance-unit", absolute, "absolute value"),
+    ],
+)
+def test_typical_mistakes_are_named(name, answer, word) -> None:
+    """Oracle: the wrong formulas, written here."""
+    found = report(name, answer)
+    assert not found.passed
+    assert word in found.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "failed"),
+    [
+        ("importance-surgeon", [1.2, 3.333, 0, -1.5], ["both costs"]),
+        ("importance-surgeon", [1.25, 3.333, 1, -1.5], ["the cheaper"]),
+        ("importance-surgeon", [1.25, 3.333, 0, -2], ["the other weight"]),
+        ("importance-unit", as_a_column, ["one score", "the scores"]),
+        ("importance-unit", square_of_each, ["a unit's weights", "the scores"]),
+        ("importance-unit", mean_first, ["images do not", "the scores"]),
+        ("importance-unit", slightly_off, ["the scores"]),
+        ("importance-unit", in_place, ["the arguments"]),
+        ("importance-spare", 2.5, ["the answer counts", "with one more"]),
+    ],
+)
+def test_each_claim_is_failed_by_its_own_wrong_answer(name, answer, failed) -> None:
+    """Oracle: answers written to lack one property, and what follows from it."""
+    assert_failed(name, answer, failed)
+
+
+def test_the_channels_that_may_go() -> None:
+    """Oracle: counted in the chapter's solution; no two counts are one; each neighbour is named."""
+    counts = channels_to_spare()
+    assert len({*counts.values(), counts["square first"] + 1}) == 5
+    most = counts["square first"]
+    assert report("importance-spare", most).passed
+    assert report("importance-spare", torch.tensor(most)).passed
+    for wrong, word in (
+        (most + 1, "broke the limit"),
+        (32 - most, "that stay"),
+        (counts["norm"], "norms"),
+        (counts["mean first"], "mean over images"),
+        (counts["output"], "next layer's output"),
+    ):
+        assert word in report("importance-spare", wrong).lines[-1]
+    assert_failed("importance-spare", most + 2, ["with so many"])
+    assert_failed("importance-spare", most - 2, ["with one more"])
+
+
+@pytest.mark.parametrize("name", ["importance-surgeon", "importance-unit", "importance-spare"])
+def test_dots_and_wrong_kinds_are_answered(name) -> None:
+    """Oracle: no answer yet, and a text where none is asked for."""
+    assert "No answer yet" in report(name, ...).lines[0]
+    assert not report(name, "six").passed
