@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-stability result-narrowing  ## measure all of data/results again (six hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing  ## measure all of data/results again (six hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -80,6 +80,9 @@ result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minute
 
 result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour; resumes)
 	@$(call anew,relations,book_tools.compare_distillation)
+
+result-sparsity: $(STAMP)  ## chapter 11: networks with zeros (40 minutes; resumes; MNIST=folder)
+	@$(call anew,sparsity,book_tools.record_sparsity $(if $(MNIST),--mnist $(MNIST)))
 
 result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
 	@$(call anew,stability,book_tools.record_stability)
@@ -110,4 +113,4 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
   result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
-  result-relations result-stability result-narrowing lock env clean
+  result-relations result-sparsity result-stability result-narrowing lock env clean

@@ -27,6 +27,8 @@ def run_recorder(
     path: Path,
     record: Callable[[Path, Dataset], None],
     arguments: Sequence[str] | None = None,
+    *,
+    own: argparse.ArgumentParser | None = None,
 ) -> int:
     """Run a command that makes a record, with one thread; return its exit code.
 
@@ -36,8 +38,10 @@ def run_recorder(
         path: of the record, unless the arguments name another.
         record: (path, data) → None.
         arguments: those of the command line by default.
+        own: options of this command alone, without a help of their own.
     """
-    parser = argparse.ArgumentParser(prog=command, description=description)
+    parents = [] if own is None else [own]
+    parser = argparse.ArgumentParser(prog=command, description=description, parents=parents)
     parser.add_argument("--path", type=Path, default=path, help="of the record")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -1,0 +1,339 @@
+"""``python -m book_tools.record_sparsity``: chapter 11's experiments, recorded.
+
+Networks are trained whole and with weights dropped on the way, from the same seeds (the target);
+dropped at once, with and without training after it, and little by little (the curves); and round
+after round from the same initial weights (the tickets). The record, ``data/results/sparsity.json``,
+is written after each run; a command that was interrupted goes on where it stopped.
+"""
+
+import argparse
+import copy
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from book_tools.records import Found, make_missing, read_record, run_recorder, write_record
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, Examples, batches, load_dataset
+from reference_impl.distilled_training import new_student
+from reference_impl.files import ROOT
+from reference_impl.network import Network
+from reference_impl.pruned_training import (
+    Choose,
+    Growth,
+    magnitude_masks,
+    pruned_steps,
+    tickets,
+)
+from reference_impl.pruning.masks import keep_highest_of_all
+from reference_impl.pruning.sparsity import keep_highest_of_each
+from reference_impl.recipes import Recipe
+from reference_impl.surgery.masking import apply_masks, density, prunable_weights
+from reference_impl.training import accuracy
+
+RESULT = ROOT / "data" / "results" / "sparsity.json"
+COMMAND = "python -m book_tools.record_sparsity"
+
+TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
+"""Network → sparsity at which it should be as good as the whole one."""
+
+TARGET_RECIPES = {
+    "lenet300": Recipe("lenet300", epochs=30, weight_decay=0.05),
+    "lenet5": Recipe("lenet5", epochs=8, weight_decay=0.05),
+}
+SEEDS = {"lenet300": range(5), "lenet5": range(3)}
+RATES = {"lenet300": (2e-3, 3e-3), "lenet5": (2e-3,)}
+"""Learning rates, tried on the first `TRIED` seeds; the best by validation goes on."""
+
+TRIED = 2
+
+CHOICES: Mapping[str, Choose] = {"each": keep_highest_of_each, "all": keep_highest_of_all}
+"""Layerwise and global pruning."""
+
+SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+CURVE_SEEDS = range(3)
+WHOLE = Recipe("lenet300", epochs=8, learning_rate=2e-3, weight_decay=0.05)
+TUNE = Recipe("lenet300", epochs=4, learning_rate=1e-3, weight_decay=0.05)
+
+TICKET = Recipe("lenet300", epochs=3, learning_rate=2e-3, weight_decay=0.05)
+SHARE, ROUNDS = 0.5, 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Args:
+        part: "target", "curves" or "tickets".
+        network: a key of `TARGETS`.
+        seed: of initial weights and order; None is the shipped network.
+        sparsity: of the target's pruned network, 0 for its whole one; the others have many.
+        learning_rate: of the target.
+        data: "FashionMNIST" or "MNIST".
+    """
+
+    part: str
+    network: str
+    seed: int | None
+    sparsity: float = 0.0
+    learning_rate: float = 0.0
+    data: str = "FashionMNIST"
+
+
+def planned(done: Sequence[Mapping[str, Any]], data: str = "FashionMNIST") -> Iterator[Run]:
+    """Yield the runs of a data set in the order in which they are made; MNIST has the target alone.
+
+    Args:
+        done: the runs of the record, which grows while this goes on.
+        data: of the two.
+    """
+    for network, final in TARGETS.items():
+        for sparsity in (0.0, final):
+            target = Run("target", network, 0, sparsity, data=data)
+            for seed in SEEDS[network][:TRIED]:
+                for rate in RATES[network]:
+                    yield replace(target, seed=seed, learning_rate=rate)
+            best = chosen_rate(done, target)
+            for seed in SEEDS[network][TRIED:]:
+                yield replace(target, seed=seed, learning_rate=best)
+        if data == "FashionMNIST" and network == "lenet300":
+            yield Run("curves", network, None)
+            yield from (Run("curves", network, seed) for seed in CURVE_SEEDS)
+            yield from (Run("tickets", network, seed) for seed in CURVE_SEEDS)
+
+
+def chosen_rate(done: Sequence[Mapping[str, Any]], target: Run) -> float:
+    """Return the rate of the best mean validation accuracy on the first seeds; of equals the first.
+
+    Args:
+        done: holds the runs of these seeds with all rates.
+        target: the network, the sparsity and the data set.
+    """
+    fixed = {key: getattr(target, key) for key in ("part", "network", "sparsity", "data")}
+    seeds = SEEDS[target.network][:TRIED]
+    means = {
+        rate: sum(
+            run["validation"]
+            for run in done
+            if fixed.items() <= run.items()
+            and run["learning_rate"] == rate
+            and run["seed"] in seeds
+        )
+        for rate in RATES[target.network]
+    }
+    return max(means, key=lambda rate: means[rate])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument("--mnist", type=Path, help="folder of MNIST's four files; without it, not run")
+    folder = own.parse_known_args(arguments)[0].mnist
+    return run_recorder(COMMAND, __doc__, RESULT, partial(record, mnist=folder), arguments, own=own)
+
+
+def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Args:
+        path: of the record.
+        dataset: Fashion-MNIST.
+        mnist: MNIST's folder; None leaves its runs out.
+
+    Raises:
+        OSError: if the record cannot be written, or MNIST cannot be read.
+        ValueError: if the folder holds something else.
+    """
+    found = read_record(path)
+    found["recipes"] = {
+        "target": {name: asdict(recipe) for name, recipe in TARGET_RECIPES.items()},
+        "whole": asdict(WHOLE),
+        "tuning": asdict(TUNE),
+        "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
+    }
+    sets = {"FashionMNIST": dataset} | ({} if mnist is None else {"MNIST": load_dataset(mnist)})
+    for data, these in sets.items():
+        make_missing(
+            found,
+            planned(found["runs"], data),
+            partial(measured, dataset=these),
+            partial(_write, path, found),
+        )
+
+
+def _write(path: Path, found: Found) -> None:
+    held = any(run["data"] == "MNIST" for run in found["runs"])
+    found["MNIST"] = "run" if held else "not run: its folder was not given"
+    seeds = (run["seed"] for run in found["runs"] if run["seed"] is not None)
+    write_record(path, found, COMMAND, seeds)
+
+
+def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return what a run came to, accuracies in percent."""
+    began = time.perf_counter()
+    found = PARTS[run.part](run, dataset)
+    print(run, round(time.perf_counter() - began, 1), flush=True)
+    return found | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def target(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return the accuracies at the epoch of the best validation accuracy, at full sparsity alone.
+
+    The whole network chooses among all its epochs, which is to its advantage.
+    """
+    recipe = TARGET_RECIPES[run.network]
+    recipe = replace(recipe, learning_rate=run.learning_rate, seed=run.seed or 0)
+    network = new_student(recipe)
+    growth = Growth(run.sparsity) if run.sparsity else None
+    per_epoch = len(batches(dataset.train, recipe.batch_size))
+    best, epoch, state = -1.0, 0, network.state_dict()
+    steps = pruned_steps(network, dataset.train, recipe, growth=growth)
+    for step, _ in enumerate(steps, start=1):
+        if step % per_epoch or (
+            growth and growth.at(step, recipe.epochs * per_epoch) < growth.final
+        ):
+            continue
+        right = accuracy(network, dataset.validation)
+        if right > best:
+            best, epoch, state = right, step // per_epoch, copy.deepcopy(network.state_dict())
+    network.load_state_dict(state)
+    return {
+        "epoch": epoch,
+        "validation": best,
+        "test": accuracy(network, dataset.test),
+        "density": density(network),
+        "kept": kept(network),
+    }
+
+
+def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return a row for each choice, sparsity and way; accuracies after the last epoch.
+
+    The network is trained by `WHOLE`; then `TUNE` is the budget of every way but "one shot".
+    """
+    seed = run.seed or 0
+    whole = load_checkpoint(run.network) if run.seed is None else trained_whole(dataset, seed)
+    tune = replace(TUNE, seed=seed)
+    rows = []
+    for name, choose in CHOICES.items():
+        for sparsity in SPARSITIES if run.seed is not None else (0.9, 0.98):
+            for way, made in WAYS.items():
+                network = made(whole, sparsity, choose, dataset.train, tune)
+                row = {"choice": name, "sparsity": sparsity, "way": way, "kept": kept(network)}
+                rows.append(row | accuracies(network, dataset))
+    longer = copy.deepcopy(whole)
+    trained(longer, dataset.train, tune)
+    return {
+        "whole": accuracies(whole, dataset),
+        "longer": accuracies(longer, dataset),
+        "rows": rows,
+    }
+
+
+def trained_whole(dataset: Dataset, seed: int) -> Network:
+    """Return a network trained by `WHOLE`."""
+    network = new_student(replace(WHOLE, seed=seed))
+    trained(network, dataset.train, replace(WHOLE, seed=seed))
+    return network
+
+
+def one_shot(whole: Network, sparsity: float, choose: Choose, _: Examples, __: Recipe) -> Network:
+    """Return the network without its smallest weights."""
+    network = copy.deepcopy(whole)
+    apply_masks(network, magnitude_masks(network, sparsity, choose))
+    return network
+
+
+def fine_tuned(
+    whole: Network, sparsity: float, choose: Choose, examples: Examples, recipe: Recipe
+) -> Network:
+    """Return the network without its smallest weights, then trained."""
+    network = copy.deepcopy(whole)
+    trained(network, examples, recipe, masks=magnitude_masks(network, sparsity, choose))
+    return network
+
+
+def gradual(
+    whole: Network, sparsity: float, choose: Choose, examples: Examples, recipe: Recipe
+) -> Network:
+    """Return the network trained while its smallest weights go, in the first half of the steps."""
+    network = copy.deepcopy(whole)
+    trained(network, examples, recipe, growth=Growth(sparsity, begin=0, end=0.5, choose=choose))
+    return network
+
+
+WAYS = {"one shot": one_shot, "fine-tuned": fine_tuned, "gradual": gradual}
+
+
+def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return a row for each round: the ticket, and what shares its masks or their densities.
+
+    "reinitialised" has the ticket's masks and other initial weights; "shuffled" the ticket's
+    initial weights and masks whose places are drawn anew within each layer.
+    """
+    seed = run.seed or 0
+    recipe = replace(TICKET, seed=seed)
+    network, other = new_student(recipe), new_student(replace(recipe, seed=1000 + seed))
+    rows = []
+
+    def note(kind: str, one: nn.Module, masks: Mapping[str, Tensor]) -> None:
+        """Train in place, as long as everybody else."""
+        start = time.perf_counter()
+        per_epoch = len(batches(dataset.train, recipe.batch_size))
+        steps = pruned_steps(one, dataset.train, recipe, masks=masks)
+        early = 0.0
+        for step, _ in enumerate(steps, start=1):
+            if step == per_epoch:
+                early = accuracy(one, dataset.test)
+        row = {"kind": kind, "density": density(one), "first_epoch": early}
+        rows.append(row | accuracies(one, dataset) | {"kept": kept(one)})
+        print(run.seed, rows[-1], round(time.perf_counter() - start, 1), flush=True)
+
+    generator = torch.Generator().manual_seed(seed)
+    masks: Mapping[str, Tensor] = {}
+    for masks in tickets(network, partial(note, "ticket"), share=SHARE, rounds=ROUNDS):
+        note("reinitialised", copy.deepcopy(other), masks)
+        note("shuffled", new_student(recipe), shuffled(masks, generator))
+    note("ticket", network, masks)
+    return {"rows": rows}
+
+
+def shuffled(masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Return masks of the same densities, layer by layer, whose places are drawn."""
+    return {
+        name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view(mask.shape)
+        for name, mask in masks.items()
+    }
+
+
+PARTS = {"target": target, "curves": curves, "tickets": lottery}
+
+
+def trained(network: nn.Module, examples: Examples, recipe: Recipe, **how: Any) -> None:
+    """Train in place, to the last epoch."""
+    for _ in pruned_steps(network, examples, recipe, **how):
+        pass
+
+
+def kept(network: nn.Module) -> dict[str, int]:
+    """Return name → number of weights that are not 0."""
+    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
+
+
+def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
+    """Return validation and test accuracy."""
+    return {
+        "validation": accuracy(network, dataset.validation),
+        "test": accuracy(network, dataset.test),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
