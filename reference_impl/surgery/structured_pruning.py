@@ -39,19 +39,20 @@ class MacFormula:
         """Return MACs(n).
 
         Raises:
-            ValueError: if a width is missing.
+            TypeError, ValueError: if ``widths`` is no mapping of integers ≥ 1, or misses a label.
         """
+        require_instance("widths", widths, Mapping)
         missing = sorted({label for _, labels in self.terms for label in labels} - set(widths))
         if missing:
             raise ValueError(f"widths must hold every label, got none for {missing}")
-        return sum(c * math.prod(widths[label] for label in labels) for c, labels in self.terms)
+        n = {label: require_int(f"widths[{label!r}]", width, 1) for label, width in widths.items()}
+        return sum(c * math.prod(n[label] for label in labels) for c, labels in self.terms)
 
 
 def mac_formula(network: Network) -> MacFormula:
     """Return a network's MACs as a function of its widths, from one forward pass.
 
-    A layer's count is the positions of its output · the product over the axes of its weight; every
-    axis is a width times its ``repeat``, or fixed.
+    A layer's count: positions of its output · its weight's axes, each fixed or width · repeat.
 
     Args:
         network: left as it is; one black image passes through it, in evaluation mode.
@@ -64,9 +65,8 @@ def mac_formula(network: Network) -> MacFormula:
     266200
     """
     require_instance("network", network, Network)
-    positions = _positions(network)
     terms = []
-    for name, count in positions.items():
+    for name, count in _positions(network).items():
         weight = network.get_parameter(f"{name}.weight")
         constant, labels = count, []
         for length, axis in zip(weight.shape, network.axes[f"{name}.weight"], strict=True):
@@ -94,10 +94,10 @@ def by_mean(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
 
 
 def by_rank(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
-    """Return (rank_i + ½) / n, in (0, 1): every layer loses about the same share of its units."""
-    rank = torch.empty_like(scores)
+    """Return (rank_i + ½) / n, in (0, 1), as float64: layers lose about the same share of units."""
+    rank = torch.empty_like(scores, dtype=torch.float64)
     order = scores.argsort(stable=True)
-    rank[order] = torch.arange(len(scores), dtype=scores.dtype, device=scores.device)
+    rank[order] = torch.arange(len(scores), dtype=torch.float64, device=scores.device)
     return (rank + 0.5) / len(scores)
 
 
@@ -124,20 +124,22 @@ def masks_to_budget(
         scores: label → a score per unit, the higher the more worth keeping. Widths that are not
             named stay whole.
         max_macs: multiply–accumulates of one image, at most.
-        normalise: what makes the scores of different layers comparable.
+        normalise: makes the scores of layers comparable: of a float64 copy as many numbers.
         least: units that every layer keeps (fewer if it has fewer).
 
     Returns:
         label → true for a unit that stays, for every label of ``scores``.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``scores`` is empty, a label is no width, a score has the wrong length or is
-            not finite, or the budget cannot be met; the least that can be is named.
+        TypeError: if an argument, or what ``normalise`` returns, is of the wrong kind.
+        ValueError: if ``scores`` is empty, a label is no width, a score (given or normalised) has
+            the wrong length or is not finite, or the budget cannot be met: the least is named.
     """
     _require_scores(network, scores)
     require_int("max_macs", max_macs, 1)
     require_int("least", least, 1)
+    if not callable(normalise):
+        raise TypeError(f"normalise must be callable, got {type(normalise).__name__}")
     macs = mac_formula(network)
     widths = dict(network.widths)
     floor = {label: min(least, widths[label]) for label in scores}
@@ -204,9 +206,12 @@ def _lowest_first(
 ) -> list[tuple[str, int]]:
     """Return (label, unit) in the order in which they go, but the last ``floor`` of each label."""
     comparable = []
-    for label, score in scores.items():
-        value = normalise(score.detach())
-        require_float_tensor(f"normalised scores[{label!r}]", value)
+    for label, score in scores.items():  # in float64: no mean overflows, no ranks coincide
+        value = normalise(score.detach().to(torch.float64, copy=True))
+        require_float_tensor(f"what normalise returns for {label!r}", value)
+        if value.shape != score.shape:
+            shapes = f"{tuple(score.shape)}, got {tuple(value.shape)}"
+            raise ValueError(f"what normalise returns for {label!r} must be {shapes}")
         comparable.append(value)
     units = [(label, unit) for label, score in scores.items() for unit in range(len(score))]
     order = torch.cat(comparable).argsort(stable=True).tolist()

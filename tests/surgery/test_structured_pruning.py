@@ -156,6 +156,55 @@ def test_scores_of_one_layer_and_their_multiples_choose_the_same():
         assert all(torch.equal(one[label], two[label]) for label in scores)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("normalise", [by_mean, by_rank, unchanged])
+def test_scores_of_any_precision_are_compared_in_float64(normalise, dtype):
+    """Oracle: the same numbers as float64; the largest would overflow the sum of their dtype."""
+    network = drawn(LeNet300)
+    top = torch.finfo(dtype).max
+    scores = {"hidden1": torch.rand(300).double() * top, "hidden2": torch.rand(100).double() * top}
+    given = {label: score.to(dtype) for label, score in scores.items()}
+    wide = {label: score.double() for label, score in given.items()}
+    for budget in (200_000, 100_000, 30_000):
+        found = masks_to_budget(network, given, budget, normalise=normalise)
+        expected = masks_to_budget(network, wide, budget, normalise=normalise)
+        assert all(torch.equal(found[label], expected[label]) for label in scores)
+
+
+def test_every_rank_is_another_number_in_16_bits_too():
+    """Oracle: counted; bfloat16 has 8 bits for numbers of 300 ranks."""
+    assert len(by_rank(torch.rand(300).bfloat16()).unique()) == 300
+
+
+def test_the_scores_are_left_as_they_are():
+    """Oracle: a copy; the way to compare them writes into what it is given."""
+    scores = {"hidden1": torch.rand(300, dtype=torch.float64)}
+    before = scores["hidden1"].clone()
+    masks_to_budget(drawn(LeNet300), scores, 200_000, normalise=torch.Tensor.neg_)
+    assert torch.equal(scores["hidden1"], before)
+
+
+@pytest.mark.parametrize(
+    ("normalise", "error"),
+    [
+        (None, TypeError),
+        ("by mean", TypeError),
+        (lambda _: 1.0, TypeError),
+        (lambda score: score.long(), TypeError),
+        (lambda score: score.mean(), ValueError),
+        (lambda score: score[:5], ValueError),
+        (lambda score: torch.cat([score, score]), ValueError),
+        (lambda score: score[:, None], ValueError),
+        (lambda score: score / 0, ValueError),
+    ],
+)
+def test_a_way_to_compare_scores_that_is_none_is_refused(normalise, error):
+    """Oracle: the documented errors."""
+    network = drawn(LeNet300)
+    with pytest.raises(error, match="normalise"):
+        masks_to_budget(network, scores_of(network), 100_000, normalise=normalise)
+
+
 def test_the_same_scores_choose_the_same_units_as_torch_pruning():
     """Oracle: torch_pruning's global pruning, by its own scores divided by each layer's mean."""
     network = drawn(ConvTeacher)
@@ -249,5 +298,11 @@ def test_a_formula_asks_for_every_width():
     """Oracle: the documented errors."""
     with pytest.raises(ValueError, match=r"widths must hold every label, got none for \['hidden2'"):
         mac_formula(LeNet300())({"hidden1": 3})
+    with pytest.raises(ValueError, match=r"widths\['hidden2'\] must be at least 1, got 0"):
+        mac_formula(LeNet300())({"hidden1": 3, "hidden2": 0})
+    with pytest.raises(TypeError, match=r"widths\['hidden1'\] must be an integer, got 3.5"):
+        mac_formula(LeNet300())({"hidden1": 3.5, "hidden2": 1})
+    with pytest.raises(TypeError, match="widths must be Mapping, got list"):
+        mac_formula(LeNet300())([300, 100])
     with pytest.raises(TypeError, match="network must be Network"):
         mac_formula(nn.Linear(2, 2))
