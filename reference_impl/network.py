@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from reference_impl.checks import require_int
+from reference_impl.checks import require_instance, require_int
 
 IMAGE_SHAPE = (1, 28, 28)
 """Of one image: a grey channel, rows, columns."""
@@ -60,9 +60,10 @@ class Network(nn.Module, ABC):
         """Return a newly initialised network of these widths, as `widths` gives them.
 
         Raises:
-            TypeError: if a width is no integer.
+            TypeError: if ``widths`` is no mapping, or a width no integer.
             ValueError: if a label is missing or unknown, or a width is below 1.
         """
+        require_instance("widths", widths, Mapping)
         labels = {axis.label for axes in cls.axes.values() for axis in axes if axis.label}
         if set(widths) != labels:
             raise ValueError(f"widths must have the labels {sorted(labels)}, got {sorted(widths)}")

@@ -136,10 +136,14 @@ def map_axis(
         repeat: consecutive entries that each unit owns: 16 behind a flatten of 4×4 positions.
 
     Raises:
-        TypeError: if ``x`` is no floating-point tensor.
-        ValueError: if the axis is out of range, or its length is not ``before`` · ``repeat``.
+        TypeError: if ``x`` or ``matrix`` is no floating-point tensor.
+        ValueError: if one is empty or not finite, ``matrix`` has not two axes, the axis is out of
+            range, or its length is not ``before`` · ``repeat``.
     """
     require_float_tensor("x", x)
+    require_float_tensor("matrix", matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix must have two axes, got {tuple(matrix.shape)}")
     require_int("axis", axis, 0, x.ndim - 1)
     require_int("repeat", repeat, 1)
     after, before = matrix.shape
@@ -156,6 +160,8 @@ def _require_keep(keep: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
     require_tensor("keep", keep)
     if keep.dtype != torch.bool:
         raise TypeError(f"keep must hold booleans, got {keep.dtype}")
+    if keep.layout != torch.strided or keep.is_meta:
+        raise TypeError(f"keep must be a dense tensor with values, got {keep.layout}")
     if keep.ndim != 1:
         raise ValueError(f"keep must be a vector, one entry per unit, got {tuple(keep.shape)}")
     if not keep.any():

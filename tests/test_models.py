@@ -364,6 +364,7 @@ def test_images_of_another_shape_are_refused(kind, shape):
         (lambda: SeparableStudent((8, 0, 8, 8, 8)), ValueError, "block1 must be at least 1, got 0"),
         (lambda: LeNet300.from_widths({"hidden1": 3}), ValueError, r"labels \['hidden1', 'hidden2"),
         (lambda: LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), ValueError, "hidden2 must be"),
+        (lambda: LeNet300.from_widths([3, 2]), TypeError, "widths must be Mapping, got list"),
     ],
 )
 def test_impossible_widths_are_refused(build, error, message):

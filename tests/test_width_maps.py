@@ -66,6 +66,8 @@ def test_the_dtype_is_kept():
         (torch.ones(2, 2, dtype=torch.bool), ValueError, "must be a vector"),
         (torch.ones(0, dtype=torch.bool), ValueError, "must not be empty"),
         ([True], TypeError, "must be a torch.Tensor"),
+        (torch.ones(2, dtype=torch.bool).to_sparse(), TypeError, "must be a dense tensor"),
+        (torch.ones(2, dtype=torch.bool, device="meta"), TypeError, "must be a dense tensor"),
     ],
 )
 def test_a_bad_mask_of_units_is_refused(keep, error, message):
@@ -115,3 +117,7 @@ def test_an_axis_that_does_not_fit_is_refused():
         map_axis(torch.ones(4, 3), 1, chosen.merge)
     with pytest.raises(ValueError, match="axis must be in"):
         map_axis(torch.ones(4, 3), 2, chosen.merge)
+    with pytest.raises(ValueError, match=r"matrix must have two axes, got \(4,\)"):
+        map_axis(torch.ones(4, 3), 0, torch.ones(4))
+    with pytest.raises(TypeError, match=r"matrix must be a torch\.Tensor, got list"):
+        map_axis(torch.ones(4, 3), 0, [[1.0] * 4])

@@ -6,6 +6,7 @@ values with the places where they belong; the bytes of a file, deflated or not.
 
 import zlib
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
@@ -28,6 +29,7 @@ def nonzero_size(model: nn.Module, *, weight_bits: int = 32) -> Size:
         TypeError: if ``model`` is no module or ``weight_bits`` no integer.
         ValueError: if ``weight_bits`` is outside 1 … 64.
     """
+    weight_bits = require_int("weight_bits", weight_bits, 1, 64)
     whole, nonzero, _, _ = _counts(model, weight_bits)
     return Size({**whole.items, "weights": weight_bits * nonzero})
 
@@ -50,6 +52,7 @@ def bitmap_size(model: nn.Module, *, weight_bits: int = 32) -> Size:
     >>> bitmap_size(layer).items["masks"], bitmap_size(layer).bits
     (8, 136)
     """
+    weight_bits = require_int("weight_bits", weight_bits, 1, 64)
     whole, nonzero, n, _ = _counts(model, weight_bits)
     return Size({**whole.items, "weights": weight_bits * nonzero, "masks": n})
 
@@ -68,7 +71,8 @@ def csr_size(model: nn.Module, *, weight_bits: int = 32, index_bits: int = INDEX
     Raises:
         TypeError, ValueError: as `nonzero_size`; ``index_bits`` as ``weight_bits``.
     """
-    require_int("index_bits", index_bits, 1, 64)
+    weight_bits = require_int("weight_bits", weight_bits, 1, 64)
+    index_bits = require_int("index_bits", index_bits, 1, 64)
     whole, nonzero, _, rows = _counts(model, weight_bits)
     values = {"weights": weight_bits * nonzero, "columns": index_bits * nonzero}
     return Size({**whole.items, **values, "rows": index_bits * rows})
@@ -78,7 +82,8 @@ def file_bytes(model: nn.Module) -> int:
     """Return the bytes of the model's safetensors file: numbers as in memory, and a header.
 
     Raises:
-        TypeError: if ``model`` is no module.
+        TypeError: if ``model`` is no module, or holds a sparse tensor.
+        ValueError: if two of its tensors share their memory.
     """
     return len(_saved(model))
 
@@ -87,20 +92,25 @@ def deflated_bytes(model: nn.Module) -> int:
     """Return the bytes of that file after zlib at level 9, which finds the zeros by itself.
 
     Raises:
-        TypeError: if ``model`` is no module.
+        TypeError, ValueError: as `file_bytes`.
     """
     return len(zlib.compress(_saved(model), level=9))
 
 
 def _saved(model: nn.Module) -> bytes:
     require_module(model)
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    return save(state)
+    state = model.state_dict()
+    if sparse := [name for name, value in state.items() if value.layout != torch.strided]:
+        raise TypeError(f"model must hold dense tensors, got sparse {sparse}")
+    places = [value.data_ptr() for value in state.values() if value.numel()]
+    if len(set(places)) < len(places):
+        raise ValueError("model must not share memory between tensors: a file holds each by itself")
+    return save({name: value.contiguous() for name, value in state.items()})
 
 
 def _counts(model: nn.Module, weight_bits: int) -> tuple[Size, int, int, int]:
     """Return the dense size, and of all weights N≠0, N and Σ (rows + 1)."""
-    whole = model_size(model, weight_bits=require_int("weight_bits", weight_bits, 1, 64))
+    whole = model_size(model, weight_bits=weight_bits)
     weights = [p.detach() for p in model.parameters() if p.ndim >= 2]
     nonzero = sum(int(w.count_nonzero()) for w in weights)
     return whole, nonzero, sum(w.numel() for w in weights), sum(len(w) + 1 for w in weights)

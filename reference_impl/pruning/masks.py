@@ -9,7 +9,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_int, require_real
+from reference_impl.checks import (
+    require_float_tensor,
+    require_instance,
+    require_int,
+    require_real,
+)
 
 
 def n_dropped(sparsity: float, n: int) -> int:
@@ -72,9 +77,11 @@ def keep_highest_of_all(
         sparsity: share of all scores to drop, in [0, 1).
 
     Raises:
-        TypeError: if a score is no floating-point tensor, or ``sparsity`` no number.
+        TypeError: if ``scores`` is no mapping, a score no floating-point tensor, or ``sparsity``
+            no number.
         ValueError: if there is none, one is empty or not finite, or ``sparsity`` outside [0, 1).
     """
+    require_instance("scores", scores, Mapping)
     if not scores:
         raise ValueError("scores must hold a tensor or more, got none")
     for name, score in scores.items():

@@ -29,8 +29,8 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
         width_map: from that width to another.
 
     Returns:
-        A network of the same class with tensors of its own; each layer in its mode, frozen if it
-        was, BatchNorm with its eps and momentum.
+        A network of the same class with tensors of its own, filters with their channels last where
+        they were; each layer in its mode, frozen if it was, BatchNorm with its eps and momentum.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -44,6 +44,7 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     {'hidden1': 30, 'hidden2': 100}
     """
     require_instance("network", network, Network)
+    require_instance("label", label, str)
     require_instance("width_map", width_map, WidthMap)
     return _mapped(network, {label: width_map})
 
@@ -94,6 +95,7 @@ def _require_keep(network: Network, keep: Mapping[str, Tensor]) -> None:
 
 
 def _require_width(network: Network, label: str, n: int) -> None:
+    require_instance("label", label, str)
     if label not in network.widths:
         raise ValueError(
             f"label must be one of {sorted(network.widths)}, got {label!r}: the axes of pixels, "
@@ -143,6 +145,8 @@ def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
                 mapped[name] = _mapped_axis(mapped[name], axis, described, maps[described.label])
         if mapped[name] is value:
             mapped[name] = value.clone()
+        elif value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
+            mapped[name] = mapped[name].contiguous(memory_format=torch.channels_last)
     widths = {label: maps[label].k if label in maps else n for label, n in network.widths.items()}
     return _built(network, widths, mapped)
 

@@ -20,7 +20,8 @@ class CsrLinear(nn.Module):
         layer: its weights are copied; what is 0 is left out.
 
     Raises:
-        TypeError: if ``layer`` is no ``nn.Linear``.
+        TypeError: if ``layer`` is no ``nn.Linear``, or its weights have 16 bits: torch has no
+            sparse product for them on a processor.
         ValueError: if a weight is not finite.
     """
 
@@ -29,6 +30,8 @@ class CsrLinear(nn.Module):
         super().__init__()
         require_instance("layer", layer, nn.Linear)
         require_float_tensor("layer.weight", layer.weight)
+        if layer.weight.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"layer.weight must be float32 or float64, got {layer.weight.dtype}")
         with warnings.catch_warnings():  # torch calls its sparse rows a beta version
             warnings.simplefilter("ignore", UserWarning)
             self.register_buffer("weight", layer.weight.detach().to_sparse_csr())
@@ -40,7 +43,14 @@ class CsrLinear(nn.Module):
         return int(self.get_buffer("weight").values().numel())
 
     def forward(self, x: Float[Tensor, "n in"]) -> Float[Tensor, "n out"]:
-        """Return (W xᵀ)ᵀ + b."""
+        """Return (W xᵀ)ᵀ + b.
+
+        Raises:
+            ValueError: if ``x`` is not (n, inputs).
+        """
+        inputs = self.get_buffer("weight").shape[1]
+        if x.ndim != 2 or x.shape[1] != inputs:
+            raise ValueError(f"x must be (n, {inputs}), got {tuple(x.shape)}")
         y: Tensor = (self.get_buffer("weight") @ x.T).T
         return y if self.bias is None else y + self.bias
 
@@ -49,21 +59,19 @@ def with_sparse_layers(chain: nn.Sequential) -> nn.Sequential:
     """Return a chain whose linear layers are `CsrLinear`; convolutions have no sparse kernel here.
 
     Args:
-        chain: left as it is.
+        chain: left as it is; linear layers inside its modules are found too.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
-        ValueError: if it has no linear layer.
+        TypeError: if ``chain`` is no ``nn.Sequential``, or a layer as in `CsrLinear`.
+        ValueError: if it has no linear layer, or a weight is not finite.
     """
     require_instance("chain", chain, nn.Sequential)
     found = copy.deepcopy(chain)
-    linear = [name for name, module in found.named_children() if isinstance(module, nn.Linear)]
+    linear = {name: layer for name, layer in found.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
         raise ValueError("chain must have a linear layer, got none")
-    for name in linear:
-        layer = found.get_submodule(name)
-        if isinstance(layer, nn.Linear):
-            setattr(found, name, CsrLinear(layer))
+    for name, layer in linear.items():
+        found.set_submodule(name, CsrLinear(layer))
     return found.eval()
 
 

@@ -22,7 +22,7 @@ def incoming_rows(network: Network, label: str) -> Float[Tensor, "units d"]:
         label: which width, one of ``network.widths``.
 
     Raises:
-        TypeError: if ``network`` is none.
+        TypeError: if ``network`` is none, or ``label`` no string.
         ValueError: if there is no such width.
     """
     _require_label(network, label)
@@ -49,7 +49,7 @@ def outgoing_columns(network: Network, label: str) -> Float[Tensor, "units d"]:
         label: which width, one of ``network.widths``.
 
     Raises:
-        TypeError: if ``network`` is none.
+        TypeError: if ``network`` is none, or ``label`` no string.
         ValueError: if there is no such width.
     """
     _require_label(network, label)
@@ -65,6 +65,7 @@ def outgoing_columns(network: Network, label: str) -> Float[Tensor, "units d"]:
 
 def _require_label(network: Network, label: str) -> None:
     require_instance("network", network, Network)
+    require_instance("label", label, str)
     if label not in network.widths:
         raise ValueError(f"label must be one of {sorted(network.widths)}, got {label!r}")
 

@@ -19,6 +19,7 @@ from reference_impl.measuring.pruned_size import (
 )
 from reference_impl.measuring.size import model_size
 from reference_impl.models import ConvStudent, LeNet300
+from reference_impl.surgery.sparse_layers import with_sparse_layers
 
 
 def pruned(density: float) -> LeNet300:
@@ -94,6 +95,26 @@ def test_what_is_no_module_is_refused(size):
     """Oracle: the documented error."""
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module"):
         size(torch.ones(3))
+
+
+def test_a_file_of_what_no_file_can_hold_is_refused():
+    """Oracle: the documented errors."""
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(ValueError, match="model must not share memory between tensors"):
+        file_bytes(tied)
+    with pytest.raises(
+        TypeError, match=r"model must hold dense tensors, got sparse \['0.weight'\]"
+    ):
+        deflated_bytes(with_sparse_layers(nn.Sequential(nn.Linear(3, 3))))
+
+
+def test_bits_may_be_an_integer_of_numpy():
+    """Oracle: Python's integers, which do not overflow."""
+    for size in (nonzero_size, bitmap_size, csr_size):
+        found = size(pruned(0.5), weight_bits=np.int8(8))
+        assert found == size(pruned(0.5), weight_bits=8)
+        assert type(found.bits) is int
 
 
 def test_widths_out_of_range_are_refused():

@@ -115,6 +115,8 @@ def test_no_scores_at_all_are_refused():
     """Oracle: the documented error."""
     with pytest.raises(ValueError, match="scores must hold a tensor or more"):
         keep_highest_of_all({}, 0.5)
+    with pytest.raises(TypeError, match="scores must be Mapping, got list"):
+        keep_highest_of_all([torch.ones(3)], 0.5)
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 4), (5, 4), (2, 3)])

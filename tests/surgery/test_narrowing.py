@@ -178,6 +178,19 @@ def test_a_width_that_is_none_is_refused_by_name(label):
             call()
 
 
+@pytest.mark.parametrize("label", [None, 0, ["conv1"]])
+def test_a_label_that_is_no_string_is_refused(label):
+    """Oracle: the documented error."""
+    network = drawn(ConvStudent)
+    for call in (
+        lambda: map_width(network, label, selection(mask(8))),
+        lambda: incoming_rows(network, label),
+        lambda: outgoing_columns(network, label),
+    ):
+        with pytest.raises(TypeError, match="label must be str, got"):
+            call()
+
+
 def test_a_mask_of_another_length_is_refused():
     """Oracle: the documented error."""
     with pytest.raises(ValueError, match="'hidden1' has 300 units, got a map or mask for 299"):
@@ -265,6 +278,16 @@ def test_layers_keep_their_modes_their_eps_and_what_is_frozen():
     frozen = [name for name, p in same.named_parameters() if not p.requires_grad]
     assert frozen == ["convs.0.weight"]
     torch.testing.assert_close(same.eval()(images()), network.eval()(images()), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_filters_keep_their_layout(layout):
+    """Oracle: what torch says of every filter before and after."""
+    network = drawn(ConvStudent).to(memory_format=layout)
+    keep = {"conv1": mask(8), "conv2": mask(16)}
+    for made in (remove_units(network, keep), silence_units(network, keep)):
+        for conv in (network.convs[1], *made.convs):
+            assert conv.weight.is_contiguous(memory_format=layout)
 
 
 def test_a_network_with_more_than_its_axes_describe_is_refused():

@@ -45,6 +45,26 @@ def test_a_chain_answers_as_before():
     assert isinstance(with_sparse_layers(ConvStudent().chain()).head, CsrLinear)
 
 
+def test_layers_inside_modules_are_found():
+    """Oracle: the chain; counted."""
+    chain = nn.Sequential(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), nn.Linear(3, 2))
+    sparse, x = with_sparse_layers(chain), torch.rand(5, 4)
+    assert sum(isinstance(module, CsrLinear) for module in sparse.modules()) == 2
+    torch.testing.assert_close(sparse(x), chain(x), atol=1e-6, rtol=1e-5)
+
+
+def test_what_the_sparse_product_cannot_multiply_is_refused():
+    """Oracle: the documented errors."""
+    layer = CsrLinear(nn.Linear(4, 3))
+    assert layer(torch.rand(0, 4)).shape == (0, 3)
+    for x in (torch.rand(4), torch.rand(2, 5), torch.rand(2, 5, 4)):
+        with pytest.raises(ValueError, match=r"x must be \(n, 4\), got \("):
+            layer(x)
+    for dtype in (torch.float16, torch.bfloat16):
+        with pytest.raises(TypeError, match=r"layer\.weight must be float32 or float64, got"):
+            CsrLinear(nn.Linear(4, 3).to(dtype))
+
+
 def test_bad_arguments_are_refused():
     """Oracle: the documented errors."""
     with pytest.raises(TypeError, match="layer must be Linear, got Conv2d"):
