@@ -30,6 +30,8 @@ HOOKED = (
     "reference_impl.surgery.sparse_layers",
     "reference_impl.surgery.units",
     "reference_impl.surgery.saliency",
+    "reference_impl.surgery.readers",
+    "reference_impl.surgery.merging",
     "reference_impl.measuring.removal",
     "reference_impl.surgery.contributions",
     "reference_impl.shifts",
@@ -81,6 +83,12 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.surgery.structured_pruning import (
         NORMALISE, mac_formula, masks_to_budget, prune_to_budget,
     )
+    from reference_impl.merging import scales
+    from reference_impl.merging.batch_norm import normalised_relation
+    from reference_impl.merging.least_squares import greedy_keep
+    from reference_impl.merging.saliency import least_pair, merge_by_saliency, pair_saliency
+    from reference_impl.surgery import merging
+    from reference_impl.surgery.readers import values_read
     from reference_impl.surgery.units import incoming_rows, outgoing_columns
     from reference_impl.width_maps import map_axis, standing_in
     from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
@@ -265,6 +273,22 @@ unit_scores.geometric_median_distance(w)
 keep_highest_of_all({{"a": torch.randn(3), "b": torch.randn(2, 2)}}, 0.5)
 alike = standing_in(torch.arange(3) < 2, torch.tensor([0, 1, 0]), torch.tensor([1.0, 1.0, 2.0]))
 map_axis(torch.randn(2, 3), 1, alike.unmerge.T)
+for model in (LeNet300(), LeNet5(), ConvStudent()):
+    keep = {{label: torch.arange(n) < 3 * n // 4 for label, n in model.widths.items()}}
+    for scale in (scales.projection_scale, scales.norm_ratio_scale, scales.gaussian_scale):
+        merging.merge_nearest(model, keep, scale=scale, threshold=0.1, sequential=True)
+    clustered = merging.merge_clusters(model, dict.fromkeys(keep, 0.9))
+    solved = merging.merge_least_squares(
+        model, keep, train.images, ridge=0.1, scale=scales.projection_scale
+    )
+    merging.closest_outputs(model, {{0.1: solved, 0.2: clustered}}, train.images)
+    for label in keep:
+        values, reads = values_read(model, label, train.images), outgoing_columns(model, label)
+        greedy_keep(values, reads, 4, ridge=0.1)
+        merge_by_saliency(incoming_rows(model, label), reads, 2, normalised=True)
+        least_pair(pair_saliency(incoming_rows(model, label), reads))
+norm = {{name: torch.rand(5) + 1 for name in ("gamma", "beta", "mean", "variance")}}
+normalised_relation(torch.ones(2), (torch.arange(2), torch.arange(2) + 2), **norm, eps=1e-5)
 seen = {{"plain": train, **shifted_sets(train, seed=0)}}
 for model, places in ((LeNet300(), {{"hidden2": "relu2"}}), (ConvStudent(), {{"conv1": "relu1"}})):
     told = {{name: unit_contributions(model, places, those) for name, those in seen.items()}}

@@ -14,6 +14,19 @@ def test_cosines_are_scikit_learns() -> None:
     torch.testing.assert_close(cosine_similarity(rows), theirs)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (8, 10), (255, 3), (600, 37)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_cosines_are_exactly_symmetric_and_at_most_one(shape, dtype) -> None:
+    """Oracle: the transpose; scikit-learn within the dtype's rounding."""
+    rows = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    cosine = cosine_similarity(rows)
+    assert cosine.dtype == dtype
+    assert torch.equal(cosine, cosine.T)
+    assert cosine.abs().max() <= 1
+    theirs = torch.from_numpy(pairwise.cosine_similarity(rows.double().numpy()))
+    torch.testing.assert_close(cosine, theirs.to(dtype), atol=2e-3, rtol=0)
+
+
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
 def test_scale_does_not_matter(factor: float) -> None:
     """Oracle: the definition is homogeneous of degree 0."""
