@@ -44,18 +44,23 @@ COMMAND = "python -m book_tools.record_sparsity"
 TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
 """Network → sparsity at which it should be as good as the whole one."""
 
-TARGET_RECIPES = {
-    "lenet300": Recipe("lenet300", epochs=30, weight_decay=0.05),
-    "lenet5": Recipe("lenet5", epochs=8, weight_decay=0.05),
+FIRST = {
+    "lenet300": Recipe("lenet300", epochs=15, learning_rate=2e-3, weight_decay=0.05),
+    "lenet5": Recipe("lenet5", epochs=6, learning_rate=2e-3, weight_decay=0.05),
 }
-SEEDS = {"lenet300": range(5), "lenet5": range(3)}
-RATES = {"lenet300": (2e-3, 3e-3), "lenet5": (2e-3,)}
-"""Learning rates, tried on the first `TRIED` seeds; the best by validation goes on."""
+"""How the whole network of a target is trained, by the rate and the decay of `make retrain`."""
 
-TRIED = 2
+DECAYS = {"lenet300": (0.2, 0.05), "lenet5": (0.2,)}
+"""Of the second training, as long as the first: all of them for the whole network, the first for
+the pruned one."""
+
+SEEDS = {"lenet300": range(5), "lenet5": range(3)}
 
 CHOICES: Mapping[str, Choose] = {"each": keep_highest_of_each, "all": keep_highest_of_all}
 """Layerwise and global pruning."""
+
+N_IMAGES = 20_000
+"""Training images of curves and tickets; the target has all."""
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 CURVE_SEEDS = range(3)
@@ -74,61 +79,27 @@ class Run:
         part: "target", "curves" or "tickets".
         network: a key of `TARGETS`.
         seed: of initial weights and order; None is the shipped network.
-        sparsity: of the target's pruned network, 0 for its whole one; the others have many.
-        learning_rate: of the target.
         data: "FashionMNIST" or "MNIST".
     """
 
     part: str
     network: str
     seed: int | None
-    sparsity: float = 0.0
-    learning_rate: float = 0.0
     data: str = "FashionMNIST"
 
 
-def planned(done: Sequence[Mapping[str, Any]], data: str = "FashionMNIST") -> Iterator[Run]:
+def planned(data: str = "FashionMNIST") -> Iterator[Run]:
     """Yield the runs of a data set in the order in which they are made; MNIST has the target alone.
 
     Args:
-        done: the runs of the record, which grows while this goes on.
         data: of the two.
     """
-    for network, final in TARGETS.items():
-        for sparsity in (0.0, final):
-            target = Run("target", network, 0, sparsity, data=data)
-            for seed in SEEDS[network][:TRIED]:
-                for rate in RATES[network]:
-                    yield replace(target, seed=seed, learning_rate=rate)
-            best = chosen_rate(done, target)
-            for seed in SEEDS[network][TRIED:]:
-                yield replace(target, seed=seed, learning_rate=best)
+    for network, seeds in SEEDS.items():
         if data == "FashionMNIST" and network == "lenet300":
             yield Run("curves", network, None)
             yield from (Run("curves", network, seed) for seed in CURVE_SEEDS)
             yield from (Run("tickets", network, seed) for seed in CURVE_SEEDS)
-
-
-def chosen_rate(done: Sequence[Mapping[str, Any]], target: Run) -> float:
-    """Return the rate of the best mean validation accuracy on the first seeds; of equals the first.
-
-    Args:
-        done: holds the runs of these seeds with all rates.
-        target: the network, the sparsity and the data set.
-    """
-    fixed = {key: getattr(target, key) for key in ("part", "network", "sparsity", "data")}
-    seeds = SEEDS[target.network][:TRIED]
-    means = {
-        rate: sum(
-            run["validation"]
-            for run in done
-            if fixed.items() <= run.items()
-            and run["learning_rate"] == rate
-            and run["seed"] in seeds
-        )
-        for rate in RATES[target.network]
-    }
-    return max(means, key=lambda rate: means[rate])
+        yield from (Run("target", network, seed, data) for seed in seeds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +124,9 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
     """
     found = read_record(path)
     found["recipes"] = {
-        "target": {name: asdict(recipe) for name, recipe in TARGET_RECIPES.items()},
+        "first": {name: asdict(recipe) for name, recipe in FIRST.items()},
+        "decays": {name: list(decays) for name, decays in DECAYS.items()},
+        "images": N_IMAGES,
         "whole": asdict(WHOLE),
         "tuning": asdict(TUNE),
         "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
@@ -162,7 +135,7 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
     for data, these in sets.items():
         make_missing(
             found,
-            planned(found["runs"], data),
+            planned(data),
             partial(measured, dataset=these),
             partial(_write, path, found),
         )
@@ -184,14 +157,34 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 
 
 def target(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the accuracies at the epoch of the best validation accuracy, at full sparsity alone.
+    """Return a row for the network, for longer trainings of it, and for the pruned one.
 
-    The whole network chooses among all its epochs, which is to its advantage.
+    "whole" is trained by `FIRST`. From there on, with as many epochs again and the same rate, go
+    "longer", with each of the decays, and "pruned", with the first of them, its sparsity growing in
+    the first 40 % of the steps.
     """
-    recipe = TARGET_RECIPES[run.network]
-    recipe = replace(recipe, learning_rate=run.learning_rate, seed=run.seed or 0)
+    recipe = replace(FIRST[run.network], seed=run.seed or 0)
     network = new_student(recipe)
-    growth = Growth(run.sparsity) if run.sparsity else None
+    rows = [{"kind": "whole", "decay": recipe.weight_decay} | best_of(network, recipe, dataset)]
+    growth = Growth(TARGETS[run.network], begin=0, end=0.4)
+    for number, decay in enumerate(DECAYS[run.network]):
+        again = replace(recipe, weight_decay=decay, seed=recipe.seed + 1000)  # another order
+        for kind, how in (("longer", None), ("pruned", growth)):
+            if kind == "longer" or number == 0:
+                one = copy.deepcopy(network)
+                row = {"kind": kind, "decay": decay} | best_of(one, again, dataset, how)
+                rows.append(row)
+                print(run, row, flush=True)
+    return {"rows": rows}
+
+
+def best_of(
+    network: Network, recipe: Recipe, dataset: Dataset, growth: Growth | None = None
+) -> dict[str, Any]:
+    """Train in place, take the epoch of the best validation accuracy, and return what it came to.
+
+    A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
+    """
     per_epoch = len(batches(dataset.train, recipe.batch_size))
     best, epoch, state = -1.0, 0, network.state_dict()
     steps = pruned_steps(network, dataset.train, recipe, growth=growth)
@@ -218,6 +211,7 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     The network is trained by `WHOLE`; then `TUNE` is the budget of every way but "one shot".
     """
+    dataset = replace(dataset, train=dataset.train.subset(N_IMAGES))
     seed = run.seed or 0
     whole = load_checkpoint(run.network) if run.seed is None else trained_whole(dataset, seed)
     tune = replace(TUNE, seed=seed)
@@ -278,6 +272,7 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
     "reinitialised" has the ticket's masks and other initial weights; "shuffled" the ticket's
     initial weights and masks whose places are drawn anew within each layer.
     """
+    dataset = replace(dataset, train=dataset.train.subset(N_IMAGES))
     seed = run.seed or 0
     recipe = replace(TICKET, seed=seed)
     network, other = new_student(recipe), new_student(replace(recipe, seed=1000 + seed))

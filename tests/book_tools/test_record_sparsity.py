@@ -2,15 +2,16 @@
 
 import copy
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from book_tools import record_sparsity as recorder
-from book_tools.record_sparsity import CHOICES, WAYS, Run, chosen_rate, planned, record, shuffled
+from book_tools.record_sparsity import CHOICES, WAYS, Run, record, shuffled
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.distilled_training import new_student
+from reference_impl.pruned_training import Growth
 from reference_impl.recipes import Recipe
 from reference_impl.surgery.masking import density, masks_of, prunable_weights
 
@@ -29,8 +30,9 @@ def small() -> Dataset:
 def quick(monkeypatch):
     for name in ("WHOLE", "TUNE", "TICKET"):
         monkeypatch.setattr(recorder, name, SHORT)
-    short = {name: replace(r, epochs=3) for name, r in recorder.TARGET_RECIPES.items()}
-    monkeypatch.setattr(recorder, "TARGET_RECIPES", short)
+    short = {name: replace(r, epochs=2) for name, r in recorder.FIRST.items()}
+    monkeypatch.setattr(recorder, "FIRST", short)
+    monkeypatch.setattr(recorder, "N_IMAGES", 600)
     monkeypatch.setattr(recorder, "SPARSITIES", (0.5, 0.9))
     monkeypatch.setattr(recorder, "ROUNDS", 2)
 
@@ -54,12 +56,27 @@ def test_a_target_is_chosen_at_full_sparsity_alone(monkeypatch, small):
     """Oracle: validation accuracies that fall: the best of all epochs is not the one kept."""
     falling = iter([90.0, 80.0, 70.0, 60.0, 50.0, 40.0, 30.0])
     monkeypatch.setattr(recorder, "accuracy", lambda *_: next(falling))
-    found = recorder.target(Run("target", "lenet300", 0, 0.92, 2e-3), small)
+    recipe = replace(SHORT, epochs=3)
+    growth = Growth(0.92, begin=0, end=0.6)
+    found = recorder.best_of(new_student(recipe), recipe, small, growth)
     assert (found["epoch"], found["validation"]) == (2, 90.0)  # full sparsity after 60 % of 3
     assert found["density"] == pytest.approx(0.08, abs=1e-4)
     assert sum(found["kept"].values()) == 266_200 - round(0.92 * 266_200)
-    whole = recorder.target(Run("target", "lenet300", 0, 0.0, 2e-3), small)
+    whole = recorder.best_of(new_student(recipe), recipe, small)
     assert (whole["epoch"], whole["density"]) == (1, 1.0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_whole_network_of_a_target_has_more_to_choose_from(small):
+    """Oracle: the list of decays; the pruned network has the first."""
+    rows = recorder.target(Run("target", "lenet300", 0), small)["rows"]
+    kinds = [(row["kind"], row["decay"], round(row["density"], 3)) for row in rows]
+    assert kinds == [
+        ("whole", 0.05, 1.0),
+        ("longer", 0.2, 1.0),
+        ("pruned", 0.2, 0.08),
+        ("longer", 0.05, 1.0),
+    ]
 
 
 @pytest.mark.usefixtures("quick")
@@ -80,21 +97,6 @@ def test_shuffled_masks_have_other_places():
     assert found.shape == (6, 10)
     assert found.sum() == 15
     assert not torch.equal(found, masks["a"])
-
-
-def test_the_rate_of_the_best_validation_mean_goes_on(monkeypatch):
-    """Oracle: by hand; the better rate on one seed is not the better in the mean."""
-    monkeypatch.setattr(recorder, "RATES", {"lenet300": (0.1, 0.2), "lenet5": (0.1,)})
-    right = {(0, 0.1): 90.0, (1, 0.1): 90.0, (0, 0.2): 91.0, (1, 0.2): 88.0}
-    done = []
-    for run in planned(done):
-        if run.part != "target" or run.network != "lenet300" or run.sparsity:
-            break
-        if run.seed > 1:
-            assert run.learning_rate == 0.1
-        done.append(asdict(run) | {"validation": right.get((run.seed, run.learning_rate), 99.0)})
-    assert len(done) == 2 * 2 + 3
-    assert chosen_rate(done, Run("target", "lenet300", 0)) == 0.1
 
 
 def test_mnist_is_run_only_when_its_folder_is_given(monkeypatch, tmp_path, small):
