@@ -1,0 +1,167 @@
+"""Least-squares merging against NumPy's and scikit-learn's solvers, brute force, bad input."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from reference_impl.merging.least_squares import greedy_keep, reproduce
+from reference_impl.width_maps import selection
+
+KEEP = torch.tensor([True, False, True, True, False, False])
+
+
+def drawn(m: int = 40, n: int = 6) -> torch.Tensor:
+    """Return values of units that are not independent, and not centred."""
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.randn(n, n, generator=generator, dtype=torch.float64)
+    return torch.rand(m, n, generator=generator, dtype=torch.float64) @ mixed + 1
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_without_a_ridge_it_is_ordinary_least_squares(intercept):
+    """Oracle: ``numpy.linalg.lstsq`` with a column of ones, or without."""
+    h, start = drawn(), selection(KEEP).unmerge
+    found = reproduce(h, h[:, KEEP], start, ridge=0, intercept=intercept)
+    columns = [h[:, KEEP], torch.ones(len(h), 1, dtype=h.dtype)][: 2 if intercept else 1]
+    theirs, *_ = np.linalg.lstsq(torch.cat(columns, dim=1).numpy(), h.numpy(), rcond=None)
+    np.testing.assert_allclose(found.unmerge.T, theirs[:3], atol=1e-9)
+    np.testing.assert_allclose(found.offset, theirs[3] if intercept else 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_the_ridge_is_scikit_learns_pulling_towards_the_start(intercept):
+    """Oracle: ``sklearn.linear_model.Ridge`` of h − U_0 h_k, its α = λ m d."""
+    h, start = drawn(), torch.randn(6, 3, dtype=torch.float64)
+    kept, ridge = h[:, KEEP], 0.3
+    found = reproduce(h, kept, start, ridge=ridge, intercept=intercept)
+    squares = kept.var(dim=0, correction=0) if intercept else kept.square().mean(dim=0)
+    theirs = Ridge(alpha=ridge * len(h) * squares.mean().item(), fit_intercept=intercept)
+    theirs.fit(kept.numpy(), (h - kept @ start.T).numpy())
+    np.testing.assert_allclose(found.unmerge - start, theirs.coef_, atol=1e-9)
+    np.testing.assert_allclose(found.offset, theirs.intercept_, atol=1e-9)
+
+
+def test_no_other_map_has_a_lower_objective():
+    """Oracle: 200 random changes of U and e."""
+    h, start, ridge = drawn(), selection(KEEP).unmerge.double(), 0.1
+    kept = h[:, KEEP]
+    scale = kept.var(dim=0, correction=0).mean()
+
+    def objective(u, e):
+        lost = (h - kept @ u.T - e).square().sum(dim=1).mean()
+        return lost + ridge * scale * (u - start).square().sum()
+
+    found = reproduce(h, kept, start, ridge=ridge)
+    least = objective(found.unmerge, found.offset)
+    draws = torch.Generator().manual_seed(1)
+    for size in (1e-3, 0.1):
+        for _ in range(100):
+            u = found.unmerge + size * torch.randn(6, 3, generator=draws, dtype=torch.float64)
+            e = found.offset + size * torch.randn(6, generator=draws, dtype=torch.float64)
+            assert objective(u, e) > least
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_ridge_has_no_unit(factor):
+    """Oracle: the definition is homogeneous: U stays, e scales."""
+    h, start = drawn(), selection(KEEP).unmerge
+    small, large = (reproduce(x, x[:, KEEP], start, ridge=0.2) for x in (h, factor * h))
+    torch.testing.assert_close(small.unmerge, large.unmerge)
+    torch.testing.assert_close(factor * small.offset, large.offset)
+
+
+def test_units_that_stay_are_themselves_and_a_strong_ridge_keeps_the_start():
+    """Oracle: their residual is 0; the limit λ → ∞ is U_0."""
+    h, start = drawn(), selection(KEEP).unmerge.double()
+    found = reproduce(h, h[:, KEEP], start, ridge=0.1)
+    torch.testing.assert_close(found.unmerge[KEEP], torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(found.offset[KEEP], torch.zeros(3, dtype=torch.float64))
+    stiff = reproduce(h, h[:, KEEP], start, ridge=1e12)
+    torch.testing.assert_close(stiff.unmerge, start)
+
+
+def test_of_several_solutions_the_nearest_to_the_start_is_returned():
+    """Oracle: two equal units share; so do more units than images."""
+    h = drawn()[:, :1].repeat(1, 3)
+    start = torch.zeros(3, 2)
+    found = reproduce(h, h[:, :2], start, ridge=0)
+    torch.testing.assert_close(found.unmerge, torch.full((3, 2), 0.5, dtype=torch.float64))
+    few = drawn()[:2]
+    exact = reproduce(few, few[:, KEEP], torch.zeros(6, 3), ridge=0)
+    torch.testing.assert_close(few[:, KEEP] @ exact.unmerge.T + exact.offset, few)
+
+
+def test_units_do_not_care_for_their_order():
+    """Oracle: permutation."""
+    h, order = drawn(), torch.tensor([2, 0, 1])
+    kept = h[:, KEEP]
+    start = torch.zeros(6, 3)
+    straight = reproduce(h, kept, start, ridge=0.1)
+    permuted = reproduce(h, kept[:, order], start, ridge=0.1)
+    torch.testing.assert_close(permuted.unmerge, straight.unmerge[:, order])
+
+
+def lost(h: torch.Tensor, reads: torch.Tensor, chosen: tuple[int, ...]) -> float:
+    keep = torch.zeros(h.shape[1], dtype=torch.bool)
+    keep[list(chosen)] = True
+    found = reproduce(h, h[:, keep], selection(keep).unmerge, ridge=0)
+    error = (h - h[:, keep] @ found.unmerge.T - found.offset) @ reads
+    return error.square().sum(dim=1).mean().item()
+
+
+def test_each_unit_chosen_is_the_best_next_one():
+    """Oracle: brute force: least squares once for each unit that could be added."""
+    h = drawn(60, 7)
+    reads = torch.randn(7, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    chosen: tuple[int, ...] = ()
+    for n_kept in range(1, 6):
+        rest = [i for i in range(7) if i not in chosen]
+        best = min(rest, key=lambda i: lost(h, reads, (*chosen, i)))
+        chosen = (*chosen, best)
+        keep = greedy_keep(h, reads, n_kept, ridge=0)
+        assert sorted(chosen) == keep.nonzero().flatten().tolist()
+
+
+def test_greedy_units_lose_hardly_more_than_the_best_ones():
+    """Oracle: brute force over all subsets."""
+    h = drawn(60, 7)
+    reads = torch.randn(7, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    losses = [lost(h, reads, c) for c in itertools.combinations(range(7), 3)]
+    greedy = lost(h, reads, tuple(greedy_keep(h, reads, 3, ridge=0).nonzero().flatten().tolist()))
+    assert min(losses) <= greedy < np.median(losses)
+
+
+def test_a_unit_that_others_reproduce_comes_last():
+    """Oracle: by eye: the third is the sum of the first two, the fourth never varies."""
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    h = torch.cat([x, x.sum(dim=1, keepdim=True), torch.ones(50, 1)], dim=1)
+    keep = greedy_keep(h, torch.eye(4, dtype=torch.float64), 2, ridge=0)
+    assert not keep[3]
+    everything = greedy_keep(h, torch.eye(4, dtype=torch.float64), 4, ridge=0)
+    assert everything.all()
+
+
+def test_bad_input_is_refused():
+    """Oracle: the documented errors."""
+    h, start = drawn(), selection(KEEP).unmerge
+    kept = h[:, KEEP]
+    with pytest.raises(ValueError, match="regressors must be"):
+        reproduce(h, kept[:-1], start, ridge=0.1)
+    with pytest.raises(ValueError, match="towards"):
+        reproduce(h, kept, start.T, ridge=0.1)
+    with pytest.raises(ValueError, match="targets must be a matrix"):
+        reproduce(h[0], kept, start, ridge=0.1)
+    with pytest.raises(ValueError, match="ridge must be in"):
+        reproduce(h, kept, start, ridge=-1)
+    with pytest.raises(ValueError, match="must be finite"):
+        reproduce(h / 0, kept, start, ridge=1)
+    with pytest.raises(ValueError, match="outgoing must be"):
+        greedy_keep(h, torch.ones(5, 2), 2, ridge=0)
+    for n_kept in (0, 7):
+        with pytest.raises(ValueError, match="n_kept must be in"):
+            greedy_keep(h, torch.ones(6, 2), n_kept, ridge=0)
+    with pytest.raises(TypeError, match="floating"):
+        greedy_keep(h, torch.ones(6, 2, dtype=torch.int64), 2, ridge=0)
