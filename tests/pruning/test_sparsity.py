@@ -1,5 +1,8 @@
 """Thresholds against brute force and the lasso; schedules against their ends and recursions."""
 
+from itertools import combinations
+from math import comb
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
+from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
 from reference_impl.pruning.sparsity import (
     cubic_sparsity,
     hard_threshold,
@@ -107,6 +111,56 @@ def test_rounds_are_the_fewest_that_reach_the_sparsity(sparsity, share):
         left *= 1 - share
         r += 1
     assert rounds_to(sparsity, share) == r
+
+
+@given(st.integers(0, 200), st.integers(0, 8))
+def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
+    """Oracle: brute force over all subsets of the places that are kept."""
+    w = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    square = w.flatten() ** 2
+    errors = [float(square[list(gone)].sum()) for gone in combinations(range(9), n_dropped)]
+    kept = keep_highest(w.abs(), n_dropped / 9)
+    assert float(((w - w * kept) ** 2).sum()) == pytest.approx(min(errors), abs=1e-12)
+
+
+def test_the_proximal_step_minimises_its_model_of_the_loss():
+    """Oracle: brute force over a grid, and points drawn around the step."""
+    draws = torch.Generator().manual_seed(0)
+    w, g = torch.randn(2, 4, generator=draws, dtype=torch.float64)
+    eta, lam = 0.3, 0.8
+
+    def model(v):
+        squares = ((v - w) ** 2).sum(dim=-1) / (2 * eta)
+        return (g * (v - w)).sum(dim=-1) + squares + lam * v.abs().sum(dim=-1)
+
+    found = proximal_step(w, g, rate=eta, penalty=lam)
+    near = found + 0.1 * torch.randn(20_000, 4, generator=draws, dtype=torch.float64)
+    assert float(model(found)) <= float(model(near).min())
+    grid = torch.linspace(-4, 4, 41, dtype=torch.float64)
+    assert float(model(found)) <= float(model(torch.cartesian_prod(*[grid] * 4)).min())
+
+
+def test_a_factor_between_layers_changes_global_masks_alone():
+    """Oracle: ReLU(c x) = c ReLU(x), so that both pairs of layers are one network."""
+    draws = torch.Generator().manual_seed(0)
+    first, second = torch.randn(8, 6, generator=draws), torch.randn(3, 8, generator=draws)
+    x = torch.randn(5, 6, generator=draws)
+    c = 64.0
+    same = (x @ (c * first).T).relu() @ (second / c).T
+    assert torch.equal(same, (x @ first.T).relu() @ second.T)  # c is a power of two
+    one = {"first": first.abs(), "second": second.abs()}
+    other = {"first": c * first.abs(), "second": second.abs() / c}
+    each = keep_highest_of_each(one, 0.3)
+    assert all(torch.equal(each[n], m) for n, m in keep_highest_of_each(other, 0.3).items())
+    assert keep_highest_of_all(one, 0.3)["second"].any()
+    assert not keep_highest_of_all(other, 0.34)["second"].any()
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (3, 6), (4, 8)])
+def test_n_of_m_has_as_many_patterns_as_there_are_choices(n, m):
+    """Oracle: the binomial coefficient."""
+    score = torch.randn(4000, m, generator=torch.Generator().manual_seed(0))
+    assert len(keep_n_of_m(score, n, m).unique(dim=0)) == comb(m, n)
 
 
 def test_layerwise_pruning_is_torchs_layer_by_layer():
