@@ -1,8 +1,8 @@
 """``python -m book_tools.record_sparsity``: chapter 11's experiments, recorded.
 
-Networks are trained whole and with weights dropped on the way, from the same seeds (the target);
-dropped at once, with and without training after it, and little by little (the curves); and round
-after round from the same initial weights (the tickets). The record, ``data/results/sparsity.json``,
+Trained networks are trained on while their weights go, and without (the target). Weights go at
+once, with and without training after it, and little by little (the curves); and round after round
+from the same initial weights (the tickets). The record, ``data/results/sparsity.json``,
 is written after each run; a command that was interrupted goes on where it stopped.
 """
 
@@ -20,6 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from book_tools.records import Found, make_missing, read_record, run_recorder, write_record
+from book_tools.sparse_targets import (
+    ALPHA,
+    RECIPES,
+    TEMPERATURE,
+    accuracies,
+    kept,
+    target,
+)
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples, batches, load_dataset
 from reference_impl.distilled_training import new_student
@@ -35,24 +43,11 @@ from reference_impl.pruned_training import (
 from reference_impl.pruning.masks import keep_highest_of_all
 from reference_impl.pruning.sparsity import keep_highest_of_each
 from reference_impl.recipes import Recipe
-from reference_impl.surgery.masking import apply_masks, density, prunable_weights
+from reference_impl.surgery.masking import apply_masks, density
 from reference_impl.training import accuracy
 
 RESULT = ROOT / "data" / "results" / "sparsity.json"
 COMMAND = "python -m book_tools.record_sparsity"
-
-TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
-"""Network → sparsity at which it should be as good as the whole one."""
-
-FIRST = {
-    "lenet300": Recipe("lenet300", epochs=15, learning_rate=2e-3, weight_decay=0.05),
-    "lenet5": Recipe("lenet5", epochs=6, learning_rate=2e-3, weight_decay=0.05),
-}
-"""How the whole network of a target is trained, by the rate and the decay of `make retrain`."""
-
-DECAYS = {"lenet300": (0.2, 0.05), "lenet5": (0.2,)}
-"""Of the second training, as long as the first: all of them for the whole network, the first for
-the pruned one."""
 
 SEEDS = {"lenet300": range(5), "lenet5": range(3)}
 
@@ -124,8 +119,8 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
     """
     found = read_record(path)
     found["recipes"] = {
-        "first": {name: asdict(recipe) for name, recipe in FIRST.items()},
-        "decays": {name: list(decays) for name, decays in DECAYS.items()},
+        "target": {name: asdict(recipe) for name, recipe in RECIPES.items()},
+        "told": {"temperature": TEMPERATURE, "alpha": ALPHA},
         "images": N_IMAGES,
         "whole": asdict(WHOLE),
         "tuning": asdict(TUNE),
@@ -154,56 +149,6 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     found = PARTS[run.part](run, dataset)
     print(run, round(time.perf_counter() - began, 1), flush=True)
     return found | {"seconds": round(time.perf_counter() - began, 1)}
-
-
-def target(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return a row for the network, for longer trainings of it, and for the pruned one.
-
-    "whole" is trained by `FIRST`. From there on, with as many epochs again and the same rate, go
-    "longer", with each of the decays, and "pruned", with the first of them, its sparsity growing in
-    the first 40 % of the steps.
-    """
-    recipe = replace(FIRST[run.network], seed=run.seed or 0)
-    network = new_student(recipe)
-    rows = [{"kind": "whole", "decay": recipe.weight_decay} | best_of(network, recipe, dataset)]
-    growth = Growth(TARGETS[run.network], begin=0, end=0.4)
-    for number, decay in enumerate(DECAYS[run.network]):
-        again = replace(recipe, weight_decay=decay, seed=recipe.seed + 1000)  # another order
-        for kind, how in (("longer", None), ("pruned", growth)):
-            if kind == "longer" or number == 0:
-                one = copy.deepcopy(network)
-                row = {"kind": kind, "decay": decay} | best_of(one, again, dataset, how)
-                rows.append(row)
-                print(run, row, flush=True)
-    return {"rows": rows}
-
-
-def best_of(
-    network: Network, recipe: Recipe, dataset: Dataset, growth: Growth | None = None
-) -> dict[str, Any]:
-    """Train in place, take the epoch of the best validation accuracy, and return what it came to.
-
-    A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
-    """
-    per_epoch = len(batches(dataset.train, recipe.batch_size))
-    best, epoch, state = -1.0, 0, network.state_dict()
-    steps = pruned_steps(network, dataset.train, recipe, growth=growth)
-    for step, _ in enumerate(steps, start=1):
-        if step % per_epoch or (
-            growth and growth.at(step, recipe.epochs * per_epoch) < growth.final
-        ):
-            continue
-        right = accuracy(network, dataset.validation)
-        if right > best:
-            best, epoch, state = right, step // per_epoch, copy.deepcopy(network.state_dict())
-    network.load_state_dict(state)
-    return {
-        "epoch": epoch,
-        "validation": best,
-        "test": accuracy(network, dataset.test),
-        "density": density(network),
-        "kept": kept(network),
-    }
 
 
 def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -308,26 +253,18 @@ def shuffled(masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[st
     }
 
 
-PARTS = {"target": target, "curves": curves, "tickets": lottery}
+def targets(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return the rows of `book_tools.sparse_targets.target`."""
+    return target(run.network, run.seed or 0, run.data, dataset)
+
+
+PARTS = {"target": targets, "curves": curves, "tickets": lottery}
 
 
 def trained(network: nn.Module, examples: Examples, recipe: Recipe, **how: Any) -> None:
     """Train in place, to the last epoch."""
     for _ in pruned_steps(network, examples, recipe, **how):
         pass
-
-
-def kept(network: nn.Module) -> dict[str, int]:
-    """Return name → number of weights that are not 0."""
-    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
-
-
-def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
-    """Return validation and test accuracy."""
-    return {
-        "validation": accuracy(network, dataset.validation),
-        "test": accuracy(network, dataset.test),
-    }
 
 
 if __name__ == "__main__":

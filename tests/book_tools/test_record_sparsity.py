@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from book_tools import record_sparsity as recorder
+from book_tools import sparse_targets
 from book_tools.record_sparsity import CHOICES, WAYS, Run, record, shuffled
+from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, load_dataset
-from reference_impl.distilled_training import new_student
+from reference_impl.distilled_training import new_student, student_steps, view
 from reference_impl.pruned_training import Growth
 from reference_impl.recipes import Recipe
 from reference_impl.surgery.masking import density, masks_of, prunable_weights
+from reference_impl.training import accuracy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,8 +33,8 @@ def small() -> Dataset:
 def quick(monkeypatch):
     for name in ("WHOLE", "TUNE", "TICKET"):
         monkeypatch.setattr(recorder, name, SHORT)
-    short = {name: replace(r, epochs=2) for name, r in recorder.FIRST.items()}
-    monkeypatch.setattr(recorder, "FIRST", short)
+    short = {name: replace(r, epochs=2) for name, r in sparse_targets.RECIPES.items()}
+    monkeypatch.setattr(sparse_targets, "RECIPES", short)
     monkeypatch.setattr(recorder, "N_IMAGES", 600)
     monkeypatch.setattr(recorder, "SPARSITIES", (0.5, 0.9))
     monkeypatch.setattr(recorder, "ROUNDS", 2)
@@ -55,28 +58,61 @@ def test_every_way_ends_at_its_sparsity_and_leaves_the_whole(way, choice, small)
 def test_a_target_is_chosen_at_full_sparsity_alone(monkeypatch, small):
     """Oracle: validation accuracies that fall: the best of all epochs is not the one kept."""
     falling = iter([90.0, 80.0, 70.0, 60.0, 50.0, 40.0, 30.0])
-    monkeypatch.setattr(recorder, "accuracy", lambda *_: next(falling))
+    monkeypatch.setattr(sparse_targets, "accuracy", lambda *_: next(falling))
     recipe = replace(SHORT, epochs=3)
     growth = Growth(0.92, begin=0, end=0.6)
-    found = recorder.best_of(new_student(recipe), recipe, small, growth)
+    network = new_student(recipe)
+    steps = sparse_targets.by_labels(network, small, recipe, growth)
+    found = sparse_targets.best_of(network, steps, small, growth)
     assert (found["epoch"], found["validation"]) == (2, 90.0)  # full sparsity after 60 % of 3
     assert found["density"] == pytest.approx(0.08, abs=1e-4)
     assert sum(found["kept"].values()) == 266_200 - round(0.92 * 266_200)
-    whole = recorder.best_of(new_student(recipe), recipe, small)
+    network = new_student(recipe)
+    whole = sparse_targets.best_of(network, sparse_targets.by_labels(network, small, recipe), small)
     assert (whole["epoch"], whole["density"]) == (1, 1.0)
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_whole_network_of_a_target_has_more_to_choose_from(small):
-    """Oracle: the list of decays; the pruned network has the first."""
-    rows = recorder.target(Run("target", "lenet300", 0), small)["rows"]
-    kinds = [(row["kind"], row["decay"], round(row["density"], 3)) for row in rows]
-    assert kinds == [
-        ("whole", 0.05, 1.0),
-        ("longer", 0.2, 1.0),
-        ("pruned", 0.2, 0.08),
-        ("longer", 0.05, 1.0),
-    ]
+@pytest.mark.parametrize(
+    ("seed", "kinds"), [(0, ["whole", "pruned", "by labels", "longer"]), (4, ["whole", "pruned"])]
+)
+def test_a_target_starts_from_the_shipped_network(small, seed, kinds):
+    """Oracle: accuracy of the checkpoint; counting."""
+    rows = sparse_targets.target("lenet300", seed, "FashionMNIST", small)["rows"]
+    assert [row["kind"] for row in rows] == kinds
+    assert rows[0]["validation"] == accuracy(load_checkpoint("lenet300"), small.validation)
+    assert [round(row["density"], 3) for row in rows] == [1.0, 0.08, 0.08, 1.0][: len(rows)]
+
+
+def test_what_is_told_is_distillation_under_masks(small):
+    """Oracle: chapter 09's training, until the first weights go; zeros after every step."""
+    whole = new_student(SHORT)
+    growth = Growth(0.9, begin=0.4, end=0.8, every=1)
+    pruned, alone = copy.deepcopy(whole), copy.deepcopy(whole)
+
+    def objective(logits, to):
+        return sparse_targets.distillation_objective(
+            logits, to.logits, to.labels, temperature=4.0, alpha=0.9
+        )
+
+    steps, n = sparse_targets.told(pruned, whole, small, SHORT, growth)
+    theirs = list(student_steps(alone, [view(whole, small.train)], objective, SHORT))
+    ours, left = [], []
+    for loss in steps:
+        ours.append(loss)
+        left.append(density(pruned))
+    assert (n, len(ours)) == (5, 5)
+    assert ours[:3] == theirs[:3]
+    assert ours[3:] != theirs[3:]
+    assert left == pytest.approx([1 - growth.at(step, 5) for step in range(1, 6)], abs=1e-4)
+
+
+@pytest.mark.usefixtures("quick")
+def test_mnist_trains_its_whole_network(small):
+    """Oracle: the checkpoint of Fashion-MNIST, which is another network."""
+    rows = sparse_targets.target("lenet300", 0, "MNIST", small)["rows"]
+    assert [row["kind"] for row in rows] == ["whole", "pruned", "by labels", "longer"]
+    assert rows[0]["validation"] < accuracy(load_checkpoint("lenet300"), small.validation)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,0 +1,145 @@
+"""The targets of chapter 11: a trained network goes on while its weights go, and without."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, batches
+from reference_impl.distillation.objective import distillation_objective
+from reference_impl.distilled_training import Targets, new_student, student_steps, view
+from reference_impl.network import Network
+from reference_impl.pruned_training import Growth, magnitude_masks, pruned_steps
+from reference_impl.recipes import Recipe
+from reference_impl.surgery.masking import apply_masks, density, prunable_weights
+from reference_impl.training import accuracy
+
+TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
+"""Network → sparsity at which it should be as good as the whole one."""
+
+RECIPES = {
+    "lenet300": Recipe("lenet300", epochs=30, learning_rate=2e-3, weight_decay=0.1),
+    "lenet5": Recipe("lenet5", epochs=8, learning_rate=2e-3, weight_decay=0.1),
+}
+"""How the trained network of a target goes on."""
+
+TEMPERATURE, ALPHA = 4.0, 0.9
+"""Of the whole network's word to the pruned one."""
+
+COMPARED = {"lenet300": 2, "lenet5": 1}
+"""So many of the first seeds are also trained with the labels alone, pruned and whole."""
+
+Steps = tuple[Iterator[float], int]
+"""The losses of a training that goes on as they are asked for, and how many there will be."""
+
+
+def target(name: str, seed: int, data: str, dataset: Dataset) -> dict[str, Any]:
+    """Return rows for the shipped network, "whole", and for trainings that go on from it.
+
+    "pruned" loses weights in the first 40 % of the steps, and learns from the whole network's
+    softened outputs as well as from the labels. "by labels" has the labels alone; "longer" has
+    them, and keeps its weights. On MNIST the whole network is trained here.
+
+    Args:
+        name: of the network.
+        seed: of the order, and of initial weights.
+        data: "FashionMNIST" or "MNIST".
+        dataset: the same.
+    """
+    recipe = replace(RECIPES[name], seed=seed)
+    if data == "MNIST":
+        network = new_student(recipe)
+        rows = [{"kind": "whole"} | best_of(network, by_labels(network, dataset, recipe), dataset)]
+    else:
+        network = load_checkpoint(name).to(memory_format=torch.channels_last)
+        row = accuracies(network, dataset) | {"density": density(network), "kept": kept(network)}
+        rows = [{"kind": "whole"} | row]
+    recipe = replace(recipe, seed=recipe.seed + 1000)  # another order of the images
+    growth = Growth(TARGETS[name], begin=0, end=0.4)
+    pruned, labels, longer = (copy.deepcopy(network) for _ in range(3))
+    trainings = {
+        "pruned": (pruned, told(pruned, network, dataset, recipe, growth), growth),
+        "by labels": (labels, by_labels(labels, dataset, recipe, growth), growth),
+        "longer": (longer, by_labels(longer, dataset, recipe), None),
+    }
+    few = seed >= COMPARED[name]
+    for kind, (one, steps, grows) in trainings.items():
+        if kind == "pruned" or not few:
+            rows.append({"kind": kind} | best_of(one, steps, dataset, grows))
+            print(name, seed, rows[-1], flush=True)
+    return {"rows": rows}
+
+
+def by_labels(
+    network: Network, dataset: Dataset, recipe: Recipe, growth: Growth | None = None
+) -> Steps:
+    """Return steps with the labels alone, and their number."""
+    n_steps = recipe.epochs * len(batches(dataset.train, recipe.batch_size))
+    return pruned_steps(network, dataset.train, recipe, growth=growth), n_steps
+
+
+def told(
+    network: Network, whole: Network, dataset: Dataset, recipe: Recipe, growth: Growth
+) -> Steps:
+    """Return steps with the labels and the whole network's outputs, and their number."""
+    n_steps = recipe.epochs * len(batches(dataset.train, recipe.batch_size))
+
+    def objective(logits: Tensor, to: Targets) -> Tensor:
+        return distillation_objective(
+            logits, to.logits, to.labels, temperature=TEMPERATURE, alpha=ALPHA
+        )
+
+    def steps() -> Iterator[float]:
+        masks: Mapping[str, Tensor] = {}
+        told = [view(whole, dataset.train)]
+        for step, loss in enumerate(student_steps(network, told, objective, recipe), start=1):
+            apply_masks(network, masks)
+            if growth.is_due(step, n_steps):
+                masks = magnitude_masks(network, growth.at(step, n_steps), growth.choose)
+                apply_masks(network, masks)
+            yield loss
+
+    return steps(), n_steps
+
+
+def best_of(
+    network: Network, training: Steps, dataset: Dataset, growth: Growth | None = None
+) -> dict[str, Any]:
+    """Train in place, take the epoch of the best validation accuracy, and return what it came to.
+
+    A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
+    """
+    steps, n_steps = training
+    per_epoch = len(batches(dataset.train, RECIPES["lenet300"].batch_size))
+    best, epoch, state = -1.0, 0, network.state_dict()
+    for step, _ in enumerate(steps, start=1):
+        if step % per_epoch or (growth and growth.at(step, n_steps) < growth.final):
+            continue
+        right = accuracy(network, dataset.validation)
+        if right > best:
+            best, epoch, state = right, step // per_epoch, copy.deepcopy(network.state_dict())
+    network.load_state_dict(state)
+    return {
+        "epoch": epoch,
+        "validation": best,
+        "test": accuracy(network, dataset.test),
+        "density": density(network),
+        "kept": kept(network),
+    }
+
+
+def kept(network: nn.Module) -> dict[str, int]:
+    """Return name → number of weights that are not 0."""
+    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
+
+
+def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
+    """Return validation and test accuracy."""
+    return {
+        "validation": accuracy(network, dataset.validation),
+        "test": accuracy(network, dataset.test),
+    }
