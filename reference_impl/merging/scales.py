@@ -30,7 +30,7 @@ def norm_ratio_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> 
         TypeError, ValueError: as `projection_scale`.
 
     References:
-        Kim, Kim, Kim & Lee (2020), Neuron merging: compensating for pruned neurons.
+        Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
     """
     _require_pairs(kept, gone)
     ratio: Tensor = gone.norm(dim=1) / kept.norm(dim=1)
