@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import codebook, distillation, integer, loading, pruning, quantization
+from benchmarks import (
+    codebook,
+    distillation,
+    integer,
+    loading,
+    merging,
+    pruning,
+    quantization,
+)
 from benchmarks.harness import compare, report
 
 
@@ -19,6 +27,7 @@ def main() -> int:
         codebook.cases(),
         distillation.cases(),
         pruning.cases(),
+        merging.cases(),
         loading.cases(),
     )
     results = [compare(case) for case in cases]

@@ -154,3 +154,17 @@ def test_the_pruning_benchmarks_time_equal_networks() -> None:
         assert torch.allclose(case.ours(), case.theirs(), atol=1e-4)
     ours, theirs = (model_cost(side(), (1, 28, 28)).macs for side in (whole.ours, whole.theirs))
     assert 0.97 * theirs < ours <= theirs
+
+
+def test_the_merging_benchmarks_time_equal_similarities(monkeypatch) -> None:
+    """Oracle: the peers' own results on fewer neurons; merging leaves half of them."""
+    from benchmarks import merging
+
+    monkeypatch.setattr(merging, "NEURONS", 128)
+    (loop, sklearn, whole) = merging.cases()
+    ours, pairs = loop.ours(), loop.theirs()
+    looped = torch.stack(list(pairs.values())).view(32, 128)
+    torch.testing.assert_close(ours[:32], looped, atol=1e-6, rtol=0)
+    torch.testing.assert_close(ours, torch.from_numpy(sklearn.theirs()), atol=1e-6, rtol=0)
+    assert [tuple(layer.shape) for layer in whole.ours()] == [(64, 1024), (1024, 64)]
+    assert loop.target == pytest.approx(128 / 1000)  # a loop over 32 of 4,096 neurons
