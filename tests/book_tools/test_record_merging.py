@@ -1,0 +1,77 @@
+"""book_tools.record_merging: fair pairs, unseen images, and a record that goes on."""
+
+import json
+
+import pytest
+import torch
+
+from book_tools import record_merging as recorder
+from book_tools.record_merging import FEW, MORE, Run, by_least_squares, images_of, record, ways
+from reference_impl.checkpoints import load_checkpoint
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.pruning.masks import n_dropped
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_every_way_leaves_the_same_number_of_units(monkeypatch):
+    """Oracle: round(sparsity · n) of both layers are gone."""
+    monkeypatch.setattr(recorder, "RIDGES", (0.1,))
+    network, images = load_checkpoint("lenet300"), load_dataset().train.images
+    left = {name: merged.widths for name, merged, _ in ways(network, 0.8, images)}
+    assert len(left) == 3 * (1 + 9 + 4) + 2
+    expected = {label: n - n_dropped(0.8, n) for label, n in network.widths.items()}
+    assert all(widths == expected for widths in left.values())
+
+
+def test_no_image_chooses_the_ridge_that_is_chosen(monkeypatch):
+    """Oracle: what the solver and the judge are given, noted; each seed has its own images."""
+    seen = {}
+
+    def solve(_network, _keep, images, *, ridge):
+        seen[ridge] = images
+        return ridge
+
+    def judge(_network, candidates, images):
+        seen["judge"] = images
+        return max(candidates)
+
+    monkeypatch.setattr(recorder, "merge_least_squares", solve)
+    monkeypatch.setattr(recorder, "closest_outputs", judge)
+    dataset = load_dataset()
+    images = images_of(Run("short", 1), dataset)
+    assert torch.equal(images, dataset.train.images[2 * MORE : 4 * MORE])
+    assert by_least_squares(None, None, images, FEW, {}) == (0.3, 0.3)
+    assert torch.equal(seen[0.001], images[:FEW])
+    assert torch.equal(seen["judge"], images[FEW : 2 * FEW])
+
+
+def test_networks_of_a_seed_are_trained_by_its_recipe(monkeypatch, tmp_path):
+    """Oracle: a recipe of one epoch; two seeds differ, the shipped network is the shipped one."""
+    whole = load_dataset()
+    small = Dataset(whole.train[:300], whole.validation[:50], whole.test[:50])
+    monkeypatch.setattr(recorder, "STATES", tmp_path)
+    monkeypatch.setattr(recorder, "RECIPES", {"short": recorder.Recipe("lenet300", epochs=1)})
+    first, second = (recorder.made(Run("short", seed), small) for seed in (0, 1))
+    assert not torch.equal(first.fc1.weight, second.fc1.weight)
+    assert not list(tmp_path.iterdir())
+    shipped = recorder.made(Run("shipped", 0), small)
+    assert torch.equal(shipped.fc1.weight, load_checkpoint("lenet300").fc1.weight)
+
+
+def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path):
+    """Oracle: a call that would fail if a run were made twice."""
+    whole = load_dataset()
+    small = Dataset(whole.train[:4096], whole.validation[:50], whole.test[:50])
+    monkeypatch.setattr(recorder, "SPARSITIES", (0.5,))
+    monkeypatch.setattr(recorder, "RIDGES", (0.1,))
+    path, run = tmp_path / "merging.json", Run("shipped", 0)
+    record(path, small, [run])
+    first = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    monkeypatch.setattr(recorder, "measured", None)
+    record(path, small, [run])
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == first
+    for name in ("validation", "test"):
+        assert set(first[0][name]) == {"whole", "0.5"}
+        assert all(0 <= right <= 100 for right in first[0][name]["0.5"].values())
+    assert set(first[0]["ridges"]["0.5"].values()) == {0.1}
