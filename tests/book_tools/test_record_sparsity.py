@@ -98,7 +98,7 @@ def test_what_is_told_is_distillation_under_masks(small):
             logits, to.logits, to.labels, temperature=4.0, alpha=0.9
         )
 
-    steps, n = sparse_targets.told(pruned, view(whole, small.train), SHORT, growth)
+    steps, n = sparse_targets.told(pruned, [view(whole, small.train)], SHORT, growth)
     theirs = list(student_steps(alone, [view(whole, small.train)], objective, SHORT))
     ours, left = [], []
     for loss in steps:
