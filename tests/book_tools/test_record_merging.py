@@ -1,6 +1,7 @@
 """book_tools.record_merging: fair pairs, unseen images, and a record that goes on."""
 
 import json
+import statistics
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from book_tools.record_merging import FEW, MORE, Run, by_least_squares, images_o
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.pruning.masks import n_dropped
+
+RUNS = json.loads(recorder.RESULT.read_text(encoding="utf-8"))["runs"]
+SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,3 +79,47 @@ def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path):
         assert set(first[0][name]) == {"whole", "0.5"}
         assert all(0 <= right <= 100 for right in first[0][name]["0.5"].values())
     assert set(first[0]["ridges"]["0.5"].values()) == {0.1}
+
+
+def means(way: str, recipe: str, part: str = "test") -> list[float]:
+    """Return the mean accuracy over the networks of a recipe, at each sparsity."""
+    runs = [run[part] for run in RUNS if run["recipe"] == recipe]
+    return [statistics.mean(run[at][way] for run in runs) for at in SPARSITIES]
+
+
+def gains(way: str, criterion: str, recipe: str) -> list[float]:
+    """Return the mean paired gain over pruning, which is the difference of the means."""
+    pairs = zip(
+        means(f"{way}, {criterion}", recipe), means(f"prune, {criterion}", recipe), strict=True
+    )
+    return [merged - pruned for merged, pruned in pairs]
+
+
+def test_the_record_is_whole():
+    """Oracle: the plan; the same ways in every run and at every sparsity."""
+    made = [Run(run["recipe"], run["seed"]) for run in RUNS]
+    assert made == list(recorder.planned())
+    parts = [run[part][at] for run in RUNS for part in ("validation", "test") for at in SPARSITIES]
+    assert len({frozenset(part) for part in parts}) == 1
+
+
+def test_the_way_that_is_best_on_validation_images_meets_the_targets_on_test_images():
+    """Oracle: the course's targets; of all ways that look at 256 images. So do L1 and L2 alone."""
+    ways = [way for way in RUNS[0]["test"]["0.5"] if "least squares 256" in way]
+    best = max(ways, key=lambda way: sum(means(way, "shipped", "validation")))
+    for way in (best, "least squares 256, L1", "least squares 256, L2"):
+        for reached, target in zip(means(way, "shipped"), (88.5, 87.5, 85, 80), strict=True):
+            assert reached >= target
+
+
+@pytest.mark.parametrize("recipe", recorder.RECIPES)
+@pytest.mark.parametrize("criterion", ["L1", "L2"])
+@pytest.mark.parametrize("scale", recorder.SCALES)
+def test_merging_without_a_threshold_gains_over_pruning_at_every_level(recipe, criterion, scale):
+    """Oracle: the mean over the networks of the paired differences."""
+    assert min(gains(f"merge {scale}", criterion, recipe)) > 0
+
+
+def test_a_threshold_can_undo_the_gain():
+    """Oracle: as above, for 0.45 on networks trained with weight decay."""
+    assert min(gains("merge norm ratio over 0.45", "L1", "shipped")) < 0
