@@ -77,8 +77,8 @@ def cases() -> Iterator[Case]:
         name,
         f"double loop over 1 in {NEURONS // LOOPED} of the pairs",
         A_THOUSAND_TIMES,
-        lambda: cosine_similarity(rows),  # on all cores, which a loop cannot use
-        lambda: double_loop(rows),
+        ours,
+        on_one_thread(lambda: double_loop(rows)),
         rounds=5,
     )
     yield Case(

@@ -42,7 +42,7 @@ def normalised_relation(
             unit, a variance is negative, ε < 0, or a γ_i is 0: y_i is then constant.
 
     References:
-        Kim, Kim, Kim & Lee (2020), Neuron merging: compensating for pruned neurons, section 3.3.
+        Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
     """
     kept, gone = pairs
     norm = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}

@@ -114,7 +114,7 @@ def merge_nearest(
         ValueError: as `nearest_map` and `reference_impl.surgery.narrowing.map_width`.
 
     References:
-        Kim, Kim, Kim & Lee (2020), Neuron merging: compensating for pruned neurons.
+        Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
     """
     remove_units(network, keep)  # refuses bad masks before anything is compared
     merged = network

@@ -4,7 +4,10 @@ import pytest
 import torch
 from sklearn.metrics import pairwise
 
+from reference_impl.checkpoints import load_checkpoint
 from reference_impl.merging.similarity import cosine_similarity
+from reference_impl.models import MODELS
+from reference_impl.surgery.units import incoming_rows
 
 
 def test_cosines_are_scikit_learns() -> None:
@@ -25,6 +28,15 @@ def test_cosines_are_exactly_symmetric_and_at_most_one(shape, dtype) -> None:
     assert cosine.abs().max() <= 1
     theirs = torch.from_numpy(pairwise.cosine_similarity(rows.double().numpy()))
     torch.testing.assert_close(cosine, theirs.to(dtype), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_cosines_of_the_shipped_networks_are_exactly_symmetric(name: str) -> None:
+    """Oracle: the transpose, for every width."""
+    network = load_checkpoint(name)
+    for label in network.widths:
+        cosine = cosine_similarity(incoming_rows(network, label))
+        assert torch.equal(cosine, cosine.T)
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
