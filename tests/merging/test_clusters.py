@@ -43,6 +43,15 @@ def test_the_nearest_kept_unit_is_found_and_of_equals_the_first() -> None:
     assert nearest_kept(s, torch.tensor([True, False, True])).tolist() == [0, 0, 2]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_kept_unit_is_nearer(seed: int) -> None:
+    """Oracle: a loop over the units that stay."""
+    s, keep = drawn(seed), torch.arange(25) % 3 == 0
+    for j, i in enumerate(nearest_kept(s, keep).tolist()):
+        stay = [k for k in range(25) if keep[k]]
+        assert i == (j if keep[j] else max(stay, key=lambda k, j=j: float(s[j, k])))
+
+
 def test_bad_input_is_refused() -> None:
     """Oracle: the documented errors."""
     s = torch.eye(3)
