@@ -213,7 +213,7 @@ def by_least_squares(
         ridge: merge_least_squares(network, keep, images[:n], ridge=ridge, **given)
         for ridge in RIDGES
     }
-    ridge = closest_outputs(network, candidates, images[n : 2 * n])
+    ridge: float = closest_outputs(network, candidates, images[n : 2 * n])
     return candidates[ridge], ridge
 
 

@@ -5,8 +5,8 @@ By their weights (`merge_nearest`, `merge_clusters`), or by what they compute on
 network is returned that is really smaller; the one given is left as it is.
 """
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -24,8 +24,6 @@ from reference_impl.surgery.readers import absorb_offset, only_reader, takes_off
 from reference_impl.surgery.taps import outputs_at
 from reference_impl.surgery.units import incoming_rows
 from reference_impl.width_maps import WidthMap, selection, standing_in
-
-Name = TypeVar("Name", bound=Hashable)
 
 Scale = Callable[
     [Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]],
@@ -203,8 +201,8 @@ def merge_least_squares(
 
 
 def closest_outputs(
-    network: Network, candidates: Mapping[Name, Network], images: Float[Tensor, "m 1 28 28"]
-) -> Name:
+    network: Network, candidates: Mapping[Any, Network], images: Float[Tensor, "m 1 28 28"]
+) -> Any:
     """Return the name of the candidate with the least mean KL(p ‖ q) from the network's p.
 
     So a ridge is chosen: no labels are needed. Of equals the first.
