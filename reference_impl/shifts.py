@@ -39,10 +39,10 @@ def add_noise(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not finite or of another shape, or σ is below 0.
+        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or σ is below 0.
     """
     _require_grey(images)
-    sigma = require_real("sigma", sigma, 0)
+    sigma = require_real("sigma", sigma, 0, torch.finfo(images.dtype).max)
     require_instance("generator", generator, torch.Generator)
     drawn = torch.randn(images.shape, generator=generator, dtype=images.dtype)
     return (images + sigma * drawn).clamp(0, 1)
@@ -61,7 +61,7 @@ def blur(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not finite or of another shape, σ is not above 0, or
+        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, σ is not above 0, or
             ⌈3σ⌉ is no less than the image's side.
     """
     _require_grey(images)
@@ -71,8 +71,8 @@ def blur(
         raise ValueError(
             f"sigma must give ⌈3σ⌉ below the image's side {min(images.shape[2:])}, got {sigma}"
         )
-    k = torch.arange(-radius, radius + 1, dtype=images.dtype)
-    weights = torch.softmax(-(k**2) / (2 * sigma**2), dim=0)
+    k = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    weights = torch.softmax(-((k / sigma) ** 2) / 2, dim=0).to(images.dtype)
     padded = F.pad(images, (radius,) * 4, mode="reflect")
     down = F.conv2d(padded, weights.view(1, 1, -1, 1))
     return F.conv2d(down, weights.view(1, 1, 1, -1)).clamp(0, 1)  # but for rounding it is there
@@ -89,10 +89,10 @@ def change_contrast(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not finite or of another shape, or f is below 0.
+        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or f is below 0.
     """
     _require_grey(images)
-    factor = require_real("factor", factor, 0)
+    factor = require_real("factor", factor, 0, torch.finfo(images.dtype).max)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (mean + factor * (images - mean)).clamp(0, 1)
 
@@ -111,7 +111,7 @@ def rotate(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not finite or of another shape, or φ is not finite.
+        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or φ is not finite.
     """
     _require_grey(images)
     phi = math.radians(require_real("degrees", degrees))
@@ -131,10 +131,11 @@ def only_classes(examples: Examples, classes: Iterable[int]) -> Examples:
     """Return the examples whose label is one of ``classes``, in their order.
 
     Raises:
-        TypeError: if ``examples`` are no `Examples`, or a class is no integer.
+        TypeError: if ``examples`` are no `Examples`, ``classes`` no iterable of integers.
         ValueError: if a class does not exist, or no example is of any.
     """
     require_instance("examples", examples, Examples)
+    require_instance("classes", classes, Iterable)
     wanted = [require_int("classes", label, 0, len(CLASS_NAMES) - 1) for label in classes]
     keep = torch.isin(examples.labels, torch.tensor(wanted, dtype=torch.int64))
     if not keep.any():
@@ -170,3 +171,6 @@ def _require_grey(images: Tensor) -> None:
     require_float_tensor("images", images)
     if images.ndim != 4 or images.shape[1] != 1:
         raise ValueError(f"images must be (n, 1, h, w), got {tuple(images.shape)}")
+    low, high = (end.item() for end in images.detach().aminmax())
+    if low < 0 or high > 1:
+        raise ValueError(f"images must be in [0, 1], got {low} to {high}")

@@ -101,6 +101,11 @@ def test_five_sets_keep_labels_and_range():
     assert not torch.equal(sets["noise"].images, shifted_sets(EXAMPLES, seed=4)["noise"].images)
 
 
+def test_a_blur_of_next_to_nothing_blurs_nothing():
+    """Oracle: the image; σ² is 0 in floating point."""
+    assert torch.equal(blur(IMAGES, sigma=1e-200), IMAGES)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -115,6 +120,10 @@ def test_five_sets_keep_labels_and_range():
         (lambda: rotate(IMAGES, degrees=math.inf), ValueError, "degrees must be finite"),
         (lambda: rotate(IMAGES * math.nan, degrees=1), ValueError, "images must be finite"),
         (lambda: rotate("image", degrees=1), TypeError, "images must be a torch.Tensor"),
+        (lambda: rotate(IMAGES * 2, degrees=1), ValueError, r"images must be in \[0, 1\], got 0"),
+        (lambda: blur(IMAGES - 1, sigma=1.0), ValueError, r"images must be in \[0, 1\], got -0.99"),
+        (lambda: change_contrast(IMAGES, factor=1e300), ValueError, "factor must be in"),
+        (lambda: only_classes(EXAMPLES, 1), TypeError, "classes must be Iterable, got int 1"),
         (lambda: only_classes(EXAMPLES, [10]), ValueError, "classes must be in"),
         (lambda: only_classes(EXAMPLES, []), ValueError, "those of some example"),
         (lambda: only_classes(EXAMPLES[:2], [7]), ValueError, "those of some example"),

@@ -21,7 +21,7 @@ Stable = Callable[[Tensor, int, float], Any]
 
 def _mask(result: Any) -> Tensor:
     """Return what an answer returned as booleans: a tensor, an array or a list of truths."""
-    if not isinstance(result, Tensor | np.ndarray | list):
+    if not isinstance(result, Tensor | np.ndarray | list | tuple):
         raise WrongResultError(
             f"The function must return one truth a unit; it returned a {type(result).__name__}."
         )

@@ -45,8 +45,8 @@ def shares(values: Values) -> Float[Tensor, "sets units"]:
 
     Raises:
         TypeError: if ``values`` is no mapping of floating-point tensors.
-        ValueError: if there is none, one is empty, not finite, no matrix or without a positive
-            sum, or their numbers of units differ.
+        ValueError: if there is none, one is empty, not finite, negative, no matrix or without a
+            positive sum, or their numbers of units differ.
     """
     require_instance("values", values, Mapping)
     if not values:
@@ -56,6 +56,10 @@ def shares(values: Values) -> Float[Tensor, "sets units"]:
         if value.ndim != 2:
             raise ValueError(
                 f"values[{name!r}] must be (examples, units), got shape {tuple(value.shape)}"
+            )
+        if bool((value < 0).any()):
+            raise ValueError(
+                f"values[{name!r}] must be magnitudes, 0 or more, got {value.min().item()}"
             )
     units = {value.shape[1] for value in values.values()}
     if len(units) > 1:
@@ -79,7 +83,10 @@ def pooled(values: Values, n_keep: int, generator: torch.Generator) -> Bool[Tens
 
 def steady(values: Values, n_keep: int, generator: torch.Generator) -> Bool[Tensor, " units"]:
     """Keep the lowest coefficient of variation of Ī over two data sets or more."""
-    variation = coefficient_of_variation(_checked(values, n_keep, generator))
+    found = _checked(values, n_keep, generator)
+    if len(found) < 2:
+        raise ValueError("values must hold two data sets or more to vary over, got 1")
+    variation = coefficient_of_variation(found)
     return choose_highest(1 / (1 + variation), n_keep)  # inf, of a dead unit, becomes 0
 
 
@@ -93,7 +100,9 @@ def stable(values: Values, n_keep: int, generator: torch.Generator) -> Bool[Tens
     """Keep what half-samples of all data sets choose most often, each data set counting alike."""
     mean_share = _checked(values, n_keep, generator).mean(dim=0)
     chosen = []
-    for value in values.values():
+    for name, value in values.items():
+        if len(value) < 2:
+            raise ValueError(f"values[{name!r}] must have two examples or more to halve, got 1")
         samples = complementary_pairs(len(value), N_PAIRS, generator).flatten(0, 1)
         chosen.append(choose_highest(sample_means(value, samples), n_keep))
     return keep_most_stable(torch.cat(chosen), mean_share, n_keep)

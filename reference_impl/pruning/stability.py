@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from reference_impl.checks import (
+    require_arithmetic,
     require_float_tensor,
     require_instance,
     require_int,
-    require_integer_tensor,
     require_real,
     require_tensor,
 )
@@ -75,20 +75,24 @@ def sample_means(
 
     Raises:
         TypeError: if ``values`` is no floating-point tensor or ``samples`` holds no integers.
-        ValueError: if one is empty, a value is not finite, or a number is none of a row.
+        ValueError: if one is empty, a value is not finite, ``values`` is no matrix, ``samples`` a
+            scalar, or a number is none of a row.
     """
     require_float_tensor("values", values)
-    require_integer_tensor("samples", samples)
+    require_arithmetic("samples", samples)
+    if samples.ndim == 0:
+        raise ValueError("samples must have an axis of row numbers, got a scalar")
     if values.ndim != 2:
         raise ValueError(f"values must be (examples, units), got shape {tuple(values.shape)}")
     n = len(values)
     low, high = (int(end) for end in samples.aminmax())
     if low < 0 or high >= n:
         raise ValueError(f"samples must hold numbers in [0, {n - 1}], got {low} to {high}")
-    flat = samples.reshape(-1, samples.shape[-1])
-    times = values.new_zeros(len(flat), n)
-    times.scatter_add_(1, flat, values.new_ones(flat.shape))
-    means = times @ values / flat.shape[1]
+    flat = samples.long().reshape(-1, samples.shape[-1])
+    wide = values.float() if values.element_size() == 2 else values  # 16 bits overflow in a sum
+    times = wide.new_zeros(len(flat), n)
+    times.scatter_add_(1, flat, wide.new_ones(flat.shape))
+    means = (times @ wide / flat.shape[1]).to(values.dtype)
     return means.reshape(*samples.shape[:-1], values.shape[1])
 
 
@@ -178,8 +182,8 @@ def stable_units(chosen: Bool[Tensor, "samples units"], threshold: float) -> Boo
 def coefficient_of_variation(scores: Float[Tensor, "samples units"]) -> Float[Tensor, " units"]:
     """Return c_j = s_j / |x̄_j| with s_j² = Σ_b (x_bj − x̄_j)² / (B − 1).
 
-    It has no unit, and a factor common to all of a unit's scores drops out. A unit whose scores
-    are all 0 has none: it gets inf, for nothing is known of it.
+    It has no unit, and a factor common to all of a unit's scores drops out. A unit whose mean is
+    0, such as a dead one, has none: it gets inf.
 
     >>> coefficient_of_variation(torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
     tensor([0.5000, 0.0000])

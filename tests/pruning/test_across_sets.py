@@ -95,6 +95,7 @@ def test_every_rule_keeps_the_number_and_refuses_what_is_none(name):
         ({"a": torch.ones(3)}, ValueError, r"values\['a'\] must be \(examples, units\)"),
         ({"a": torch.ones(0, 3)}, ValueError, r"values\['a'\] must not be empty"),
         (torch.ones(3, 2), TypeError, "values must be Mapping"),
+        ({"a": torch.tensor([[3.0, -1.0]])}, ValueError, r"values\['a'\] must be magnitudes.*-1"),
     ):
         with pytest.raises(error, match=message):
             rule(bad, 1, draws())
@@ -108,5 +109,12 @@ def test_every_rule_keeps_the_number_and_refuses_what_is_none(name):
 
 def test_variation_over_one_data_set_is_refused():
     """Oracle: the message."""
-    with pytest.raises(ValueError, match="2 samples or more"):
+    with pytest.raises(ValueError, match="two data sets or more"):
         steady({"plain": SETS["plain"]}, 1, draws())
+
+
+@pytest.mark.parametrize("rule", [stable, resampled])
+def test_one_example_cannot_be_halved(rule):
+    """Oracle: the message names the data set."""
+    with pytest.raises(ValueError, match=r"values\['plain'\] must have two examples or more"):
+        rule({"plain": SETS["plain"][:1]}, 1, draws())

@@ -57,6 +57,15 @@ def test_the_largest_choice_is_exact_where_the_bound_is_met():
     """Oracle: 30² / (0.5 · 300) = 6."""
     assert largest_choice(300, 0.75, 6.0) == 30
     assert largest_choice(10, 1.0, 1000.0) == 10
+    assert largest_choice(300, 0.75, 1e308) == 300  # the product under the root overflows
+    assert largest_choice(300, 0.75, 1e-3) == 0  # 1 / 150 is more
+
+
+def test_one_pair_attains_the_bound_of_the_rare_where_all_are_equally_rare():
+    """Oracle: at π = 1 both halves must choose, with Σ p_j²; equal p_j = θ attain the bound."""
+    assert rare_selections_bound(0.2, 7 * 0.2, 1) == pytest.approx(7 * 0.2**2)
+    own = (0.05, 0.1, 0.2)
+    assert sum(p**2 for p in own) < rare_selections_bound(0.2, sum(own), 1)
 
 
 def planted(seeds: int, n: int = 60, p: int = 40, signals: int = 4):
@@ -105,7 +114,8 @@ def test_rare_units_stay_below_the_bound_whatever_the_choice():
         (lambda: false_selections_bound(1, 10, 0.5), ValueError, r"threshold must be in \(0.5, 1"),
         (lambda: false_selections_bound(1, 10.0, 0.8), TypeError, "p must be an integer"),
         (lambda: false_selections_bound("1", 10, 0.8), TypeError, "q must be a real number"),
-        (lambda: largest_choice(0, 0.8, 1), ValueError, "p must be at least 1"),
+        (lambda: largest_choice(0, 0.8, 1), ValueError, r"p must be in \[1, "),
+        (lambda: false_selections_bound(1, 10**400, 0.8), ValueError, r"p must be in \[1, "),
         (lambda: largest_choice(5, 0.8, 0), ValueError, "bound must be in"),
         (lambda: largest_choice(5, 0.4, 1), ValueError, "threshold"),
         (lambda: rare_selections_bound(1.1, 1, 0.8), ValueError, "theta must be in"),

@@ -177,6 +177,20 @@ def test_most_stable_by_hand_and_importance_decides_between_equals():
     assert kept.nonzero().flatten().tolist() == sorted(unit for *_, unit in pairs[-15:])
 
 
+def test_means_of_16_bits_do_not_overflow_in_the_sum():
+    """Oracle: the mean of equal numbers is that number; 3000 · 100 is above float16's range."""
+    means = sample_means(torch.full((6000, 2), 100.0).half(), torch.arange(3000).unsqueeze(0))
+    assert means.dtype == torch.float16
+    assert means.tolist() == [[100.0, 100.0]]
+
+
+def test_numbers_of_rows_may_be_any_integers():
+    """Oracle: the same numbers as int64."""
+    values = torch.tensor([[1.0], [2.0], [6.0]])
+    for kind in (torch.uint8, torch.int16, torch.int32):
+        assert sample_means(values, torch.tensor([[0, 2]], dtype=kind)).tolist() == [[3.5]]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -216,6 +230,11 @@ def test_most_stable_by_hand_and_importance_decides_between_equals():
         (lambda: selection_frequency(CHOSEN[:0]), ValueError, "chosen must not be empty"),
         (lambda: simultaneous_frequency(CHOSEN), ValueError, "3 axes"),
         (lambda: simultaneous_frequency(CHOSEN.view(1, 4, 3)), ValueError, r"\(pairs, 2, units\)"),
+        (
+            lambda: sample_means(torch.ones(3, 2), torch.tensor(1)),
+            ValueError,
+            "samples must have an",
+        ),
         (lambda: stable_units(CHOSEN, 0.5), ValueError, r"threshold must be in \(0.5, 1\]"),
         (lambda: stable_units(CHOSEN, 1.1), ValueError, "threshold"),
         (lambda: stable_units(CHOSEN, "high"), TypeError, "threshold must be a real number"),
