@@ -121,3 +121,10 @@ def test_an_axis_that_does_not_fit_is_refused():
         map_axis(torch.ones(4, 3), 0, torch.ones(4))
     with pytest.raises(TypeError, match=r"matrix must be a torch\.Tensor, got list"):
         map_axis(torch.ones(4, 3), 0, [[1.0] * 4])
+
+
+def test_a_map_that_scales_its_units_selects_none():
+    """Oracle: the definition, each unit that remains is an old one as it was."""
+    for factor in (2, 0.5, -1):
+        scaled = WidthMap(factor * selection(KEEP).merge, selection(KEEP).unmerge)
+        assert not scaled.selects

@@ -109,6 +109,14 @@ def test_a_file_of_what_no_file_can_hold_is_refused():
         deflated_bytes(with_sparse_layers(nn.Sequential(nn.Linear(3, 3))))
 
 
+def test_places_are_counted_in_bits_of_an_index():
+    """Oracle: 3 values of 8 bits, 3 columns and 2 + 1 rows of 16."""
+    layer = nn.Linear(4, 2, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 0, 0, 2], [0, 3, 0, 0]])
+    items = csr_size(layer, weight_bits=8, index_bits=16).items
+    assert (items["weights"], items["columns"], items["rows"]) == (24, 48, 48)
+
+
 def test_bits_may_be_an_integer_of_numpy():
     """Oracle: Python's integers, which do not overflow."""
     for size in (nonzero_size, bitmap_size, csr_size):

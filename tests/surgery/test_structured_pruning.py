@@ -176,6 +176,23 @@ def test_every_rank_is_another_number_in_16_bits_too():
     assert len(by_rank(torch.rand(300).bfloat16()).unique()) == 300
 
 
+def test_scores_that_differ_in_the_last_bits_of_float64_are_told_apart():
+    """Oracle: the one lowest score, below the others by less than float32 can hold."""
+    scores = torch.ones(300, dtype=torch.float64)
+    scores[7] -= 1e-12
+    one_less = mac_formula(LeNet300())({"hidden1": 299, "hidden2": 100})
+    keep = masks_to_budget(drawn(LeNet300), {"hidden1": scores}, one_less)["hidden1"]
+    assert (~keep).nonzero().flatten().tolist() == [7]
+
+
+def test_the_least_that_is_named_leaves_other_widths_whole():
+    """Oracle: 784 · 1 + 1 · 100 + 100 · 10, by hand."""
+    with pytest.raises(ValueError, match="max_macs must be at least 1,884"):
+        masks_to_budget(drawn(LeNet300), {"hidden1": torch.ones(300)}, 1_883)
+    keep = masks_to_budget(drawn(LeNet300), {"hidden1": torch.ones(300)}, 1_884)
+    assert int(keep["hidden1"].sum()) == 1
+
+
 def test_the_scores_are_left_as_they_are():
     """Oracle: a copy; the way to compare them writes into what it is given."""
     scores = {"hidden1": torch.rand(300, dtype=torch.float64)}
