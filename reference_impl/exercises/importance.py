@@ -78,6 +78,14 @@ _HAND = Exercise(
             "The update has the wrong sign: the other weight moves the other way.",
             lambda answer: _close(answer, [*_by_hand()[:2], 0.0, -2.5]),
         ),
+        Mistake(
+            "You gave the step δw: asked is what is left, w + δw.",
+            lambda answer: _close(answer, [*_by_hand()[:2], -1.0, 0.5]),
+        ),
+        Mistake(
+            "You removed the dearer weight: the one of the smaller cost goes.",
+            lambda answer: _close(answer, [*_by_hand()[:2], 1 / 3, 0.0]),
+        ),
     ),
 )
 
@@ -183,6 +191,10 @@ _UNIT = Exercise(
         Mistake(
             "You took the absolute value in the place of the square.",
             _equals(lambda w, g: (g * w).sum(dim=2).abs().mean(dim=0)),
+        ),
+        Mistake(
+            "Your scores are half of what is asked: the ½ belongs to curvature, not to this score.",
+            _equals(lambda w, g: 0.5 * (g * w).sum(dim=2).square().mean(dim=0)),
         ),
     ),
 )

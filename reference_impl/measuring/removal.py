@@ -42,6 +42,7 @@ def loss_without_weights(
     weight = getattr(layer, "weight", None)
     if not isinstance(weight, Tensor):
         raise ValueError(f"place must be a layer with a weight, got {place!r}")
+    weight.data = weight.detach().contiguous()  # a channels-last kernel has no flat view
     flat = weight.detach().view(-1)
     if which.ndim != 1 or which.min() < 0 or which.max() >= len(flat):
         raise ValueError(f"which must be a vector of indices below {len(flat)}")

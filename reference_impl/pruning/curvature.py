@@ -113,8 +113,7 @@ def surgeon_update(
     tensor([-2., -1.], dtype=torch.float64)
     """
     diagonal = _require_inverse(weight, inverse)
-    if weight.ndim != 1:
-        raise ValueError(f"weight must be a vector, got shape {tuple(weight.shape)}")
+    _require_vector(weight)
     q = require_int("q", q, 0, len(weight) - 1)
     return -(weight.detach().double()[q] / diagonal[q]) * inverse.detach().double()[:, q]
 
@@ -169,14 +168,15 @@ def remove_by_surgeon(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if the shapes do not fit, a tensor is empty or not finite, ``count`` is out of
-            range, or H cannot be inverted.
+        ValueError: if ``weight`` is no vector, the shapes do not fit, a tensor is empty or not
+            finite, ``count`` is out of range, or H cannot be inverted.
 
     References:
         Hassibi & Stork (1993), Optimal brain surgeon, section 3.
     """
     inverse = inverse_hessian(hessian)
     _require_inverse(weight, inverse)
+    _require_vector(weight)
     count = require_int("count", count, 0, weight.numel() - 1)
     w = weight.detach().double().clone()
     alive = torch.ones(len(w), dtype=torch.bool, device=w.device)
@@ -193,6 +193,11 @@ def remove_by_surgeon(
         costs.append(float(cost[q]))
     steps = torch.tensor(removed, dtype=torch.int64, device=w.device)
     return Surgery(w, steps, torch.tensor(costs, dtype=torch.float64, device=w.device))
+
+
+def _require_vector(weight: Tensor) -> None:
+    if weight.ndim != 1:
+        raise ValueError(f"weight must be a vector, got shape {tuple(weight.shape)}")
 
 
 def _require_inverse(weight: Tensor, inverse: Tensor) -> Tensor:

@@ -106,13 +106,13 @@ def snip(
     if not weights or set(weights) != set(gradients):
         raise ValueError(
             "weights and gradients must have the same names, one or more, "
-            f"got {sorted(weights)} and {sorted(gradients)}"
+            f"got {[*weights]} and {[*gradients]}"
         )
     products = {
         name: (_detached(f"gradients[{name!r}]", gradients[name], weight) * weight.detach()).abs()
         for name, weight in weights.items()
     }
-    total = torch.stack([product.sum() for product in products.values()]).sum()
+    total = torch.stack([product.double().sum() for product in products.values()]).sum()
     if total == 0:
         raise ValueError("gradients must not vanish for every weight that is not 0")
     return {name: product / total for name, product in products.items()}

@@ -201,8 +201,9 @@ def geometric_median_distance(rows: Float[Tensor, "units d"]) -> Float[Tensor, "
     tensor([6., 5., 9.])
     """
     a = _matrix("rows", rows)
-    distances = torch.cdist(a, a, compute_mode="donot_use_mm_for_euclid_dist")  # exact near 0
-    return distances.sum(dim=1)
+    wide = a if a.dtype == torch.float64 else a.float()  # cdist knows no half precision
+    distances = torch.cdist(wide, wide, compute_mode="donot_use_mm_for_euclid_dist")  # exact at 0
+    return distances.sum(dim=1).to(a.dtype)
 
 
 def _matrix(name: str, value: Tensor) -> Tensor:

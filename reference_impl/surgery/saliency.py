@@ -1,6 +1,7 @@
 """What scores of weights need to know of a network: gradients, their squares, its curvature.
 
-The loss is the cross-entropy, the network answers in evaluation mode and is left as it is.
+The loss is the cross-entropy; the network answers in evaluation mode, in the precision of its own
+parameters, and is left as it is.
 """
 
 import copy
@@ -128,9 +129,10 @@ def _in_evaluation(network: Network) -> tuple[State, Callable[[State, Tensor], T
     module: nn.Module = copy.deepcopy(network).eval()
     parameters = {name: value.detach() for name, value in network.named_parameters()}
     buffers = dict(module.named_buffers())
+    precision = next(iter(parameters.values())).dtype
 
     def answer(state: State, images: Tensor) -> Tensor:
-        logits: Tensor = functional_call(module, {**state, **buffers}, (images,))
+        logits: Tensor = functional_call(module, {**state, **buffers}, (images.to(precision),))
         return logits
 
     return parameters, answer

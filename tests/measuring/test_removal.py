@@ -62,6 +62,17 @@ def test_weights_are_as_if_set_to_zero() -> None:
             flat[q] = value
 
 
+def test_kernels_in_channels_last_are_indexed_as_others() -> None:
+    """Oracle: the same network in the usual layout; its own layout stays."""
+    network, seen, which = LeNet5((2, 3), 4), examples(), torch.tensor([0, 7, 149])
+    expected = loss_without_weights(network, "conv2", which, seen)
+    other = network.to(memory_format=torch.channels_last)
+    stride = other.conv2.weight.stride()
+    found = loss_without_weights(other, "conv2", which, seen)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert other.conv2.weight.stride() == stride
+
+
 def test_the_network_is_left_as_it_is() -> None:
     """Oracle: its state and mode before."""
     network, seen = LeNet300((6, 5)).train(), examples()

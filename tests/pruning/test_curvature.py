@@ -170,6 +170,7 @@ def test_each_step_of_the_surgeon_is_the_best_of_all() -> None:
         (lambda: without_weight(EYE, -1), ValueError, "q must be in"),
         (lambda: without_weight(without_weight(EYE, 1), 1), ValueError, "still there, got 1"),
         (lambda: remove_by_surgeon(EYE[0], EYE, 3), ValueError, "count must be in"),
+        (lambda: remove_by_surgeon(EYE, EYE, 2), ValueError, "weight must be a vector"),
         (lambda: remove_by_surgeon(torch.ones(2), EYE, 1), ValueError, "inverse must be"),
     ],
 )

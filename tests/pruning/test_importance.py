@@ -170,6 +170,7 @@ def test_bad_pairs_are_refused(score) -> None:
         (lambda: wanda(ONE, -torch.ones(3)), ValueError, "at least 0, got -1"),
         (lambda: snip({}, {}), ValueError, "one or more"),
         (lambda: snip({"a": ONE}, {"b": ONE}), ValueError, "same names"),
+        (lambda: snip({"a": ONE, 1: ONE}, {"a": ONE}), ValueError, r"got \['a', 1\]"),
         (lambda: snip([ONE], {"b": ONE}), TypeError, "weights must be Mapping"),
         (lambda: snip({"a": ONE}, [ONE]), TypeError, "gradients must be Mapping"),
         (lambda: snip({"a": ONE}, {"a": 0 * ONE}), ValueError, "must not vanish"),
@@ -180,6 +181,13 @@ def test_bad_input_is_refused(call, error, text) -> None:
     """Oracle: the message names what is wrong."""
     with pytest.raises(error, match=text):
         call()
+
+
+def test_shares_in_half_precision_survive_a_large_sum() -> None:
+    """Oracle: a thousand equal products, whose sum of 100,000 no float16 holds."""
+    weight = torch.full((1000,), 100.0, dtype=torch.float16)
+    found = snip({"w": weight}, {"w": torch.ones_like(weight)})["w"]
+    assert torch.allclose(found, torch.full_like(weight, 0.001), rtol=1e-3)
 
 
 def test_snip_keeps_the_names_in_order() -> None:

@@ -83,6 +83,16 @@ def test_distances_are_scipys() -> None:
     assert torch.allclose(geometric_median_distance(rows), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_distances_in_half_precision(dtype: torch.dtype) -> None:
+    """Oracle: SciPy's cdist of the same rounded rows."""
+    rows = normal(7, 4).to(dtype)
+    found = geometric_median_distance(rows)
+    expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
+    assert found.dtype == dtype
+    assert torch.allclose(found.double(), expected, rtol=0.01)
+
+
 def test_torch_pruning_measures_distances_of_absolute_values() -> None:
     """Oracle: equal where no weight is negative; opposite filters are one filter to it."""
     peer = tp.importance.FPGMImportance(p=1, group_reduction="first", normalizer=None)

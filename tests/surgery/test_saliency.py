@@ -1,5 +1,7 @@
 """Gradients, their squares and the curvature against autograd, image by image."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -66,6 +68,22 @@ def test_curvature_is_the_exact_hessians_diagonal(network: Network) -> None:
 
         exact = hessian(loss, value.detach()).reshape(value.numel(), -1).diagonal()
         assert torch.allclose(found[name].flatten(), exact, rtol=1e-6, atol=1e-12)
+
+
+def test_statistics_are_in_the_networks_precision() -> None:
+    """Oracle: float32's own; the images may have another precision than the network."""
+    network, seen = networks()[-1], examples(4)
+    wide = copy.deepcopy(network).double()
+    pairs = (
+        (mean_gradients(network, seen), mean_gradients(wide, seen)),
+        (mean_square_gradients(network, seen), mean_square_gradients(wide, seen)),
+        (curvature_diagonal(network, seen.images), curvature_diagonal(wide, seen.images)),
+        (curvature_diagonal(network, seen.images.double()), curvature_diagonal(wide, seen.images)),
+    )
+    for narrow, exact in pairs:
+        for name, value in exact.items():
+            assert (narrow[name].dtype, value.dtype) == (torch.float32, torch.float64)
+            assert torch.allclose(narrow[name].double(), value, rtol=1e-3, atol=1e-6)
 
 
 def test_the_network_is_left_as_it_is() -> None:
