@@ -66,6 +66,22 @@ def test_a_unit_that_one_image_makes_important_is_less_stable_than_it_is_importa
     assert all(mask.sum() == 1 for mask in chosen)
 
 
+def test_pooled_takes_the_mean_and_not_the_median():
+    """Oracle: means 0.37, 0.32, 0.32 of the shares; the medians are 0.1, 0.3, 0.3."""
+    sets = {
+        "plain": constant(0.9, 0.05, 0.05),
+        "noise": constant(0.1, 0.6, 0.3),
+        "blur": constant(0.1, 0.3, 0.6),
+    }
+    assert pooled(sets, 1, draws()).tolist() == [True, False, False]
+
+
+def test_a_dead_unit_is_not_steady():
+    """Oracle: four units of which the last has no score at all; three stay."""
+    sets = {name: torch.cat([value, torch.zeros(10, 1)], dim=1) for name, value in SETS.items()}
+    assert steady(sets, 3, draws()).tolist() == [True, True, True, False]
+
+
 def test_each_data_set_counts_alike():
     """Oracle: a data set repeated ten times longer changes nothing."""
     longer = SETS | {"noise": SETS["noise"].repeat(10, 1)}

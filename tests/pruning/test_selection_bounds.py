@@ -16,7 +16,6 @@ from reference_impl.pruning.selection_bounds import (
 from reference_impl.pruning.stability import (
     choose_highest,
     complementary_pairs,
-    half_samples,
     stable_units,
 )
 
@@ -86,24 +85,26 @@ def test_planted_nulls_stay_below_the_bound():
 
 
 def test_rare_units_stay_below_the_bound_whatever_the_choice():
-    """Oracle: a choice that depends on the smallest example in the sample: nothing is exchangeable.
+    """Oracle: p_j², by the independence of disjoint halves, and counts; nothing is exchangeable.
 
-    Each of 12 examples is the smallest of a random half with a probability that is counted; the
-    unit of its number is chosen then.
+    Twelve nulls of unequal spread: the highest |mean| is more often that of a wide one.
     """
-    n, theta, draws = 12, 0.2, torch.Generator().manual_seed(0)
-    smallest = half_samples(n, 50_000, draws).min(dim=1).values
-    own = torch.bincount(smallest, minlength=n) / 50_000
+    n, q, theta, runs = 20, 3, 0.2, 1000
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn(runs, n, 12, generator=draws) * torch.linspace(1, 3, 12)
+    pairs = torch.stack([complementary_pairs(n, 5, draws) for _ in range(runs)])
+    halves = torch.stack([one[pair.flatten(0, 1)] for one, pair in zip(x, pairs, strict=True)])
+    chosen = choose_highest(halves.mean(dim=2).abs(), q)  # (runs, 10, 12)
+    own = chosen.double().mean(dim=(0, 1))
     low = own <= theta
+    assert 5 <= int(low.sum()) <= 11
     expected = own[low].sum().item()
-    pairs = complementary_pairs(n, 4000, draws).min(dim=2).values
-    chosen = torch.nn.functional.one_hot(pairs, n).bool()
-    # one pair at π = 1, and five pairs at π = 0.6
-    both = chosen.all(dim=1)[:, low].sum(dim=1).double().mean().item()
-    assert both <= rare_selections_bound(theta, expected, 1)
-    five = chosen.view(800, 10, n)
-    stable = [stable_units(one, 0.6)[low].sum().item() for one in five]
-    assert sum(stable) / 800 <= rare_selections_bound(theta, expected, 0.6)
+    both = chosen[:, :2].all(dim=1)[:, low].sum(dim=1).double()  # one pair at π = 1
+    margin = 4 * both.std().item() / runs**0.5
+    assert both.mean().item() == pytest.approx((own[low] ** 2).sum().item(), abs=margin)
+    assert margin < both.mean().item() <= rare_selections_bound(theta, expected, 1)
+    stable = sum(stable_units(one, 0.6)[low].sum().item() for one in chosen) / runs
+    assert 0.05 < stable <= rare_selections_bound(theta, expected, 0.6)
 
 
 @pytest.mark.parametrize(
