@@ -99,6 +99,7 @@ def test_sparsity_grows_by_the_schedule_and_never_returns(few):
         chosen = 16 if step >= 16 else step - step % 3
         s = cubic_sparsity(max(0, min(chosen, 16) - 4), 12, final=0.9)
         assert density(network) == pytest.approx((n - round(s * n)) / n)
+        assert network.fc1.bias.all()  # a bias is never masked
         before = now
     assert not network.training
 
