@@ -25,7 +25,8 @@ def normalised_relation(
     """Return S, B of y_j = S y_i + B behind BatchNorm, where w_j = s w_i before it.
 
     S = s (γ_j / γ_i)(σ_i / σ_j) with σ = √(variance + ε), and B = b_j − S b_i with the folded
-    biases b = β − γ mean / σ. Through ReLU the relation passes where S > 0 and B = 0 only.
+    biases b = β − γ mean / σ. Through ReLU the relation passes only where S > 0 and B = 0, or where
+    S = 0 ≤ B and y_j is constant.
 
     Args:
         factor: s.
@@ -39,7 +40,8 @@ def normalised_relation(
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if a tensor is empty or not finite, the shapes do not fit, there is no such
-            unit, a variance is negative, ε < 0, or a γ_i is 0: y_i is then constant.
+            unit, a variance is negative, ε < 0, a variance + ε is 0, or a γ_i is 0: y_i is then
+            constant.
 
     References:
         Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
@@ -49,15 +51,24 @@ def normalised_relation(
     for name, value in norm.items():
         require_float_tensor(name, value)
         require_same_shape(name, value, "gamma", gamma)
+    if gamma.ndim != 1:
+        raise ValueError(f"gamma must have an entry for each unit, got shape {tuple(gamma.shape)}")
     require_float_tensor("factor", factor)
     for name, units in (("pairs[0]", kept), ("pairs[1]", gone)):
         require_integer_tensor(name, units)
+        if units.dtype != torch.int64:  # torch takes uint8 for a mask
+            raise TypeError(f"{name} must hold {torch.int64}, got {units.dtype}")
         require_same_shape(name, units, "factor", factor)
         if (units < 0).any() or (units >= len(gamma)).any():
             raise ValueError(f"{name} must be units 0 to {len(gamma) - 1}, got {units.tolist()}")
     require_real("eps", eps, 0)
-    if (variance < 0).any() or (gamma[kept] == 0).any():
-        raise ValueError("variance must be at least 0, and gamma of a unit that stays not 0")
+    if (variance < 0).any():
+        raise ValueError(f"variance must be at least 0, got {variance.min().item()}")
+    if (variance + eps == 0).any():
+        raise ValueError("variance + eps must be more than 0, got 0: there is nothing to divide by")
+    if (gamma[kept] == 0).any():
+        dead = kept[gamma[kept] == 0].tolist()
+        raise ValueError(f"gamma of a unit that stays must not be 0, got 0 for {dead}")
     sigma = torch.sqrt(variance + eps)
     bias = beta - gamma * mean / sigma
     scale = factor * (gamma[gone] / gamma[kept]) * (sigma[kept] / sigma[gone])

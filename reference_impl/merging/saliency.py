@@ -1,7 +1,7 @@
 """What it costs to let one unit stand for another as it is, from the weights alone."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_int
@@ -15,7 +15,7 @@ def pair_saliency(
 
     ⟨a_j²⟩ is the mean over the next layer of the squared weights that read j. By ReLU's Lipschitz
     constant and Cauchy–Schwarz, s_ij ‖[x, 1]‖² is no less than the mean over that layer of its
-    squared change. s is not symmetric; s_ii = 0 says nothing.
+    squared change. s is not symmetric; s_ii = 0 says nothing. Computed in float64.
 
     Args:
         rows: w, one unit's incoming weights a row, with its bias.
@@ -33,9 +33,8 @@ def pair_saliency(
             [36.,  0.]])
     """
     _require_units(rows, outgoing)
-    w, a = rows.detach(), outgoing.detach()
-    distance = torch.cdist(w, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact near 0
-    return a.square().mean(dim=1) * distance.square()
+    dtype = torch.promote_types(rows.dtype, outgoing.dtype)
+    return _saliency(rows.detach().double(), outgoing.detach().double()).to(dtype)
 
 
 def least_pair(saliency: Float[Tensor, "n n"]) -> tuple[int, int]:
@@ -49,8 +48,7 @@ def least_pair(saliency: Float[Tensor, "n n"]) -> tuple[int, int]:
     (0, 1)
     """
     require_float_tensor("saliency", saliency)
-    n = len(saliency)
-    if saliency.shape != (n, n) or n == 1:
+    if saliency.ndim != 2 or saliency.shape != saliency.T.shape or len(saliency) == 1:
         raise ValueError(
             f"saliency must be square, of two units or more, got {tuple(saliency.shape)}"
         )
@@ -87,13 +85,13 @@ def merge_by_saliency(
     _require_units(rows, outgoing)
     n = len(rows)
     require_int("n_gone", n_gone, 0, n - 1)
-    w, a = rows.detach(), outgoing.detach().clone()
+    w, a = (_over_largest(x.detach().double()) for x in (rows, outgoing))
     norms = w.norm(dim=1) if normalised else torch.ones_like(w[:, 0])
     if (norms == 0).any():
         zero = int((norms == 0).nonzero()[0])
         raise ValueError(f"rows must not be zero, which has no direction, got row {zero} of 0")
     a *= norms.unsqueeze(1)
-    squared_distances = pair_saliency(w / norms.unsqueeze(1), torch.ones_like(a))
+    squared_distances = _saliency(w / norms.unsqueeze(1), torch.ones_like(a))
     no_pair = torch.eye(n, dtype=torch.bool, device=w.device)
     stands_for = torch.arange(n, device=w.device)
     for _ in range(n_gone):
@@ -103,7 +101,18 @@ def merge_by_saliency(
         stands_for[stands_for == j] = i
         no_pair[j] = no_pair[:, j] = True
     keep = stands_for == torch.arange(n, device=w.device)
-    return standing_in(keep, stands_for, norms / norms[stands_for])
+    return standing_in(keep, stands_for, (norms / norms[stands_for]).to(rows.dtype))
+
+
+def _saliency(w: Float64[Tensor, "n d"], a: Float64[Tensor, "n out"]) -> Float64[Tensor, "n n"]:
+    distance = torch.cdist(w, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact near 0
+    return a.square().mean(dim=1) * distance.square()
+
+
+def _over_largest(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
+    """Return x in units of its largest entry, which change no comparison; a copy."""
+    largest = x.abs().max()
+    return x / torch.where(largest > 0, largest, 1)
 
 
 def _least(saliency: Tensor) -> tuple[int, int]:

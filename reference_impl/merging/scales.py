@@ -1,12 +1,13 @@
 """By which factor c a ReLU unit stands for another: ReLU(a_j · x) ≈ c ReLU(a_i · x).
 
-Rows a = [w, b] act on x = [inputs, 1]. Pairs are given row by row: kept a_i, gone a_j.
+Rows a = [w, b] act on x = [inputs, 1]. Pairs are given row by row: kept a_i, gone a_j. Computed in
+float64, in units of the kept row's largest weight: no square overflows or vanishes.
 """
 
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from reference_impl.checks import require_float_tensor, require_same_shape
@@ -19,8 +20,9 @@ def projection_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> 
         TypeError: if an argument is no floating-point tensor.
         ValueError: if one is no matrix or not finite, shapes differ, or a kept row is zero.
     """
-    _require_pairs(kept, gone)
-    return ((kept * gone).sum(dim=1) / kept.square().sum(dim=1)).clamp(min=0)
+    dtype = _require_pairs(kept, gone)
+    kept, gone, _ = _in_units_of_kept(kept, gone)
+    return ((kept * gone).sum(dim=1) / kept.square().sum(dim=1)).clamp(min=0).to(dtype)
 
 
 def norm_ratio_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
@@ -32,9 +34,10 @@ def norm_ratio_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> 
     References:
         Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
     """
-    _require_pairs(kept, gone)
+    dtype = _require_pairs(kept, gone)
+    kept, gone, _ = _in_units_of_kept(kept, gone)
     ratio: Tensor = gone.norm(dim=1) / kept.norm(dim=1)
-    return ratio
+    return ratio.to(dtype)
 
 
 def gaussian_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
@@ -43,10 +46,12 @@ def gaussian_scale(kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]) -> Fl
     Raises:
         TypeError, ValueError: as `projection_scale`.
     """
+    dtype = _require_pairs(kept, gone)
+    kept, gone, _ = _in_units_of_kept(kept, gone)
     ratio = norm_ratio_scale(kept, gone)
     norms = kept.norm(dim=1) * gone.norm(dim=1)
     cosine = (kept * gone).sum(dim=1) / torch.where(norms > 0, norms, 1)
-    return kappa(cosine.clamp(-1, 1)) * ratio
+    return (kappa(cosine.clamp(-1, 1)) * ratio).to(dtype)
 
 
 def kappa(cosine: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -98,18 +103,20 @@ def error_bound(
     Raises:
         TypeError, ValueError: as `projection_scale`, and if ``scale`` is negative or not (m,).
     """
-    _require_pairs(kept, gone)
     require_float_tensor("scale", scale)
+    dtype = torch.promote_types(_require_pairs(kept, gone), scale.dtype)
     if scale.shape != kept.shape[:1] or (scale < 0).any():
         raise ValueError(
             f"scale must be {tuple(kept.shape[:1])} numbers of 0 or more, for ReLU passes no "
             f"negative factor, got {tuple(scale.shape)} with minimum {scale.min().item()}"
         )
+    kept, gone, unit = _in_units_of_kept(kept, gone)
     bound: Tensor = (gone - scale.unsqueeze(1) * kept).norm(dim=1)
-    return bound
+    return (bound * unit).to(dtype)
 
 
-def _require_pairs(kept: Tensor, gone: Tensor) -> None:
+def _require_pairs(kept: Tensor, gone: Tensor) -> torch.dtype:
+    """Refuse bad pairs; return the dtype of what is computed from both."""
     for name, rows in (("kept", kept), ("gone", gone)):
         require_float_tensor(name, rows)
         if rows.ndim != 2:
@@ -117,3 +124,12 @@ def _require_pairs(kept: Tensor, gone: Tensor) -> None:
     require_same_shape("gone", gone, "kept", kept)
     if (kept == 0).all(dim=1).any():
         raise ValueError("kept must have no zero row: no factor makes another unit of it")
+    return torch.promote_types(kept.dtype, gone.dtype)
+
+
+def _in_units_of_kept(
+    kept: Float[Tensor, "m d"], gone: Float[Tensor, "m d"]
+) -> tuple[Float64[Tensor, "m d"], Float64[Tensor, "m d"], Float64[Tensor, " m"]]:
+    """Return both rows of each pair over the largest weight of the kept one, and that weight."""
+    unit = kept.detach().double().abs().amax(dim=1, keepdim=True)
+    return kept.double() / unit, gone.double() / unit, unit.squeeze(1)

@@ -58,20 +58,38 @@ def test_behind_relu_it_holds_where_the_shift_is_zero_and_the_scale_positive():
     assert (scale > 0).tolist() == [True, True, False]
 
 
+def test_a_unit_that_is_constant_follows_from_any_other():
+    """Oracle: ``nn.BatchNorm1d`` with γ_j = 0: ReLU(y_j) = max(β_j, 0) for all inputs."""
+    norm = drawn()
+    with torch.no_grad():
+        norm.weight[GONE] = 0
+    scale, shift = relation(norm)
+    assert not scale.any()
+    torch.testing.assert_close(shift, norm.bias[GONE].detach())
+    h = norm(torch.randn(20, 6, dtype=torch.float64)).relu()[:, GONE].detach()
+    torch.testing.assert_close(h, shift.relu().expand(20, 3))
+
+
 def test_bad_statistics_are_refused():
     """Oracle: the documented errors."""
     norm = drawn()
     ones = torch.ones(6, dtype=torch.float64)
-    with pytest.raises(ValueError, match="variance must be at least 0"):
+    with pytest.raises(ValueError, match="variance must be at least 0, got -1"):
         relation(norm, variance=-ones)
-    with pytest.raises(ValueError, match="gamma of a unit that stays"):
-        relation(norm, gamma=0 * ones)
+    with pytest.raises(ValueError, match="eps must be more than 0, got 0"):
+        relation(norm, variance=0 * ones, eps=0.0)
+    with pytest.raises(ValueError, match=r"stays must not be 0, got 0 for \[1\]"):
+        relation(norm, gamma=torch.tensor([1.0, 0, 1, 1, 0, 1], dtype=torch.float64))
+    with pytest.raises(ValueError, match="gamma must have an entry for each unit"):
+        relation(norm, **dict.fromkeys(("gamma", "beta", "mean", "variance"), ones[:, None]))
     with pytest.raises(ValueError, match="beta must have the shape"):
         relation(norm, beta=ones[:5])
     with pytest.raises(ValueError, match=r"pairs\[1\] must be units 0 to 5"):
         relation(norm, pairs=(KEPT, GONE + 1))
     with pytest.raises(ValueError, match=r"pairs\[0\] must have the shape"):
         relation(norm, pairs=(KEPT[:2], GONE))
+    with pytest.raises(TypeError, match="int64"):  # a mask, to torch
+        relation(norm, pairs=(KEPT.byte(), GONE))
     with pytest.raises(TypeError, match="integers"):
         relation(norm, pairs=(KEPT.double(), GONE))
     with pytest.raises(ValueError, match="eps must be in"):

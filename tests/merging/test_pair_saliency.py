@@ -95,6 +95,34 @@ def test_twins_go_first_and_exactly():
     assert merge_by_saliency(rows, torch.zeros(6, 3), 5).k == 1  # nothing is read: all equal
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "size", "read"),
+    [
+        (torch.float16, 1.0, 1.0),
+        (torch.bfloat16, 1.0, 1.0),
+        (torch.float32, 1e30, 1.0),
+        (torch.float32, 1e-30, 1.0),
+        (torch.float32, 1.0, 1e30),
+        (torch.float64, 1e-200, 1e200),
+    ],
+)
+def test_half_small_and_large_weights_go_as_others(dtype, size, read, normalised):
+    """Oracle: the same in float64 without the factors; all units that were to go are gone."""
+    rows, outgoing = drawn(2)
+    exact = merge_by_saliency(rows, outgoing, 3, normalised=normalised)
+    found = merge_by_saliency(
+        (size * rows).to(dtype), (read * outgoing).to(dtype), 3, normalised=normalised
+    )
+    assert found.unmerge.dtype == dtype
+    assert found.chosen.tolist() == exact.chosen.tolist()
+    torch.testing.assert_close(found.unmerge.double(), exact.unmerge, rtol=0.01, atol=0)
+    if dtype.itemsize == 2:
+        s = pair_saliency(rows.to(dtype), outgoing.to(dtype))
+        assert s.dtype == dtype
+        torch.testing.assert_close(s.double(), pair_saliency(rows, outgoing), rtol=0.1, atol=0.05)
+
+
 def test_bad_units_are_refused():
     """Oracle: the documented errors."""
     rows, outgoing = drawn()
@@ -106,8 +134,11 @@ def test_bad_units_are_refused():
         pair_saliency(rows, outgoing.long())
     with pytest.raises(ValueError, match="must be square"):
         least_pair(torch.ones(2, 3))
-    with pytest.raises(ValueError, match="two units or more"):
-        least_pair(torch.ones(1, 1))
+    for few in (torch.ones(1, 1), torch.tensor(1.0), torch.ones(2)):
+        with pytest.raises(ValueError, match="two units or more"):
+            least_pair(few)
+    with pytest.raises(ValueError, match="saliency must be finite"):  # float32 has no larger one
+        least_pair(pair_saliency(1e30 * rows.float(), outgoing.float()))
     for n_gone in (-1, 6):
         with pytest.raises(ValueError, match="n_gone must be in"):
             merge_by_saliency(rows, outgoing, n_gone)

@@ -75,6 +75,41 @@ def test_relative_errors_are_those_of_samples() -> None:
         torch.testing.assert_close(relative_error(cosine, ratio), error, atol=0.02, rtol=0)
 
 
+WEIGHTS = [
+    (torch.float16, 300.0),  # squares overflow
+    (torch.float32, 1e-30),
+    (torch.float32, 1e30),
+    (torch.float64, 1e-200),
+    (torch.float64, 1e200),
+]
+
+
+@pytest.mark.parametrize(("dtype", "size"), WEIGHTS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_small_large_and_half_weights_have_the_factors_of_others(scale, dtype, size) -> None:
+    """Oracle: both rows divided by ``size``, in float64; the bound is homogeneous of degree 1."""
+    kept = torch.tensor([[1.0, 0.0], [0.6, 0.3]], dtype=torch.float64)
+    gone = torch.tensor([[1.0, 0.3], [-0.6, 0.3]], dtype=torch.float64)
+    c = scale((size * kept).to(dtype), (size * gone).to(dtype))
+    assert c.dtype == dtype
+    rounding = {"rtol": 4 * torch.finfo(dtype).eps, "atol": 2 * torch.finfo(dtype).eps}
+    torch.testing.assert_close(c.double(), scale(kept, gone), **rounding)
+    bound = error_bound((size * kept).to(dtype), (size * gone).to(dtype), c)
+    assert bound.dtype == dtype
+    torch.testing.assert_close(
+        bound.double() / size, error_bound(kept, gone, scale(kept, gone)), **rounding
+    )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_gradients_pass_and_of_two_dtypes_the_wider_is_returned(scale) -> None:
+    """Oracle: ``torch.autograd.gradcheck``; ``torch.promote_types``."""
+    kept, gone = torch.rand(2, 3, 4, dtype=torch.float64).unbind()
+    kept, gone = kept.contiguous().requires_grad_(), gone.contiguous()
+    assert torch.autograd.gradcheck(lambda rows: scale(rows, gone), kept)
+    assert scale(kept.detach().half(), gone.float()).dtype == torch.float32
+
+
 def test_bad_pairs_are_refused() -> None:
     """Oracle: the documented errors."""
     ones = torch.ones(2, 3)
