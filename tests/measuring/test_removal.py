@@ -73,6 +73,17 @@ def test_kernels_in_channels_last_are_indexed_as_others() -> None:
     assert other.conv2.weight.stride() == stride
 
 
+def test_batch_norm_answers_in_evaluation_mode() -> None:
+    """Oracle: the same network switched to evaluation mode by hand."""
+    network, seen, which = networks()[-1][0], examples(), torch.tensor([0, 5])
+    units, weights = (
+        loss_without_units(network.train(), "relu2", seen),
+        loss_without_weights(network.train(), "conv2", which, seen),
+    )
+    assert torch.equal(units, loss_without_units(network.eval(), "relu2", seen))
+    assert torch.equal(weights, loss_without_weights(network.eval(), "conv2", which, seen))
+
+
 def test_the_network_is_left_as_it_is() -> None:
     """Oracle: its state and mode before."""
     network, seen = LeNet300((6, 5)).train(), examples()

@@ -148,6 +148,15 @@ def test_each_step_of_the_surgeon_is_the_best_of_all() -> None:
     assert min(without(list(pair)) for pair in pairs) <= without(gone[:2]) + 1e-12
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_an_input_that_is_the_sum_of_others_is_refused(seed: int) -> None:
+    """Oracle: the rank of X; rounding may leave Cholesky a tiny positive pivot."""
+    x = normal(50, 5, seed=seed)
+    x[:, 4] = x[:, 0] + x[:, 1]
+    with pytest.raises(ValueError, match="add damping"):
+        inverse_hessian(input_hessian(x))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

@@ -112,6 +112,13 @@ def test_equal_units_have_no_distance() -> None:
     assert torch.equal(geometric_median_distance(rows), torch.zeros(40))
 
 
+def test_distances_far_from_the_origin_are_exact() -> None:
+    """Oracle: SciPy's cdist in float64; the expansion of the square loses them in float32."""
+    rows = (normal(40, 30) + 1000).float()
+    expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
+    assert torch.allclose(geometric_median_distance(rows).double(), expected, rtol=1e-5)
+
+
 @given(st.integers(0, 1000))
 def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
     """Oracle: autograd by gates, with rows [w, b] before ReLU and columns behind it."""
