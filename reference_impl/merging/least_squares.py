@@ -1,15 +1,17 @@
 """What the units that stay say of those that go, on a few images; labels are not needed.
 
-A matrix of values has a row per example, h, and a column per unit. Computed in float64.
+A matrix of values has a row per example, h, and a column per unit. Computed in float64, in units of
+a power of two near the largest value: no square overflows or vanishes, and no digit changes.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_int, require_real
+from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ def reproduce(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if a tensor is empty or not finite, the shapes do not fit, or λ < 0.
+        ValueError: if a tensor is empty or not finite, the shapes do not fit, or λ is negative or
+            not finite.
 
     >>> h = torch.tensor([[0.0, 1.0], [1.0, 3.0], [2.0, 5.0]])  # the second is 2 · the first + 1
     >>> found = reproduce(h, h[:, :1], torch.tensor([[1.0], [0.0]]), ridge=0)
@@ -62,13 +65,16 @@ def reproduce(
     for name, value in (("targets", targets), ("regressors", regressors), ("towards", towards)):
         _require_matrix(name, value)
     require_real("ridge", ridge, 0)
+    require_instance("intercept", intercept, bool)
     (m, n), k = targets.shape, regressors.shape[1]
     if len(regressors) != m or towards.shape != (n, k):
         raise ValueError(
             f"regressors must be ({m}, k) and towards ({n}, k), "
             f"got {tuple(regressors.shape)} and {tuple(towards.shape)}"
         )
-    h, kept, start = (x.detach().double() for x in (targets, regressors, towards))
+    unit = max(_power_of_two(targets), _power_of_two(regressors))
+    h, kept = (x.detach().double() / unit for x in (targets, regressors))
+    start = towards.detach().double()
     mean, kept_mean = h.mean(dim=0), kept.mean(dim=0)
     if intercept:
         h, kept = h - mean, kept - kept_mean
@@ -76,7 +82,7 @@ def reproduce(
     damped = gram + ridge * gram.diagonal().mean() * torch.eye(k, dtype=gram.dtype)
     unmerge = start + (cross - start @ gram) @ torch.linalg.pinv(damped, hermitian=True)
     offset = mean - unmerge @ kept_mean if intercept else torch.zeros_like(mean)
-    return Reproduction(unmerge, offset)
+    return Reproduction(unmerge, offset * unit)
 
 
 def greedy_keep(
@@ -113,10 +119,11 @@ def greedy_keep(
         raise ValueError(f"outgoing must be ({n}, d), got {tuple(outgoing.shape)}")
     require_int("n_kept", n_kept, 1, n)
     require_real("ridge", ridge, 0)
-    h = values.detach().double()
+    require_instance("intercept", intercept, bool)
+    h = values.detach().double() / _power_of_two(values)
     if intercept:
         h = h - h.mean(dim=0)
-    reads = outgoing.detach().double()
+    reads = outgoing.detach().double() / _power_of_two(outgoing)
     left = h.T @ h / len(h)
     original = left.diagonal().clone()
     keep = torch.zeros(n, dtype=torch.bool, device=left.device)
@@ -130,6 +137,12 @@ def greedy_keep(
         if gain[best] > 0:
             left = left - torch.outer(left[best], left[best]) / pivot[best]
     return keep
+
+
+def _power_of_two(x: Tensor) -> float:
+    """Return the largest one that is not above the largest magnitude; 1 of zeros."""
+    largest = x.detach().abs().max().item()
+    return 2.0 ** (math.frexp(largest)[1] - 1) if largest > 0 else 1.0
 
 
 def _require_matrix(name: str, value: Tensor) -> None:

@@ -20,15 +20,18 @@ from reference_impl.merging.scales import norm_ratio_scale
 from reference_impl.merging.similarity import cosine_similarity
 from reference_impl.network import Network
 from reference_impl.surgery.narrowing import map_width, remove_units
-from reference_impl.surgery.readers import absorb_offset, only_reader, takes_offset, values_read
+from reference_impl.surgery.readers import (
+    absorb_offset,
+    only_reader,
+    require_images,
+    takes_offset,
+    values_read,
+)
 from reference_impl.surgery.taps import outputs_at
 from reference_impl.surgery.units import incoming_rows
 from reference_impl.width_maps import WidthMap, selection, standing_in
 
-Scale = Callable[
-    [Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]],
-    Float[Tensor, " pairs"],
-]
+Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Tensor, " pairs"]]
 """(rows that stay, rows that go) → c, see `reference_impl.merging.scales`."""
 
 Linkage = Callable[[Float[Tensor, "n n"], float], Int64[Tensor, " n"]]
@@ -180,8 +183,8 @@ def merge_least_squares(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if a mask or the ridge is bad, or a width cannot be merged so: several layers
-            read it, or one inside a block.
+        ValueError: if a mask, the ridge or ``images`` is bad, or a width cannot be merged so:
+            several layers read it, or one inside a block.
     """
     remove_units(network, keep)
     require_real("ridge", ridge, 0)
@@ -220,6 +223,9 @@ def closest_outputs(
     require_instance("candidates", candidates, Mapping)
     if not candidates:
         raise ValueError("candidates must hold a network or more, got none")
+    for name, one in candidates.items():
+        require_instance(f"candidates[{name!r}]", one, Network)
+    require_images(network, images)
     p = _logits(network, images)
     divergence = {
         name: soft_target_loss(_logits(one, images), p, temperature=1.0).item()
@@ -240,5 +246,5 @@ def _reproducing(network: Network, label: str, merge: Tensor, said: Reproduction
 
 
 def _in_order(network: Network, named: Mapping[str, object]) -> list[str]:
-    """Return the labels in the order of the network's widths; an unknown one comes last."""
+    """Return the labels, all of them known, in the order of the network's widths."""
     return sorted(named, key=lambda label: list(network.widths).index(label))

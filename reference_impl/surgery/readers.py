@@ -1,10 +1,10 @@
 """The layer that reads a width: what it reads, and a constant that its bias takes."""
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance
+from reference_impl.checks import require_float_tensor, require_instance
 from reference_impl.network import Network
 from reference_impl.surgery.quantized_layers import WEIGHT_LAYERS, WeightLayer, places
 from reference_impl.surgery.taps import outputs_at
@@ -46,16 +46,34 @@ def values_read(
         images: a matrix of images · positions rows is returned.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `only_reader`, or if ``images`` is empty or not finite.
+        TypeError: if an argument is of the wrong kind, or ``images`` of another dtype than the
+            network's weights.
+        ValueError: as `only_reader`, or if ``images`` is empty, not finite or no four-dimensional
+            batch.
     """
     place, _ = only_reader(network, label)
+    require_images(network, images)
     chain = network.chain()
     names = [name for name, _ in places(chain)]
     before = names[names.index(place) - 1]
     values = outputs_at(chain, [before], images)[before]
     by_unit = values.reshape(len(images), network.widths[label], -1)
     return by_unit.transpose(1, 2).flatten(0, 1)
+
+
+def require_images(network: Network, images: Float[Tensor, "m 1 28 28"]) -> None:
+    """Require a batch of images that the network takes.
+
+    Raises:
+        TypeError: if ``images`` is no tensor of the dtype of the network's weights.
+        ValueError: if it is empty, not finite, or has not four axes.
+    """
+    require_float_tensor("images", images)
+    dtype = next(network.parameters()).dtype
+    if images.dtype != dtype:
+        raise TypeError(f"images must be {dtype} as the network's weights, got {images.dtype}")
+    if images.ndim != 4:
+        raise ValueError(f"images must be a batch of 1 × 28 × 28, got {tuple(images.shape)}")
 
 
 def takes_offset(network: Network, label: str) -> bool:
@@ -71,7 +89,7 @@ def takes_offset(network: Network, label: str) -> bool:
     return layer.bias is not None and not padded
 
 
-def absorb_offset(network: Network, label: str, offset: Float64[Tensor, " units"]) -> None:
+def absorb_offset(network: Network, label: str, offset: Float[Tensor, " units"]) -> None:
     """Change, in place, the bias of the layer that reads a width: b' ← b' + W' e.
 
     Behind a flatten e is that of each position, and so it is at each place of a kernel.
@@ -82,11 +100,12 @@ def absorb_offset(network: Network, label: str, offset: Float64[Tensor, " units"
         offset: e, a constant for each unit.
 
     Raises:
-        TypeError: if ``network`` is none.
-        ValueError: as `only_reader`, if ``offset`` has another length, or if it is not 0 and
-            no bias can take it, see `takes_offset`.
+        TypeError: if ``network`` is none, or ``offset`` no floating-point tensor.
+        ValueError: as `only_reader`, if ``offset`` has another length or is not finite, or if it
+            is not 0 and no bias can take it, see `takes_offset`.
     """
     _, layer = only_reader(network, label)
+    require_float_tensor("offset", offset)
     if offset.shape != (network.widths[label],):
         raise ValueError(
             f"offset must be ({network.widths[label]},), one per unit, got {tuple(offset.shape)}"
@@ -99,5 +118,6 @@ def absorb_offset(network: Network, label: str, offset: Float64[Tensor, " units"
         )
     weight = layer.weight.detach().double()
     summed = weight.reshape(len(weight), len(offset), -1).sum(dim=2)  # positions, or the kernel
+    offset = offset.detach().double()
     with torch.no_grad():
         layer.bias += (summed @ offset).to(layer.bias.dtype)

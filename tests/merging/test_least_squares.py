@@ -64,13 +64,14 @@ def test_no_other_map_has_a_lower_objective():
             assert objective(u, e) > least
 
 
-@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("factor", [1e-200, 1e-6, 1e6, 1e200])
 def test_the_ridge_has_no_unit(factor):
     """Oracle: the definition is homogeneous: U stays, e scales."""
     h, start = drawn(), selection(KEEP).unmerge
     small, large = (reproduce(x, x[:, KEEP], start, ridge=0.2) for x in (h, factor * h))
+    assert not torch.equal(small.unmerge, start)
     torch.testing.assert_close(small.unmerge, large.unmerge)
-    torch.testing.assert_close(factor * small.offset, large.offset)
+    torch.testing.assert_close(small.offset, large.offset / factor)
 
 
 def test_units_that_stay_are_themselves_and_a_strong_ridge_keeps_the_start():
@@ -144,6 +145,60 @@ def test_a_unit_that_others_reproduce_comes_last():
     assert everything.all()
 
 
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_greedy_units_are_those_of_the_schur_complements(intercept, ridge):
+    """Oracle: NumPy's solve: R = C − C_{:S} (C_SS + λ d I)⁻¹ C_{S:} anew for each unit."""
+    h = drawn(60, 7).numpy()
+    reads = np.random.default_rng(5).normal(size=(7, 4))
+    centred = h - h.mean(axis=0) if intercept else h
+    c = centred.T @ centred / 60
+    damping = ridge * np.trace(c) / 7
+    chosen: list[int] = []
+    for n_kept in range(1, 7):
+        block = c[np.ix_(chosen, chosen)] + damping * np.eye(len(chosen))
+        r = c - c[:, chosen] @ np.linalg.solve(block, c[chosen]) if chosen else c
+        seen = np.diag(r @ reads @ reads.T @ r)
+        gain = {i: seen[i] / (r[i, i] + damping) for i in range(7) if i not in chosen}
+        chosen.append(max(gain, key=gain.__getitem__))
+        keep = greedy_keep(
+            torch.from_numpy(h), torch.from_numpy(reads), n_kept, ridge=ridge, intercept=intercept
+        )
+        assert sorted(chosen) == keep.nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_greedy_units_do_not_depend_on_the_unit(size):
+    """Oracle: the same values and weights without the factor."""
+    h, reads = drawn(60, 7), torch.randn(7, 4, dtype=torch.float64)
+    expected = greedy_keep(h, reads, 3, ridge=0.01)
+    assert torch.equal(greedy_keep(size * h, reads, 3, ridge=0.01), expected)
+    assert torch.equal(greedy_keep(h, size * reads, 3, ridge=0.01), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_values_of_other_dtypes_are_solved_in_float64(dtype):
+    """Oracle: the same rounded values, given as float64; a view and a gradient change nothing."""
+    h, start = drawn().to(dtype), selection(KEEP).unmerge
+    ours = reproduce(h, h[:, KEEP], start.to(dtype), ridge=0.1)
+    exact = reproduce(h.double(), h[:, KEEP].double(), start.double(), ridge=0.1)
+    strided = h.T.contiguous().T.requires_grad_()
+    assert torch.equal(reproduce(strided, strided[:, KEEP], start, ridge=0.1).unmerge, ours.unmerge)
+    assert torch.equal(ours.unmerge, exact.unmerge)
+    assert torch.equal(ours.offset, exact.offset)
+    assert not ours.unmerge.requires_grad
+
+
+def test_of_values_that_never_vary_the_mean_is_all_there_is():
+    """Oracle: by eye: one image, or the same one again: U stays at the start, e is the rest."""
+    for rows in (1, 4):
+        h = torch.tensor([[2.0, 3.0, 0.0]]).repeat(rows, 1)
+        found = reproduce(h, h[:, :1], torch.tensor([[1.0], [0.0], [0.0]]), ridge=0)
+        assert found.unmerge.tolist() == [[1.0], [0.0], [0.0]]
+        assert found.offset.tolist() == [0.0, 3.0, 0.0]
+    assert greedy_keep(torch.zeros(4, 3), torch.ones(3, 2), 2, ridge=0).tolist() == [1, 1, 0]
+
+
 def test_bad_input_is_refused():
     """Oracle: the documented errors."""
     h, start = drawn(), selection(KEEP).unmerge
@@ -156,6 +211,10 @@ def test_bad_input_is_refused():
         reproduce(h[0], kept, start, ridge=0.1)
     with pytest.raises(ValueError, match="ridge must be in"):
         reproduce(h, kept, start, ridge=-1)
+    with pytest.raises(TypeError, match="intercept must be bool"):
+        reproduce(h, kept, start, ridge=1, intercept="no")
+    with pytest.raises(TypeError, match="intercept must be bool"):
+        greedy_keep(h, torch.ones(6, 2), 2, ridge=0, intercept=None)
     with pytest.raises(ValueError, match="must be finite"):
         reproduce(h / 0, kept, start, ridge=1)
     with pytest.raises(ValueError, match="outgoing must be"):

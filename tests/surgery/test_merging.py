@@ -317,6 +317,14 @@ def test_what_cannot_be_merged_is_refused_with_the_reason():
         merge_least_squares(network, keep, images(), ridge=-0.1)
     with pytest.raises(ValueError, match="images must not be empty"):
         merge_least_squares(network, keep, images()[:0], ridge=0.1)
+    with pytest.raises(TypeError, match=r"images must be torch.float32 as .*, got torch.float64"):
+        merge_least_squares(network, keep, images().double(), ridge=0.1)
+    with pytest.raises(TypeError, match=r"images must be torch.float32 as"):
+        closest_outputs(network, {"same": network}, images().half())
+    with pytest.raises(ValueError, match=r"batch of 1 × 28 × 28, got \(30, 784\)"):
+        merge_least_squares(network, keep, images().flatten(1), ridge=0.1)
+    with pytest.raises(TypeError, match=r"candidates\['chain'\] must be Network"):
+        closest_outputs(network, {"chain": network.chain()}, images())
     with pytest.raises(ValueError, match="images must be finite"):
         merge_least_squares(network, keep, images() / 0, ridge=0.1)
     with pytest.raises(TypeError, match="network must be Network"):

@@ -62,11 +62,20 @@ def test_padded_maps_and_layers_without_bias_take_no_constant():
     """Oracle: the documented error; an offset of 0 is no change."""
     network = ConvStudent()
     assert [takes_offset(network, label) for label in network.widths] == [False, False, True]
+    before = network.head.bias.detach().clone()
     absorb_offset(network, "conv1", torch.zeros(8, dtype=torch.float64))
     with pytest.raises(ValueError, match="offset must be 0 for 'conv1'"):
         absorb_offset(network, "conv1", torch.ones(8, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"offset must be \(32,\)"):
         absorb_offset(network, "conv3", torch.ones(8, dtype=torch.float64))
+    for dtype in (torch.float16, torch.float32):
+        absorb_offset(network, "conv3", torch.ones(32, dtype=dtype))
+    summed = network.head.weight.sum(dim=1).detach()
+    torch.testing.assert_close(network.head.bias.detach(), before + 2 * summed)
+    with pytest.raises(ValueError, match="offset must be finite"):
+        absorb_offset(network, "conv3", torch.full((32,), torch.nan))
+    with pytest.raises(TypeError, match="offset must hold floating"):
+        absorb_offset(network, "conv3", torch.ones(32, dtype=torch.int64))
     assert not takes_offset(SeparableStudent(), "stem")  # 1×1: no padding, no bias
 
 
