@@ -43,6 +43,23 @@ def test_the_nearest_kept_unit_is_found_and_of_equals_the_first() -> None:
     assert nearest_kept(s, torch.tensor([True, False, True])).tolist() == [0, 0, 2]
 
 
+def test_units_as_similar_as_the_threshold_go_together() -> None:
+    """Oracle: by eye: S ≥ threshold, a number that float32 holds; 1 is met by twins only."""
+    s = torch.tensor([[1.0, 0.5, 0.25], [0.5, 1.0, 0.25], [0.25, 0.25, 1.0]])
+    twins = torch.tensor([[1.0, 1.0, -1.0], [1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    for cluster in (connected_components, complete_linkage):
+        assert cluster(s, 0.5).tolist() == [0, 0, 2]
+        assert cluster(s, 0.25).tolist() == [0, 0, 0]
+        assert cluster(twins, 1.0).tolist() == [0, 0, 2]
+        assert cluster(twins, -1.0).tolist() == [0, 0, 0]
+
+
+def test_a_kept_twin_stays_itself() -> None:
+    """Oracle: by eye: two units of S = 1 that both stay; the one that goes has the first."""
+    twins = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    assert nearest_kept(twins, torch.tensor([True, True, False])).tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_kept_unit_is_nearer(seed: int) -> None:
     """Oracle: a loop over the units that stay."""

@@ -69,9 +69,11 @@ def test_the_map_is_what_deleting_one_by_one_comes_to(n_gone, seed):
     torch.testing.assert_close(width_map.unmerge.T @ outgoing, reads)
 
 
-def test_normalised_it_is_that_of_directions():
-    """Oracle: the surgery on w / ‖w‖ and a ‖w‖, undone."""
-    rows, outgoing = drawn(1)
+@pytest.mark.parametrize("seed", range(5))
+def test_normalised_it_is_that_of_directions(seed):
+    """Oracle: the surgery on w / ‖w‖ and a ‖w‖, undone; norms from 0.1 to 10."""
+    rows, outgoing = drawn(seed)
+    rows *= torch.logspace(-1, 1, 6, dtype=torch.float64)[:, None]
     norms = rows.norm(dim=1, keepdim=True)
     names, _, reads = surgeon(rows / norms, outgoing * norms, 3)
     width_map = merge_by_saliency(rows, outgoing, 3, normalised=True)
