@@ -7,7 +7,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_int, require_real
+from reference_impl.checks import (
+    require_float_tensor,
+    require_instance,
+    require_int,
+    require_real,
+)
 from reference_impl.pruning.masks import keep_highest
 
 
@@ -104,7 +109,7 @@ def cubic_sparsity(step: int, n_steps: int, *, final: float, initial: float = 0.
         ValueError: if one is out of range.
 
     References:
-        Zhu & Gupta (2018), To prune, or not to prune, equation 1.
+        Zhu & Gupta (2017), To prune, or not to prune, equation 1.
 
     >>> [round(cubic_sparsity(t, 4, final=0.8), 4) for t in (0, 1, 2, 4, 9)]
     [0.0, 0.4625, 0.7, 0.8, 0.8]
@@ -138,7 +143,7 @@ def rounds_to(sparsity: float, share: float) -> int:
     if p == 0:
         raise ValueError("share must be above 0, got 0: nothing would ever go")
     r = max(0, math.floor(math.log1p(-s) / math.log1p(-p)) - 1)
-    while 1 - (1 - p) ** r < s - 1e-12:  # the logarithms may be off by a rounding
+    while -math.expm1(r * math.log1p(-p)) < s - 1e-12:  # 1 - (1 - p) ** r, for a tiny p, too
         r += 1
     return r
 
@@ -160,8 +165,13 @@ def keep_highest_of_each(
         sparsity: share of each to drop, in [0, 1).
 
     Raises:
-        TypeError, ValueError: as `keep_highest`, or if there are no scores.
+        TypeError: if ``scores`` is no mapping, a score no floating-point tensor, or ``sparsity``
+            no number.
+        ValueError: if there is none, one is empty or not finite, or ``sparsity`` outside [0, 1).
     """
+    require_instance("scores", scores, Mapping)
     if not scores:
         raise ValueError("scores must hold a tensor or more, got none")
+    for name, score in scores.items():
+        require_float_tensor(f"scores[{name!r}]", score)
     return {name: keep_highest(score, sparsity) for name, score in scores.items()}

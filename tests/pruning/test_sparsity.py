@@ -113,6 +113,12 @@ def test_rounds_are_the_fewest_that_reach_the_sparsity(sparsity, share):
     assert rounds_to(sparsity, share) == r
 
 
+@pytest.mark.parametrize("share", [1e-9, 1e-12, 1e-17])
+def test_rounds_of_a_tiny_share_are_counted_at_once(share):
+    """Oracle: (1 − p)^(c / p) → e^(−c) as p → 0."""
+    assert rounds_to(0.5, share) == pytest.approx(np.log(2) / share, rel=1e-8)
+
+
 @given(st.integers(0, 200), st.integers(0, 8))
 def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
     """Oracle: brute force over all subsets of the places that are kept."""
@@ -170,8 +176,22 @@ def test_layerwise_pruning_is_torchs_layer_by_layer():
     for name, layer in layers.items():
         torch_prune.l1_unstructured(layer, "weight", amount=0.7)
         assert torch.equal(masks[name], layer.weight_mask.bool())
-    with pytest.raises(ValueError, match="scores must hold"):
-        keep_highest_of_each({}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "text"),
+    [
+        ({}, ValueError, "scores must hold a tensor or more, got none"),
+        ([torch.ones(3)], TypeError, "scores must be Mapping, got list"),
+        (None, TypeError, "scores must be Mapping, got NoneType"),
+        ({"a": torch.ones(3), "b": torch.ones(3).long()}, TypeError, r"scores\['b'\] must hold"),
+        ({"a": torch.tensor([torch.nan])}, ValueError, r"scores\['a'\] must be finite"),
+    ],
+)
+def test_bad_scores_of_layers_are_refused(scores, error, text):
+    """Oracle: the error's text."""
+    with pytest.raises(error, match=text):
+        keep_highest_of_each(scores, 0.5)
 
 
 X = torch.tensor([1.0, -2.0])
