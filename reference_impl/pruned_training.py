@@ -51,18 +51,22 @@ class Growth:
         require_real("begin", self.begin, 0, 1)
         require_real("end", self.end, self.begin, 1)
         require_int("every", self.every, 1)
-        if not callable(self.choose):
-            raise TypeError(f"choose must be callable, got {type(self.choose).__name__}")
+        _require_callable("choose", self.choose)
 
     def at(self, step: int, n_steps: int) -> float:
         """Return the sparsity after ``step`` of ``n_steps`` steps."""
         first, last = round(self.begin * n_steps), round(self.end * n_steps)
         if step >= last:
             return self.final
-        return cubic_sparsity(max(0, step - first), last - first, final=self.final)
+        if step <= first:
+            return 0.0
+        return cubic_sparsity(step - first, last - first, final=self.final)
 
     def is_due(self, step: int, n_steps: int) -> bool:
-        """Return whether masks are chosen after ``step`` steps: none is once s_f was reached."""
+        """Return whether masks are chosen after ``step`` steps, 0 being before the first.
+
+        None is once s_f was reached.
+        """
         last = round(self.end * n_steps)
         return step == last or (step < last and step % self.every == 0)
 
@@ -78,8 +82,10 @@ def magnitude_masks(
         choose: which go: of all layers together, or of each.
 
     Raises:
+        TypeError: if ``choose`` is not callable.
         TypeError, ValueError: as `prunable_weights` and `keep_highest`.
     """
+    _require_callable("choose", choose)
     return choose({n: w.detach().abs() for n, w in prunable_weights(network).items()}, sparsity)
 
 
@@ -94,16 +100,16 @@ def pruned_steps(
 ) -> Iterator[float]:
     """Train in place by AdamW, masking after each step, and yield each step's loss.
 
-    AdamW's averages, momentum and weight decay go on moving a dropped weight; it is set back to 0
-    before anyone sees it.
+    AdamW's averages of past gradients go on moving a dropped weight; it is set back to 0 before
+    anyone sees it.
 
     Args:
         network: left in evaluation mode at the end.
         examples: to fit; a new order each epoch, drawn from (seed, epoch).
         recipe: epochs, learning rate, decay and seed; it must not augment or erase.
         masks: kept all the time; none by default.
-        growth: if given, masks are chosen by magnitude as the sparsity grows; what is dropped
-            stays dropped.
+        growth: if given, masks are chosen by magnitude as the sparsity grows, before the first
+            step if it is due by then; what is dropped stays dropped.
         objective: (logits, labels) → scalar.
 
     Raises:
@@ -120,8 +126,10 @@ def pruned_steps(
     if recipe.augment or recipe.erase:
         raise ValueError("recipe must not augment or erase: images are met as they are")
     now: Mapping[str, Tensor] = {} if masks is None else masks
-    apply_masks(network, now)
     n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
+    if growth is not None and growth.is_due(0, n_steps):
+        now = magnitude_masks(network, growth.at(0, n_steps), growth.choose)
+    apply_masks(network, now)
     steps = one_cycle_steps(network, _batches(examples, recipe), objective, recipe, n_steps)
     for step, loss in enumerate(steps, start=1):
         apply_masks(network, now)
@@ -152,13 +160,17 @@ def tickets(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if one is out of range.
+        ValueError: if one is out of range, or so many rounds would leave nothing.
 
     References:
         Frankle & Carbin (2019), The lottery ticket hypothesis.
     """
     require_int("rounds", rounds, 1)
     p = require_real("share", share, 0, 0.999999, open_low=True)
+    _require_callable("train", train)
+    require_instance("network", network, nn.Module)
+    if 1 - (1 - p) ** rounds == 1:
+        raise ValueError(f"rounds must leave a weight, got {rounds} of a share of {p}")
     start = {name: value.clone() for name, value in network.state_dict().items()}
     masks = magnitude_masks(network, 0.0)
     for r in range(1, rounds + 1):
@@ -169,6 +181,11 @@ def tickets(
         network.load_state_dict(start)
         apply_masks(network, masks)
         yield masks
+
+
+def _require_callable(name: str, value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {type(value).__name__}")
 
 
 def _batches(examples: Examples, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:

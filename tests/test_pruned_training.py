@@ -104,15 +104,28 @@ def test_sparsity_grows_by_the_schedule_and_never_returns(few):
     assert not network.training
 
 
-def test_one_shot_is_a_growth_that_begins_where_it_ends(few):
+@pytest.mark.parametrize("every", [1, 3, 50])
+def test_one_shot_is_a_growth_that_begins_where_it_ends(few, every):
     """Oracle: density before and after."""
     network = small()
-    growth = Growth(0.5, begin=0.5, end=0.5, choose=keep_highest_of_each)
+    growth = Growth(0.5, begin=0.5, end=0.5, every=every, choose=keep_highest_of_each)
     steps = pruned_steps(network, few, RECIPE, growth=growth)
     found = [density(network) for _ in steps]
     assert found[:9] == [1.0] * 9
     assert found[9:] == [found[-1]] * 11
     assert all(abs(float(m.float().mean()) - 0.5) < 0.01 for m in masks_of(network).values())
+
+
+@pytest.mark.parametrize("end", [0.0, 0.01])
+def test_a_growth_that_ends_before_the_first_step_is_masks_from_the_start(few, end):
+    """Oracle: the same training under the masks of the first weights."""
+    grown, masked = small(), small()
+    masks = magnitude_masks(masked, 0.7, keep_highest_of_each)
+    growth = Growth(0.7, begin=0, end=end, choose=keep_highest_of_each)
+    a = list(pruned_steps(grown, few, RECIPE, growth=growth))
+    b = list(pruned_steps(masked, few, RECIPE, masks=masks))
+    assert a == b
+    assert all(torch.equal(masks[n], left) for n, left in masks_of(grown).items())
 
 
 def test_without_masks_it_is_plain_training(few):
@@ -194,9 +207,20 @@ def test_bad_trainings_are_refused_and_change_nothing(few, arguments, error, tex
         ({"share": 1.0}, ValueError),
         ({"share": "all"}, TypeError),
         ({"rounds": 0}, ValueError),
+        ({"rounds": 60, "share": 0.5}, ValueError),
+        ({"network": "lenet300"}, TypeError),
+        ({"train": None}, TypeError),
+        ({"choose": 3}, TypeError),
     ],
 )
 def test_bad_rounds_are_refused(arguments, error):
     """Oracle: the error names the argument."""
+    given = {"network": small(), "train": lambda *_: None, "share": 0.2, "rounds": 1} | arguments
     with pytest.raises(error, match=next(iter(arguments))):
-        next(tickets(small(), lambda *_: None, **({"share": 0.2, "rounds": 1} | arguments)))
+        next(tickets(given.pop("network"), given.pop("train"), **given))
+
+
+def test_a_choice_that_cannot_be_called_is_refused():
+    """Oracle: the error's text."""
+    with pytest.raises(TypeError, match="choose must be callable, got int"):
+        magnitude_masks(small(), 0.5, 3)

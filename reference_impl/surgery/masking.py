@@ -29,19 +29,24 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
 
     Raises:
         TypeError: if ``network`` is no module.
-        ValueError: if it has no such layer.
+        ValueError: if it has no such layer, or one whose weight is no parameter of its own but
+            computed (a parametrization, a hook of `torch.nn.utils.prune`).
 
     >>> from reference_impl.models import LeNet300
     >>> list(prunable_weights(LeNet300()))
     ['fc1.weight', 'fc2.weight', 'fc3.weight']
     """
     require_instance("network", network, nn.Module)
-    layers = {module for module in network.modules() if isinstance(module, PRUNABLE)}
-    own = {id(layer.weight) for layer in layers}
-    found = {name: value for name, value in network.named_parameters() if id(value) in own}
-    if not found:
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, PRUNABLE)}
+    if not layers:
         raise ValueError("network must have a linear or convolutional layer, got none")
-    return dict(found)
+    for name, layer in layers.items():
+        if "weight" not in dict(layer.named_parameters(recurse=False)):
+            raise ValueError(
+                f"network must have weights that are parameters, got a computed one in {name!r}"
+            )
+    own = {id(layer.weight) for layer in layers.values()}
+    return {name: value for name, value in network.named_parameters() if id(value) in own}
 
 
 def apply_masks(network: nn.Module, masks: Mapping[str, Bool[Tensor, "..."]]) -> None:
@@ -101,6 +106,11 @@ def _require_masks(masks: Any, weights: Mapping[str, Tensor]) -> None:
         require_instance(f"masks[{name!r}]", mask, Tensor)
         if mask.dtype != torch.bool:
             raise TypeError(f"masks[{name!r}] must hold booleans, got dtype {mask.dtype}")
+        if mask.layout != torch.strided or mask.device != weights[name].device:
+            raise TypeError(
+                f"masks[{name!r}] must be a dense tensor on {weights[name].device}, "
+                f"got {mask.layout} on {mask.device}"
+            )
         if mask.shape != weights[name].shape:
             raise ValueError(
                 f"masks[{name!r}] must have the weight's shape {tuple(weights[name].shape)}, "

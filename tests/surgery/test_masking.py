@@ -67,6 +67,16 @@ def test_masks_turn_nan_and_negative_weights_into_a_plain_zero():
     assert not torch.signbit(layer[0].weight[0, 1])
 
 
+def test_what_is_left_has_either_sign_and_the_mask_may_be_a_view():
+    """Oracle: by hand, a mask of one row expanded to all."""
+    layer = nn.Sequential(nn.Linear(3, 2))
+    with torch.no_grad():
+        layer[0].weight.copy_(torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]]))
+    mask = torch.tensor([[True, True, False]]).expand(2, 3)
+    apply_masks(layer, {"0.weight": mask})
+    assert torch.equal(masks_of(layer)["0.weight"], mask)
+
+
 def test_a_weight_without_a_mask_stays():
     """Oracle: the weight before."""
     network = LeNet300()
@@ -83,6 +93,22 @@ def test_a_shared_weight_counts_once():
     assert list(prunable_weights(pair)) == ["0.weight"]
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [
+        nn.utils.parametrizations.weight_norm,
+        lambda layer: torch_prune.l1_unstructured(layer, "weight", amount=0.5),
+    ],
+)
+@pytest.mark.parametrize("function", [prunable_weights, density, masks_of])
+def test_a_computed_weight_is_refused_instead_of_left_out(function, compute):
+    """Oracle: masking it would change nothing; the error names the layer."""
+    pair = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    compute(pair[1])
+    with pytest.raises(ValueError, match="got a computed one in '1'"):
+        function(pair)
+
+
 GOOD = torch.ones(100, 300, dtype=torch.bool)
 
 
@@ -94,6 +120,8 @@ GOOD = torch.ones(100, 300, dtype=torch.bool)
         ({"fc1.bias": torch.ones(300, dtype=torch.bool)}, ValueError, "got 'fc1.bias'"),
         ({"fc2.weight": [True]}, TypeError, "must be Tensor, got list"),
         ({"fc2.weight": torch.ones(100, 300)}, TypeError, r"booleans, got dtype torch.float32"),
+        ({"fc2.weight": GOOD.to("meta")}, TypeError, "dense tensor on cpu, got .* on meta"),
+        ({"fc2.weight": GOOD.to_sparse()}, TypeError, "dense tensor on cpu, got torch.sparse_coo"),
         ({"fc2.weight": GOOD.T}, ValueError, r"\(100, 300\), got \(300, 100\)"),
     ],
 )
