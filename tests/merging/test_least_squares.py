@@ -176,6 +176,16 @@ def test_greedy_units_do_not_depend_on_the_unit(size):
     assert torch.equal(greedy_keep(h, size * reads, 3, ridge=0.01), expected)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_rounding_leaves_of_a_unit_does_not_count(seed):
+    """Oracle: by eye: the last unit is hardly read, but only it says something new."""
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    h = torch.cat([x[:, :2], x[:, :2].sum(dim=1, keepdim=True) / 3, x[:, 2:]], dim=1)
+    reads = torch.diag(torch.tensor([1.0, 1.0, 1.0, 1e-12], dtype=torch.float64))
+    keep = greedy_keep(h, reads, 3, ridge=0)
+    assert keep[3]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_values_of_other_dtypes_are_solved_in_float64(dtype):
     """Oracle: the same rounded values, given as float64; a view and a gradient change nothing."""

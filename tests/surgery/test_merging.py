@@ -225,12 +225,14 @@ def test_on_its_images_least_squares_is_nearer_than_pruning_or_merging(name):
     assert solved < min(error(remove_units(network, keep)), error(merge_nearest(network, keep)))
 
 
-@pytest.mark.parametrize("scale", [None, norm_ratio_scale])
+@pytest.mark.parametrize("scale", [None, norm_ratio_scale, projection_scale])
 def test_a_strong_ridge_gives_what_it_pulls_to_with_the_means_right(scale):
     """Oracle: pruning, or merging; the mean of fc2's outputs on the images is the network's."""
     network, keep = drawn("lenet300"), {"hidden1": torch.arange(12) < 5}
     solved = merge_least_squares(network, keep, images(), ridge=1e9, scale=scale)
-    plain = remove_units(network, keep) if scale is None else merge_nearest(network, keep)
+    plain = remove_units(network, keep)
+    if scale is not None:
+        plain = merge_nearest(network, keep, scale=scale)
     torch.testing.assert_close(solved.fc2.weight, plain.fc2.weight)
     flat = images().flatten(1)
     ours = solved.fc2(F.relu(solved.fc1(flat))).mean(dim=0)
@@ -276,6 +278,21 @@ def test_the_candidate_of_the_least_divergence_is_chosen():
     }
     assert closest_outputs(network, candidates, images()) == min(loss, key=loss.get)
     assert closest_outputs(network, candidates | {"same": network}, images()) == "same"
+
+
+def test_the_divergence_is_from_the_networks_own_probabilities():
+    """Oracle: by eye: KL(p ‖ q) wants all of p's modes, KL(q ‖ p) one of them."""
+
+    def answering(*first: float) -> Network:
+        network = drawn("lenet300")
+        rest = [(1 - sum(first)) / (10 - len(first))] * (10 - len(first))
+        with torch.no_grad():
+            network.fc3.weight.zero_()
+            network.fc3.bias.copy_(torch.tensor([*first, *rest]).log())
+        return network
+
+    candidates = {"one mode": answering(0.98), "uniform": answering(0.1)}
+    assert closest_outputs(answering(0.495, 0.495), candidates, images()) == "uniform"
 
 
 def merges(network, keep):
