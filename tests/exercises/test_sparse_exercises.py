@@ -13,6 +13,7 @@ from reference_impl.pruning.masks import keep_highest, keep_highest_of_all
 from reference_impl.pruning.sparsity import (
     cubic_sparsity,
     hard_threshold,
+    keep_highest_of_each,
     rounds_to,
     soft_threshold,
 )
@@ -21,6 +22,10 @@ from reference_impl.training import accuracy
 from tests.exercises.claims import assert_failed
 
 HAND = [-1.5, -2, 0.555, 6, 20]
+
+
+def hand(place, value):
+    return [*HAND[:place], value, *HAND[place + 1 :]]
 
 
 def by_sort(weights, sparsity):
@@ -49,6 +54,7 @@ def by_python(weights, sparsity):
     ("name", "answer"),
     [
         ("sparse-hand", HAND),
+        ("sparse-hand", hand(2, 0.56)),
         ("sparse-hand", torch.tensor(HAND, dtype=torch.float64)),
         ("sparse-hand", np.array([-1.5, -2, 0.96 * 37 / 64, 6, 20])),
         ("sparse-masks", by_sort),
@@ -62,10 +68,6 @@ def test_right_answers_pass(name, answer):
     """Oracle: several ways to write the right answer."""
     found = report(name, answer)
     assert found.passed, found.lines
-
-
-def hand(place, value):
-    return [*HAND[:place], value, *HAND[place + 1 :]]
 
 
 def layerwise(weights, sparsity):
@@ -153,6 +155,11 @@ def in_place(weights, sparsity):
         ("sparse-layers", sparse.TENTH_DROPPED, "kept 90 %"),
         ("sparse-layers", sparse.WITHIN_ROWS, "of each row"),
         ("sparse-layers", sparse.ON_TEST, "test images"),
+        ("sparse-layers", sparse.ON_ALL, "first 1,000"),
+        ("sparse-layers", sparse.ONE_BY_ONE, "a fresh one"),
+        ("sparse-layers", sparse.THE_OTHERS, "two other layers"),
+        ("sparse-layers", sparse.OF_ALL_TOGETHER, "global masks"),
+        ("sparse-layers", [100 - a for a in sparse.PRUNED], "that is right is asked"),
         ("sparse-layers", sparse.PRUNED[::-1], "In the order of the layers"),
         ("sparse-layers", [50.0, 80.0, 60.0], "on a fresh copy"),
         ("sparse-layers", ..., "No answer yet"),
@@ -207,6 +214,7 @@ def test_the_accuracies_are_measured():
         (sparse.TENTH_DROPPED, lambda w: keep_highest(w.abs(), 0.1), few),
         (sparse.WITHIN_ROWS, lambda w: torch.stack([keep_highest(r, 0.9) for r in w.abs()]), few),
         (sparse.ON_TEST, lambda w: keep_highest(w.abs(), 0.9), dataset.test[:1000]),
+        (sparse.ON_ALL, lambda w: keep_highest(w.abs(), 0.9), dataset.validation),
     )
     for expected, choose, examples in ways:
         for place, name in enumerate(prunable_weights(network)):
@@ -214,3 +222,21 @@ def test_the_accuracies_are_measured():
             weight = prunable_weights(small)[name].detach()
             apply_masks(small, {name: choose(weight)})
             assert accuracy(small, examples) == pytest.approx(expected[place], abs=0.3)
+
+
+def test_the_accuracies_of_several_masks_are_measured():
+    """Oracle: the shipped network, pruned layer after layer, but for one, and by global masks."""
+    few = load_dataset().validation[:1000]
+    weights = prunable_weights(load_checkpoint("lenet300"))
+    scores = {name: weight.detach().abs() for name, weight in weights.items()}
+    each, of_all = keep_highest_of_each(scores, 0.9), keep_highest_of_all(scores, 0.9)
+    names = list(scores)
+    for place, name in enumerate(names):
+        for expected, masks in (
+            (sparse.ONE_BY_ONE, {n: each[n] for n in names[: place + 1]}),
+            (sparse.THE_OTHERS, {n: each[n] for n in names if n != name}),
+            (sparse.OF_ALL_TOGETHER, {name: of_all[name]}),
+        ):
+            small = load_checkpoint("lenet300")
+            apply_masks(small, masks)
+            assert accuracy(small, few) == pytest.approx(expected[place], abs=0.3)

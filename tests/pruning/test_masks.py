@@ -79,6 +79,28 @@ def test_n_of_m_keeps_the_n_highest_of_every_group(n, more, seed):
             assert sorted(v for v, c in zip(group, chosen, strict=True) if c) == best
 
 
+def test_of_equals_in_a_group_the_first_go():
+    """Oracle: by hand."""
+    score = torch.tensor([[1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 3.0, 1.0]])
+    assert keep_n_of_m(score, 2, 4).int().tolist() == [[0, 0, 1, 1, 1, 0, 1, 0]]
+    assert keep_n_of_m(score, 3, 4).int().tolist() == [[0, 1, 1, 1, 1, 0, 1, 1]]
+
+
+def test_scores_of_several_precisions_are_compared_in_the_finest():
+    """Oracle: by hand; the three that are near 1 are equal in half precision."""
+    scores = {
+        "half": torch.tensor([1.0, 3.0]).half(),
+        "single": torch.tensor([1 - 1e-5, 1 + 1e-5]),
+        "double": torch.tensor([1 + 1e-12, 0.5], dtype=torch.float64),
+    }
+    masks = keep_highest_of_all(scores, 0.5)
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "half": [False, True],
+        "single": [False, True],
+        "double": [True, False],
+    }
+
+
 def test_the_score_is_left_as_it_is_and_its_gradient_is_not_asked_for():
     """Oracle: equality with a copy."""
     score = drawn(4, 4).requires_grad_()
