@@ -174,7 +174,6 @@ def tickets(
     start = {name: value.clone() for name, value in network.state_dict().items()}
     masks = magnitude_masks(network, 0.0)
     for r in range(1, rounds + 1):
-        apply_masks(network, masks)
         train(network, masks)
         apply_masks(network, masks)  # whatever the training did to them
         masks = magnitude_masks(network, 1 - (1 - p) ** r, choose)

@@ -87,6 +87,24 @@ def replayed(few):
         yield step, images, labels
 
 
+def test_each_epoch_shows_every_example_once_in_an_order_of_its_seed(few):
+    """Oracle: the examples, sorted; the orders of two epochs and of two seeds."""
+
+    def shown(seed):
+        recipe = Recipe("lenet300", epochs=2, batch_size=64, learning_rate=1e-2, seed=seed)
+        seen = []
+        for _ in pruned_steps(small(), few, recipe, objective=remembered(seen)):
+            pass
+        labels = torch.cat([labels for _, labels in seen])
+        return labels[:640], labels[640:]
+
+    orders = [*shown(0), *shown(1)]
+    for order in orders:
+        assert torch.equal(order.sort().values, few.labels.sort().values)
+    assert len({tuple(order.tolist()) for order in orders}) == 4
+    assert torch.equal(shown(1)[1], orders[3])
+
+
 def test_sparsity_grows_by_the_schedule_and_never_returns(few):
     """Oracle: cubic_sparsity of the steps between, and the masks before."""
     network = small()
@@ -161,6 +179,28 @@ def test_tickets_are_initial_weights_of_the_largest_trained_ones():
     assert torch.equal(network.fc1.bias, start["fc1.bias"])
     assert all(bool(mask.all()) for mask in seen[0].values())
     assert len(seen) == 3
+
+
+def test_a_training_that_revives_weights_does_not_bring_them_back():
+    """Oracle: the masks of the round before, with a training that makes the dropped the largest."""
+    before = {name: torch.ones_like(m) for name, m in masks_of(small()).items()}
+
+    def revive(trained, masks):
+        with torch.no_grad():
+            for name, weight in prunable_weights(trained).items():
+                weight[~masks[name]] = 9.0
+
+    for masks in tickets(small(), revive, share=0.3, rounds=3):
+        assert all(not (masks[name] & ~before[name]).any() for name in masks)
+        before = masks
+
+
+def test_tickets_may_be_chosen_of_each_layer():
+    """Oracle: the count in each layer."""
+    network = small()
+    *_, masks = tickets(network, lambda *_: None, share=0.3, rounds=2, choose=keep_highest_of_each)
+    for name, weight in prunable_weights(network).items():
+        assert int(masks[name].sum()) == weight.numel() - round(0.51 * weight.numel())
 
 
 @pytest.mark.parametrize(
