@@ -43,7 +43,8 @@ def _run(answer: Merge, parts: Parts, stays: int = STAYS, goes: int = GOES) -> P
         raise WrongResultError("The function must return three tensors: weight, bias, reader.")
     if not all(isinstance(part, Tensor) for part in found):
         raise WrongResultError("The function must return three tensors: weight, bias, reader.")
-    return found[0], found[1], found[2]
+    kept, offsets, columns = (part.to(weight.dtype) for part in found)  # other dtypes are as right
+    return kept, offsets, columns
 
 
 def _without(parts: Parts, goes: int) -> Parts:

@@ -60,6 +60,7 @@ def by_deletion(weight, bias, reader, i, j):
         ("merge-units", by_masks),
         ("merge-units", by_maps),
         ("merge-units", by_deletion),
+        ("merge-units", lambda *parts: [part.double() for part in by_masks(*parts)]),
         ("merge-channels", merge.GAINS),
         ("merge-channels", torch.tensor(merge.GAINS) + 0.6),
     ],
