@@ -124,7 +124,7 @@ def record(path: Path, dataset: Dataset) -> None:
     found = read_record(path)
 
     def write() -> None:
-        write_record(path, found, COMMAND, (run["seed"] for run in found["runs"]))
+        write_record(path, found, COMMAND)
 
     runs = planned(found["runs"])
     make_missing(found, runs, lambda run: measured(run, dataset), write)

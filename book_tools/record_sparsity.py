@@ -139,8 +139,7 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
 def _write(path: Path, found: Found) -> None:
     held = any(run["data"] == "MNIST" for run in found["runs"])
     found["MNIST"] = "run" if held else "not run: its folder was not given"
-    seeds = (run["seed"] for run in found["runs"] if run["seed"] is not None)
-    write_record(path, found, COMMAND, seeds)
+    write_record(path, found, COMMAND)
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:

@@ -80,15 +80,16 @@ def planned() -> Iterator[Run]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-
-    def whole(path: Path, dataset: Dataset) -> None:
-        record(path, dataset, list(planned()))
-
-    return run_recorder(COMMAND, __doc__, RESULT, whole, arguments)
+    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
 
 
-def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
+def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
     """Make the runs that the record does not hold yet, and write it after each.
+
+    Args:
+        path: of the record.
+        dataset: to train on and to measure.
+        runs: all that are planned by default.
 
     Raises:
         OSError: if the record cannot be written.
@@ -96,10 +97,11 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run]) -> None:
     found = read_record(path)
 
     def write() -> None:
-        seeds = (run["seed"] for run in found["runs"] if run["seed"] is not None)
-        write_record(path, found, COMMAND, seeds)
+        write_record(path, found, COMMAND)
 
-    make_missing(found, runs, lambda run: measured(run, dataset), write)
+    make_missing(
+        found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
+    )
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:

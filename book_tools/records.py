@@ -70,7 +70,7 @@ def read_record(path: Path, **lists: list[Any]) -> Found:
 
 
 def write_record(
-    path: Path, found: Found, command: str, seeds: Iterable[int], **versions: str
+    path: Path, found: Found, command: str, seeds: Iterable[int] | None = None, **versions: str
 ) -> None:
     """Write the record with its provenance, whole or not at all.
 
@@ -78,12 +78,14 @@ def write_record(
         path: of the file.
         found: its provenance is made anew.
         command: that made it.
-        seeds: of its runs, in any order.
+        seeds: of its runs, in any order; without them, every ``"seed"`` of a run that has one.
         versions: of packages beside Python and torch.
 
     Raises:
         OSError: if the file cannot be written.
     """
+    if seeds is None:
+        seeds = (run["seed"] for run in found["runs"] if run.get("seed") is not None)
     found["provenance"] = {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),

@@ -61,6 +61,14 @@ def test_the_provenance_names_command_seeds_and_versions(tmp_path):
     assert provenance["threads"] == torch.get_num_threads()
 
 
+def test_seeds_are_those_of_the_runs_that_have_one(tmp_path):
+    """Oracle: by hand; the shipped network has no seed."""
+    path = tmp_path / "x.json"
+    runs = [{"seed": 4}, {"seed": None}, {"seed": 0}, {"seed": 4}]
+    write_record(path, {"runs": runs}, "python -m here")
+    assert json.loads(path.read_text(encoding="utf-8"))["provenance"]["seed"] == [0, 4]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
