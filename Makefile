@@ -55,7 +55,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m book_tools.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging  ## measure all of data/results again (six hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging result-decay  ## measure all of data/results again (six hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
@@ -93,6 +93,9 @@ result-narrowing: $(STAMP)  ## chapter 14: the teacher made smaller (twenty minu
 result-merging: $(STAMP)  ## chapter 15: units merged (a quarter of an hour; resumes)
 	@$(call anew,merging,book_tools.record_merging)
 
+result-decay: $(STAMP)  ## chapter 15: does weight decay help pruning (twenty minutes; resumes)
+	@$(call anew,decay,book_tools.record_decay)
+
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \
   $(BIN)/python -m $(2) --path _build/results/$(1).json && \
@@ -116,4 +119,5 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 
 .PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
   result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
-  result-relations result-sparsity result-stability result-narrowing result-merging lock env clean
+  result-relations result-sparsity result-stability result-narrowing result-merging \
+  result-decay lock env clean
