@@ -81,7 +81,7 @@ result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minute
 result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour; resumes)
 	@$(call anew,relations,book_tools.compare_distillation)
 
-result-sparsity: $(STAMP)  ## chapter 11: networks with zeros (40 minutes; resumes; MNIST=folder)
+result-sparsity: $(STAMP)  ## chapter 11: networks with zeros (75 minutes; resumes; MNIST=folder)
 	@$(call anew,sparsity,book_tools.record_sparsity $(if $(MNIST),--mnist $(MNIST)))
 
 result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)

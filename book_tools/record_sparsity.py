@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from book_tools.records import Found, make_missing, read_record, run_recorder, write_record
 from book_tools.sparse_targets import (
     ALPHA,
-    RECIPES,
+    PRUNED,
     TEMPERATURE,
     accuracies,
     kept,
@@ -119,7 +119,7 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
     """
     found = read_record(path)
     found["recipes"] = {
-        "target": {name: asdict(recipe) for name, recipe in RECIPES.items()},
+        "target": {name: asdict(way) for name, way in PRUNED.items()},
         "told": {"temperature": TEMPERATURE, "alpha": ALPHA},
         "images": N_IMAGES,
         "whole": asdict(WHOLE),

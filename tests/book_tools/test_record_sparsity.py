@@ -33,8 +33,13 @@ def small() -> Dataset:
 def quick(monkeypatch):
     for name in ("WHOLE", "TUNE", "TICKET"):
         monkeypatch.setattr(recorder, name, SHORT)
-    short = {name: replace(r, epochs=2) for name, r in sparse_targets.RECIPES.items()}
-    monkeypatch.setattr(sparse_targets, "RECIPES", short)
+    short = {name: replace(way, epochs=2) for name, way in sparse_targets.PRUNED.items()}
+    monkeypatch.setattr(sparse_targets, "PRUNED", short)
+    others = {
+        name: {kind: replace(way, epochs=2) for kind, way in ways.items()}
+        for name, ways in sparse_targets.COMPARED.items()
+    }
+    monkeypatch.setattr(sparse_targets, "COMPARED", others)
     monkeypatch.setattr(recorder, "N_IMAGES", 600)
     monkeypatch.setattr(recorder, "SPARSITIES", (0.5, 0.9))
     monkeypatch.setattr(recorder, "ROUNDS", 2)
