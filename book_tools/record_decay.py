@@ -81,7 +81,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
     found = read_record(path)
 
     def write() -> None:
-        write_record(path, found, COMMAND, (run["seed"] for run in found["runs"]))
+        write_record(path, found, COMMAND)
 
     todo = list(planned()) if runs is None else runs
     make_missing(found, todo, lambda run: measured(made(run, dataset), dataset), write)
