@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, run_recorder
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation.features import attention_map
@@ -121,11 +121,7 @@ def record(path: Path, dataset: Dataset) -> None:
     Raises:
         OSError: if the record cannot be written.
     """
-    found = read_record(path)
-
-    def write() -> None:
-        write_record(path, found, COMMAND)
-
+    found, write = open_record(path, COMMAND)
     runs = planned(found["runs"])
     make_missing(found, runs, lambda run: measured(run, dataset), write)
     for name, run in PICTURED.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from book_tools.record_merging import RECIPES, SPARSITIES, STATES, Merger
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, run_recorder
 from reference_impl.data import Dataset
 from reference_impl.files import ROOT
 from reference_impl.fitting import fit, trained
@@ -78,11 +78,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
     Raises:
         OSError: if the record cannot be written.
     """
-    found = read_record(path)
-
-    def write() -> None:
-        write_record(path, found, COMMAND)
-
+    found, write = open_record(path, COMMAND)
     todo = list(planned()) if runs is None else runs
     make_missing(found, todo, lambda run: measured(made(run, dataset), dataset), write)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, run_recorder
 from book_tools.retrain import RECIPES as SHIPPED_RECIPES
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset
@@ -98,11 +98,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
     Raises:
         OSError: if the record cannot be written.
     """
-    found = read_record(path)
-
-    def write() -> None:
-        write_record(path, found, COMMAND)
-
+    found, write = open_record(path, COMMAND)
     make_missing(
         found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
     )

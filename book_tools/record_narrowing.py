@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, run_recorder
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples
 from reference_impl.files import ROOT
@@ -192,12 +192,8 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
     Raises:
         OSError: if the record cannot be written.
     """
-    found = read_record(path)
+    found, write = open_record(path, COMMAND, torch_pruning=version("torch_pruning"))
     found["recipe"] = asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED}
-
-    def write() -> None:
-        write_record(path, found, COMMAND, torch_pruning=version("torch_pruning"))
-
     make_missing(
         found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
     )

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, run_recorder
 from reference_impl.checkpoints import load_checkpoint
 from reference_impl.data import Dataset, Examples, batches
 from reference_impl.distilled_training import new_student
@@ -94,11 +94,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
     Raises:
         OSError: if the record cannot be written.
     """
-    found = read_record(path)
-
-    def write() -> None:
-        write_record(path, found, COMMAND)
-
+    found, write = open_record(path, COMMAND)
     make_missing(
         found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
     )

@@ -101,6 +101,22 @@ def write_record(
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
+def open_record(path: Path, command: str, **versions: str) -> tuple[Found, Callable[[], None]]:
+    """Return the record as it stands, and what writes it as it then is.
+
+    Args:
+        path: of the file.
+        command: that makes it.
+        versions: of packages beside Python and torch.
+    """
+    found = read_record(path)
+
+    def write() -> None:
+        write_record(path, found, command, None, **versions)
+
+    return found, write
+
+
 def make_missing(
     found: Found,
     runs: Iterable[Run],

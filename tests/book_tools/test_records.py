@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from book_tools import records
-from book_tools.records import make_missing, read_record, run_recorder, write_record
+from book_tools.records import make_missing, open_record, read_record, run_recorder, write_record
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,18 @@ def test_seeds_are_those_of_the_runs_that_have_one(tmp_path):
     runs = [{"seed": 4}, {"seed": None}, {"seed": 0}, {"seed": 4}]
     write_record(path, {"runs": runs}, "python -m here")
     assert json.loads(path.read_text(encoding="utf-8"))["provenance"]["seed"] == [0, 4]
+
+
+def test_an_opened_record_writes_what_was_put_into_it(tmp_path):
+    """Oracle: the file, read again."""
+    path = tmp_path / "x.json"
+    found, write = open_record(path, "python -m here", other="7")
+    found["runs"].append({"seed": 2})
+    write()
+    again, _ = open_record(path, "python -m here")
+    assert again["runs"] == [{"seed": 2}]
+    assert again["provenance"]["seed"] == [2]
+    assert again["provenance"]["versions"]["other"] == "7"
 
 
 @pytest.mark.parametrize(
