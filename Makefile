@@ -18,7 +18,7 @@ help:  ## list the targets, one line each
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 book: $(STAMP)  ## execute every chapter that has changed and build the site
-	@$(BIN)/python -m book_tools.build
+	@$(BIN)/python -m book_tools.site.build
 
 test: $(STAMP)  ## unit tests, doctests and every notebook's outputs
 	@$(BIN)/python -m pytest
@@ -31,7 +31,7 @@ lint: $(STAMP)  ## style, types, direction of imports, spelling; notebooks too
 	@$(BIN)/python -m book_tools.lint_notebooks
 
 test-site: book  ## open every page of the site in headless Chromium
-	@$(BIN)/python -m book_tools.site_check _build/html
+	@$(BIN)/python -m book_tools.site.check _build/html
 
 lab: $(STAMP)  ## open the chapters in JupyterLab
 	@$(BIN)/jupyter lab chapters
@@ -53,7 +53,7 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 	@$(BIN)/python -m book_tools.mutants
 
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
-	@$(BIN)/python -m book_tools.retrain
+	@$(BIN)/python -m experiments.retrain
 
 results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging result-decay  ## measure all of data/results again (six hours)
 
@@ -61,40 +61,40 @@ result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
 	@$(BIN)/python -m reference_impl.measuring.roofline
 
 result-granularity: $(STAMP)  ## chapter 03: accuracy by bits and granularity (ten minutes)
-	@$(BIN)/python -m book_tools.record_granularity
+	@$(BIN)/python -m experiments.granularity
 
 result-integer: $(STAMP)  ## chapter 04: times of layers in integers (two minutes)
 	@$(BIN)/python -m benchmarks.integer
 
 result-ptq: $(STAMP)  ## chapter 06: post-training quantization (an hour; resumes)
-	@$(call anew,ptq,book_tools.ablate_ptq)
+	@$(call anew,ptq,experiments.ptq)
 
 result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; resumes)
-	@$(call anew,qat,book_tools.record_qat)
+	@$(call anew,qat,experiments.qat)
 
 result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (two hours; resumes)
-	@$(call anew,distillation,book_tools.record_distillation)
+	@$(call anew,distillation,experiments.distillation)
 
 result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)
-	@$(BIN)/python -m book_tools.omit_class $(MNIST)
+	@$(BIN)/python -m experiments.mnist $(MNIST)
 
 result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour; resumes)
-	@$(call anew,relations,book_tools.compare_distillation)
+	@$(call anew,relations,experiments.relations)
 
 result-sparsity: $(STAMP)  ## chapter 11: networks with zeros (75 minutes; resumes; MNIST=folder)
-	@$(call anew,sparsity,book_tools.record_sparsity $(if $(MNIST),--mnist $(MNIST)))
+	@$(call anew,sparsity,experiments.sparsity $(if $(MNIST),--mnist $(MNIST)))
 
 result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
-	@$(call anew,stability,book_tools.record_stability)
+	@$(call anew,stability,experiments.stability)
 
 result-narrowing: $(STAMP)  ## chapter 14: the teacher made smaller (twenty minutes; resumes)
-	@$(call anew,narrowing,book_tools.record_narrowing)
+	@$(call anew,narrowing,experiments.narrowing)
 
 result-merging: $(STAMP)  ## chapter 15: units merged (a quarter of an hour; resumes)
-	@$(call anew,merging,book_tools.record_merging)
+	@$(call anew,merging,experiments.merging)
 
 result-decay: $(STAMP)  ## chapter 15: does weight decay help pruning (twenty minutes; resumes)
-	@$(call anew,decay,book_tools.record_decay)
+	@$(call anew,decay,experiments.decay)
 
 # These commands skip what their record holds: a new one grows beside it and takes its place at the end.
 anew = mkdir -p _build/results && \

@@ -7,9 +7,9 @@ from kmeans1d.core import cluster
 from sklearn.cluster import KMeans
 
 from benchmarks.harness import Case
-from reference_impl.checkpoints import load_checkpoint
-from reference_impl.measuring.error import mean_squared_error
-from reference_impl.quantization.kmeans import optimal_codebook
+from reference_impl.measuring import mean_squared_error
+from reference_impl.quantization import optimal_codebook
+from reference_impl.training import load_checkpoint
 
 SIZE = 16
 

@@ -14,11 +14,19 @@ from torch import Tensor
 
 from benchmarks.harness import Case
 from reference_impl.data import Examples
-from reference_impl.distillation import contrastive, decoupled, features, logits, relations
-from reference_impl.distillation.objective import distillation_objective
-from reference_impl.distilled_training import Targets, new_student, student_steps, view
+from reference_impl.distillation import (
+    contrastive,
+    decoupled,
+    distillation_objective,
+    features,
+    relations,
+)
+from reference_impl.distillation import (
+    soft_targets as logits,
+)
 from reference_impl.models import ConvTeacher
-from reference_impl.recipes import Recipe
+from reference_impl.training import Recipe, new_student, student_steps, view
+from reference_impl.training.distil import Targets
 
 BATCH = 128
 CLASSES = 10

@@ -20,19 +20,26 @@ from torch import nn
 
 from benchmarks.harness import Case
 from benchmarks.onnx_peer import onnx_call
-from reference_impl.checkpoints import load_checkpoint
+from reference_impl.compress import (
+    Requantizer,
+    integer_network,
+    layer_inputs,
+    quantize_layers,
+    weight_layers,
+)
 from reference_impl.data import load_dataset
 from reference_impl.files import ROOT, write_atomically
-from reference_impl.measuring.latency import compare_latencies, device_name
-from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
-from reference_impl.quantization.fixed_point import fixed_point
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.integer import int8_products_are_exact
-from reference_impl.quantization.integer_linear import IntegerLinear
-from reference_impl.quantization.ranges import min_max_range
-from reference_impl.surgery.integer_layers import Requantizer
-from reference_impl.surgery.integer_network import integer_network
-from reference_impl.surgery.quantized_layers import layer_inputs, quantize_layers, weight_layers
+from reference_impl.measuring import compare_latencies, device_name
+from reference_impl.quantization import (
+    IntegerGrid,
+    IntegerLinear,
+    affine_from_range,
+    fixed_point,
+    int8_products_are_exact,
+    min_max_range,
+    symmetric_from_range,
+)
+from reference_impl.training import load_checkpoint
 
 RESULT = ROOT / "data" / "results" / "integer.json"
 COMMAND = "python -m benchmarks.integer"

@@ -9,11 +9,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from benchmarks.harness import Case
-from reference_impl.merging.similarity import cosine_similarity
-from reference_impl.pruning.masks import keep_highest
-from reference_impl.pruning.unit_scores import row_norm
-from reference_impl.surgery.merging import nearest_map
-from reference_impl.width_maps import map_axis
+from reference_impl.compress import nearest_map
+from reference_impl.merging import cosine_similarity, map_axis
+from reference_impl.pruning import keep_highest, row_norm
 
 NEURONS, INPUTS, OUTPUTS = 4096, 1024, 1024
 LOOPED = 32

@@ -9,7 +9,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
-from reference_impl.surgery.quantized_layers import places
+from reference_impl.compress.quantized import places
 
 
 def onnx_call(chain: nn.Sequential, x: torch.Tensor) -> Callable[[], np.ndarray[Any, Any]]:

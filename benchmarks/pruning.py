@@ -8,13 +8,16 @@ import torch_pruning as tp  # type: ignore[import-untyped]
 from torch import Tensor
 
 from benchmarks.harness import Case
-from reference_impl.checkpoints import load_checkpoint
-from reference_impl.network import IMAGE_SHAPE, Network
-from reference_impl.pruning.masks import keep_highest
-from reference_impl.pruning.unit_scores import row_norm
-from reference_impl.surgery.narrowing import remove_units, silence_units
-from reference_impl.surgery.structured_pruning import mac_formula, prune_to_budget
-from reference_impl.surgery.units import incoming_rows
+from reference_impl.compress import (
+    incoming_rows,
+    mac_formula,
+    prune_to_budget,
+    remove_units,
+    silence_units,
+)
+from reference_impl.models import IMAGE_SHAPE, Network
+from reference_impl.pruning import keep_highest, row_norm
+from reference_impl.training import load_checkpoint
 
 BATCH = 64
 TWICE_AS_FAST = 0.5

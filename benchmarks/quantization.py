@@ -7,10 +7,12 @@ from itertools import chain
 import torch
 
 from benchmarks.harness import Case
-from reference_impl.quantization.affine import symmetric_from_range
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.ranges import min_max_range
-from reference_impl.quantization.rounding import min_max_quantizer
+from reference_impl.quantization import (
+    IntegerGrid,
+    min_max_quantizer,
+    min_max_range,
+    symmetric_from_range,
+)
 
 
 def matrix() -> torch.Tensor:

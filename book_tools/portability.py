@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from book_tools.failures import BookError, explained
+from book_tools.comparing.failures import BookError, explained
 from book_tools.refresh import chosen
 from reference_impl.files import ROOT
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from book_tools.execute import AT_A_TIME, execute
-from book_tools.failures import BookError, NotebookFailed, explained
-from book_tools.notebook_rules import code_cells, structure_problems
-from book_tools.outputs import outputs_difference
+from book_tools.comparing.failures import BookError, NotebookFailed, explained
+from book_tools.comparing.outputs import outputs_difference
+from book_tools.comparing.rules import code_cells, structure_problems
+from book_tools.site.execute import AT_A_TIME, execute
 from reference_impl.files import ROOT, write_atomically
 
 _METADATA = {

@@ -12,12 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import (
-    require_float_tensor,
-    require_instance,
-    require_int,
-    require_real,
-)
+from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
 from reference_impl.data import CLASS_NAMES, Examples
 
 NOISE, BLUR, CONTRAST, DEGREES = 0.2, 1.0, 0.5, 15.0

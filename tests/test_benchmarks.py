@@ -123,8 +123,8 @@ def test_the_integer_record_has_every_way(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_networks_peers_give_the_networks_logits(name: str) -> None:
     """Oracle: the trained network; its logits in integers are near, the others equal."""
     from benchmarks import integer
-    from reference_impl.checkpoints import load_checkpoint
     from reference_impl.data import load_dataset
+    from reference_impl.training import load_checkpoint
 
     images = load_dataset().test.images[:8]
     calls = integer.network_calls(name, images)
@@ -147,7 +147,7 @@ def test_the_onnx_peer_refuses_what_it_cannot_say() -> None:
 def test_the_pruning_benchmarks_time_equal_networks() -> None:
     """Oracle: the masked twin's logits; the operations of Torch-Pruning's network."""
     from benchmarks import pruning
-    from reference_impl.measuring.cost import model_cost
+    from reference_impl.measuring import model_cost
 
     *narrow, whole = pruning.cases()
     for case in narrow:

@@ -16,7 +16,7 @@ import yaml
 from pybtex.database import parse_file
 
 import reference_impl
-from book_tools.build import notebooks
+from book_tools.site.build import notebooks
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ROOT / "chapters"

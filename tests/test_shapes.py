@@ -10,38 +10,38 @@ import sys
 HOOKED = (
     "reference_impl.quantization",
     "reference_impl.distillation",
-    "reference_impl.measuring.calibration",
+    "reference_impl.measuring.reliability",
     "reference_impl.measuring.error",
     "reference_impl.measuring.quantized_size",
-    "reference_impl.surgery.quantized_layers",
-    "reference_impl.surgery.integer_layers",
-    "reference_impl.surgery.integer_network",
-    "reference_impl.surgery.learned_layers",
-    "reference_impl.surgery.deployment",
-    "reference_impl.surgery.folding",
-    "reference_impl.surgery.equalization",
-    "reference_impl.surgery.bias_correction",
-    "reference_impl.surgery.adaround",
-    "reference_impl.surgery.post_training",
-    "reference_impl.surgery.taps",
-    "reference_impl.surgery.masking",
-    "reference_impl.surgery.narrowing",
-    "reference_impl.surgery.structured_pruning",
-    "reference_impl.surgery.sparse_layers",
-    "reference_impl.surgery.units",
-    "reference_impl.surgery.saliency",
-    "reference_impl.surgery.readers",
-    "reference_impl.surgery.merging",
-    "reference_impl.measuring.removal",
-    "reference_impl.surgery.contributions",
+    "reference_impl.compress.quantized",
+    "reference_impl.compress.integer",
+    "reference_impl.compress.integer_network",
+    "reference_impl.compress.learned",
+    "reference_impl.compress.deploy",
+    "reference_impl.compress.fold",
+    "reference_impl.compress.equalize",
+    "reference_impl.compress.bias",
+    "reference_impl.compress.adaround",
+    "reference_impl.compress.post_training",
+    "reference_impl.compress.activations",
+    "reference_impl.compress.masked",
+    "reference_impl.compress.narrow",
+    "reference_impl.compress.budget",
+    "reference_impl.compress.sparse",
+    "reference_impl.compress.units",
+    "reference_impl.compress.statistics",
+    "reference_impl.compress.readers",
+    "reference_impl.compress.merge",
+    "reference_impl.compress.removal",
+    "reference_impl.compress.contributions",
     "reference_impl.shifts",
     "reference_impl.pruning",
     "reference_impl.merging",
-    "reference_impl.width_maps",
-    "reference_impl.distilled_training",
-    "reference_impl.one_cycle",
-    "reference_impl.pruned_training",
-    "reference_impl.guided_training",
+    "reference_impl.merging.width_map",
+    "reference_impl.training.distil",
+    "reference_impl.training.loop",
+    "reference_impl.training.prune",
+    "reference_impl.training.guided",
     "reference_impl.data",
     "reference_impl.idx",
     "reference_impl.training",
@@ -59,70 +59,70 @@ with install_import_hook({HOOKED!r}, "beartype.beartype"):
     from reference_impl.quantization.ranges import min_max_range, split_groups
     from reference_impl.quantization.fixed_point import fixed_point, rescale
     from reference_impl.quantization.integer import integer_matmul
-    from reference_impl.surgery.integer_network import integer_network, simulation
-    from reference_impl.surgery.quantized_layers import (
+    from reference_impl.compress.integer_network import integer_network, simulation
+    from reference_impl.compress.quantized import (
         layer_inputs, quantize_layers, weight_layers,
     )
-    from reference_impl.quantization.calibration import mse_range, percentile_range
-    from reference_impl.quantization.entropy_calibration import entropy_range
-    from reference_impl.surgery.folding import fold_batch_norms
-    from reference_impl.surgery.post_training import PostTraining
-    from reference_impl.quantization.ste import fake_quantize, round_straight_through
-    from reference_impl.surgery.deployment import deploy
+    from reference_impl.quantization.clipping import mse_range, percentile_range
+    from reference_impl.quantization.entropy import entropy_range
+    from reference_impl.compress.fold import fold_batch_norms
+    from reference_impl.compress.post_training import PostTraining
+    from reference_impl.quantization.straight_through import fake_quantize, round_straight_through
+    from reference_impl.compress.deploy import deploy
     from reference_impl.models import ResidualNetwork
-    from reference_impl.measuring.removal import loss_without_units, loss_without_weights
+    from reference_impl.compress.removal import loss_without_units, loss_without_weights
     from reference_impl.pruning import curvature, importance, reconstruction, unit_scores
-    from reference_impl.surgery.saliency import (
+    from reference_impl.compress.statistics import (
         curvature_diagonal, mean_gradients, mean_square_gradients,
     )
     from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m
-    from reference_impl.pruning.sparsity import hard_threshold, proximal_step
-    from reference_impl.surgery.masking import apply_masks, density, masks_of
-    from reference_impl.surgery.narrowing import remove_units, silence_units
-    from reference_impl.surgery.sparse_layers import dense_weight, with_sparse_layers
-    from reference_impl.surgery.structured_pruning import (
+    from reference_impl.pruning.thresholds import hard_threshold, proximal_step
+    from reference_impl.compress.masked import apply_masks, density, masks_of
+    from reference_impl.compress.narrow import remove_units, silence_units
+    from reference_impl.compress.sparse import dense_weight, with_sparse_layers
+    from reference_impl.compress.budget import (
         NORMALISE, mac_formula, masks_to_budget, prune_to_budget,
     )
     from reference_impl.merging import scales
-    from reference_impl.merging.batch_norm import normalised_relation
+    from reference_impl.merging.behind_batch_norm import normalised_relation
     from reference_impl.merging.least_squares import greedy_keep
-    from reference_impl.merging.saliency import least_pair, merge_by_saliency, pair_saliency
+    from reference_impl.merging.pair_saliency import least_pair, merge_by_saliency, pair_saliency
     from reference_impl.surgery import merging
-    from reference_impl.surgery.readers import values_read
-    from reference_impl.surgery.units import incoming_rows, outgoing_columns
-    from reference_impl.width_maps import map_axis, standing_in
-    from reference_impl.surgery.learned_layers import Bits, edge_bits, learn_layers
+    from reference_impl.compress.readers import values_read
+    from reference_impl.compress.units import incoming_rows, outgoing_columns
+    from reference_impl.merging.width_map import map_axis, standing_in
+    from reference_impl.compress.learned import Bits, edge_bits, learn_layers
     from reference_impl.quantization.codebook import BlockQuantizer
     from reference_impl.quantization.formats import E4M3, normal_float_codebook
     from reference_impl.quantization.kmeans import optimal_codebook
     from reference_impl.quantization.lloyd import (
         density_start, linear_start, lloyd, random_start,
     )
-    from reference_impl.quantization.rounding import (
+    from reference_impl.quantization.min_max import (
         min_max_quantizer, round_half_up, round_stochastically,
     )
     from reference_impl.training import accuracy, augment, predict, train_steps
     from reference_impl.distillation.contrastive import information_bound, pair_scores
     from reference_impl.distillation.decoupled import decoupled_parts
-    from reference_impl.distillation.logits import (
+    from reference_impl.distillation.soft_targets import (
         logit_matching_loss, mean_soft_target_loss, soft_cross_entropy, soft_target_loss, soften,
     )
     from reference_impl.distillation.objective import distillation_objective
     from reference_impl.distillation.kernels import gaussian_kernel, neighbour_kernel
-    from reference_impl.distillation.propagation import (
+    from reference_impl.distillation.label_propagation import (
         cascade, harmonic_solution, iterated_cascade, propagate_labels,
         spread_labels, stationary_distribution,
     )
-    from reference_impl.distillation.class_bias import best_class_bias
-    from reference_impl.pruned_training import Growth, magnitude_masks, pruned_steps, tickets
-    from reference_impl.distilled_training import new_student, student_steps, view
-    from reference_impl.measuring.calibration import reliability
-    from reference_impl.guided_training import MAPS, MEANS, METHODS, view_with_features
-    from reference_impl.recipes import Recipe
-    from reference_impl.pruning.across_sets import RULES
+    from reference_impl.distillation.omitted_class import best_class_bias
+    from reference_impl.training.prune import Growth, magnitude_masks, pruned_steps, tickets
+    from reference_impl.training.distil import new_student, student_steps, view
+    from reference_impl.measuring.reliability import reliability
+    from reference_impl.training.guided import MAPS, MEANS, METHODS, view_with_features
+    from reference_impl.training.recipe import Recipe
+    from reference_impl.pruning.stability_rules import RULES
     from reference_impl.pruning.stability import complementary_pairs, simultaneous_frequency
     from reference_impl.shifts import shifted_sets
-    from reference_impl.surgery.contributions import unit_contributions
+    from reference_impl.compress.contributions import unit_contributions
 
 import torch
 import torch.nn.functional as F

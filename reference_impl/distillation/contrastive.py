@@ -63,6 +63,8 @@ def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     References:
         Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3, with
         the batch as the source of other examples.
+
+    Equation: eq-relation-posterior, eq-relation-contrast, chapter 10.
     """
     n = _require_square(scores)
     odds = widened(scores) - math.log(n - 1)  # log h / (1 − h)
@@ -86,6 +88,8 @@ def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
 
     References:
         Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3.
+
+    Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 10.
     """
     return math.log(_require_square(scores) - 1) - contrastive_loss(scores)
 

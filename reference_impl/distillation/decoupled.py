@@ -7,9 +7,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from reference_impl.checks import require_real
-from reference_impl.distillation.logits import Logits, require_pair, require_temperature
 from reference_impl.distillation.numerics import widened
 from reference_impl.distillation.objective import require_labels
+from reference_impl.distillation.soft_targets import Logits, require_pair, require_temperature
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ def decoupled_parts(
 
     References:
         Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
+
+    Equation: eq-relation-parts, chapter 10.
     """
     require_pair("student", student, "teacher", teacher)
     require_labels("labels", labels, *student.shape)
@@ -89,6 +91,8 @@ def decoupled_loss(
 
     References:
         Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
+
+    Equation: eq-relation-decoupled, chapter 10.
     """
     t = require_temperature(temperature)  # Python's float: the square of an int8 may not fit it
     a = require_real("target_weight", target_weight, 0)

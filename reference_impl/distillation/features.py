@@ -31,6 +31,8 @@ def hint_loss(
     References:
         Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: hints for thin deep nets",
         equation 3.
+
+    Equation: eq-relation-hint, chapter 10.
     """
     for name, features in (("student", student), ("teacher", teacher)):
         require_floating(name, features)
@@ -56,6 +58,8 @@ def attention_map(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n positi
     Raises:
         TypeError: if ``features`` is no floating-point tensor.
         ValueError: if it has not four axes, is empty or not finite.
+
+    Equation: eq-relation-map, chapter 10.
     """
     require_float_tensor("features", features)
     return _map("features", features)
@@ -79,6 +83,8 @@ def attention_transfer_loss(
 
     References:
         Zagoruyko & Komodakis 2017, "Paying more attention to attention", equation 2.
+
+    Equation: eq-relation-attention, chapter 10.
     """
     a, b = _map("student", student), _map("teacher", teacher).detach()
     if len(a) != len(b) or student.shape[2:] != teacher.shape[2:]:

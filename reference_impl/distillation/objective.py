@@ -8,13 +8,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from reference_impl.checks import require_int, require_integer_tensor, require_real
-from reference_impl.distillation.logits import (
+from reference_impl.distillation.numerics import finite, widened
+from reference_impl.distillation.soft_targets import (
     Logits,
     mean_soft_target_loss,
     require_matrices,
     require_temperature,
 )
-from reference_impl.distillation.numerics import finite, widened
 
 
 def distillation_objective(
@@ -41,6 +41,9 @@ def distillation_objective(
 
     References:
         Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2.
+
+    Equation: eq-distill-objective, chapter 08.
+    Equation: eq-student-mixture, chapter 09.
     """
     a = require_real("alpha", alpha, 0, 1)
     t = require_temperature(temperature)
@@ -67,6 +70,8 @@ def effective_alpha(alpha: float, n_classes: int) -> float:
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if it is out of range.
+
+    Equation: eq-distill-trap, chapter 08.
     """
     a = require_real("alpha", alpha, 0, 1)
     soft = a / require_int("n_classes", n_classes, 1, sys.maxsize)

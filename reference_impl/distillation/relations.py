@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checks import require_floating, require_real
-from reference_impl.distillation.logits import Logits, require_pair, require_temperature
 from reference_impl.distillation.numerics import finite, unit, widened
+from reference_impl.distillation.soft_targets import Logits, require_pair, require_temperature
 
 Features = Float[Tensor, "n ..."]
 
@@ -29,6 +29,8 @@ def similarity_preserving_loss(student: Features, teacher: Features) -> Float[Te
 
     References:
         Tung & Mori 2019, "Similarity-preserving knowledge distillation".
+
+    Equation: eq-relation-similarity, chapter 10.
     """
     a, b = _rows(student, teacher, at_least=2)
     loss = (unit(a @ a.T) - unit(b @ b.T)).square().sum() / len(a) ** 2
@@ -52,6 +54,8 @@ def distance_relation_loss(student: Features, teacher: Features) -> Float[Tensor
 
     References:
         Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", section 3.2.1.
+
+    Equation: eq-relation-distance, chapter 10.
     """
     a, b = _rows(student, teacher, at_least=2)
     loss = F.huber_loss(_relative_distances("student", a), _relative_distances("teacher", b))
@@ -74,6 +78,8 @@ def angle_relation_loss(student: Features, teacher: Features) -> Float[Tensor, "
 
     References:
         Park, Kim, Lu & Cho 2019, "Relational knowledge distillation", section 3.2.2.
+
+    Equation: eq-relation-angle, chapter 10.
     """
     a, b = _rows(student, teacher, at_least=3)
     n = len(a)
@@ -112,6 +118,8 @@ def correlation_loss(
 
     References:
         Huang, You, Wang, Qian & Xu 2022, "Knowledge distillation from a stronger teacher".
+
+    Equation: eq-relation-correlation, chapter 10.
     """
     require_pair("student", student, "teacher", teacher)  # −inf would be p = 0, and leave no trace
     if min(student.shape) < 2:

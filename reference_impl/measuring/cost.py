@@ -79,6 +79,8 @@ class Layer:
 
         For a linear layer that is out · in; for a convolution
         (H_out W_out C_out) · (C_in/groups · K_h K_w). Adding the bias is not counted.
+
+        Equation: eq-cost-macs, chapter 01.
         """
         return math.prod(self.output_shape) * math.prod(self.weight_shape[1:])
 
@@ -99,6 +101,8 @@ class Layer:
         Raises:
             TypeError: if an argument is no integer.
             ValueError: if it is out of range.
+
+        Equation: eq-cost-traffic, chapter 01.
         """
         require_int("batch", batch, 1)
         require_int("weight_bits", weight_bits, 1, 64)
@@ -150,6 +154,8 @@ class ModelCost:
 
         References:
             Williams, Waterman & Patterson (2009), "Roofline", who call it operational intensity.
+
+        Equation: eq-cost-intensity, chapter 01.
         """
         moved = self.bytes_moved(batch, weight_bits=weight_bits, activation_bits=activation_bits)
         return 2 * batch * self.macs / moved
@@ -171,6 +177,9 @@ def model_cost(model: nn.Module, example_shape: Sequence[int]) -> ModelCost:
 
     >>> model_cost(nn.Linear(784, 300), (784,)).macs
     235200
+
+    Equation: eq-cost-output-size, chapter 01.
+    Equation: eq-student-cost, chapter 09.
     """
     require_module(model)
     shape = _checked_shape("example_shape", example_shape)

@@ -33,6 +33,8 @@ def sqnr(x: Float[Tensor, "*shape"], x_hat: Float[Tensor, "*shape"]) -> float:
     Raises:
         TypeError: if an argument is no floating-point tensor.
         ValueError: if one is empty or not finite, their shapes differ, or x is zero everywhere.
+
+    Equation: eq-rounding-sqnr, chapter 02.
     """
     require_float_tensor("x", x)
     require_float_tensor("x_hat", x_hat)

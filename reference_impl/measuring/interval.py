@@ -77,6 +77,8 @@ def paired_gain(
 
     Raises:
         TypeError, ValueError: as `mean_interval`, and if the numbers of values differ.
+
+    Equation: eq-student-gain, chapter 09.
     """
     new, old = _numbers("after", after), _numbers("before", before)
     if len(new) != len(old):

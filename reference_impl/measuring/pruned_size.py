@@ -51,6 +51,8 @@ def bitmap_size(model: nn.Module, *, weight_bits: int = 32) -> Size:
     tensor([0., 0., 0., 0.], grad_fn=<...>)
     >>> bitmap_size(layer).items["masks"], bitmap_size(layer).bits
     (8, 136)
+
+    Equation: eq-narrow-bitmap, chapter 14.
     """
     weight_bits = require_int("weight_bits", weight_bits, 1, 64)
     whole, nonzero, n, _ = _counts(model, weight_bits)
@@ -70,6 +72,8 @@ def csr_size(model: nn.Module, *, weight_bits: int = 32, index_bits: int = INDEX
 
     Raises:
         TypeError, ValueError: as `nonzero_size`; ``index_bits`` as ``weight_bits``.
+
+    Equation: eq-narrow-csr, chapter 14.
     """
     weight_bits = require_int("weight_bits", weight_bits, 1, 64)
     index_bits = require_int("index_bits", index_bits, 1, 64)

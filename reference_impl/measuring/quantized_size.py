@@ -2,7 +2,7 @@
 
 from reference_impl.checks import require_instance, require_int
 from reference_impl.measuring.size import Size
-from reference_impl.quantization.affine import AffineQuantizer
+from reference_impl.quantization import AffineQuantizer
 
 SCALE_BITS = 16
 """Of a scale stored in half precision."""
@@ -33,6 +33,8 @@ def quantized_size(
         TypeError: if an argument is of the wrong kind.
         ValueError: if ``n_values`` is below the number of scales or no multiple of it, or
             ``scale_bits`` is outside 1 … 64.
+
+    Equation: eq-affine-size, chapter 03.
     """
     require_instance("quantizer", quantizer, AffineQuantizer)
     n_scales = quantizer.scale.numel()

@@ -84,6 +84,8 @@ def attainable(intensity: float, *, peak: float, bandwidth: float) -> float:
 
     >>> attainable(0.5, peak=100e9, bandwidth=10e9)
     5000000000.0
+
+    Equation: eq-cost-roofline, chapter 01.
     """
     require_real("intensity", intensity, 0, open_low=True)
     require_real("peak", peak, 0, open_low=True)
@@ -108,6 +110,8 @@ def least_time(operations: float, moved: float, *, peak: float, bandwidth: float
 
     >>> least_time(2e9, 1e9, peak=100e9, bandwidth=10e9)
     0.1
+
+    Equation: eq-cost-time, chapter 01.
     """
     require_real("operations", operations, 0)
     require_real("moved", moved, 0)

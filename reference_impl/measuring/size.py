@@ -27,6 +27,8 @@ def count_parameters(model: nn.Module) -> int:
 
     >>> count_parameters(nn.Linear(3, 2))
     8
+
+    Equation: eq-cost-parameters, chapter 01.
     """
     require_module(model)
     return sum(parameter.numel() for parameter in model.parameters())
@@ -87,6 +89,8 @@ def model_size(model: nn.Module, *, weight_bits: int | None = None) -> Size:
 
     >>> model_size(nn.Linear(3, 2)).bytes, model_size(nn.Linear(3, 2), weight_bits=8).bytes
     (32, 14)
+
+    Equation: eq-cost-bytes, chapter 01.
     """
     require_module(model)
     if weight_bits is not None:

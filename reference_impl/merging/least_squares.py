@@ -21,7 +21,7 @@ class Reproduction:
     A layer that reads them, W' h + b', becomes (W' U) h_k + (b' + W' e).
 
     Args:
-        unmerge: U, as `reference_impl.width_maps.WidthMap` takes it.
+        unmerge: U, as `reference_impl.merging.width_map.WidthMap` takes it.
         offset: e, zeros if there was no intercept.
     """
 
@@ -61,6 +61,8 @@ def reproduce(
     [1.0, 2.0]
     >>> found.offset.round(decimals=6).abs().tolist()
     [0.0, 1.0]
+
+    Equation: eq-merge-least-squares, eq-merge-solution, chapter 15.
     """
     for name, value in (("targets", targets), ("regressors", regressors), ("towards", towards)):
         _require_matrix(name, value)
@@ -102,7 +104,7 @@ def greedy_keep(
     Args:
         values: h, what the units are.
         outgoing: W'ᵀ, all weights that read a unit in a row, such as
-            `reference_impl.surgery.units.outgoing_columns`.
+            `reference_impl.compress.units.outgoing_columns`.
         n_kept: how many stay.
         ridge: λ ≥ 0; R_ii + λ d stands for R_ii, d the mean of the diagonal of C.
         intercept: whether C are covariances, or mean products.

@@ -28,6 +28,8 @@ def cosine_similarity(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n n"]:
     tensor([[1., 1., 0.],
             [1., 1., 0.],
             [0., 0., 1.]])
+
+    Equation: eq-merge-similarity, eq-merge-product, chapter 15.
     """
     require_float_tensor("rows", rows)
     if rows.ndim != 2:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from reference_impl.models.base import FIXED, IMAGE_SHAPE, N_CLASSES, Axis, Network
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
 from reference_impl.models.separable import SeparableStudent
-from reference_impl.network import FIXED, Axis, Network
 
 __all__ = [
     "FIXED",
+    "IMAGE_SHAPE",
     "MODELS",
+    "N_CLASSES",
     "Axis",
     "ConvStudent",
     "ConvTeacher",

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.network import (
+from reference_impl.models.base import (
     FIXED,
     IMAGE_SHAPE,
     N_CLASSES,

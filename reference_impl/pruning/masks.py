@@ -9,12 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reference_impl.checks import (
-    require_float_tensor,
-    require_instance,
-    require_int,
-    require_real,
-)
+from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
 
 
 def n_dropped(sparsity: float, n: int) -> int:
@@ -56,6 +51,8 @@ def keep_highest(score: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor
 
     >>> keep_highest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 0.25)
     tensor([ True, False,  True,  True])
+
+    Equation: eq-sparse-best, chapter 11.
     """
     require_float_tensor("score", score)
     flat = score.detach().flatten()
@@ -80,6 +77,8 @@ def keep_highest_of_all(
         TypeError: if ``scores`` is no mapping, a score no floating-point tensor, or ``sparsity``
             no number.
         ValueError: if there is none, one is empty or not finite, or ``sparsity`` outside [0, 1).
+
+    Equation: eq-sparse-scale, chapter 11.
     """
     require_instance("scores", scores, Mapping)
     if not scores:
@@ -112,6 +111,8 @@ def keep_n_of_m(score: Float[Tensor, "out in"], n: int, m: int) -> Bool[Tensor, 
 
     >>> keep_n_of_m(torch.tensor([[4.0, 1.0, 2.0, 3.0]]), 2, 4)
     tensor([[ True, False, False,  True]])
+
+    Equation: eq-sparse-patterns, chapter 11.
     """
     require_float_tensor("score", score)
     require_int("m", m, 1)

@@ -3,7 +3,7 @@
 Of n examples, a half-sample has ⌊n/2⌋, drawn without replacement. On each of B samples the q
 highest scores are chosen; unit j is chosen in a share Π̂_j of them. *Stable* are the units with
 Π̂_j ≥ π, for a threshold π > ½. How many of them may be there by chance,
-`reference_impl.pruning.selection_bounds` tells.
+`reference_impl.pruning.stability_bounds` tells.
 """
 
 import math
@@ -77,6 +77,8 @@ def sample_means(
         TypeError: if ``values`` is no floating-point tensor or ``samples`` holds no integers.
         ValueError: if one is empty, a value is not finite, ``values`` is no matrix, ``samples`` a
             scalar, or a number is none of a row.
+
+    Equation: eq-stability-importance, chapter 13.
     """
     require_float_tensor("values", values)
     require_arithmetic("samples", samples)
@@ -135,6 +137,8 @@ def selection_frequency(chosen: Bool[Tensor, "samples units"]) -> Float[Tensor, 
 
     >>> selection_frequency(torch.tensor([[True, False], [True, True]]))
     tensor([1.0000, 0.5000], dtype=torch.float64)
+
+    Equation: eq-stability-frequency, chapter 13.
     """
     _require_choices(chosen, 2)
     return chosen.double().mean(dim=0)
@@ -154,6 +158,8 @@ def simultaneous_frequency(chosen: Bool[Tensor, "pairs 2 units"]) -> Float[Tenso
 
     References:
         Meinshausen & Bühlmann (2010), lemma 1; Shah & Samworth (2013), section 2.
+
+    Equation: eq-stability-pair, chapter 13.
     """
     _require_choices(chosen, 3)
     if chosen.shape[1] != 2:
@@ -173,6 +179,8 @@ def stable_units(chosen: Bool[Tensor, "samples units"], threshold: float) -> Boo
 
     References:
         Meinshausen & Bühlmann (2010), equation 7.
+
+    Equation: eq-stability-set, chapter 13.
     """
     _require_choices(chosen, 2)
     pi = require_real("threshold", threshold, 0.5, 1, open_low=True)
@@ -194,6 +202,8 @@ def coefficient_of_variation(scores: Float[Tensor, "samples units"]) -> Float[Te
     Raises:
         TypeError: if ``scores`` is no floating-point tensor.
         ValueError: if it is empty, not finite, no matrix, or has fewer than two rows.
+
+    Equation: eq-stability-variation, chapter 13.
     """
     require_float_tensor("scores", scores)
     if scores.ndim != 2 or len(scores) < 2:

@@ -15,7 +15,7 @@ def row_norm(rows: Float[Tensor, "units d"], order: float = 2) -> Float[Tensor, 
     """Return ‖a_i‖_p = (Σ_d |a_id|^p)^(1/p), the magnitude of each unit.
 
     Args:
-        rows: all weights of a unit in a row, such as `reference_impl.surgery.units.incoming_rows`.
+        rows: all weights of a unit in a row, such as `reference_impl.compress.units.incoming_rows`.
         order: p; 1 and 2 are usual.
 
     Raises:
@@ -101,6 +101,8 @@ def gate_taylor(gate_gradients: Float[Tensor, "n units"]) -> Float[Tensor, " uni
 
     >>> gate_taylor(torch.tensor([[1.0, 3.0], [-1.0, 1.0]]))
     tensor([0., 4.])
+
+    Equation: eq-importance-unit, chapter 12.
     """
     return _matrix("gate_gradients", gate_gradients).mean(dim=0).square()
 
@@ -121,6 +123,8 @@ def mean_square_gate_taylor(gate_gradients: Float[Tensor, "n units"]) -> Float[T
 
     >>> mean_square_gate_taylor(torch.tensor([[1.0, 3.0], [-1.0, 1.0]]))
     tensor([1., 5.])
+
+    Equation: eq-importance-gate, chapter 12.
     """
     return _matrix("gate_gradients", gate_gradients).square().mean(dim=0)
 
@@ -134,7 +138,7 @@ def output_change(
 
     Args:
         outgoing: all weights that read a unit in a row, such as
-            `reference_impl.surgery.units.outgoing_columns`.
+            `reference_impl.compress.units.outgoing_columns`.
         mean_square: mean_n a_ni² of what the unit puts out (not centred).
 
     Raises:
@@ -144,6 +148,8 @@ def output_change(
 
     >>> output_change(torch.tensor([[3.0, 4.0]]), torch.tensor([2.0]))
     tensor([50.])
+
+    Equation: eq-importance-output, chapter 12.
     """
     squares = _matrix("outgoing", outgoing).square().sum(dim=1)
     require_float_tensor("mean_square", mean_square)
@@ -174,6 +180,8 @@ def batch_norm_scale(gamma: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
 
     >>> batch_norm_scale(torch.tensor([-1.0, 0.5]))
     tensor([1.0000, 0.5000])
+
+    Equation: eq-importance-scale, chapter 12.
     """
     require_float_tensor("gamma", gamma)
     if gamma.ndim != 1:
@@ -199,6 +207,8 @@ def geometric_median_distance(rows: Float[Tensor, "units d"]) -> Float[Tensor, "
 
     >>> geometric_median_distance(torch.tensor([[0.0], [1.0], [5.0]]))
     tensor([6., 5., 9.])
+
+    Equation: eq-importance-median, chapter 12.
     """
     a = _matrix("rows", rows)
     wide = a if a.dtype == torch.float64 else a.float()  # cdist knows no half precision

@@ -85,6 +85,8 @@ class AffineQuantizer:
             TypeError: if ``x`` is no floating-point tensor.
             ValueError: if ``x`` is empty or not finite, if the scale's shape does not broadcast
                 to that of ``x``, or if x / s overflows.
+
+        Equation: eq-affine-quantize, chapter 03.
         """
         return self._codes(x).to(self.grid.dtype)
 
@@ -98,6 +100,8 @@ class AffineQuantizer:
                 16 bits or more.
             ValueError: if ``q`` is empty or has a code outside the grid, if the scale's shape
                 does not broadcast to that of ``q``, or if ``dtype`` cannot hold x̂.
+
+        Equation: eq-affine-dequantize, chapter 03.
         """
         if dtype not in FLOATING_TYPES:
             raise TypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
@@ -109,10 +113,12 @@ class AffineQuantizer:
         """Return x̂ = s (clip(round(x / s) + z, q_min, q_max) − z) in the dtype of ``x``.
 
         Also called fake quantization. Its gradient is 0 wherever it has one: rounding is flat
-        (`reference_impl.quantization.ste` replaces it).
+        (`reference_impl.quantization.straight_through` replaces it).
 
         Raises:
             TypeError, ValueError: as `quantize`, or if the dtype of ``x`` cannot hold x̂.
+
+        Equation: eq-affine-bound, chapter 03.
         """
         return self._values(self._codes(x), x.dtype)
 
@@ -176,6 +182,8 @@ def affine_from_range(
     References:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
         Integer-Arithmetic-Only Inference", section 3.
+
+    Equation: eq-affine-scale, eq-affine-zero-point, eq-affine-shift, chapter 03.
     """
     low, high = _bounds(low, high)
     require_instance("grid", grid, IntegerGrid)
@@ -206,6 +214,8 @@ def symmetric_from_range(
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: as `affine_from_range`, or if the grid is unsigned and ``low`` negative.
+
+    Equation: eq-affine-symmetric, eq-affine-symmetric-full, eq-affine-waste, chapter 03.
     """
     low, high = _bounds(low, high)
     require_instance("grid", grid, IntegerGrid)

@@ -71,7 +71,10 @@ class CodebookQuantizer:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return (c_k + c_{k+1}) / 2: between neighbours one changes half-way."""
+        """Return (c_k + c_{k+1}) / 2: between neighbours one changes half-way.
+
+        Equation: eq-codebook-threshold, chapter 05.
+        """
         pairs = pairwise(self.values)
         return tuple(low / 2 + high / 2 for low, high in pairs)  # low + high can overflow
 
@@ -81,6 +84,8 @@ class CodebookQuantizer:
         Raises:
             TypeError: if ``x`` is no floating-point tensor.
             ValueError: if it is empty or not finite.
+
+        Equation: eq-codebook-quantize, chapter 05.
         """
         require_float_tensor("x", x)
         thresholds = torch.tensor(self.thresholds, dtype=torch.float64)
@@ -181,6 +186,8 @@ class BlockQuantizer:
 
         Raises:
             TypeError, ValueError: as ``scales``.
+
+        Equation: eq-codebook-block, chapter 05.
         """
         scales = self.scales(x)
         divisor = self._each(torch.where(scales == 0, 1, scales), x.shape)

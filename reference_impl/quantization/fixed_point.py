@@ -89,6 +89,8 @@ def fixed_point(
     References:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
         Integer-Arithmetic-Only Inference", section 2.2.
+
+    Equation: eq-integer-multiplier, chapter 04.
     """
     require_float_tensor("multiplier", multiplier)
     bits = require_int("bits", bits, 1, SIGNIFICAND_BITS)
@@ -122,6 +124,8 @@ def rescale(
     Raises:
         TypeError: if ``accumulators`` is no int32 tensor or ``multiplier`` no multiplier.
         ValueError: if ``accumulators`` is empty, or the shape of M does not fit its last axis.
+
+    Equation: eq-integer-shift, chapter 04.
     """
     require_tensor("accumulators", accumulators)
     if accumulators.dtype != torch.int32:
@@ -176,6 +180,8 @@ def requantize(
 
     References:
         Jacob et al. 2018, equations 5 and 6, and section 2.4.
+
+    Equation: eq-integer-requantize, eq-integer-relu, chapter 04.
     """
     require_instance("grid", grid, IntegerGrid)
     zero_point = require_int("zero_point", zero_point, grid.q_min, grid.q_max)

@@ -39,6 +39,8 @@ def power_of_two_codebook(largest: float, bits: int) -> CodebookQuantizer:
     References:
         Miyashita, Lee & Murmann 2016, "Convolutional Neural Networks using Logarithmic Data
         Representation"; Zhou et al. 2017, "Incremental Network Quantization", for e.
+
+    Equation: eq-codebook-power, eq-codebook-power-bound, chapter 05.
     """
     largest = require_real("largest", largest, 1e-30, 1e30)
     bits = require_int("bits", bits, 2, 6)
@@ -58,6 +60,8 @@ def normal_float_codebook() -> CodebookQuantizer:
 
     References:
         Dettmers et al. 2023, "QLoRA", appendix E has the table; its equation 4 does not give it.
+
+    Equation: eq-codebook-nf4, chapter 05.
     """
     quantile = NormalDist().inv_cdf
     end = (29 / 30 + 31 / 32) / 2
@@ -119,7 +123,10 @@ class FloatFormat:
 
     @property
     def magnitudes(self) -> tuple[float, ...]:
-        """Return the finite values from 0 up; each one's place is its code."""
+        """Return the finite values from 0 up; each one's place is its code.
+
+        Equation: eq-codebook-float, chapter 05.
+        """
         fractions = 2**self.mantissa_bits
         codes = (
             (2**self.exponent_bits - 1) * fractions if self.infinities else 2 ** (self.bits - 1) - 1

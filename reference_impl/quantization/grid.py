@@ -56,7 +56,10 @@ class IntegerGrid:
 
     @property
     def q_min(self) -> int:
-        """Return the smallest code."""
+        """Return the smallest code.
+
+        Equation: eq-affine-grid, chapter 03.
+        """
         if not self.signed:
             return 0
         return -self.q_max if self.narrow else -self.q_max - 1

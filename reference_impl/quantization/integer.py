@@ -31,6 +31,8 @@ def accumulator_bound(depth: int, largest_a: int, largest_b: int, largest_bias: 
     Raises:
         TypeError: if an argument is no integer.
         ValueError: if ``depth`` is below 1 or another argument negative.
+
+    Equation: eq-integer-bound, chapter 04.
     """
     depth = require_int("depth", depth, 1)
     largest_a = require_int("largest_a", largest_a, 0)
@@ -47,6 +49,8 @@ def largest_depth(largest_a: int, largest_b: int, largest_bias: int = 0) -> int:
     Raises:
         TypeError: if an argument is no integer.
         ValueError: if ``largest_a`` or ``largest_b`` is below 1, or ``largest_bias`` no int32.
+
+    Equation: eq-integer-depth, chapter 04.
     """
     largest_a = require_int("largest_a", largest_a, 1)
     largest_b = require_int("largest_b", largest_b, 1)
@@ -78,6 +82,8 @@ def integer_matmul(
 
     References:
         Jacob et al. 2018, equations 4 and 7.
+
+    Equation: eq-integer-terms, chapter 04.
     """
     largest_a, largest_b = largest_code("a", a, zero_a), largest_code("b", b, zero_b)
     zero_a, zero_b = int(zero_a), int(zero_b)  # NumPy's would wrap around

@@ -39,6 +39,8 @@ def round_bias(
     Raises:
         TypeError: if an argument is no floating-point tensor.
         ValueError: if a scale is not positive, the shapes do not fit, or the result is no int32.
+
+    Equation: eq-integer-bias, chapter 04.
     """
     require_float_tensor("bias", bias)
     require_float_tensor("scale", scale)
@@ -124,6 +126,8 @@ class IntegerLinear:
         Raises:
             TypeError: if ``codes`` are not of the grid's dtype.
             ValueError: if they have another depth than the weight, or one lies outside the grid.
+
+        Equation: eq-integer-accumulator, chapter 04.
         """
         require_integer_tensor("codes", codes)
         grid = self.input_grid

@@ -85,7 +85,10 @@ class Intervals:
         return total / np.maximum(count, 1)
 
     def cost(self, start: Places | int, end: Places | int) -> Floats:
-        """Return S₂ − S₁²/S₀ of the values start … end − 1; 0 where there are none."""
+        """Return S₂ − S₁²/S₀ of the values start … end − 1; 0 where there are none.
+
+        Equation: eq-codebook-cost, chapter 05.
+        """
         count = self.counts[end] - self.counts[start]
         total = self.sums[end] - self.sums[start]
         square = self.squares[end] - self.squares[start]

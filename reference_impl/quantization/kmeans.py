@@ -48,6 +48,8 @@ def optimal_codebook(x: Float[Tensor, "*shape"], size: int) -> CodebookQuantizer
     References:
         Bruce 1965 and Wu 1991 for the recursion; Grønlund et al. 2017, "Fast Exact k-Means,
         k-Medians and Bregman Divergence Clustering in 1D".
+
+    Equation: eq-codebook-error, chapter 05.
     """
     require_float_tensor("x", x)
     size = require_int("size", size, 1, MAX_SIZE)
@@ -77,6 +79,8 @@ def optimal_splits(intervals: Intervals, size: int) -> Places:
     Args:
         intervals: of the values.
         size: K, at least 1.
+
+    Equation: eq-codebook-recursion, eq-codebook-loss, chapter 05.
     """
     n = len(intervals)
     if size >= n:

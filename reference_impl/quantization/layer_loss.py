@@ -32,6 +32,8 @@ class LayerLoss:
         TypeError: if an argument is of the wrong kind.
         ValueError: if a tensor is empty or not finite, the shapes do not fit each other, or
             ``power`` is negative.
+
+    Equation: eq-ptq-taylor, chapter 06.
     """
 
     gram: Float[Tensor, "groups k k"]
@@ -78,6 +80,8 @@ class LayerLoss:
         """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ); p is not in it.
 
         Only differences of two results are mean squared errors: p is the same for all weights.
+
+        Equation: eq-ptq-layer, chapter 06.
         """
         return (weight @ self.gram * weight - 2 * weight * self.cross).sum(dim=2)
 
@@ -87,6 +91,8 @@ class LayerLoss:
         Raises:
             TypeError: if ``weight`` is no floating-point tensor.
             ValueError: if it is not finite, or of another shape than C.
+
+        Equation: eq-ptq-loss, chapter 06.
         """
         self.require_weight(weight)
         wide = weight.detach().double()

@@ -66,6 +66,8 @@ def lloyd(
 
     References:
         Lloyd 1982 (written 1957), "Least Squares Quantization in PCM", method I; Max 1960.
+
+    Equation: eq-codebook-centroid, chapter 05.
     """
     require_float_tensor("start", start)
     if start.ndim != 1 or len(start) > MAX_SIZE:

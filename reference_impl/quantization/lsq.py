@@ -1,7 +1,7 @@
 """Learned step size quantization (LSQ): the step s, and the zero point z, have gradients too.
 
 x̂ = s (clip(round(x / s) + z, q_min, q_max) − z), differentiated with the residual
-round(x / s) − x / s held constant, see `reference_impl.quantization.ste`:
+round(x / s) − x / s held constant, see `reference_impl.quantization.straight_through`:
 
 ============== ============================== =========== =====================
 derivative     inside                         below q_min above q_max
@@ -68,6 +68,8 @@ def learned_fake_quantize(
         Esser, McKinstry, Bablani, Appuswamy & Modha 2020, "Learned step size quantization",
         equations 1 to 3; Bhalgat, Lee, Nagel, Blankevoort & Kwak 2020, "LSQ+: improving low-bit
         quantization through learnable offsets and better initialization".
+
+    Equation: eq-qat-quantizer, eq-qat-step, eq-qat-zero, eq-qat-euler, chapter 07.
     """
     require_float_tensor("x", x)
     to_quantizer(scale, zero_point, grid)  # refuses what is no quantizer
@@ -110,6 +112,8 @@ def initial_scale(
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if ``x`` is empty or not finite, or an axis is out of range or named twice.
+
+    Equation: eq-qat-start, chapter 07.
     """
     require_float_tensor("x", x)
     require_instance("grid", grid, IntegerGrid)
@@ -135,6 +139,8 @@ def gradient_factor(n: int, grid: IntegerGrid) -> float:
 
     References:
         Esser et al. 2020, section 2.2.
+
+    Equation: eq-qat-ratio, eq-qat-factor, chapter 07.
     """
     n = require_int("n", n, 1)
     require_instance("grid", grid, IntegerGrid)

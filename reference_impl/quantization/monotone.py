@@ -21,6 +21,8 @@ def row_minima(base: Floats, columns: Places, rows: Places, cost: Cost) -> tuple
         columns: ascending places, shape (c,); the first is not above the first row.
         rows: ascending places, shape (r,).
         cost: of an interval, elementwise.
+
+    Equation: eq-codebook-monge, chapter 05.
     """
     count = len(rows)
     least, choice = np.empty(count), np.empty(count, np.int64)

@@ -3,7 +3,7 @@
 import math
 
 from reference_impl.checks import require_int, require_real
-from reference_impl.quantization.rounding import MAX_BITS
+from reference_impl.quantization.min_max import MAX_BITS
 
 MAX_STEP = 1e150
 """The largest step whose square is a float64."""
@@ -22,6 +22,8 @@ def rounding_noise(step: float) -> float:
 
     References:
         Bennett 1948, "Spectra of Quantized Signals", section 2.
+
+    Equation: eq-rounding-noise, chapter 02.
     """
     step = require_real("step", step, 0, MAX_STEP, open_low=True)
     return step**2 / 12
@@ -38,6 +40,8 @@ def stochastic_rounding_noise(step: float) -> float:
 
     Raises:
         TypeError, ValueError: if ``step`` is no positive number.
+
+    Equation: eq-rounding-stochastic-noise, chapter 02.
     """
     step = require_real("step", step, 0, MAX_STEP, open_low=True)
     return step**2 / 6
@@ -60,6 +64,8 @@ def predicted_sqnr(power: float, width: float, bits: int) -> float:
     Raises:
         TypeError, ValueError: if ``power`` or ``width`` is no positive number, or ``bits`` no
             integer from 1 to 16.
+
+    Equation: eq-rounding-decibels, chapter 02.
     """
     power = require_real("power", power, 0, open_low=True)
     width = require_real("width", width, 0, open_low=True)
@@ -79,6 +85,8 @@ def gaussian_clipping_noise(threshold: float) -> float:
 
     Raises:
         TypeError, ValueError: if ``threshold`` is no number of at least 0.
+
+    Equation: eq-rounding-clipping, chapter 02.
     """
     threshold = require_real("threshold", threshold, 0)
     if threshold > 39:  # below the smallest float64

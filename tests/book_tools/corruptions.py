@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 
-from book_tools.notebook_rules import code_cells
+from book_tools.comparing.rules import code_cells
 
 
 def first(notebook: Any, wanted: Callable[[dict[str, Any]], Any]) -> tuple[Any, int]:

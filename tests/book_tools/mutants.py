@@ -7,7 +7,7 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
-from book_tools.tokens import Kind, Token, tokenize
+from book_tools.comparing.tokens import Kind, Token, tokenize
 
 SVG = "{http://www.w3.org/2000/svg}"
 #: Parts of a figure that are changed, evenly chosen among all: each costs two comparisons.

@@ -4,8 +4,8 @@ import pytest
 from pybtex.database import Entry, Person
 from pybtex.plugin import find_plugin
 
-from book_tools import bibliography
-from book_tools.bibliography import AuthorYearLabels, author_year
+from book_tools.site import bibliography
+from book_tools.site.bibliography import AuthorYearLabels, author_year
 
 
 def entry(*people: str, year: str = "2015", **fields: str) -> Entry:

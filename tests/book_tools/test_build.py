@@ -12,11 +12,17 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book_tools import build
-from book_tools.build import build_book, drop_stale_outputs, main, notebooks
-from book_tools.execute import execute_into_cache
-from book_tools.failures import BookError, BuildFailed, NotebookFailed, explained, is_full_disk
-from book_tools.fingerprint import digest, files_below
+from book_tools.comparing.failures import (
+    BookError,
+    BuildFailed,
+    NotebookFailed,
+    explained,
+    is_full_disk,
+)
+from book_tools.site import build
+from book_tools.site.build import build_book, drop_stale_outputs, main, notebooks
+from book_tools.site.execute import execute_into_cache
+from book_tools.site.fingerprint import digest, files_below
 
 CONFIG = """\
 title: A small book

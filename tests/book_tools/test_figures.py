@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from book_tools.figures import figure_difference
+from book_tools.comparing.figures import figure_difference
 from reference_impl import plots
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from book_tools import kernels
-from book_tools.kernels import KernelError, run_cell
+from book_tools.comparing import kernels
+from book_tools.comparing.kernels import KernelError, run_cell
 
 
 def message(kind: str, request: str = "mine", **content: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from corruptions import CORRUPTIONS
 from mutants import figure_mutants, token_mutants
 from specimen import executed
 
-from book_tools.notebook_rules import code_cells, structure_problems
-from book_tools.outputs import outputs_difference
+from book_tools.comparing.outputs import outputs_difference
+from book_tools.comparing.rules import code_cells, structure_problems
 
 CHAPTERS = sorted((Path(__file__).parents[2] / "chapters").glob("02_*.ipynb"))
 

@@ -3,7 +3,7 @@
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from book_tools.notebook_rules import ignoring_problem, raises, shown_outputs
+from book_tools.comparing.rules import ignoring_problem, raises, shown_outputs
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from book_tools.outputs import coalesce, json_difference, outputs_difference
+from book_tools.comparing.outputs import coalesce, json_difference, outputs_difference
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from book_tools import portability
-from book_tools.failures import BookError
+from book_tools.comparing.failures import BookError
 
 SOURCE = """import os
 names = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "REFERENCE_IMPL_THREADS")

@@ -130,7 +130,7 @@ def write(folder: Path, name: str, cells: list[Any]) -> Path:
 
 def run_pytest(folder: Path, *arguments: str) -> Run:
     command = [
-        sys.executable, "-m", "pytest", "-p", "book_tools.pytest_notebooks",
+        sys.executable, "-m", "pytest", "-p", "book_tools.comparing.plugin",
         "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(folder), "--strict-config",
         "--junitxml=report.xml", "-o", f"notebook_cell_timeout={TIMEOUT}", *arguments,
     ]  # fmt: skip

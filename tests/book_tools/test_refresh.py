@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from book_tools.failures import BookError
-from book_tools.notebook_rules import code_cells, structure_problems
+from book_tools.comparing.failures import BookError
+from book_tools.comparing.rules import code_cells, structure_problems
 from book_tools.refresh import chosen, merged, tidied
 from reference_impl.files import ROOT
 
@@ -60,7 +60,7 @@ def test_an_expected_exception_is_stored_without_this_machines_folders(first_run
     _, folder, _ = first_run
     text = (folder / "raising.ipynb").read_text("utf-8")
     assert "bits must be in [1, 16], got 17" in text
-    assert "reference_impl/checks.py" in text
+    assert "reference_impl/checked.py" in text
     assert str(ROOT) not in text
 
 

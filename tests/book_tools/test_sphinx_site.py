@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from book_tools.sphinx_site import clean_html, copy_mathjax, mathjax_folder, mend_docstring
+from book_tools.site.extension import clean_html, copy_mathjax, mathjax_folder, mend_docstring
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from book_tools import svg_values, texts, tokens
-from book_tools.texts import html_difference, text_difference
-from book_tools.tokens import Kind, tokenize
+from book_tools.comparing import svg_values, texts, tokens
+from book_tools.comparing.texts import html_difference, text_difference
+from book_tools.comparing.tokens import Kind, tokenize
 
 SAME = [
     ("0.52", "0.53"),

@@ -9,11 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from reference_impl.distillation.contrastive import (
-    contrastive_loss,
-    information_bound,
-    pair_scores,
-)
+from reference_impl.distillation import contrastive_loss, information_bound, pair_scores
 
 DOUBLE = torch.float64
 
@@ -62,7 +58,10 @@ def test_scores_are_the_matrix_of_cosine_similarities():
 
 
 def test_loss_by_hand():
-    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others."""
+    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others.
+
+    Equation: eq-relation-posterior.
+    """
     scores = torch.eye(3) * math.log(2)
     expected = -math.log(1 / 2) - 2 * math.log(2 / 3)
     assert contrastive_loss(scores).item() == pytest.approx(expected)
@@ -71,7 +70,10 @@ def test_loss_by_hand():
 
 @given(seed=st.integers(0, 1000), n=st.integers(2, 8))
 def test_loss_is_that_of_a_classifier_of_pairs(seed, n):
-    """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n."""
+    """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n.
+
+    Equation: eq-relation-contrast.
+    """
     scores = 3 * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
     summed = F.binary_cross_entropy_with_logits(
         scores - math.log(n - 1), torch.eye(n, dtype=DOUBLE), reduction="sum"
@@ -101,7 +103,10 @@ def test_scores_that_know_nothing_bound_by_less_than_zero():
 
 @pytest.mark.parametrize(("rho", "n"), [(0.0, 64), (0.5, 64), (0.9, 16), (0.9, 256), (0.99, 64)])
 def test_with_the_best_scores_the_bound_lies_below_the_information(rho, n):
-    """Oracle: −½ log(1 − ρ²) of Gaussians; the best score is the logarithm of densities' ratio."""
+    """Oracle: −½ log(1 − ρ²) of Gaussians; the best score is the logarithm of densities' ratio.
+
+    Equation: eq-relation-bound.
+    """
     assert surely_below(bounds(rho, n), min(information(rho), math.log(n - 1)))
 
 
@@ -129,7 +134,10 @@ def test_a_nat_is_missing_whatever_the_batch(seed, others):
 
 @pytest.mark.parametrize(("rho", "n"), [(0.5, 64), (0.9, 16), (0.9, 256), (0.99, 64)])
 def test_the_bound_stays_a_nat_below_the_information(rho, n):
-    """Oracle: −½ log(1 − ρ²) of Gaussians, less one nat; at ρ = 0.5 little more is missing."""
+    """Oracle: −½ log(1 − ρ²) of Gaussians, less one nat; at ρ = 0.5 little more is missing.
+
+    Equation: eq-relation-nat.
+    """
     values = bounds(rho, n)
     assert surely_below(values, information(rho) - 1)
     if rho == 0.5:
@@ -138,7 +146,10 @@ def test_the_bound_stays_a_nat_below_the_information(rho, n):
 
 @pytest.mark.parametrize("change", [0.25, 0.5, 2.0, 4.0, -1.0])
 def test_no_multiple_of_the_best_scores_is_better(change):
-    """Oracle: h at the best scores is the posterior, which no other probability beats."""
+    """Oracle: h at the best scores is the posterior, which no other probability beats.
+
+    Equation: eq-relation-gaussian.
+    """
     best, other = bounds(0.8, 64), bounds(0.8, 64, change=change)
     assert surely_below(other - best, 0)
     assert other.mean() < best.mean()

@@ -11,8 +11,7 @@ from mid_level import torchdistill
 from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import KDLoss
 
-from reference_impl.distillation.decoupled import decoupled_loss, decoupled_parts
-from reference_impl.distillation.logits import soft_target_loss
+from reference_impl.distillation import decoupled_loss, decoupled_parts, soft_target_loss
 
 
 def drawn(seed: int, n: int = 5, classes: int = 4, spread: float = 3.0):
@@ -28,7 +27,10 @@ def recombined(parts, weight):
 
 
 def test_parts_by_hand():
-    """Oracle: p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), y = 0; both parts on paper."""
+    """Oracle: p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), y = 0; both parts on paper.
+
+    Equation: eq-relation-decoupled.
+    """
     p, q = torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[0.25, 0.25, 0.5]])
     parts = decoupled_parts(q.log(), p.log(), torch.tensor([0]), temperature=1)
     target = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)  # (1/2, 1/2) against (1/4, 3/4)
@@ -49,7 +51,10 @@ def test_parts_by_hand():
     temperature=st.sampled_from([0.5, 1.0, 4.0, 20.0]),
 )
 def test_parts_weighted_by_each_examples_p_make_hintons_loss(seed, n, classes, temperature):
-    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example."""
+    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example.
+
+    Equation: eq-relation-parts.
+    """
     student, teacher, labels = drawn(seed, n, classes)
     parts = decoupled_parts(student, teacher, labels, temperature=temperature)
     whole = soft_target_loss(student, teacher, temperature=temperature)

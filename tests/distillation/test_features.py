@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import ATLoss
 
-from reference_impl.distillation.features import (
-    attention_map,
-    attention_transfer_loss,
-    hint_loss,
-)
-from reference_impl.distillation.numerics import unit
+from reference_impl.distillation import attention_map, attention_transfer_loss, hint_loss, unit
 
 
 def drawn(seed: int = 0, channels: int = 3, n: int = 4, dtype=torch.float64):
@@ -22,7 +17,10 @@ def drawn(seed: int = 0, channels: int = 3, n: int = 4, dtype=torch.float64):
 
 
 def test_hint_by_hand():
-    """Oracle: squares 1, 4 and 9, 0: means 2.5 and 4.5, their mean 3.5."""
+    """Oracle: squares 1, 4 and 9, 0: means 2.5 and 4.5, their mean 3.5.
+
+    Equation: eq-relation-hint.
+    """
     student = torch.tensor([[1.0, 2.0], [3.0, 1.0]])
     teacher = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
     assert hint_loss(student, teacher).item() == 3.5
@@ -35,7 +33,10 @@ def test_hint_is_torchs_mean_of_squares():
 
 
 def test_attention_map_by_hand():
-    """Oracle: channels (1, 2) and (2, 0) at two positions: A = (5, 4), ‖A‖ = √41."""
+    """Oracle: channels (1, 2) and (2, 0) at two positions: A = (5, 4), ‖A‖ = √41.
+
+    Equation: eq-relation-map.
+    """
     features = torch.tensor([[[[1.0, 2.0]], [[2.0, 0.0]]]])
     torch.testing.assert_close(attention_map(features), torch.tensor([[5.0, 4.0]]) / 41**0.5)
 
@@ -48,7 +49,10 @@ def test_attention_transfer_by_hand():
 
 
 def test_attention_transfer_agrees_with_torchdistill_but_for_the_mean_over_positions():
-    """Oracle: ATLoss in its mode "code", times h w = 6; in its mode "paper", norm for square."""
+    """Oracle: ATLoss in its mode "code", times h w = 6; in its mode "paper", norm for square.
+
+    Equation: eq-relation-attention.
+    """
     student, teacher = drawn(0), drawn(1, channels=5)
     io = {"m": {"output": student}}, {"m": {"output": teacher}}
     pair = {"p": {name: {"io": "output", "path": "m"} for name in ("student", "teacher")}}

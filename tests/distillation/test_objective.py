@@ -12,12 +12,13 @@ from torch import nn
 from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import KDLoss
 
-from reference_impl.distillation.logits import soft_target_loss, soften
-from reference_impl.distillation.objective import (
+from reference_impl.distillation import (
     distillation_objective,
     effective_alpha,
-    require_labels,
+    soft_target_loss,
+    soften,
 )
+from reference_impl.distillation.objective import require_labels
 
 
 def drawn(seed: int, n: int = 5, classes: int = 4, dtype=torch.float64):
@@ -47,7 +48,10 @@ def test_by_hand():
 
 @given(**problems)
 def test_agrees_with_torchs_losses(seed, n, classes, temperature, alpha):
-    """Oracle: nn.CrossEntropyLoss and nn.KLDivLoss(reduction="batchmean")."""
+    """Oracle: nn.CrossEntropyLoss and nn.KLDivLoss(reduction="batchmean").
+
+    Equation: eq-distill-objective.
+    """
     z, v, labels = drawn(seed, n, classes)
     ours = distillation_objective(z, v, labels, temperature=temperature, alpha=alpha)
     hard = nn.CrossEntropyLoss()(z, labels)
@@ -153,7 +157,10 @@ def test_numpys_numbers_are_numbers():
 
 @given(seed=st.integers(0, 1000), classes=st.integers(1, 8), alpha=st.floats(0, 1))
 def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
-    """Oracle: the objective with torch's mean over all elements, up to a factor."""
+    """Oracle: the objective with torch's mean over all elements, up to a factor.
+
+    Equation: eq-distill-trap.
+    """
     z, v, labels = drawn(seed, 5, classes)
     elements = F.kl_div(z.log_softmax(1), v.softmax(1), reduction="none")
     trapped = (1 - alpha) * F.cross_entropy(z, labels) + alpha * elements.mean()

@@ -14,7 +14,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torchdistill.losses import mid_level
 from torchdistill.losses.mid_level import DISTLoss, RKDLoss, SPKDLoss
 
-from reference_impl.distillation.relations import (
+from reference_impl.distillation import (
     angle_relation_loss,
     correlation_loss,
     distance_relation_loss,
@@ -84,7 +84,10 @@ def test_correlations_by_hand():
 
 @given(seed=st.integers(0, 1000), n=st.integers(3, 6))
 def test_angles_are_those_of_all_triples(seed, n):
-    """Oracle: a loop over distinct i, j, k."""
+    """Oracle: a loop over distinct i, j, k.
+
+    Equation: eq-relation-angle.
+    """
     student, teacher = drawn(seed, n), drawn(seed + 1, n, 3)
 
     def cosine(a, i, j, k):
@@ -98,7 +101,10 @@ def test_angles_are_those_of_all_triples(seed, n):
 
 
 def test_agreement_with_torchdistill():
-    """Oracle: its losses; RKD's mean goes over all n² pairs and n³ triples, equal indices too."""
+    """Oracle: its losses; RKD's mean goes over all n² pairs and n³ triples, equal indices too.
+
+    Equation: eq-relation-distance.
+    """
     student, teacher, n = drawn(0), drawn(1, d=5), 6
     theirs = partial(torchdistill, student=student, teacher=teacher)
     distances = theirs(RKDLoss("s", "t", 1, 0, "mean"))
@@ -112,7 +118,10 @@ def test_agreement_with_torchdistill():
 
 
 def test_similarity_agrees_with_torchdistill_but_for_the_norm_of_a_row(monkeypatch):
-    """Oracle: SPKDLoss; its ``normalize(G, 1)`` is the norm p = 1, where the paper has p = 2."""
+    """Oracle: SPKDLoss; its ``normalize(G, 1)`` is the norm p = 1, where the paper has p = 2.
+
+    Equation: eq-relation-similarity.
+    """
     student, teacher = drawn(0), drawn(1, d=5)
     loss = SPKDLoss("s", "t", "batchmean")
     g, h = (F.normalize(a @ a.T, p=1, dim=1) for a in (student, teacher))
@@ -125,7 +134,10 @@ def test_similarity_agrees_with_torchdistill_but_for_the_norm_of_a_row(monkeypat
 
 @pytest.mark.parametrize(("beta", "gamma", "temperature"), [(1, 1, 1), (2, 0.5, 4)])
 def test_correlations_agree_with_torchdistill(beta, gamma, temperature):
-    """Oracle: DISTLoss."""
+    """Oracle: DISTLoss.
+
+    Equation: eq-relation-correlation.
+    """
     student, teacher = drawn(0), drawn(1)
     loss = DISTLoss("s", "output", "t", "output", beta=beta, gamma=gamma, tau=temperature)
     found = correlation_loss(

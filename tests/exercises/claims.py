@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reference_impl.exercises import report
+from exercises import report
 
 
 def assert_failed(name: str, answer: object, starts: Sequence[str]) -> None:

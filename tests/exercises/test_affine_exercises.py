@@ -5,8 +5,8 @@ import pytest
 import torch
 from claims import assert_failed
 
-from reference_impl.exercises import report
-from reference_impl.exercises.affine_budget import (
+from exercises import report
+from exercises.affine_budget import (
     DECIBELS,
     bits_per_weight,
     budget_weight,

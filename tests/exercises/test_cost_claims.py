@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from claims import assert_failed
 
-from reference_impl.exercises import cost, cost_batch, report
+from exercises import cost, cost_batch, report
 
 MACS = [442_368, 18_874_368, 8_192_000, 10_000]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from reference_impl.exercises import cost, cost_batch
-from reference_impl.exercises.framework import examine
-from reference_impl.measuring.cost import model_cost
+from exercises import cost, cost_batch
+from exercises.framework import examine
+from reference_impl.measuring import model_cost
 from reference_impl.models import LeNet300
 
 EXERCISES = {**cost.EXERCISES, **cost_batch.EXERCISES}

@@ -10,12 +10,11 @@ from claims import assert_failed
 from scipy.optimize import brentq
 from scipy.special import softmax as scipy_softmax
 
-from reference_impl.checkpoints import load_checkpoint
+from exercises import report
+from exercises.distill import RIGHT
 from reference_impl.data import load_dataset
-from reference_impl.distillation.objective import distillation_objective
-from reference_impl.exercises import report
-from reference_impl.exercises.distill import RIGHT
-from reference_impl.training import predict
+from reference_impl.distillation import distillation_objective
+from reference_impl.training import load_checkpoint, predict
 
 
 def by_torch(student, teacher, labels, temperature, alpha):

@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.exercises import EXERCISES, check, report
-from reference_impl.exercises.framework import (
-    Claim,
-    Exercise,
-    Mistake,
-    a_function,
-    a_number,
-    examine,
-    numbers,
-)
+from exercises import EXERCISES, check, report
+from exercises.framework import Claim, Exercise, Mistake, a_function, a_number, examine, numbers
 
 DOUBLE = Exercise(
     kind=a_function("double(x)"),

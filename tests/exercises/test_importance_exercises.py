@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.exercises import report
-from reference_impl.exercises.importance_spare import channels_to_spare
+from exercises import report
+from exercises.importance_spare import channels_to_spare
 from tests.exercises.claims import assert_failed
 
 

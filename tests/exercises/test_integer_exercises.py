@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.exercises import report
-from reference_impl.exercises.integer_rounding import pair_fits
+from exercises import report
+from exercises.integer_rounding import pair_fits
 
 
 def difference_product(qa, qb, za, zb):

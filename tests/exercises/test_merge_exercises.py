@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.checkpoints import load_checkpoint
+from exercises import merge, report
+from reference_impl.compress import (
+    incoming_rows,
+    map_width,
+    merge_nearest,
+    nearest_map,
+    remove_units,
+)
 from reference_impl.data import load_dataset
-from reference_impl.exercises import merge, report
-from reference_impl.merging.scales import (
+from reference_impl.merging import (
     error_bound,
     gaussian_scale,
     norm_ratio_scale,
     projection_scale,
+    standing_in,
 )
-from reference_impl.pruning.masks import keep_highest
-from reference_impl.surgery.merging import merge_nearest, nearest_map
-from reference_impl.surgery.narrowing import map_width, remove_units
-from reference_impl.surgery.units import incoming_rows
-from reference_impl.training import accuracy
-from reference_impl.width_maps import standing_in
+from reference_impl.pruning import keep_highest
+from reference_impl.training import accuracy, load_checkpoint
 from tests.exercises.claims import assert_failed
 
 

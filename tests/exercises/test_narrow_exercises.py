@@ -5,16 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from reference_impl.checkpoints import load_checkpoint
+from exercises import narrow, report
+from reference_impl.compress import incoming_rows, remove_units
 from reference_impl.data import load_dataset
-from reference_impl.exercises import narrow, report
-from reference_impl.measuring.cost import model_cost
-from reference_impl.pruning.masks import keep_highest
-from reference_impl.pruning.unit_scores import row_norm
-from reference_impl.surgery.narrowing import remove_units
-from reference_impl.surgery.units import incoming_rows
-from reference_impl.training import accuracy
-from reference_impl.width_maps import map_axis, selection
+from reference_impl.measuring import model_cost
+from reference_impl.merging import map_axis, selection
+from reference_impl.pruning import keep_highest, row_norm
+from reference_impl.training import accuracy, load_checkpoint
 from tests.exercises.claims import assert_failed
 
 

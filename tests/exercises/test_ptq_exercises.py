@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.exercises import report
-from reference_impl.exercises.ptq_rounding import clipping_error, exponential_signal
+from exercises import report
+from exercises.ptq_rounding import clipping_error, exponential_signal
 
 
 def fold_right(weight, bias, norm):

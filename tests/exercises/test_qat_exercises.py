@@ -5,10 +5,9 @@ import pytest
 import torch
 from scipy.optimize import brentq, minimize_scalar
 
-from reference_impl.exercises import report
-from reference_impl.exercises.qat import BEST, CLIPPED_FIRST, SETTLED
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.lsq import learned_fake_quantize
+from exercises import report
+from exercises.qat import BEST, CLIPPED_FIRST, SETTLED
+from reference_impl.quantization import IntegerGrid, learned_fake_quantize
 
 
 def by_where(x, scale, q_min, q_max):

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from claims import assert_failed
 from scipy.stats import entropy
 
-from reference_impl.distillation.relations import distance_relation_loss
-from reference_impl.exercises import report
-from reference_impl.exercises.relation import INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from exercises import report
+from exercises.relation import INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from reference_impl.distillation import distance_relation_loss
 
 
 def by_pdist(student, teacher):

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.checkpoints import load_checkpoint
+from exercises import report, sparse
+from reference_impl.compress import apply_masks, prunable_weights
 from reference_impl.data import load_dataset
-from reference_impl.exercises import report, sparse
-from reference_impl.pruning.masks import keep_highest, keep_highest_of_all
-from reference_impl.pruning.sparsity import (
+from reference_impl.pruning import (
     cubic_sparsity,
     hard_threshold,
+    keep_highest,
+    keep_highest_of_all,
     keep_highest_of_each,
     rounds_to,
     soft_threshold,
 )
-from reference_impl.surgery.masking import apply_masks, prunable_weights
-from reference_impl.training import accuracy
+from reference_impl.training import accuracy, load_checkpoint
 from tests.exercises.claims import assert_failed
 
 HAND = [-1.5, -2, 0.555, 6, 20]

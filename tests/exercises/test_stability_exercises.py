@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from reference_impl.exercises import report
-from reference_impl.exercises.stability import smallest_threshold
-from reference_impl.pruning.stability import choose_highest, stable_units
+from exercises import report
+from exercises.stability import smallest_threshold
+from reference_impl.pruning import choose_highest, stable_units
 from tests.exercises.claims import assert_failed
 
 

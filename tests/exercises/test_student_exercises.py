@@ -6,11 +6,8 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 
-from reference_impl.checkpoints import load_checkpoint
-from reference_impl.data import load_dataset
-from reference_impl.distillation.class_bias import best_class_bias
-from reference_impl.exercises import report
-from reference_impl.exercises.student import (
+from exercises import report
+from exercises.student import (
     ALONE,
     CALIBRATED,
     DISTILLED,
@@ -19,9 +16,10 @@ from reference_impl.exercises.student import (
     LEAST_ECE,
     ON_TRAINING_IMAGES,
 )
-from reference_impl.measuring.calibration import reliability
-from reference_impl.measuring.interval import mean_interval, paired_gain
-from reference_impl.training import predict
+from reference_impl.data import load_dataset
+from reference_impl.distillation import best_class_bias
+from reference_impl.measuring import mean_interval, paired_gain, reliability
+from reference_impl.training import load_checkpoint, predict
 
 
 def count(logits, labels, k, bias):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from reference_impl.measuring.cost import Layer, ModelCost, model_cost
+from reference_impl.measuring import Layer, ModelCost, model_cost
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300, SeparableStudent
 
 SHAPE = (1, 28, 28)
@@ -45,7 +45,10 @@ def test_lenet5_costs_what_its_shapes_say_by_hand():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("batch", [1, 5])
 def test_twice_the_macs_is_torchs_flop_count(name, batch):
-    """Oracle: torch.utils.flop_counter, which counts while the model runs."""
+    """Oracle: torch.utils.flop_counter, which counts while the model runs.
+
+    Equation: eq-cost-macs, eq-student-cost.
+    """
     model = NETWORKS[name]().eval()
     assert 2 * batch * model_cost(model, SHAPE).macs == counted_by_torch(model, SHAPE, batch)
 
@@ -63,7 +66,10 @@ def test_twice_the_macs_is_torchs_flop_count(name, batch):
 def test_any_convolution_is_counted_as_torch_counts_it(
     *, groups, kernel, stride, padding, dilation, bias, size
 ):
-    """Oracle: torch.utils.flop_counter, over strides, paddings, dilations and groups."""
+    """Oracle: torch.utils.flop_counter, over strides, paddings, dilations and groups.
+
+    Equation: eq-cost-output-size.
+    """
     conv = nn.Conv2d(
         4, 8, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias
     )
@@ -213,7 +219,10 @@ LAYER = Layer("conv", (2, 6, 6), (4, 4, 4), (4, 2, 3, 3), 4)
 
 
 def test_bytes_moved_by_hand():
-    """Oracle: 72 weights, 4 biases, 72 + 64 activations, at four bytes and mixed widths."""
+    """Oracle: 72 weights, 4 biases, 72 + 64 activations, at four bytes and mixed widths.
+
+    Equation: eq-cost-traffic.
+    """
     assert LAYER.macs == 64 * 18
     assert LAYER.bytes_moved() == 4 * (72 + 4 + 136)
     assert LAYER.bytes_moved(3) == 4 * (72 + 4 + 3 * 136)
@@ -243,7 +252,10 @@ def test_a_cost_cannot_be_changed():
 @settings(deadline=None)
 @given(batch=st.integers(1, 10**6))
 def test_intensity_grows_with_the_batch_towards_its_limit(batch):
-    """Oracle: the limit, 2 MACs over the bytes of activations alone."""
+    """Oracle: the limit, 2 MACs over the bytes of activations alone.
+
+    Equation: eq-cost-intensity.
+    """
     cost = ModelCost((LAYER,))
     limit = 2 * cost.macs / (4 * 136)
     assert cost.intensity(batch) < cost.intensity(batch + 1) < limit

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error as sklearn_mean_squared_error
 
-from reference_impl.measuring.error import mean_squared_error, sqnr
+from reference_impl.measuring import mean_squared_error, sqnr
 
 
 @given(seed=st.integers(0, 2**31), n=st.integers(1, 200))
@@ -21,7 +21,10 @@ def test_mean_squared_error_is_scikit_learns(seed: int, n: int) -> None:
 
 
 def test_sqnr_by_hand() -> None:
-    """Oracle: Σx² = 25, Σ(x − x̂)² = 0.25, so 10 log₁₀ 100 = 20 dB."""
+    """Oracle: Σx² = 25, Σ(x − x̂)² = 0.25, so 10 log₁₀ 100 = 20 dB.
+
+    Equation: eq-rounding-sqnr.
+    """
     assert sqnr(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])) == pytest.approx(20.0)
 
 

@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference_impl.measuring.interval import (
-    Interval,
-    mean_interval,
-    paired_gain,
-    student_quantile,
-)
+from reference_impl.measuring import Interval, mean_interval, paired_gain, student_quantile
 
 NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9)
 
@@ -33,7 +28,10 @@ def test_an_interval_is_scipys(values: list[float], level: float) -> None:
 
 
 def test_a_paired_gain_is_scipys_paired_test() -> None:
-    """Oracle: SciPy's related-samples t test; its interval, and whether it rejects."""
+    """Oracle: SciPy's related-samples t test; its interval, and whether it rejects.
+
+    Equation: eq-student-gain.
+    """
     before, after = [87.3, 87.2, 87.9, 87.5, 87.1], [87.9, 88.2, 88.3, 88.4, 87.9]
     test = stats.ttest_rel(after, before)
     low, high = test.confidence_interval(0.95)

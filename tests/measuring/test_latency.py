@@ -8,12 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from reference_impl.measuring.latency import (
-    Latency,
-    compare_latencies,
-    device_name,
-    measure_latency,
-)
+from reference_impl.measuring import Latency, compare_latencies, device_name, measure_latency
 
 
 def test_a_sleep_is_measured_as_long_as_it_is():

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from reference_impl.measuring.pruned_size import (
+from reference_impl.compress import with_sparse_layers
+from reference_impl.measuring import (
     bitmap_size,
     csr_size,
     deflated_bytes,
     file_bytes,
+    model_size,
     nonzero_size,
 )
-from reference_impl.measuring.size import model_size
 from reference_impl.models import ConvStudent, LeNet300
-from reference_impl.surgery.sparse_layers import with_sparse_layers
 
 
 def pruned(density: float) -> LeNet300:
@@ -37,7 +37,10 @@ def weights(network: nn.Module) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
 def test_sparse_rows_take_what_scipys_take(density):
-    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here."""
+    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here.
+
+    Equation: eq-narrow-csr.
+    """
     network = pruned(density)
     csr = [scipy.sparse.csr_array(w) for w in weights(network)]
     expected = sum(a.data.nbytes + a.indices.nbytes + a.indptr.nbytes for a in csr)
@@ -48,7 +51,10 @@ def test_sparse_rows_take_what_scipys_take(density):
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
 def test_a_bitmap_takes_what_packed_bits_and_values_take(density):
-    """Oracle: NumPy's packbits and the values behind it, b = 32."""
+    """Oracle: NumPy's packbits and the values behind it, b = 32.
+
+    Equation: eq-narrow-bitmap.
+    """
     network = pruned(density)
     masks = np.concatenate([(w != 0).ravel() for w in weights(network)])
     values = np.concatenate([w[w != 0] for w in weights(network)])

@@ -3,10 +3,14 @@
 import pytest
 import torch
 
-from reference_impl.measuring.quantized_size import quantized_size
-from reference_impl.quantization.affine import affine_from_range, symmetric_from_range
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.ranges import min_max_range, split_groups
+from reference_impl.measuring import quantized_size
+from reference_impl.quantization import (
+    IntegerGrid,
+    affine_from_range,
+    min_max_range,
+    split_groups,
+    symmetric_from_range,
+)
 
 WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
 
@@ -21,7 +25,10 @@ WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
     ],
 )
 def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
-    """Oracle: the counts, by hand: 235,200 codes of 4 bits, scales of 16."""
+    """Oracle: the counts, by hand: 235,200 codes of 4 bits, scales of 16.
+
+    Equation: eq-affine-size.
+    """
     low, high = min_max_range(view, axes)
     symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
     affine = affine_from_range(low, high, IntegerGrid(4))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from reference_impl.measuring.calibration import reliability
+from reference_impl.measuring import reliability
 
 
 def test_by_hand() -> None:
@@ -33,7 +33,10 @@ def test_half_precision_is_computed_in_double() -> None:
 
 @given(seed=st.integers(0, 10_000), n_bins=st.integers(1, 20))
 def test_bins_are_scikit_learns(seed: int, n_bins: int) -> None:
-    """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples."""
+    """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples.
+
+    Equation: eq-student-ece.
+    """
     draws = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(200, 4, generator=draws, dtype=torch.float64)
     labels = torch.randint(4, (200,), generator=draws)

@@ -11,14 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.measuring.cost import model_cost
-from reference_impl.measuring.latency import Latency
+from reference_impl.measuring import Latency, attainable, least_time, model_cost
 from reference_impl.measuring.roofline import (
     RESULT,
     Machine,
-    attainable,
     batch_latency,
-    least_time,
     measure_bandwidth,
     measure_peak,
     record,
@@ -31,7 +28,10 @@ speeds = st.floats(1e3, 1e15)
 @settings(deadline=None)
 @given(peak=speeds, bandwidth=speeds)
 def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
-    """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero."""
+    """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero.
+
+    Equation: eq-cost-roofline.
+    """
     ridge = Machine(peak=peak, memory=bandwidth, cache=bandwidth).ridge
     at = attainable(ridge, peak=peak, bandwidth=bandwidth)
     assert at == pytest.approx(peak)
@@ -44,7 +44,10 @@ def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
 def test_the_least_time_is_the_operations_at_the_attainable_speed(
     operations, moved, peak, bandwidth
 ):
-    """Oracle: the roofline, which is the same bound divided the other way round."""
+    """Oracle: the roofline, which is the same bound divided the other way round.
+
+    Equation: eq-cost-time.
+    """
     speed = attainable(operations / moved, peak=peak, bandwidth=bandwidth)
     found = least_time(operations, moved, peak=peak, bandwidth=bandwidth)
     assert found == pytest.approx(operations / speed)

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
 
-from reference_impl.measuring.size import Size, count_parameters, model_size
+from reference_impl.measuring import Size, count_parameters, model_size
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
 
 
 def test_lenets_have_the_published_numbers_of_parameters():
-    """Oracle: Han et al. 2015, tables 3 and 4 (266K and 431K), and the sums written out."""
+    """Oracle: Han et al. 2015, tables 3 and 4 (266K and 431K), and the sums written out.
+
+    Equation: eq-cost-parameters.
+    """
     assert count_parameters(LeNet300()) == 785 * 300 + 301 * 100 + 101 * 10 == 266_610
     assert count_parameters(LeNet5()) == 26 * 20 + 501 * 50 + 801 * 500 + 501 * 10 == 431_080
 
@@ -29,7 +32,10 @@ def test_a_shared_parameter_is_counted_once():
 
 @pytest.mark.parametrize("cls", [LeNet300, LeNet5, ConvTeacher, ConvStudent])
 def test_bytes_are_those_of_the_safetensors_file_without_its_header(cls, tmp_path):
-    """Oracle: a file written by safetensors, whose first 8 bytes give the header's length."""
+    """Oracle: a file written by safetensors, whose first 8 bytes give the header's length.
+
+    Equation: eq-cost-bytes.
+    """
     model = cls()
     save_file(model.state_dict(), tmp_path / "m.safetensors")
     stored = (tmp_path / "m.safetensors").read_bytes()

@@ -7,12 +7,7 @@ import torch
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from reference_impl.merging.scales import (
-    error_bound,
-    gaussian_scale,
-    norm_ratio_scale,
-    projection_scale,
-)
+from reference_impl.merging import error_bound, gaussian_scale, norm_ratio_scale, projection_scale
 
 AROUND = torch.linspace(0, 2 * math.pi, 3601, dtype=torch.float64)
 PLANE = torch.stack([AROUND.cos(), AROUND.sin()], dim=1)
@@ -33,7 +28,10 @@ def worst(degrees: float, c: float) -> float:
 
 @pytest.mark.parametrize("degrees", [10, 45, 80, 90, 120, 170])
 def test_no_factor_has_a_smaller_worst_case_than_projection(degrees: float) -> None:
-    """Oracle: 300 factors, 3,601 directions, and ‖a_j‖ sin θ, or ‖a_j‖ beyond 90°."""
+    """Oracle: 300 factors, 3,601 directions, and ‖a_j‖ sin θ, or ‖a_j‖ beyond 90°.
+
+    Equation: eq-merge-worst.
+    """
     kept, gone = pair(degrees)
     c = projection_scale(kept, gone)
     least = 3 * math.sin(math.radians(degrees)) if degrees <= 90 else 3.0
@@ -55,7 +53,10 @@ def test_the_bound_of_the_norm_ratio_is_not_tight(degrees: float) -> None:
 
 @pytest.mark.parametrize("degrees", [5, 60, 90, 150])
 def test_no_factor_has_a_smaller_mean_square_than_kappas(degrees: float) -> None:
-    """Oracle: quadrature of the squared error over the angle, minimised over the factor."""
+    """Oracle: quadrature of the squared error over the angle, minimised over the factor.
+
+    Equation: eq-merge-best.
+    """
     kept, gone = pair(degrees)
     theta = math.radians(degrees)
 

@@ -6,7 +6,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components as scipy_components
 from scipy.spatial.distance import squareform
 
-from reference_impl.merging.clusters import complete_linkage, connected_components, nearest_kept
+from reference_impl.merging import complete_linkage, connected_components, nearest_kept
 
 
 def drawn(seed: int) -> torch.Tensor:

@@ -7,8 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from reference_impl.merging.least_squares import greedy_keep, reproduce
-from reference_impl.width_maps import selection
+from reference_impl.merging import greedy_keep, reproduce, selection
 
 KEEP = torch.tensor([True, False, True, True, False, False])
 
@@ -33,7 +32,10 @@ def test_without_a_ridge_it_is_ordinary_least_squares(intercept):
 
 @pytest.mark.parametrize("intercept", [True, False])
 def test_the_ridge_is_scikit_learns_pulling_towards_the_start(intercept):
-    """Oracle: ``sklearn.linear_model.Ridge`` of h − U_0 h_k, its α = λ m d."""
+    """Oracle: ``sklearn.linear_model.Ridge`` of h − U_0 h_k, its α = λ m d.
+
+    Equation: eq-merge-solution.
+    """
     h, start = drawn(), torch.randn(6, 3, dtype=torch.float64)
     kept, ridge = h[:, KEEP], 0.3
     found = reproduce(h, kept, start, ridge=ridge, intercept=intercept)
@@ -45,7 +47,10 @@ def test_the_ridge_is_scikit_learns_pulling_towards_the_start(intercept):
 
 
 def test_no_other_map_has_a_lower_objective():
-    """Oracle: 200 random changes of U and e."""
+    """Oracle: 200 random changes of U and e.
+
+    Equation: eq-merge-least-squares.
+    """
     h, start, ridge = drawn(), selection(KEEP).unmerge.double(), 0.1
     kept = h[:, KEEP]
     scale = kept.var(dim=0, correction=0).mean()

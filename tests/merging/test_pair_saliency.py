@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.merging.saliency import least_pair, merge_by_saliency, pair_saliency
+from reference_impl.merging import least_pair, merge_by_saliency, pair_saliency
 
 
 def drawn(seed: int = 0, n: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,7 +27,10 @@ def test_it_is_the_published_formula():
 
 @given(st.integers(0, 2**31 - 1))
 def test_no_input_changes_the_next_layer_by_more(seed):
-    """Oracle: 100 random inputs, every pair: mean squared change ≤ s_ij ‖x‖²."""
+    """Oracle: 100 random inputs, every pair: mean squared change ≤ s_ij ‖x‖².
+
+    Equation: eq-merge-saliency.
+    """
     rows, outgoing = drawn(seed)
     x = torch.randn(100, 4, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     h = (x @ rows.T).relu()

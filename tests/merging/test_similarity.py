@@ -4,14 +4,17 @@ import pytest
 import torch
 from sklearn.metrics import pairwise
 
-from reference_impl.checkpoints import load_checkpoint
-from reference_impl.merging.similarity import cosine_similarity
+from reference_impl.compress import incoming_rows
+from reference_impl.merging import cosine_similarity
 from reference_impl.models import MODELS
-from reference_impl.surgery.units import incoming_rows
+from reference_impl.training import load_checkpoint
 
 
 def test_cosines_are_scikit_learns() -> None:
-    """Oracle: ``sklearn.metrics.pairwise.cosine_similarity``."""
+    """Oracle: ``sklearn.metrics.pairwise.cosine_similarity``.
+
+    Equation: eq-merge-similarity.
+    """
     rows = torch.randn(30, 7, dtype=torch.float64)
     theirs = torch.from_numpy(pairwise.cosine_similarity(rows.numpy()))
     torch.testing.assert_close(cosine_similarity(rows), theirs)
@@ -20,7 +23,10 @@ def test_cosines_are_scikit_learns() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (8, 10), (255, 3), (600, 37)])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_cosines_are_exactly_symmetric_and_at_most_one(shape, dtype) -> None:
-    """Oracle: the transpose; scikit-learn within the dtype's rounding."""
+    """Oracle: the transpose; scikit-learn within the dtype's rounding.
+
+    Equation: eq-merge-product.
+    """
     rows = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     cosine = cosine_similarity(rows)
     assert cosine.dtype == dtype

@@ -7,12 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.pruning.masks import (
-    keep_highest,
-    keep_highest_of_all,
-    keep_n_of_m,
-    n_dropped,
-)
+from reference_impl.pruning import keep_highest, keep_highest_of_all, keep_n_of_m, n_dropped
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

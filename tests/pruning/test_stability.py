@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference_impl.pruning.stability import (
+from reference_impl.pruning import (
     choose_highest,
     coefficient_of_variation,
     complementary_pairs,
@@ -77,7 +77,10 @@ def test_means_over_samples_are_those_by_indexing():
 
 
 def test_frequencies_over_all_half_samples_are_those_of_an_enumeration():
-    """Oracle: all 70 halves of 8 examples, one by one, against 20,000 random ones."""
+    """Oracle: all 70 halves of 8 examples, one by one, against 20,000 random ones.
+
+    Equation: eq-stability-frequency.
+    """
     values = torch.rand(8, 6, generator=draws(), dtype=torch.float64)
     exact = np.zeros(6)
     for half in itertools.combinations(range(8), 4):
@@ -102,7 +105,10 @@ def test_simultaneous_frequency_by_hand():
 
 @given(st.integers(0, 2**32), st.integers(1, 9), st.floats(0.1, 0.95))
 def test_a_frequency_above_a_half_needs_pairs_that_agree(seed, pairs, share):
-    """Oracle: the inequality Π̂ ≤ (1 + Π̃)/2, which the bounds rest on."""
+    """Oracle: the inequality Π̂ ≤ (1 + Π̃)/2, which the bounds rest on.
+
+    Equation: eq-stability-pair.
+    """
     chosen = torch.rand(pairs, 2, 5, generator=draws(seed)) < share
     once = selection_frequency(chosen.flatten(0, 1))
     assert (once <= (1 + simultaneous_frequency(chosen)) / 2 + 1e-12).all()
@@ -120,7 +126,10 @@ def test_the_threshold_itself_is_stable():
 
 
 def test_random_choices_are_stable_as_often_as_the_binomial_distribution_says():
-    """Oracle: SciPy's tail of the binomial distribution: 20,000 units chosen in 20 samples."""
+    """Oracle: SciPy's tail of the binomial distribution: 20,000 units chosen in 20 samples.
+
+    Equation: eq-stability-set.
+    """
     chosen = torch.rand(20, 20_000, generator=draws()) < 0.4
     share = stable_units(chosen, 0.6).double().mean().item()
     assert share == pytest.approx(stats.binom(20, 0.4).sf(11), abs=0.006)
@@ -142,7 +151,10 @@ def test_equal_scores_give_an_exact_number():
 
 
 def test_variation_is_numpys_deviation_over_the_mean():
-    """Oracle: SciPy's `variation` with B − 1 in the denominator."""
+    """Oracle: SciPy's `variation` with B − 1 in the denominator.
+
+    Equation: eq-stability-variation.
+    """
     scores = torch.rand(9, 5, generator=draws(), dtype=torch.float64) - 0.7
     expected = np.abs(stats.variation(scores.numpy(), axis=0, ddof=1))
     np.testing.assert_allclose(coefficient_of_variation(scores), expected)

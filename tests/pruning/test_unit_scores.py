@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from torch import nn
 
-from reference_impl.pruning.unit_scores import (
+from reference_impl.pruning import (
     batch_norm_scale,
     gate_taylor,
     geometric_median_distance,
@@ -57,7 +57,10 @@ def test_norms_are_those_of_torch_pruning(order: int) -> None:
 
 
 def test_batch_norm_scale_is_torch_prunings() -> None:
-    """Oracle: torch_pruning's scale importance, without its normalization."""
+    """Oracle: torch_pruning's scale importance, without its normalization.
+
+    Equation: eq-importance-scale.
+    """
     network = small_network()
     peer = tp.importance.BNScaleImportance(normalizer=None)
     assert torch.equal(batch_norm_scale(network[1].weight), theirs(peer, network))
@@ -77,7 +80,10 @@ def test_unit_taylor_is_torch_prunings_of_several_variables() -> None:
 
 
 def test_distances_are_scipys() -> None:
-    """Oracle: SciPy's cdist."""
+    """Oracle: SciPy's cdist.
+
+    Equation: eq-importance-median.
+    """
     rows = normal(7, 4)
     expected = torch.tensor(cdist(rows, rows).sum(axis=1))
     assert torch.allclose(geometric_median_distance(rows), expected)
@@ -121,7 +127,10 @@ def test_distances_far_from_the_origin_are_exact() -> None:
 
 @given(st.integers(0, 1000))
 def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
-    """Oracle: autograd by gates, with rows [w, b] before ReLU and columns behind it."""
+    """Oracle: autograd by gates, with rows [w, b] before ReLU and columns behind it.
+
+    Equation: eq-importance-unit, eq-importance-gate.
+    """
     w, b, v = normal(5, 4, seed=seed), normal(5, seed=seed + 1), normal(2, 5, seed=seed + 2)
     x, y = normal(8, 4, seed=seed + 3), normal(8, 2, seed=seed + 4)
     leaves = [t.requires_grad_() for t in (w, b, v)]
@@ -146,7 +155,10 @@ def test_contributions_cancel_in_a_unit_and_not_in_its_weights() -> None:
 
 
 def test_output_change_is_measured_without_the_unit() -> None:
-    """Oracle: the next layer's outputs with the unit's column put to 0."""
+    """Oracle: the next layer's outputs with the unit's column put to 0.
+
+    Equation: eq-importance-output.
+    """
     v, a = normal(3, 6), normal(9, 6, seed=1) + 1
     found = output_change(v.T, a.square().mean(dim=0))
     for i in range(6):

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from reference_impl.quantization.affine import (
+from reference_impl.quantization import (
     AffineQuantizer,
+    IntegerGrid,
     affine_from_range,
+    min_max_range,
     symmetric_from_range,
 )
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.ranges import min_max_range
 
 GRIDS = [
     grid
@@ -67,7 +67,10 @@ def zero_points(scale: Tensor, grid: IntegerGrid, seed: int) -> Tensor:
 def test_round_trip_is_torchs_per_channel_fake_quantize_bit_for_bit(
     dtype: torch.dtype, grid: IntegerGrid, case: tuple[Tensor, Tensor, int, int]
 ) -> None:
-    """Oracle: torch.fake_quantize_per_channel_affine, over types, grids, shapes and axes."""
+    """Oracle: torch.fake_quantize_per_channel_affine, over types, grids, shapes and axes.
+
+    Equation: eq-affine-quantize.
+    """
     x, scale, axis, seed = case
     x = x.to(dtype)
     quantizer = AffineQuantizer(scale, zero_points(scale, grid, seed), grid)
@@ -158,7 +161,10 @@ def test_every_code_survives_the_trip(grid: IntegerGrid) -> None:
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_zero_is_exact_at_every_zero_point(grid: IntegerGrid) -> None:
-    """Oracle: the definition, 0 has the code z and z comes back as 0."""
+    """Oracle: the definition, 0 has the code z and z comes back as 0.
+
+    Equation: eq-affine-dequantize.
+    """
     z = torch.arange(grid.q_min, grid.q_max + 1, dtype=torch.int32)
     quantizer = AffineQuantizer(torch.rand(z.shape, generator=generator()) + 0.01, z, grid)
     zeros = torch.zeros(z.shape)
@@ -179,7 +185,10 @@ def test_by_hand() -> None:
 
 
 def test_symmetric_by_hand() -> None:
-    """Oracle: s = 2/3 for three bits, worked out by hand; −1 1/2 and 3/4 steps."""
+    """Oracle: s = 2/3 for three bits, worked out by hand; −1 1/2 and 3/4 steps.
+
+    Equation: eq-affine-symmetric.
+    """
     x = torch.tensor([-1.0, -0.3, 0.0, 0.5, 2.0])
     quantizer = symmetric_from_range(*min_max_range(x), IntegerGrid(3, signed=True))
     assert quantizer.scale.item() == pytest.approx(2 / 3)
@@ -251,7 +260,10 @@ def test_bounds_in_half_precision_are_divided_in_float32(dtype: torch.dtype) -> 
 def test_the_range_moves_by_at_most_half_a_step_and_keeps_its_width(
     bounds: tuple[float, float], grid: IntegerGrid
 ) -> None:
-    """Oracle: the ends s (q_min − z), s (q_max − z) against low and high, in float64."""
+    """Oracle: the ends s (q_min − z), s (q_max − z) against low and high, in float64.
+
+    Equation: eq-affine-shift.
+    """
     low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
     quantizer = affine_from_range(*map(torch.tensor, bounds), grid)
     scale, z = quantizer.scale.item(), quantizer.zero_point.item()
@@ -268,7 +280,10 @@ def test_the_range_moves_by_at_most_half_a_step_and_keeps_its_width(
 def test_error_is_at_most_half_a_step_over_the_whole_range(
     build: Callable[..., AffineQuantizer], bounds: tuple[float, float], grid: IntegerGrid
 ) -> None:
-    """Oracle: the bound s/2, on 999 points from low to high, with the ends that z moved."""
+    """Oracle: the bound s/2, on 999 points from low to high, with the ends that z moved.
+
+    Equation: eq-affine-bound.
+    """
     quantizer = build(*map(torch.tensor, bounds), grid)
     x = torch.linspace(*bounds, 999)
     error = (quantizer.round_trip(x).double() - x.double()).abs().max().item()
@@ -299,7 +314,10 @@ def test_unsigned_symmetric_is_asymmetric_from_zero(bits: int) -> None:
 
 @pytest.mark.parametrize("bits", range(2, 9))
 def test_a_signed_grid_wastes_a_bit_on_values_that_are_never_negative(bits: int) -> None:
-    """Oracle: the unsigned grid of one bit less, whose values must be the same."""
+    """Oracle: the unsigned grid of one bit less, whose values must be the same.
+
+    Equation: eq-affine-waste.
+    """
     x = torch.randn(1000, generator=generator()).relu()
     signed = IntegerGrid(bits, signed=True, narrow=True)
     ours = symmetric_from_range(*min_max_range(x), signed).round_trip(x)
@@ -357,7 +375,10 @@ def observed(x: Tensor, grid: IntegerGrid, *, symmetric: bool, axis: int | None)
 def test_scale_and_zero_point_are_those_of_torchs_observers(
     per_channel: bool, case: tuple[Tensor, Tensor, int, int], grid: IntegerGrid, shift: int
 ) -> None:
-    """Oracle: MinMaxObserver and PerChannelMinMaxObserver, asymmetric, bit for bit."""
+    """Oracle: MinMaxObserver and PerChannelMinMaxObserver, asymmetric, bit for bit.
+
+    Equation: eq-affine-scale, eq-affine-zero-point.
+    """
     x, scales, axis, _ = case
     x = x + shift * scales
     scale, z = observed(x, grid, symmetric=False, axis=axis if per_channel else None)
@@ -375,7 +396,10 @@ def test_scale_and_zero_point_are_those_of_torchs_observers(
 def test_symmetric_scale_is_that_of_torchs_observers_up_to_the_convention(
     per_channel: bool, case: tuple[Tensor, Tensor, int, int], grid: IntegerGrid
 ) -> None:
-    """Oracle: the symmetric observers: equal on narrow grids, (2^b − 1)/(2^b − 2) on full ones."""
+    """Oracle: the symmetric observers: equal on narrow grids, (2^b − 1)/(2^b − 2) on full ones.
+
+    Equation: eq-affine-symmetric-full.
+    """
     x, _, axis, _ = case
     scale, z = observed(x, grid, symmetric=True, axis=axis if per_channel else None)
     low, high = min_max_range(x, axes=axis if per_channel else ())

@@ -8,9 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.quantization.codebook import BlockQuantizer, CodebookQuantizer
-from reference_impl.quantization.formats import normal_float_codebook
-from reference_impl.quantization.rounding import MinMaxQuantizer
+from reference_impl.quantization import (
+    BlockQuantizer,
+    CodebookQuantizer,
+    MinMaxQuantizer,
+    normal_float_codebook,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -26,7 +29,10 @@ def codebooks() -> st.SearchStrategy[CodebookQuantizer]:
 
 @given(quantizer=codebooks(), seed=st.integers(0, 2**31), scale=st.floats(1e-3, 1e6))
 def test_codes_are_the_nearest_values(quantizer, seed, scale) -> None:
-    """Oracle: brute force, |x − c| for every c in float64; argmin takes the first of equals."""
+    """Oracle: brute force, |x − c| for every c in float64; argmin takes the first of equals.
+
+    Equation: eq-codebook-quantize.
+    """
     x = (torch.randn(50, generator=generator(seed)) * scale).double()
     distances = (x[:, None] - torch.tensor(quantizer.values, dtype=torch.float64)).abs()
     found = distances.gather(1, quantizer.quantize(x).long()[:, None])[:, 0]
@@ -85,7 +91,10 @@ def test_a_code_has_as_many_bits_as_the_values_need(size: int, bits: int) -> Non
 
 
 def test_thresholds_lie_half_way_even_of_the_largest_numbers() -> None:
-    """Oracle: by hand; the sum of two numbers above 9e307 is infinite."""
+    """Oracle: by hand; the sum of two numbers above 9e307 is infinite.
+
+    Equation: eq-codebook-threshold.
+    """
     assert CodebookQuantizer((1.0, 2.0, 5.0)).thresholds == (1.5, 3.5)
     assert CodebookQuantizer((1e308, 1.5e308)).thresholds == (1.25e308,)
 
@@ -159,7 +168,10 @@ def torchaos_nf4(x: torch.Tensor):
 
 
 def test_nf4_codes_in_blocks_of_64_are_torchaos() -> None:
-    """Oracle: torchao's NF4Tensor, two codes a byte; its table has four digits, so we take it."""
+    """Oracle: torchao's NF4Tensor, two codes a byte; its table has four digits, so we take it.
+
+    Equation: eq-codebook-block.
+    """
     x = torch.randn(256, 256, generator=generator())
     theirs = torchaos_nf4(x)
     table = CodebookQuantizer(tuple(theirs.nf4.tolist()))

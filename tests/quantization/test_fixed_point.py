@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.quantization.fixed_point import (
+from reference_impl.quantization import (
     FixedPointMultiplier,
+    IntegerGrid,
     fixed_point,
     requantize,
     rescale,
 )
-from reference_impl.quantization.grid import IntegerGrid
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 
@@ -38,7 +38,10 @@ def int32(values: list[int]) -> torch.Tensor:
     shift=st.integers(-30, 60),
 )
 def test_rescaling_is_exact_rational_arithmetic(a: list[int], significand: int, shift: int) -> None:
-    """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour."""
+    """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour.
+
+    Equation: eq-integer-shift.
+    """
     exact = [round(value * fraction(significand, shift)) for value in a]
     assert rescale(int32(a), multiplier(significand, shift)).tolist() == exact
 
@@ -83,7 +86,10 @@ def test_rescaling_agrees_with_float64_between_the_ties() -> None:
 
 @given(value=st.floats(1e-40, 2.0**29))
 def test_the_multiplier_is_within_a_part_in_two_to_the_31(value: float) -> None:
-    """Oracle: the definition: ½ ≤ M_0 < 1, and a relative error of at most 2^−31."""
+    """Oracle: the definition: ½ ≤ M_0 < 1, and a relative error of at most 2^−31.
+
+    Equation: eq-integer-multiplier.
+    """
     m = fixed_point(torch.tensor(value, dtype=torch.float64))
     assert 2**30 <= m.significand.item() < 2**31
     exact = fraction(int(m.significand), int(m.shift))
@@ -128,7 +134,10 @@ def test_fewer_bits_make_a_coarser_multiplier(value: float, bits: int) -> None:
 def test_requantizing_clips_and_moves_by_the_zero_point(
     a: list[int], value: float, grid: IntegerGrid, relu: bool, data: st.DataObject
 ) -> None:
-    """Oracle: Python's fractions, min and max."""
+    """Oracle: Python's fractions, min and max.
+
+    Equation: eq-integer-requantize.
+    """
     zero = data.draw(st.integers(grid.q_min, grid.q_max))
     m = fixed_point(torch.tensor(value, dtype=torch.float64))
     exact = fraction(int(m.significand), int(m.shift))
@@ -140,7 +149,10 @@ def test_requantizing_clips_and_moves_by_the_zero_point(
 
 
 def test_relu_on_codes_is_relu_on_values() -> None:
-    """Oracle: torch.relu on the values that the codes stand for."""
+    """Oracle: torch.relu on the values that the codes stand for.
+
+    Equation: eq-integer-relu.
+    """
     a, m = torch.arange(-4000, 4000, dtype=torch.int32), fixed_point(torch.tensor(0.01))
     for zero in (-128, -5, 0, 60):
         grid = IntegerGrid(8, signed=True)

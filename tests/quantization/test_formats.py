@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference_impl.quantization.formats import (
+from reference_impl.quantization import (
     E4M3,
     E5M2,
     FloatFormat,
@@ -34,7 +34,10 @@ def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 @pytest.mark.parametrize(("form", "dtype"), TORCHS)
 def test_all_256_codes_stand_for_torchs_values(form: FloatFormat, dtype: torch.dtype) -> None:
-    """Oracle: torch's reading of each byte."""
+    """Oracle: torch's reading of each byte.
+
+    Equation: eq-codebook-float.
+    """
     theirs = torch.arange(256).to(torch.uint8).view(dtype).float()
     assert same(form.dequantize(torch.arange(256)), theirs)
 
@@ -105,7 +108,10 @@ def test_float64_is_rounded_once() -> None:
 
 
 def test_nf4_is_the_published_table() -> None:
-    """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083."""
+    """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083.
+
+    Equation: eq-codebook-nf4.
+    """
     assert normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
 
 
@@ -121,7 +127,10 @@ def test_nf4_levels_are_scipys_quantiles() -> None:
 @pytest.mark.parametrize("bits", range(2, 7))
 @pytest.mark.parametrize("largest", [1.0, 1.49, 1.51, 0.37, 1e-20, 1e20])
 def test_powers_of_two_are_zero_and_both_signs(bits: int, largest: float) -> None:
-    """Oracle: torch.frexp, whose mantissa of a power of two is ½."""
+    """Oracle: torch.frexp, whose mantissa of a power of two is ½.
+
+    Equation: eq-codebook-power.
+    """
     codebook = power_of_two_codebook(largest, bits)
     values = torch.tensor(codebook.values, dtype=torch.float64)
     assert len(values) == 2**bits - 1
@@ -136,7 +145,10 @@ def test_powers_of_two_are_zero_and_both_signs(bits: int, largest: float) -> Non
 
 @given(value=st.floats(0.75 * 2.0**-6, 1.0), sign=st.sampled_from([-1, 1]))
 def test_the_relative_error_of_powers_of_two_is_at_most_a_third(value: float, sign: int) -> None:
-    """Oracle: the bound, attained half-way between two powers."""
+    """Oracle: the bound, attained half-way between two powers.
+
+    Equation: eq-codebook-power-bound.
+    """
     codebook = power_of_two_codebook(1.0, bits=4)
     assert codebook.values[8] == 2.0**-6
     x = torch.tensor([sign * value, 1.5 * sign * 2.0**-3], dtype=torch.float64)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference_impl.quantization.grid import MAX_BITS, IntegerGrid
+from reference_impl.quantization import IntegerGrid
+from reference_impl.quantization.grid import MAX_BITS
 
 
 @pytest.mark.parametrize("bits", range(1, MAX_BITS + 1))
@@ -19,7 +20,10 @@ def test_an_unsigned_grid_has_all_2_to_the_b_codes_from_0(bits: int) -> None:
 
 @pytest.mark.parametrize("bits", range(2, MAX_BITS + 1))
 def test_a_signed_grid_is_twos_complement(bits: int) -> None:
-    """Oracle: the codes of b bits read in two's complement by int.from_bytes."""
+    """Oracle: the codes of b bits read in two's complement by int.from_bytes.
+
+    Equation: eq-affine-grid.
+    """
     codes = [
         int.from_bytes((pattern << (32 - bits)).to_bytes(4, "big"), "big", signed=True)
         >> (32 - bits)

@@ -9,19 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from reference_impl.quantization import integer
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.integer import (
-    INT32_MAX,
+from reference_impl.quantization import (
+    IntegerGrid,
+    IntegerLinear,
     accumulator_bound,
     exact_products,
     int8_products_are_exact,
+    integer,
     integer_matmul,
-    largest_code,
     largest_depth,
-    require_accumulator,
+    round_bias,
 )
-from reference_impl.quantization.integer_linear import IntegerLinear, round_bias
+from reference_impl.quantization.integer import INT32_MAX, largest_code, require_accumulator
 
 KINDS = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
 
@@ -59,7 +58,10 @@ def test_four_terms_are_the_product_of_the_differences(
     zeros: tuple[int, int],
     seed: int,
 ) -> None:
-    """Oracle: int64 NumPy on q_a − z_a and q_b − z_b."""
+    """Oracle: int64 NumPy on q_a − z_a and q_b − z_b.
+
+    Equation: eq-integer-terms.
+    """
     n, k, m = shape
     a, b = draw_codes(seed, (n, k), kind_a), draw_codes(seed + 1, (k, m), kind_b)
     product = integer_matmul(a, b, zero_a=zeros[0], zero_b=zeros[1])
@@ -81,7 +83,10 @@ def test_extreme_codes_are_multiplied_exactly(kind: torch.dtype) -> None:
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize(("zero", "sign"), [(0, 1), (0, -1)])
 def test_the_largest_depth_reaches_int32s_end_and_no_further(zero: int, sign: int) -> None:
-    """Oracle: Python's integers; 66,311 · 255 · 127 = 2,147,481,735, 1,912 below 2^31 − 1."""
+    """Oracle: Python's integers; 66,311 · 255 · 127 = 2,147,481,735, 1,912 below 2^31 − 1.
+
+    Equation: eq-integer-depth.
+    """
     depth = largest_depth(255, 127)
     assert depth * 255 * 127 == INT32_MAX - 1912
     a = torch.full((1, depth), 255, dtype=torch.uint8)
@@ -169,7 +174,10 @@ def test_the_probe_refuses_a_processor_that_saturates(monkeypatch: pytest.Monkey
 def test_the_largest_depth_is_where_the_bound_leaves_int32(
     depth: int, a: int, b: int, bias: int
 ) -> None:
-    """Oracle: the inequality K A B + |bias| ≤ 2^31 − 1, in Python's integers."""
+    """Oracle: the inequality K A B + |bias| ≤ 2^31 − 1, in Python's integers.
+
+    Equation: eq-integer-bound.
+    """
     safe = depth * a * b + bias <= 2**31 - 1
     assert (depth <= largest_depth(a, b, bias)) == safe
     assert accumulator_bound(depth, a, b, bias) == depth * a * b + bias
@@ -232,7 +240,10 @@ def test_the_product_is_onnx_runtimes_matmulinteger(seed: int) -> None:
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("grid", [IntegerGrid(8), IntegerGrid(8, signed=True), IntegerGrid(3)])
 def test_a_layers_accumulators_are_the_sum_with_its_bias(grid: IntegerGrid) -> None:
-    """Oracle: int64 NumPy: Σ (q_a − z_a) q_b + q_bias."""
+    """Oracle: int64 NumPy: Σ (q_a − z_a) q_b + q_bias.
+
+    Equation: eq-integer-accumulator.
+    """
     weight = draw_codes(1, (6, 40), torch.int8)
     bias = torch.randint(-9999, 9999, (6,), generator=torch.Generator().manual_seed(2)).int()
     generator = torch.Generator().manual_seed(3)
@@ -257,7 +268,10 @@ def test_the_offset_holds_all_that_does_not_depend_on_the_input() -> None:
 
 @given(bias=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5), scale=st.floats(1e-5, 10))
 def test_a_rounded_bias_is_off_by_half_a_unit_at_most(bias: list[float], scale: float) -> None:
-    """Oracle: the bound |s q_b − b| ≤ s/2, in float64."""
+    """Oracle: the bound |s q_b − b| ≤ s/2, in float64.
+
+    Equation: eq-integer-bias.
+    """
     exact = torch.tensor(bias, dtype=torch.float64)
     codes = round_bias(exact, torch.tensor(scale, dtype=torch.float64))
     assert codes.dtype == torch.int32

@@ -11,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from reference_impl.checkpoints import load_checkpoint
-from reference_impl.measuring.error import mean_squared_error
-from reference_impl.quantization.codebook import CodebookQuantizer
-from reference_impl.quantization.intervals import Intervals
-from reference_impl.quantization.kmeans import (
-    Windows,
-    _ruler,
-    _trellis,
+from reference_impl.measuring import mean_squared_error
+from reference_impl.quantization import (
+    CodebookQuantizer,
+    Intervals,
     optimal_codebook,
     optimal_splits,
+    row_minima,
 )
-from reference_impl.quantization.monotone import row_minima
+from reference_impl.quantization.kmeans import Windows, _ruler, _trellis
+from reference_impl.training import load_checkpoint
 
 DRAWS = {
     "normal": lambda rng, n: rng.standard_normal(n),
@@ -47,7 +45,10 @@ def kmeans1d_codebook(x: np.ndarray, size: int) -> CodebookQuantizer:
 @settings(max_examples=30)
 @given(x=st.lists(st.integers(-20, 20), min_size=1, max_size=6), size=st.integers(1, 3))
 def test_no_partition_into_clusters_is_better(x: list[int], size: int) -> None:
-    """Oracle: every assignment of every value, not only intervals, tried one by one."""
+    """Oracle: every assignment of every value, not only intervals, tried one by one.
+
+    Equation: eq-codebook-error.
+    """
     values = np.array(x, dtype=float)
     least = math.inf
     for labels in itertools.product(range(size), repeat=len(values)):
@@ -60,7 +61,10 @@ def test_no_partition_into_clusters_is_better(x: list[int], size: int) -> None:
 @pytest.mark.parametrize("kind", DRAWS)
 @pytest.mark.parametrize(("count", "size"), [(30, 4), (500, 16), (5000, 3), (5000, 16), (2000, 64)])
 def test_the_error_is_that_of_another_exact_solver(kind: str, count: int, size: int) -> None:
-    """Oracle: kmeans1d, C++ by SMAWK; up to what float64 leaves of sums of squares."""
+    """Oracle: kmeans1d, C++ by SMAWK; up to what float64 leaves of sums of squares.
+
+    Equation: eq-codebook-recursion.
+    """
     x = DRAWS[kind](np.random.default_rng(count + size), count)
     ours = squared_error(x, optimal_codebook(torch.from_numpy(x), size))
     theirs = squared_error(x, kmeans1d_codebook(x, size))
@@ -69,7 +73,10 @@ def test_the_error_is_that_of_another_exact_solver(kind: str, count: int, size: 
 
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from(sorted(DRAWS)), size=st.integers(1, 12))
 def test_random_lists_have_no_better_codebook(seed: int, kind: str, size: int) -> None:
-    """Oracle: kmeans1d on 1 to 60 values of seven kinds."""
+    """Oracle: kmeans1d on 1 to 60 values of seven kinds.
+
+    Equation: eq-codebook-loss.
+    """
     rng = np.random.default_rng(seed)
     x = DRAWS[kind](rng, int(rng.integers(1, 60)))
     ours = squared_error(x, optimal_codebook(torch.from_numpy(x), size))
@@ -216,7 +223,10 @@ def test_no_place_of_the_optimum_is_ruled_out(seed: int, kind: str, count: int, 
 
 @given(seed=st.integers(0, 2**31), columns=st.integers(1, 40), rows=st.integers(1, 40))
 def test_row_minima_are_those_of_the_whole_matrix(seed: int, columns: int, rows: int) -> None:
-    """Oracle: NumPy's minimum over every allowed column, and its first place."""
+    """Oracle: NumPy's minimum over every allowed column, and its first place.
+
+    Equation: eq-codebook-monge.
+    """
     rng = np.random.default_rng(seed)
     intervals = Intervals.of(torch.from_numpy(rng.standard_normal(100)))
     c = np.sort(rng.choice(101, columns, replace=False))
@@ -240,7 +250,10 @@ def test_of_equal_minima_the_first_place_is_taken() -> None:
 
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from(["normal", "ties", "clumps"]))
 def test_interval_costs_are_the_squared_errors_about_the_mean(seed: int, kind: str) -> None:
-    """Oracle: NumPy's mean and sum over the values themselves."""
+    """Oracle: NumPy's mean and sum over the values themselves.
+
+    Equation: eq-codebook-cost.
+    """
     rng = np.random.default_rng(seed)
     x = np.sort(DRAWS[kind](rng, 50))
     intervals = Intervals.of(torch.from_numpy(x))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.quantization.layer_loss import LayerLoss
+from reference_impl.quantization import LayerLoss
 
 
 def moments_of(
@@ -27,7 +27,10 @@ def example(seed: int, groups: int = 2, m: int = 50) -> tuple[torch.Tensor, torc
 
 @given(seed=st.integers(0, 1000))
 def test_total_is_the_mean_squared_error_with_the_best_bias(seed: int) -> None:
-    """Oracle: the residuals over all examples, their mean taken off."""
+    """Oracle: the residuals over all examples, their mean taken off.
+
+    Equation: eq-ptq-loss.
+    """
     x, y = example(seed)
     loss = LayerLoss.of_moments(*moments_of(x, y))
     weight = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(seed + 1))
@@ -56,7 +59,10 @@ def test_least_loss_is_that_of_numpys_least_squares(seed: int) -> None:
 
 @given(seed=st.integers(0, 1000))
 def test_with_the_layers_own_inputs_it_is_the_hessians_form(seed: int) -> None:
-    """Oracle: Σ_i Δw_i G Δw_iᵀ by loops over rows and pairs of weights."""
+    """Oracle: Σ_i Δw_i G Δw_iᵀ by loops over rows and pairs of weights.
+
+    Equation: eq-ptq-taylor, eq-ptq-layer.
+    """
     draws = torch.Generator().manual_seed(seed)
     x = torch.randn(1, 40, 3, generator=draws, dtype=torch.float64)
     weight = torch.randn(1, 2, 3, generator=draws)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from sklearn.cluster import KMeans
 
-from reference_impl.measuring.error import mean_squared_error
-from reference_impl.quantization.kmeans import optimal_codebook
-from reference_impl.quantization.lloyd import (
+from reference_impl.measuring import mean_squared_error
+from reference_impl.quantization import (
     density_start,
     linear_start,
     lloyd,
     normal_codebook,
+    optimal_codebook,
     random_start,
 )
 
@@ -40,7 +40,10 @@ STARTS = {
 @pytest.mark.parametrize("name", STARTS)
 @pytest.mark.parametrize("size", [2, 7, 16])
 def test_the_iteration_ends_where_scikit_learns_ends(name: str, size: int) -> None:
-    """Oracle: KMeans from the same start with tolerance 0."""
+    """Oracle: KMeans from the same start with tolerance 0.
+
+    Equation: eq-codebook-centroid.
+    """
     x = sample(0)
     start = STARTS[name](x, size)
     run = lloyd(x, start)

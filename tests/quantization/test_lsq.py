@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from reference_impl.quantization.affine import AffineQuantizer
-from reference_impl.quantization.grid import IntegerGrid
-from reference_impl.quantization.lsq import (
+from reference_impl.quantization import (
+    AffineQuantizer,
+    IntegerGrid,
     gradient_factor,
     initial_scale,
     learned_fake_quantize,
+    round_straight_through,
     scale_gradient,
     to_quantizer,
 )
-from reference_impl.quantization.ste import round_straight_through
 
 Case = tuple[torch.Tensor, torch.Tensor, torch.Tensor, IntegerGrid]
 
@@ -61,6 +61,8 @@ def test_per_tensor_gradients_are_torchs(case: Case, factor: float) -> None:
 
     Left out are negative zero points and ties: there torch's backward rounds otherwise than its
     own forward, see below.
+
+    Equation: eq-qat-zero.
     """
     x, scale, zero_point, grid = case
     zero_point = zero_point.abs() if grid.signed else zero_point
@@ -121,7 +123,10 @@ def test_gradients_are_those_of_the_derivation(case: Case) -> None:
 
 @given(case=cases(zero_points=False))
 def test_step_gradient_is_the_closed_form(case: Case) -> None:
-    """Oracle: round(x/s) − x/s inside, q_min or q_max outside, element by element, in NumPy."""
+    """Oracle: round(x/s) − x/s inside, q_min or q_max outside, element by element, in NumPy.
+
+    Equation: eq-qat-step.
+    """
     x, scale, zero_point, grid = case
     x, s = x.double(), scale.double().requires_grad_()
     x_hat = learned_fake_quantize(x, s, zero_point.double(), grid)
@@ -137,7 +142,10 @@ def test_step_gradient_is_the_closed_form(case: Case) -> None:
 
 @given(case=cases(rows=True))
 def test_values_are_those_of_the_frozen_quantizer(case: Case) -> None:
-    """Oracle: AffineQuantizer.round_trip, bit for bit: what is deployed is what was trained."""
+    """Oracle: AffineQuantizer.round_trip, bit for bit: what is deployed is what was trained.
+
+    Equation: eq-qat-quantizer.
+    """
     x, scale, zero_point, grid = case
     quantizer = AffineQuantizer(scale, zero_point.round().int(), grid)
     assert torch.equal(learned_fake_quantize(x, scale, zero_point, grid), quantizer.round_trip(x))
@@ -146,7 +154,10 @@ def test_values_are_those_of_the_frozen_quantizer(case: Case) -> None:
 
 @given(case=cases(zero_points=False), factor=st.floats(0.1, 10))
 def test_the_map_is_homogeneous(case: Case, factor: float) -> None:
-    """Oracle: symmetry; (c x, c s) gives c x̂, and Euler: x̂ = x ∂x̂/∂x + s ∂x̂/∂s."""
+    """Oracle: symmetry; (c x, c s) gives c x̂, and Euler: x̂ = x ∂x̂/∂x + s ∂x̂/∂s.
+
+    Equation: eq-qat-euler.
+    """
     x, s, z, grid = (*(t.double().requires_grad_() for t in case[:3]), case[3])
     x_hat = learned_fake_quantize(x, s, z, grid)
     to_x, to_s = gradients(x_hat, (x, s), torch.ones_like(x_hat))
@@ -240,7 +251,10 @@ def test_no_gradient_is_computed_for_constants() -> None:
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_first_step_is_twice_the_mean_magnitude_over_the_root(bits: int) -> None:
-    """Oracle: the closed form E|x| = √(2/π) of a standard normal, within 1 %."""
+    """Oracle: the closed form E|x| = √(2/π) of a standard normal, within 1 %.
+
+    Equation: eq-qat-start.
+    """
     grid = IntegerGrid(bits, signed=True)
     x = torch.randn(4, 100_000, generator=torch.Generator().manual_seed(0))
     expected = 2 * math.sqrt(2 / math.pi) / math.sqrt(2 ** (bits - 1) - 1)
@@ -262,7 +276,10 @@ def test_first_step_of_zeros_and_of_single_elements() -> None:
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("n", [100, 10_000])
 def test_a_step_moves_about_root_n_q_max_times_as_fast_as_its_weights(n: int, bits: int) -> None:
-    """Oracle: (|∇s| / s) / (‖∇w‖ / ‖w‖) for gradients that are coin tosses, over 200 draws."""
+    """Oracle: (|∇s| / s) / (‖∇w‖ / ‖w‖) for gradients that are coin tosses, over 200 draws.
+
+    Equation: eq-qat-ratio.
+    """
     generator = torch.Generator().manual_seed(n + bits)
     grid = IntegerGrid(bits, signed=True, narrow=True)
     w = torch.randn(n, generator=generator).requires_grad_()
@@ -278,7 +295,10 @@ def test_a_step_moves_about_root_n_q_max_times_as_fast_as_its_weights(n: int, bi
 
 
 def test_gradient_factor_by_hand() -> None:
-    """Oracle: 1/√(16 · 4) and so on, by hand."""
+    """Oracle: 1/√(16 · 4) and so on, by hand.
+
+    Equation: eq-qat-factor.
+    """
     assert gradient_factor(12, IntegerGrid(3, signed=True)) == 1 / 6
     assert gradient_factor(1, IntegerGrid(2, signed=True)) == 1
     assert gradient_factor(3, IntegerGrid(2)) == pytest.approx(1 / 3)

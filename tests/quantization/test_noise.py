@@ -7,26 +7,33 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from reference_impl.measuring.error import sqnr
-from reference_impl.quantization.noise import (
+from reference_impl.measuring import sqnr
+from reference_impl.quantization import (
+    MinMaxQuantizer,
     gaussian_clipping_noise,
+    min_max_quantizer,
     predicted_sqnr,
     rounding_noise,
     stochastic_rounding_noise,
 )
-from reference_impl.quantization.rounding import MinMaxQuantizer, min_max_quantizer
 
 
 @pytest.mark.parametrize("step", [0.01, 1.0, 3.7])
 def test_rounding_noise_is_the_integral_over_one_cell(step: float) -> None:
-    """Oracle: scipy.integrate.quad of e²/s over [−s/2, s/2]."""
+    """Oracle: scipy.integrate.quad of e²/s over [−s/2, s/2].
+
+    Equation: eq-rounding-noise.
+    """
     integral, _ = integrate.quad(lambda e: e**2 / step, -step / 2, step / 2)
     assert rounding_noise(step) == pytest.approx(integral, rel=1e-12)
 
 
 @pytest.mark.parametrize("step", [0.01, 1.0, 3.7])
 def test_stochastic_noise_is_the_integral_over_the_fractions(step: float) -> None:
-    """Oracle: scipy.integrate.quad of (1 − f)(f s)² + f((1 − f) s)² over f."""
+    """Oracle: scipy.integrate.quad of (1 − f)(f s)² + f((1 − f) s)² over f.
+
+    Equation: eq-rounding-stochastic-noise.
+    """
     integral, _ = integrate.quad(
         lambda f: (1 - f) * (f * step) ** 2 + f * ((1 - f) * step) ** 2, 0, 1
     )
@@ -35,7 +42,10 @@ def test_stochastic_noise_is_the_integral_over_the_fractions(step: float) -> Non
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, 2.5, 4.0])
 def test_clipping_noise_is_the_integral_over_the_tails(threshold: float) -> None:
-    """Oracle: scipy.integrate.quad of (x − a)² φ(x) over both tails."""
+    """Oracle: scipy.integrate.quad of (x − a)² φ(x) over both tails.
+
+    Equation: eq-rounding-clipping.
+    """
     tail, _ = integrate.quad(
         lambda x: (x - threshold) ** 2 * stats.norm.pdf(x), threshold, 40, points=[10], limit=200
     )
@@ -44,7 +54,10 @@ def test_clipping_noise_is_the_integral_over_the_tails(threshold: float) -> None
 
 @pytest.mark.parametrize("bits", [4, 6, 8, 10])
 def test_prediction_meets_a_uniform_signal(bits: int) -> None:
-    """Oracle: a million uniform draws, within 0.05 dB."""
+    """Oracle: a million uniform draws, within 0.05 dB.
+
+    Equation: eq-rounding-decibels.
+    """
     x = torch.rand(1_000_000, generator=torch.Generator().manual_seed(0)).double() * 2 - 1
     quantizer = MinMaxQuantizer(-1.0, 1.0, bits)
     assert sqnr(x, quantizer.round_trip(x)) == pytest.approx(

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.quantization.ranges import min_max_range, reduced_axes, split_groups
+from reference_impl.quantization import min_max_range, split_groups
+from reference_impl.quantization.ranges import reduced_axes
 
 
 @st.composite

@@ -1,0 +1,1 @@
+"""When is an output a test: the pytest plugin and the comparison behind it."""

@@ -1,0 +1,1 @@
+"""The site: build, extension, and the check of every page."""

@@ -1,0 +1,1 @@
+"""The recorded results: one module a record, and what they share."""

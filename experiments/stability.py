@@ -1,0 +1,221 @@
+"""``python -m experiments.stability``: chapter 13's experiment, recorded.
+
+Networks are trained anew for each seed, units removed by six rules, and what is left is tested as
+it is and under five shifts. A rule that looks at shifted data does not look at the shift on which
+it is then tested. The record, ``data/results/stability.json``, is written after each network; a
+command that was interrupted goes on where it stopped.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from experiments.records import make_missing, open_record, run_recorder
+from reference_impl.compress import remove_units, unit_contributions
+from reference_impl.data import Dataset, Examples, batches
+from reference_impl.files import ROOT
+from reference_impl.models import Network
+from reference_impl.pruning import RULES, n_dropped
+from reference_impl.pruning.stability_rules import Rule
+from reference_impl.shifts import shifted_sets
+from reference_impl.training import Recipe, accuracy, load_checkpoint, new_student, one_cycle_steps
+
+RESULT = ROOT / "data" / "results" / "stability.json"
+COMMAND = "python -m experiments.stability"
+
+PLAIN = "plain"
+"""The name of the images without a shift."""
+
+PLACES = {
+    "lenet300": {"hidden1": "relu1", "hidden2": "relu2"},
+    "student": {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3"},
+}
+SPARSITIES = {"lenet300": (0.3, 0.5, 0.7, 0.8), "student": (0.25, 0.5)}
+SEEDS = {"lenet300": range(10), "student": range(5)}
+RECIPES = {
+    "lenet300": Recipe("lenet300", epochs=6, learning_rate=2e-3),
+    "student": Recipe("student", epochs=4, learning_rate=1e-2),
+}
+TUNED = {"lenet300": 0.8, "student": 0.5}
+"""The sparsity at which networks are also trained for an epoch after the removal."""
+
+N_TUNED = {"lenet300": 55_000, "student": 20_000}
+"""Training images of that epoch."""
+
+LOOKING = ("pooled", "stable", "steady")
+"""The rules that look at shifted data: they are also told of the shift of the test, to compare."""
+
+VALIDATION_NOISE, TEST_NOISE = 1, 2
+"""Seeds of the noise on the images that rules see, and on those of the test."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network: which, and the seed of its training; None is the shipped checkpoint."""
+
+    network: str
+    seed: int | None
+
+
+def planned() -> Iterator[Run]:
+    """Yield the shipped network, which the chapter measures again, then those of all seeds."""
+    yield Run("lenet300", None)
+    for network, seeds in SEEDS.items():
+        for seed in seeds:
+            yield Run(network, seed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
+
+
+def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
+    """Make the runs that the record does not hold yet, and write it after each.
+
+    Args:
+        path: of the record.
+        dataset: to train on and to measure.
+        runs: all that are planned by default.
+
+    Raises:
+        OSError: if the record cannot be written.
+    """
+    found, write = open_record(path, COMMAND)
+    make_missing(
+        found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
+    )
+
+
+def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
+    began = time.perf_counter()
+    network = made(run, dataset)
+    places = PLACES[run.network]
+    values = contributions(network, places, all_sets(dataset.validation, VALIDATION_NOISE))
+    tests = all_sets(dataset.test, TEST_NOISE)
+    rows = []
+    for sparsity in SPARSITIES[run.network]:
+        for name, rule in RULES.items():
+            masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
+            row = {"rule": name, "sparsity": sparsity}
+            rows.append(row | {"as": "held out"} | _accuracies(network, masks, tests))
+            print(run, rows[-1], flush=True)
+            if name in LOOKING:
+                told = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
+                rows.append(row | {"as": "seen"} | _accuracies(network, told, tests))
+            if run.seed is not None and sparsity == TUNED[run.network]:
+                recipe = _with_seed(RECIPES[run.network], run.seed)
+                train = dataset.train[: N_TUNED[run.network]]
+                after = _tuned(network, masks, tests, train, recipe)
+                rows.append(row | {"as": "tuned"} | after)
+    whole = {test: accuracy(network, examples) for test, examples in tests.items()}
+    return {"whole": whole, "rows": rows, "seconds": round(time.perf_counter() - began, 1)}
+
+
+def made(run: Run, dataset: Dataset) -> Network:
+    """Return the shipped network, or one trained from the run's seed."""
+    if run.seed is None:
+        return load_checkpoint(run.network)
+    recipe = _with_seed(RECIPES[run.network], run.seed)
+    network = new_student(recipe)
+    trained(network, dataset.train, recipe)
+    return network.to(memory_format=torch.contiguous_format)
+
+
+def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
+    """Train the network in place by the recipe, and leave it in evaluation mode."""
+    plans = [
+        batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
+        for epoch in range(recipe.epochs)
+    ]
+    n_steps = sum(len(plan) for plan in plans)
+    source = (batch for plan in plans for batch in plan)
+    steps = one_cycle_steps(network, source, F.cross_entropy, recipe, n_steps)
+    for _ in tqdm(steps, total=n_steps, disable=None, leave=False):
+        pass
+
+
+def all_sets(examples: Examples, seed: int) -> dict[str, Examples]:
+    """Return the examples as they are, first, and under each shift."""
+    return {PLAIN: examples, **shifted_sets(examples, seed=seed)}
+
+
+def contributions(
+    network: Network, places: Mapping[str, str], sets: Mapping[str, Examples]
+) -> dict[str, dict[str, Tensor]]:
+    """Return label → data set → |contributions| of its images."""
+    found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
+    return {
+        label: {name: products[label].abs() for name, products in found.items()} for label in places
+    }
+
+
+def kept(
+    rule: Rule,
+    values: Mapping[str, Mapping[str, Tensor]],
+    sparsity: float,
+    seed: int | None,
+    *,
+    unseen: str = PLAIN,
+) -> dict[str, Tensor]:
+    """Return label → units that stay, by a rule that sees all data sets but a shifted one.
+
+    The plain images are always seen.
+    """
+    generator = torch.Generator().manual_seed(10_000 + (seed or 0))
+    masks = {}
+    for label, sets in values.items():
+        seen = {name: these for name, these in sets.items() if name == PLAIN or name != unseen}
+        units = seen[PLAIN].shape[1]
+        masks[label] = rule(seen, units - n_dropped(sparsity, units), generator)
+    return masks
+
+
+def _accuracies(
+    network: Network,
+    masks: Mapping[str, dict[str, Tensor]],
+    tests: Mapping[str, Examples],
+) -> dict[str, Any]:
+    return {
+        "accuracy": {
+            test: accuracy(remove_units(network, masks[test]), examples)
+            for test, examples in tests.items()
+        }
+    }
+
+
+def _tuned(
+    network: Network,
+    masks: Mapping[str, dict[str, Tensor]],
+    tests: Mapping[str, Examples],
+    train: Examples,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Return the accuracies after an epoch on the plain images; equal masks are trained once."""
+    epoch = Recipe(recipe.model, epochs=1, learning_rate=recipe.learning_rate / 2, seed=recipe.seed)
+    done: dict[tuple[bool, ...], Network] = {}
+    right = {}
+    for test, examples in tests.items():
+        key = tuple(bool(stays) for mask in masks[test].values() for stays in mask)
+        if key not in done:
+            done[key] = remove_units(network, masks[test])
+            trained(done[key], train, epoch)
+        right[test] = accuracy(done[key], examples)
+    return {"accuracy": right}
+
+
+def _with_seed(recipe: Recipe, seed: int) -> Recipe:
+    return Recipe(recipe.model, epochs=recipe.epochs, learning_rate=recipe.learning_rate, seed=seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Networks taken apart and put together again: layers quantized, folded, equalized."""

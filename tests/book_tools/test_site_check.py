@@ -1,0 +1,230 @@
+"""The site checker against small sites, each with one thing wrong."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from book_tools.comparing.failures import BookError
+from book_tools.site import check as site_check
+from book_tools.site.check import Visit, browser, browser_path, check_pages, main
+from book_tools.site.links import broken_links, html_files
+from book_tools.site.server import served
+
+HEAD = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A page</title>'
+    '<link rel="icon" href="data:,">'
+    '<meta name="viewport" content="width=device-width"></head><body><main><h1>A page</h1>'
+)
+TAIL = "</main></body></html>"
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
+needs_chromium = pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
+
+#: Body of a page, and what the checker must say of it.
+SEEN = {
+    "console error": ("<script>console.error('lost')</script>", "console error: lost"),
+    "script error": ("<script>nowhere()</script>", "script error"),
+    "missing file": (f'<img alt="x" src="{PIXEL}"><script src="no.js"></script>', "status 404"),
+    "unrendered formula": (r'<p><span class="math">\(x^2\)</span></p>', "unrendered formula"),
+    "formula with an error": (
+        '<mjx-container><mjx-merror data-mjx-error="Extra }">x</mjx-merror></mjx-container>',
+        "formula with an error: Extra }",
+    ),
+    "raw TeX": (r"<p>It is \(x^2\) large.</p>", "raw TeX in the text"),
+    "raw display TeX": ("<p>$$ x^2 $$</p>", "raw TeX in the text"),
+    "raw role": ("<p>see {numref}`fig-a`</p>", "raw role in the text"),
+    "image without alt": (f'<img src="{PIXEL}">', "image without alternative text"),
+    "image with empty alt": (f'<img alt="" src="{PIXEL}">', "image without alternative text"),
+    "broken image": ('<img alt="x" src="data:image/png;base64,AAAA">', "broken image"),
+    "stderr": ('<div class="output stderr"><pre>Warning</pre></div>', "a cell wrote to stderr"),
+    "wide page": ('<div style="width: 700px">wide</div>', "scrolls sideways at 375 px"),
+    "fetch from elsewhere": (
+        "<script>fetch('https://example.org/a').catch(() => 0)</script>",
+        "fetches from elsewhere: https://example.org/a",
+    ),
+    "low contrast": ('<p style="color: #bbb">pale</p>', "axe, light: color-contrast"),
+    "low contrast in dark mode": (
+        "<style>[data-theme=dark] p { color: #222; background: #000 }</style><p>dark</p>",
+        "axe, dark: color-contrast",
+    ),
+    "button without a name": ("<button></button>", "button-name"),
+}
+
+#: Body of a page, and what the link checker must say of it.
+LINKED = {
+    "missing page": ('<a href="gone.html">x</a>', "broken link: gone.html"),
+    "missing anchor": ('<a href="#gone">x</a>', "link to an anchor that is not there: #gone"),
+    "anchor of another page": ('<a href="b.html#gone">x</a>', "anchor that is not there"),
+    "absolute path": ('<a href="/b.html">x</a>', "link leaves the site"),
+    "above the root": ('<a href="../b.html">x</a>', "link leaves the site"),
+    "missing image": ('<img alt="x" src="gone.png">', "broken link: gone.png"),
+    "script from elsewhere": ('<script src="https://a.org/x.js"></script>', "from elsewhere"),
+    "style from elsewhere": ('<link rel="stylesheet" href="//a.org/x.css">', "from elsewhere"),
+    "redirect to nowhere": (
+        '<meta http-equiv="refresh" content="0; url=gone.html">',
+        "broken link: gone.html",
+    ),
+}
+
+WELL = (
+    '<p id="there">Good. <a href="b.html#there">on</a> <a href="https://example.org">out</a></p>'
+    f'<img alt="A dot" src="{PIXEL}"><img role="presentation" alt="" src="{PIXEL}">'
+    r"<pre>\(x\) in code</pre><mjx-container>x</mjx-container>"
+    '<div style="overflow-x: auto" tabindex="0"><div style="width: 700px">wide</div></div>'
+)
+
+
+def write_site(folder: Path, body: str) -> Path:
+    """Write a page with that body, another that is well, and a 404 page."""
+    (folder / "a.html").write_text(HEAD + body + TAIL, "utf-8")
+    (folder / "b.html").write_text(HEAD + '<p id="there">b</p>' + TAIL, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def problems(chromium: Browser, site: Path) -> list[str]:
+    page = chromium.new_page()
+    try:
+        with served(site) as root:
+            return Visit(page, root).look(f"{root}a.html", None, "a")
+    finally:
+        page.close()
+
+
+@needs_chromium
+@pytest.mark.parametrize("what", SEEN)
+def test_what_is_wrong_in_the_browser_is_told(chromium: Browser, tmp_path: Path, what: str) -> None:
+    """Oracle: a page made with that one fault; the page without it is well (next test)."""
+    body, message = SEEN[what]
+    assert any(message in problem for problem in problems(chromium, write_site(tmp_path, body)))
+
+
+@needs_chromium
+def test_a_page_that_is_well_has_no_problem(chromium: Browser, tmp_path: Path) -> None:
+    """Oracle: a page with none of the faults, and with each thing that resembles one."""
+    site = write_site(tmp_path, WELL)
+    assert problems(chromium, site) == []
+    assert broken_links(site, html_files(site)) == {name: [] for name in html_files(site)}
+
+
+@pytest.mark.parametrize("what", LINKED)
+def test_a_bad_link_is_told(tmp_path: Path, what: str) -> None:
+    """Oracle: a page made with that one link."""
+    body, message = LINKED[what]
+    site = write_site(tmp_path, body)
+    found = broken_links(site, html_files(site))
+    (name,) = [page for page, told in found.items() if told]
+    assert str(name) == "a.html"
+    assert message in found[name][0]
+
+
+@needs_chromium
+def test_a_404_page_must_lead_home(chromium: Browser, tmp_path: Path) -> None:
+    """Oracle: one page with the right link for every depth, one with a relative link."""
+    write_site(tmp_path, "")
+    shutil.copy(tmp_path / "a.html", tmp_path / "index.html")
+    (tmp_path / "404.html").write_text(HEAD + '<a href="index.html">home</a>' + TAIL, "utf-8")
+    assert any(
+        "404 page links to" in problem for problem in check_pages(chromium, tmp_path)["404.html"]
+    )
+    fixed = '<a href="/some/sub-path/">home</a>'
+    (tmp_path / "404.html").write_text(HEAD + fixed + TAIL, "utf-8")
+    assert not any("404 page links to" in p for p in check_pages(chromium, tmp_path)["404.html"])
+
+
+@needs_chromium
+def test_a_search_without_results_is_told(chromium: Browser, tmp_path: Path) -> None:
+    """Oracle: one page that shows a result for the word, one that stays empty."""
+    shows = (
+        '<ul id="search-results"></ul><script>if (location.search.includes("formula")) document'
+        ".getElementById('search-results').innerHTML = '<li><a href=\"b.html\">b</a></li>'</script>"
+    )
+    write_site(tmp_path, "")
+    (tmp_path / "search.html").write_text(HEAD + shows + TAIL, "utf-8")
+    assert not any("the search finds" in p for p in check_pages(chromium, tmp_path)["search.html"])
+    (tmp_path / "search.html").write_text(HEAD + TAIL, "utf-8")
+    told = check_pages(chromium, tmp_path)["search.html"]
+    assert told == ["the search finds no page with the word formula"]
+
+
+@needs_chromium
+def test_the_books_404_page_finds_the_root_from_any_depth(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """Oracle: the served root; searchindex.js marks it, as Sphinx writes it."""
+    shutil.copy(Path(__file__).parents[2] / "_extra" / "404.html", tmp_path)
+    (tmp_path / "searchindex.js").write_text("", "utf-8")
+    for prefix in ("/", "/one/", "/one/two/three/"):
+        with served(tmp_path, prefix) as root:
+            page = chromium.new_page()
+            page.goto(f"{root}a/b/c/missing.html")
+            page.wait_for_selector("a")
+            assert page.evaluate("() => document.querySelector('a').href") == root
+            page.close()
+
+
+@needs_chromium
+def test_a_page_is_a_line_and_the_last_line_sums_up(tmp_path: Path) -> None:
+    """Oracle: a site of one bad page and one good one."""
+    write_site(tmp_path, SEEN["raw TeX"][0])
+    told = subprocess.run(
+        [sys.executable, "-m", "book_tools.site.check", ".", "--screenshots", "pictures"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line.split()[:2] for line in told.stdout.splitlines() if "raw" not in line] == [
+        ["FAIL", "a.html"],
+        ["ok", "b.html"],
+    ]
+    assert told.stderr == "make test-site: 1 of 2 pages have problems, listed above\n"
+    assert told.returncode == 1
+    pictures = sorted(p.name for p in (tmp_path / "pictures").iterdir())
+    assert pictures == [
+        f"{page}-{view}.png" for page in "ab" for view in ("desktop-dark", "desktop", "phone")
+    ]
+
+
+def test_without_a_browser_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the package's name in Debian."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BookError, match="apt-get install chromium"):
+        browser_path()
+
+
+def test_without_a_site_one_line_says_what_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the command's name."""
+    assert main([str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.endswith("holds no pages; run `make book` first\n")
+
+
+def test_the_server_answers_below_its_prefix_only(tmp_path: Path) -> None:
+    """Oracle: status codes of urllib."""
+    import urllib.error
+    import urllib.request
+
+    write_site(tmp_path, "")
+    with served(tmp_path) as root:
+        assert urllib.request.urlopen(f"{root}a.html").status == 200
+        outside = root.removesuffix("some/sub-path/")
+        for address in (f"{root}gone.html", f"{outside}a.html"):
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                urllib.request.urlopen(address)
+            assert answer.value.code == 404
+            answer.value.close()

@@ -1,0 +1,81 @@
+"""Tapped chains against the network itself and against layer by layer."""
+
+import pytest
+import torch
+from torch import nn
+
+from reference_impl.compress import Tapped, layer_inputs, outputs_at
+from reference_impl.models import MODELS
+from reference_impl.training import predict
+
+IMAGES = torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_last_place_gives_the_networks_logits(name):
+    """Oracle: the network itself, bit by bit."""
+    model = MODELS[name]().eval()
+    outputs = outputs_at(model.chain(), [], IMAGES)
+    assert [tuple(output.shape) for output in outputs.values()] == [(7, 10)]
+    assert torch.equal(*outputs.values(), predict(model, IMAGES))
+
+
+def test_named_places_give_what_the_next_layers_take():
+    """Oracle: `layer_inputs`, an independent walk over the chain."""
+    model = MODELS["student"]().eval()
+    outputs = outputs_at(model.chain(), ["pool2", "flatten", "pool1"], IMAGES)
+    taken = dict(layer_inputs(model.chain(), IMAGES))
+    assert list(outputs) == ["pool1", "pool2", "flatten", "head"]
+    for place, layer in [("pool1", "conv2"), ("pool2", "conv3"), ("flatten", "head")]:
+        torch.testing.assert_close(outputs[place], taken[layer])
+
+
+def test_batches_do_not_change_the_outputs_but_for_rounding():
+    """Oracle: all images at once."""
+    chain = MODELS["student"]().chain()
+    whole, parts = (outputs_at(chain, ["relu3"], IMAGES, batch_size=size) for size in (7, 3))
+    for place in ("relu3", "head"):
+        torch.testing.assert_close(parts[place], whole[place])
+
+
+def test_the_modes_and_statistics_of_the_network_stay():
+    """Oracle: a copy of its state; a chain of which one module alone trains."""
+    model = MODELS["student"]().train()
+    chain = model.chain()
+    chain.norm2.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    outputs = outputs_at(chain, ["relu1"], IMAGES)
+    assert not any(output.requires_grad for output in outputs.values())
+    assert model.training
+    assert chain.norm1.training
+    assert not chain.norm2.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_gradients_reach_the_network():
+    """Oracle: the gradient of a sum of tapped features, taken from the network's own weight."""
+    model = MODELS["lenet300"]()
+    Tapped(model.chain(), ["relu1"])(IMAGES)["relu1"].sum().backward()
+    assert model.fc1.weight.grad.abs().sum() > 0
+    assert model.fc2.weight.grad is None
+
+
+CHAIN = MODELS["lenet300"]().chain()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Tapped(MODELS["lenet300"](), []), TypeError, "chain must be Sequential"),
+        (lambda: Tapped(CHAIN, ["relu9"]), ValueError, r"names must be of .* got \['relu9'\]"),
+        (lambda: Tapped(CHAIN, "relu1"), TypeError, "names must be a sequence .* 'relu1'"),
+        (lambda: Tapped(nn.Sequential(), []), ValueError, "names must be of"),
+        (lambda: outputs_at(CHAIN, [], IMAGES.long()), TypeError, "images must hold"),
+        (lambda: outputs_at(CHAIN, [], IMAGES[:0]), ValueError, "images must not be empty"),
+        (lambda: outputs_at(CHAIN, [], IMAGES, batch_size=0), ValueError, "batch_size must"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the message names argument, value and expectation."""
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,202 @@
+"""Cross-layer equalization against the network itself and by hand."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from chains import FLAT_MODELS, conv_chain, images, relative_error, settled, twice_used_chain
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from reference_impl.compress import (
+    equalize,
+    equalizing_factors,
+    fold_batch_norms,
+    output_ranges,
+    weight_layers,
+)
+from reference_impl.compress.equalize import input_ranges
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 100_000), groups=st.sampled_from([1, 2]), sweeps=st.integers(1, 20))
+def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, sweeps: int) -> None:
+    """Oracle: the chain itself, in float32: relative error at most 1e-5.
+
+    Equation: eq-ptq-rescale.
+    """
+    chain = conv_chain(seed, norms=False, groups=groups)
+    equalized = equalize(chain, sweeps=sweeps)
+    x = images(5, seed)
+    with torch.no_grad():
+        assert relative_error(equalized(x), chain(x)) <= 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(FLAT_MODELS))
+def test_the_courses_networks_are_equalized(name: str) -> None:
+    """Oracle: the network itself; and ranges of neighbours that are equal at the end."""
+    chain = fold_batch_norms(settled(FLAT_MODELS[name](), 1))
+    equalized = equalize(chain, sweeps=200)
+    x = images(4)
+    with torch.no_grad():
+        assert relative_error(equalized(x), chain(x)) <= 1e-5
+    for layer, after in pairwise(weight_layers(equalized).values()):
+        r1 = output_ranges(layer)
+        torch.testing.assert_close(r1, input_ranges(after, len(r1)), rtol=1e-3, atol=0)
+
+
+def test_a_layer_in_two_places_is_equalized_as_two() -> None:
+    """Oracle: the chain itself, which stays as it is; and ranges of neighbours that are equal."""
+    chain, x = twice_used_chain(norms=False), images(3)
+    with torch.no_grad():
+        expected = chain(x)
+        equalized = equalize(chain, sweeps=200)
+        assert relative_error(equalized(x), expected) <= 1e-5
+        assert torch.equal(chain(x), expected), "the chain was changed"
+    assert len(weight_layers(equalized)) == 4
+    for layer, after in pairwise(weight_layers(equalized).values()):
+        r1 = output_ranges(layer)
+        torch.testing.assert_close(r1, input_ranges(after, len(r1)), rtol=1e-3, atol=0)
+
+
+def test_two_layers_by_hand() -> None:
+    """Oracle: r1 = (8, 1), r2 = (2, 4), so s = (2, ½) and both ranges are (4, 2)."""
+    chain = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).eval()
+    with torch.no_grad():
+        chain[0].weight.copy_(torch.tensor([[8.0, 3.0], [0.5, -1.0]]))
+        chain[0].bias.copy_(torch.tensor([4.0, 1.0]))
+        chain[2].weight.copy_(torch.tensor([[-2.0, 4.0]]))
+    first, _, last = equalize(chain, sweeps=1)
+    assert first.weight.tolist() == [[4, 1.5], [1, -2]]
+    assert first.bias.tolist() == [2, 2]
+    assert last.weight.tolist() == [[-4, 2]]
+
+
+@given(r=st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), min_size=1, max_size=5))
+def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, float]]) -> None:
+    """Oracle: √(r1 r2) in float64."""
+    r1, r2 = torch.tensor(r, dtype=torch.float64).T
+    s = equalizing_factors(r1, r2)
+    torch.testing.assert_close(r1 / s, torch.sqrt(r1 * r2))
+    torch.testing.assert_close(r2 * s, torch.sqrt(r1 * r2))
+
+
+def test_factors_maximize_the_product_of_both_precisions() -> None:
+    """Oracle: brute force over s of Nagel's objective, Σ_i (r1_i/s_i / R1) (r2_i s_i / R2).
+
+    Equation: eq-ptq-equalize.
+    """
+    r1, r2 = torch.tensor([3.0, 0.2]), torch.tensor([0.5, 4.0])
+    s = equalizing_factors(r1, r2)
+
+    def precision(s: torch.Tensor) -> float:
+        a, b = r1 / s, r2 * s
+        return float((a / a.max() * b / b.max()).sum())
+
+    best = precision(s)
+    for factor in torch.logspace(-2, 2, 41):
+        assert precision(torch.tensor([s[0] * factor, s[1]])) <= best + 1e-6
+
+
+def test_dead_channels_are_left_alone() -> None:
+    """Oracle: a row of zeros, a column of zeros: no nan, function unchanged, weights unchanged."""
+    chain = conv_chain(0, norms=False)
+    with torch.no_grad():
+        chain.conv1.weight[1] = 0
+        chain.fc2.weight[:, 2] = 0
+    equalized = equalize(chain)
+    x = images(3)
+    assert relative_error(equalized(x), chain(x)) <= 1e-5
+    assert torch.equal(equalized.conv1.bias[1], chain.conv1.bias[1])
+    assert torch.equal(equalized.fc2.weight[:, 2], chain.fc2.weight[:, 2])
+
+
+def test_flattened_channels_are_scaled_together() -> None:
+    """Oracle: by hand; channel c of 4 positions owns the columns 4 c … 4 c + 3."""
+    chain = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1)).eval()
+    with torch.no_grad():
+        chain[0].weight.copy_(torch.tensor([1.0, 16.0]).view(2, 1, 1, 1))
+        chain[3].weight.copy_(torch.tensor([[1.0, 2, 3, 4, 1, -1, 1, 1]]))
+    equalized = equalize(chain, sweeps=1)
+    assert equalized[0].weight.flatten().tolist() == [2, 4]
+    assert equalized[3].weight.tolist() == [[0.5, 1, 1.5, 2, 4, -4, 4, 4]]
+
+
+def test_the_chain_is_left_as_it_is() -> None:
+    """Oracle: its state before."""
+    chain = conv_chain(1, norms=False)
+    before = copy.deepcopy(chain.state_dict())
+    equalize(chain)
+    assert all(torch.equal(before[key], value) for key, value in chain.state_dict().items())
+
+
+def between(module: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 2), module, nn.Linear(2, 2)).eval()
+
+
+@pytest.mark.parametrize("module", [nn.ReLU6(), nn.GELU(), nn.Sigmoid(), nn.BatchNorm1d(2)])
+def test_what_stops_a_factor_is_refused(module: nn.Module) -> None:
+    """Oracle: f(2 x) ≠ 2 f(x) for these; the message names the module.
+
+    Equation: eq-ptq-homogeneous.
+    """
+    x = torch.tensor([[4.0, -1.0]])
+    module.eval()
+    if not isinstance(module, nn.BatchNorm1d):
+        assert not torch.allclose(module(2 * x), 2 * module(x))
+    with pytest.raises(ValueError, match=f"got {type(module).__name__} '1'"):
+        equalize(between(module))
+
+
+def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
+    """Oracle: a softmax at the end is behind every pair."""
+    chain = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)).eval()
+    x = torch.rand(3, 2)
+    assert relative_error(equalize(chain)(x), chain(x)) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: equalize(nn.Linear(1, 1)), TypeError, "chain must be Sequential"),
+        (lambda: equalize(nn.Sequential(nn.ReLU())), ValueError, "chain must have a linear"),
+        (lambda: equalize(nn.Sequential(nn.Linear(1, 1))), ValueError, "two weight layers or more"),
+        (lambda: equalize(between(nn.ReLU()), sweeps=0), ValueError, "sweeps must be at least 1"),
+        (lambda: equalize(between(nn.ReLU()), sweeps=1.0), TypeError, "sweeps must be an integer"),
+        (
+            lambda: equalize(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(4, 1))),
+            ValueError,
+            "'2' must read the 3 channels of '0', got 4",
+        ),
+        (
+            lambda: equalizing_factors(torch.ones(2), torch.ones(3)),
+            ValueError,
+            "r2 must have the shape of r1",
+        ),
+        (lambda: equalizing_factors(torch.tensor([-1.0]), torch.ones(1)), ValueError, "r1 must be"),
+        (lambda: equalizing_factors(torch.ones(1).int(), torch.ones(1)), TypeError, "r1 must hold"),
+    ],
+)
+def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
+    """Oracle: the argument, the value and the expectation are in the message."""
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([nn.Conv2d(1, 4, 3), nn.Flatten(2), nn.Linear(676, 2)], "'1' must flatten all axes"),
+        ([nn.Conv2d(1, 4, 3), nn.Flatten(1, 2), nn.Linear(4, 2)], "'1' must flatten all axes"),
+        ([nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4, 2)], "must have a flatten between '0' and"),
+        ([nn.Linear(2, 2), nn.Linear(4, 2)], "'1' must read the 2 channels of '0', got 4"),
+    ],
+)
+def test_channels_that_the_next_layer_does_not_read_are_refused(
+    modules: list[nn.Module], message: str
+) -> None:
+    """Oracle: the message; a linear layer on the last axis of a map reads no channels of it."""
+    with pytest.raises(ValueError, match=message):
+        equalize(nn.Sequential(*modules))

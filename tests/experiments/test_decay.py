@@ -1,0 +1,104 @@
+"""experiments.decay: one thing at a time differs between its recipes."""
+
+import json
+import statistics
+
+import pytest
+import torch
+
+from experiments import decay as recorder
+from experiments import merging as record_merging
+from experiments.decay import Run, made, measured, planned, record
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.training import load_checkpoint
+
+RUNS = json.loads(recorder.RESULT.read_text(encoding="utf-8"))["runs"]
+MAIN = json.loads(record_merging.RESULT.read_text(encoding="utf-8"))["runs"]
+SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def small_dataset() -> Dataset:
+    whole = load_dataset()
+    return Dataset(whole.train[:300], whole.validation[:50], whole.test[:50])
+
+
+def test_the_plan_varies_rate_and_decay_and_leaves_the_rest():
+    """Oracle: counting; the fifth recipe is the shipped one but for its decay."""
+    recipes = {(run.epochs, run.learning_rate, run.weight_decay) for run in planned()}
+    assert recipes == {
+        *((12, rate, decay) for rate in (0.001, 0.002) for decay in (0, 0.05)),
+        (30, 0.002, 0),
+    }
+    assert len(list(planned())) == 5 * len(recipes)
+
+
+def test_a_network_is_trained_as_its_run_says(monkeypatch, tmp_path):
+    """Oracle: one epoch; what a run changes changes the weights, and its state is removed."""
+    monkeypatch.setattr(recorder, "STATES", tmp_path)
+    runs = [
+        Run(1, 0.001, 0.0, 0),
+        Run(2, 0.001, 0.0, 0),
+        Run(1, 0.002, 0.0, 0),
+        Run(1, 0.001, 0.5, 0),
+        Run(1, 0.001, 0.0, 1),
+    ]
+    weights = [made(run, small_dataset()).state_dict()["fc1.weight"] for run in runs]
+    assert not any(torch.equal(weights[0], other) for other in weights[1:])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_network_is_measured_as_in_the_main_record():
+    """Oracle: the other record, by its own code, with units kept by their L2 norms."""
+    network, dataset = load_checkpoint("lenet300").eval(), load_dataset()
+    found = measured(network, dataset)["test"]
+    expected = MAIN[0]["test"]
+    assert found["whole"] == pytest.approx(expected["whole"], abs=0.1)
+    for at in SPARSITIES:
+        for way, right in found[at].items():
+            assert right == pytest.approx(expected[at][f"{way}, L2"], abs=0.3)
+
+
+def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path):
+    """Oracle: a call that would fail if a run were made twice."""
+    monkeypatch.setattr(recorder, "STATES", tmp_path / "states")
+    path, run = tmp_path / "record.json", Run(1, 0.001, 0.0, 3)
+    record(path, small_dataset(), [run])
+    first = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    monkeypatch.setattr(recorder, "made", None)
+    record(path, small_dataset(), [run])
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == first
+    assert set(first[0]["test"]) == {"whole", *SPARSITIES}
+    assert all(set(first[0]["test"][at]) == set(recorder.WAYS) for at in SPARSITIES)
+
+
+def test_the_record_is_whole_and_agrees_with_the_main_one():
+    """Oracle: the plan; the short recipe's networks were trained there too."""
+    fields = ("epochs", "learning_rate", "weight_decay", "seed")
+    assert [Run(*(run[name] for name in fields)) for run in RUNS] == list(planned())
+    short = [run["test"] for run in MAIN if run["recipe"] == "short"]
+    again = [
+        run["test"]
+        for run in RUNS
+        if Run(12, 0.001, 0, run["seed"]) == Run(*(run[name] for name in fields))
+    ]
+    for before, now in zip(short, again, strict=True):
+        for at in SPARSITIES:
+            assert now[at]["prune"] == pytest.approx(before[at]["prune, L2"], abs=0.5)
+
+
+def test_the_rate_and_not_the_decay_makes_pruning_cheap():
+    """Oracle: mean accuracies with half of the units pruned, as the chapter says."""
+
+    def pruned(epochs: int, rate: float, decay: float) -> float:
+        recipe = {"epochs": epochs, "learning_rate": rate, "weight_decay": decay}
+        return statistics.mean(
+            run["test"]["0.5"]["prune"] for run in RUNS if recipe.items() <= run.items()
+        )
+
+    for decay in (0, 0.05):
+        assert pruned(12, 0.002, decay) > pruned(12, 0.001, decay) + 10
+    for rate in (0.001, 0.002):
+        assert abs(pruned(12, rate, 0.05) - pruned(12, rate, 0)) < 5
+    assert pruned(30, 0.002, 0) > pruned(12, 0.002, 0)

@@ -1,0 +1,227 @@
+"""experiments.distillation: short runs on some of the data, one interrupted, the record."""
+
+import json
+from dataclasses import asdict, replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from experiments import distillation as recorder
+from experiments import records
+from experiments.distillation import Run
+from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.distillation import distillation_objective
+from reference_impl.training import (
+    Recipe,
+    accuracy,
+    load_checkpoint,
+    new_student,
+    predict,
+    student_steps,
+    view,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = Run("main", "lenet300", "lenet5", temperature=2.0, n_images=256, epochs=2)
+OMITTED = replace(QUICK, purpose="omitted", omitted=3, epochs=1)
+AUGMENTED = replace(QUICK, purpose="augmented", augment=True, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def small():
+    whole = load_dataset()
+    return Dataset(whole.train[:300], whole.validation[:200], whole.test[:200])
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, small):
+    """Return the command on a part of the data, with short runs and a file of its own."""
+    runs = [QUICK.alone(), QUICK, OMITTED, AUGMENTED]
+    monkeypatch.setattr(recorder, "planned", lambda: iter(runs))
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
+    monkeypatch.setattr(recorder, "CURVES", {"teacher": OMITTED})
+    monkeypatch.setattr(recorder, "N_VIEWS", 2)
+    monkeypatch.setattr(recorder, "_all_views", cache(recorder._all_views.__wrapped__))
+    return lambda: recorder.main(["--path", str(tmp_path / "distillation.json")])
+
+
+def read(tmp_path):
+    return json.loads((tmp_path / "distillation.json").read_text(encoding="utf-8"))
+
+
+def by_hand(small, objective, *, keep=None, seeds=(None,), epochs=2):
+    """Return a student trained without the command."""
+    train = small.train[:256]
+    if keep is not None:
+        train = type(train)(train.images[keep], train.labels[keep])
+    views = [view(load_checkpoint("lenet5"), train, seed=seed) for seed in seeds]
+    recipe = Recipe("lenet300", epochs=epochs, learning_rate=1e-2)
+    student = new_student(recipe)
+    return student, list(student_steps(student, views, objective, recipe))
+
+
+def taught(student, targets):
+    return distillation_objective(
+        student, targets.logits, targets.labels, temperature=2.0, alpha=0.9
+    )
+
+
+def test_runs_are_recorded_as_they_are_when_made_by_hand(command, tmp_path, small, capsys):
+    """Oracle: the same trainings and measurements without the command."""
+    assert command() == 0
+    assert "purpose='main'" in capsys.readouterr().out
+    found = read(tmp_path)
+    alone, distilled, omitted, augmented = found["runs"]
+    assert found["provenance"]["seed"] == [0]
+    assert found["provenance"]["command"] == recorder.COMMAND
+    student, losses = by_hand(small, lambda z, to: F.cross_entropy(z, to.labels))
+    assert alone["teacher"] is None
+    assert alone["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert alone["validation"] == accuracy(student, small.validation)
+    student, losses = by_hand(small, taught)
+    assert distilled["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert distilled["test"] == accuracy(student, small.test)
+    logits = predict(student, small.test.images)
+    sure, answers = logits.softmax(dim=1).max(dim=1)
+    assert distilled["nll"] == pytest.approx(F.cross_entropy(logits, small.test.labels).item())
+    assert sum(distilled["share"]) == pytest.approx(1, abs=1e-3)
+    in_bins = np.dot(distilled["share"], distilled["confidence"])
+    assert in_bins == pytest.approx(sure.mean().item(), abs=1e-3)
+    right = np.dot(distilled["share"], distilled["accuracy"])
+    assert right == pytest.approx((answers == small.test.labels).float().mean().item(), abs=1e-3)
+    keep = small.train.labels[:256] != 3
+    student, _ = by_hand(small, taught, keep=keep, epochs=1)
+    logits = predict(student, small.test.images)
+    own = small.test.labels == 3
+    assert omitted["recall"] == recorder.percent_right(logits[own], small.test.labels[own])
+    logits[:, 3] += omitted["bias"]
+    assert omitted["corrected_test"] == recorder.percent_right(logits, small.test.labels)
+    assert omitted["corrected_recall"] == recorder.percent_right(
+        logits[own], small.test.labels[own]
+    )
+    assert {key: augmented[key] for key in asdict(AUGMENTED)} == asdict(AUGMENTED)
+
+
+def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(command, tmp_path, small):
+    """Oracle: a student trained by hand on the first of the augmented views."""
+    assert command() == 0
+    whole = view(load_checkpoint("lenet5"), small.train, seed=100)
+    first = recorder.View(whole.images[:256], whole.labels[:256], whole.logits[:256])
+    recipe = Recipe("lenet300", epochs=1, learning_rate=1e-2)
+    student = new_student(recipe)
+    list(student_steps(student, [first], taught, recipe))
+    assert read(tmp_path)["runs"][3]["test"] == accuracy(student, small.test)
+
+
+def test_each_augmented_view_has_a_seed_of_its_own(command, small):
+    """Oracle: views made by hand."""
+    assert command() == 0
+    made = recorder._all_views("lenet5", small.train, augmented=True)
+    for number, one in enumerate(made):
+        expected = view(load_checkpoint("lenet5"), small.train, seed=100 + number)
+        assert torch.equal(one.images, expected.images)
+
+
+def test_the_curve_counts_right_answers_with_each_bias(command, tmp_path, small):
+    """Oracle: the record's student trained by hand; argmax with the logit moved."""
+    assert command() == 0
+    curve = read(tmp_path)["curves"]["teacher"]
+    keep = small.train[:256].labels != 3
+    student, _ = by_hand(small, taught, keep=keep, epochs=1)
+    logits = predict(student, small.validation.images)
+    for i in (0, 16, 40, 64):
+        moved = logits + curve["bias"][i] * F.one_hot(torch.tensor(3), 10)
+        right = moved.argmax(dim=1) == small.validation.labels
+        assert curve["all_right"][i] == pytest.approx(100 * right.double().mean().item(), abs=0.01)
+        own = right[small.validation.labels == 3]
+        assert curve["own_right"][i] == pytest.approx(100 * own.double().mean().item(), abs=0.01)
+    assert (curve["bias"][0], curve["bias"][16], curve["bias"][-1]) == (-4, 0, 12)
+    assert (curve["teacher"], curve["own_right"][-1] >= curve["own_right"][0]) == ("lenet5", True)
+
+
+def test_an_interrupted_command_goes_on_with_the_unfinished_run(
+    command, monkeypatch, tmp_path, capsys
+):
+    """Oracle: the second run is made twice, since it was interrupted; all others once."""
+    made = []
+    trained = recorder.trained
+
+    def interrupted(run, dataset):
+        made.append((run.purpose, run.teacher))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return trained(run, dataset)
+
+    monkeypatch.setattr(recorder, "trained", interrupted)
+    assert command() == 130
+    assert "goes on" in capsys.readouterr().err
+    assert len(read(tmp_path)["runs"]) == 1
+    assert command() == 0
+    twice = ("main", "lenet5")
+    assert made == [
+        ("main", None),
+        twice,
+        twice,
+        ("omitted", "lenet5"),
+        ("augmented", "lenet5"),
+    ]
+    assert len(read(tmp_path)["runs"]) == 4
+
+
+def test_a_path_that_cannot_be_written_fails_before_the_first_training(
+    monkeypatch, tmp_path, capsys, small
+):
+    """Oracle: no run is made."""
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
+    monkeypatch.setattr(recorder, "trained", lambda *_: pytest.fail("a training began"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert recorder.main(["--path", str(tmp_path / "file" / "x.json")]) == 1
+    assert "distillation:" in capsys.readouterr().err
+
+
+def test_a_student_alone_differs_from_its_pair_in_the_teacher_only():
+    """Oracle: the fields of both."""
+    for run in recorder.planned():
+        pair = run.alone()
+        same = {"purpose", "student", "n_images", "epochs", "augment", "omitted", "seed"}
+        assert {name: asdict(pair)[name] for name in same} == {
+            name: asdict(run)[name] for name in same
+        }
+        assert (pair.teacher, pair.temperature, pair.alpha) == (None, 1.0, 0.0)
+    pairs = list(recorder.paired(QUICK, (3, 4)))
+    assert [(run.teacher, run.seed) for run in pairs] == [
+        (None, 3),
+        ("lenet5", 3),
+        (None, 4),
+        ("lenet5", 4),
+    ]
+
+
+def test_calibration_by_hand():
+    """Oracle: two examples of confidence 3/4, one of them right."""
+    logits = torch.tensor([[3.0, 1.0], [3.0, 1.0]]).log()
+    found = recorder.calibration(logits, torch.tensor([0, 1]))
+    assert found["ece"] == pytest.approx(0.25)
+    assert found["nll"] == pytest.approx(-np.log([0.75, 0.25]).mean())
+    assert max(found["share"]) == 1
+    assert sum(found["accuracy"]) == 0.5
+
+
+def test_the_bias_is_fitted_on_validation_images_alone():
+    """Oracle: gaps of 1 on validation and of 5 on test images, of class 0 held back in both.
+
+    The validation images want b in (1, 2), which is 1.5: too little for the test images.
+    """
+    images = torch.zeros(2, 1, 28, 28)
+    labels = torch.tensor([0, 1])
+    part = Examples(images, labels)
+    logits = {
+        "validation": torch.tensor([[0.0, 1.0], [0.0, 2.0]]),
+        "test": torch.tensor([[0.0, 5.0], [0.0, 6.0]]),
+    }
+    found = recorder.recovered(0, logits, Dataset(part, part, part))
+    assert found == {"bias": 1.5, "recall": 0, "corrected_recall": 0, "corrected_test": 50}

@@ -1,0 +1,125 @@
+"""experiments.merging: fair pairs, unseen images, and a record that goes on."""
+
+import json
+import statistics
+
+import pytest
+import torch
+
+from experiments import merging as recorder
+from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, record, ways
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.pruning import n_dropped
+from reference_impl.training import load_checkpoint
+
+RUNS = json.loads(recorder.RESULT.read_text(encoding="utf-8"))["runs"]
+SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_every_way_leaves_the_same_number_of_units(monkeypatch):
+    """Oracle: round(sparsity · n) of both layers are gone."""
+    monkeypatch.setattr(recorder, "RIDGES", (0.1,))
+    network, images = load_checkpoint("lenet300"), load_dataset().train.images
+    left = {name: merged.widths for name, merged, _ in ways(network, 0.8, images)}
+    assert len(left) == 3 * (1 + 9 + 4) + 2
+    expected = {label: n - n_dropped(0.8, n) for label, n in network.widths.items()}
+    assert all(widths == expected for widths in left.values())
+
+
+def test_no_image_chooses_the_ridge_that_is_chosen(monkeypatch):
+    """Oracle: what the solver and the judge are given, noted; each seed has its own images."""
+    seen = {}
+
+    def solve(_network, _keep, images, *, ridge):
+        seen[ridge] = images
+        return ridge
+
+    def judge(_network, candidates, images):
+        seen["judge"] = images
+        return max(candidates)
+
+    monkeypatch.setattr(recorder, "merge_least_squares", solve)
+    monkeypatch.setattr(recorder, "closest_outputs", judge)
+    dataset = load_dataset()
+    images = images_of(Run("short", 1), dataset)
+    assert torch.equal(images, dataset.train.images[2 * MORE : 4 * MORE])
+    assert by_least_squares(None, None, images, FEW, {}) == (0.3, 0.3)
+    assert torch.equal(seen[0.001], images[:FEW])
+    assert torch.equal(seen["judge"], images[FEW : 2 * FEW])
+
+
+def test_networks_of_a_seed_are_trained_by_its_recipe(monkeypatch, tmp_path):
+    """Oracle: a recipe of one epoch; two seeds differ, the shipped network is the shipped one."""
+    whole = load_dataset()
+    small = Dataset(whole.train[:300], whole.validation[:50], whole.test[:50])
+    monkeypatch.setattr(recorder, "STATES", tmp_path)
+    monkeypatch.setattr(recorder, "RECIPES", {"short": recorder.Recipe("lenet300", epochs=1)})
+    first, second = (recorder.made(Run("short", seed), small) for seed in (0, 1))
+    assert not torch.equal(first.fc1.weight, second.fc1.weight)
+    assert not list(tmp_path.iterdir())
+    shipped = recorder.made(Run("shipped", 0), small)
+    assert torch.equal(shipped.fc1.weight, load_checkpoint("lenet300").fc1.weight)
+
+
+def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path):
+    """Oracle: a call that would fail if a run were made twice."""
+    whole = load_dataset()
+    small = Dataset(whole.train[:4096], whole.validation[:50], whole.test[:50])
+    monkeypatch.setattr(recorder, "SPARSITIES", (0.5,))
+    monkeypatch.setattr(recorder, "RIDGES", (0.1,))
+    path, run = tmp_path / "merging.json", Run("shipped", 0)
+    record(path, small, [run])
+    first = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    monkeypatch.setattr(recorder, "measured", None)
+    record(path, small, [run])
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == first
+    for name in ("validation", "test"):
+        assert set(first[0][name]) == {"whole", "0.5"}
+        assert all(0 <= right <= 100 for right in first[0][name]["0.5"].values())
+    assert set(first[0]["ridges"]["0.5"].values()) == {0.1}
+
+
+def means(way: str, recipe: str, part: str = "test") -> list[float]:
+    """Return the mean accuracy over the networks of a recipe, at each sparsity."""
+    runs = [run[part] for run in RUNS if run["recipe"] == recipe]
+    return [statistics.mean(run[at][way] for run in runs) for at in SPARSITIES]
+
+
+def gains(way: str, criterion: str, recipe: str) -> list[float]:
+    """Return the mean paired gain over pruning, which is the difference of the means."""
+    pairs = zip(
+        means(f"{way}, {criterion}", recipe), means(f"prune, {criterion}", recipe), strict=True
+    )
+    return [merged - pruned for merged, pruned in pairs]
+
+
+def test_the_record_is_whole():
+    """Oracle: the plan; the same ways in every run and at every sparsity."""
+    made = [Run(run["recipe"], run["seed"]) for run in RUNS]
+    assert made == list(recorder.planned())
+    parts = [run[part][at] for run in RUNS for part in ("validation", "test") for at in SPARSITIES]
+    assert len({frozenset(part) for part in parts}) == 1
+
+
+def test_the_way_that_is_best_on_validation_images_meets_the_targets_on_test_images():
+    """Oracle: the course's targets; of all ways that look at 256 images. So do L1 and L2 alone."""
+    ways = [way for way in RUNS[0]["test"]["0.5"] if "least squares 256" in way]
+    best = max(ways, key=lambda way: sum(means(way, "shipped", "validation")))
+    for way in (best, "least squares 256, L1", "least squares 256, L2"):
+        for reached, target in zip(means(way, "shipped"), (88.5, 87.5, 85, 80), strict=True):
+            assert reached >= target
+
+
+@pytest.mark.parametrize("recipe", recorder.RECIPES)
+@pytest.mark.parametrize("criterion", ["L1", "L2"])
+@pytest.mark.parametrize("scale", recorder.SCALES)
+def test_merging_without_a_threshold_gains_over_pruning_at_every_level(recipe, criterion, scale):
+    """Oracle: the mean over the networks of the paired differences."""
+    assert min(gains(f"merge {scale}", criterion, recipe)) > 0
+
+
+def test_a_threshold_can_undo_the_gain():
+    """Oracle: as above, for 0.45 on networks trained with weight decay."""
+    assert min(gains("merge norm ratio over 0.45", "L1", "shipped")) < 0

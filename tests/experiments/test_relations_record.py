@@ -1,0 +1,261 @@
+"""experiments.relations: runs on a few images, one interrupted, the choice of weights."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from experiments import records
+from experiments import relations as comparer
+from experiments.relations import ALONE, BORN_AGAIN, Run, chosen_weight, planned, trained
+from reference_impl.compress import outputs_at
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.distillation import attention_transfer_loss, soft_target_loss
+from reference_impl.training import (
+    METHODS,
+    Guided,
+    Recipe,
+    accuracy,
+    load_checkpoint,
+    new_student,
+    predict,
+    student_steps,
+    view,
+    view_with_features,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FEW = 120
+
+
+@pytest.fixture(scope="module")
+def small():
+    whole = load_dataset()
+    return Dataset(whole.train[:300], whole.validation[:150], whole.test[:150])
+
+
+@pytest.fixture(autouse=True)
+def on_few_images(monkeypatch):
+    monkeypatch.setattr(comparer, "N_IMAGES", FEW)
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, small):
+    """Return the command with two methods, two seeds, and a file of its own."""
+    monkeypatch.setattr(comparer, "WEIGHTS", {"soft targets": (1, 9), "attention": (10,)})
+    monkeypatch.setattr(comparer, "SEEDS", (0, 1))
+    pictured = {name: comparer.PICTURED[name] for name in (ALONE, "attention")}
+    monkeypatch.setattr(comparer, "PICTURED", pictured)
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
+    return lambda: comparer.main(["--path", str(tmp_path / "relations.json")])
+
+
+def read(tmp_path):
+    return json.loads((tmp_path / "relations.json").read_text(encoding="utf-8"))
+
+
+def by_hand(views, objective, *, seed=0, epochs=2):
+    recipe = Recipe("student", epochs=epochs, learning_rate=1e-2, seed=seed)
+    student = new_student(recipe)
+    return student, list(student_steps(student, views, objective, recipe))
+
+
+def equal(mine, theirs):
+    pairs = zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def alone(z, to):
+    return F.cross_entropy(z, to.labels)
+
+
+def test_all_runs_are_recorded_once(command, tmp_path):
+    """Oracle: the plan counted by hand: three choices, and four methods of each seed."""
+    assert command() == 0
+    found = read(tmp_path)
+    assert found["provenance"]["seed"] == [0, 1, 100]
+    assert found["provenance"]["command"] == comparer.COMMAND
+    choices = [run for run in found["runs"] if run["purpose"] == "choice"]
+    assert [(run["method"], run["weight"], run["epochs"]) for run in choices] == [
+        ("soft targets", 1, 10),
+        ("soft targets", 9, 10),
+        ("attention", 10, 10),
+    ]
+    weight = choices[0 if choices[0]["validation"] >= choices[1]["validation"] else 1]["weight"]
+    compared = [run for run in found["runs"] if run["purpose"] == "comparison"]
+    expected = [(ALONE, 0), ("soft targets", weight), ("attention", 10), (BORN_AGAIN, weight)]
+    assert [(run["method"], run["weight"]) for run in compared] == 2 * expected
+    assert [run["seed"] for run in compared] == 4 * [0] + 4 * [1]
+    assert list(found["pictures"]) == [ALONE, "attention"]
+    assert [one["weight"] for one in found["pictures"].values()] == [0, 100]
+    assert command() == 0
+    assert read(tmp_path) == found
+
+
+def test_an_interrupted_command_goes_on(command, tmp_path, monkeypatch, capsys):
+    """Oracle: the number of runs made before and after."""
+    made, measured = [], {"validation": 80.0, "test": 79.0}
+
+    def interrupted(run, _):
+        made.append(run)
+        if len(made) == 5:
+            raise KeyboardInterrupt
+        return measured
+
+    monkeypatch.setattr(comparer, "measured", interrupted)
+    monkeypatch.setattr(comparer, "PICTURED", {})
+    assert command() == 130
+    assert "goes on" in capsys.readouterr().err
+    assert len(read(tmp_path)["runs"]) == 4
+    assert command() == 0
+    assert len(read(tmp_path)["runs"]) == 11
+    assert len(made) == 12
+    assert made[4] == made[5]
+
+
+def test_a_path_that_cannot_be_written_fails_before_the_first_training(
+    monkeypatch, tmp_path, capsys, small
+):
+    """Oracle: no run is made."""
+    monkeypatch.setattr(records, "load_dataset", lambda: small)
+    monkeypatch.setattr(comparer, "measured", lambda *_: pytest.fail("a training began"))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert comparer.main(["--path", str(tmp_path / "file" / "x.json")]) == 1
+    assert "relations:" in capsys.readouterr().err
+
+
+def test_what_is_measured_of_a_student(small):
+    """Oracle: the same measured by hand."""
+    found = comparer.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
+    view_ = view(load_checkpoint("teacher"), small.train[:FEW])
+    student, losses = by_hand([view_], alone, seed=3, epochs=12)
+    logits = predict(student, small.test.images)
+    teacher = predict(load_checkpoint("teacher"), small.test.images)
+    same = (logits.argmax(1) == teacher.argmax(1)).double().mean().item()
+    assert 10 < len(losses) <= 100  # so that their mean is of the last hundred, not of the last ten
+    assert found["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert found["validation"] == accuracy(student, small.validation)
+    assert found["test"] == accuracy(student, small.test)
+    assert found["nll"] == pytest.approx(F.cross_entropy(logits, small.test.labels).item())
+    assert found["agreement"] == pytest.approx(100 * same)
+
+
+def test_pictures_are_maps_and_similarities_of_the_student(small):
+    """Oracle: images of six classes in order; sums of squares of 1; a symmetric pattern by loop."""
+    student, _ = trained(Run("comparison", ALONE, 0, 0, epochs=1), small.train)
+    found = comparer.pictures(student, small.test)
+    labels = small.test.labels
+    assert labels[found["attended"]].tolist() == list(range(6))
+    assert labels[found["ordered"]].tolist() == sorted(labels[:60].tolist())
+    features = outputs_at(student.chain(), ["relu3"], small.test.images)["relu3"]
+    for image, attention in zip(found["attended"], found["attention"], strict=True):
+        squares = features[image].square().sum(0).flatten()
+        torch.testing.assert_close(
+            torch.tensor(attention), squares / squares.norm(), atol=1e-4, rtol=0
+        )
+    i, j = found["ordered"][3], found["ordered"][7]
+    row = torch.stack([(features[i] * features[k]).sum() for k in found["ordered"]])
+    assert found["similarities"][3][7] == pytest.approx(
+        ((features[i] * features[j]).sum() / row.norm()).item(), abs=2e-4
+    )
+
+
+@pytest.mark.parametrize("weight", [0, 3])
+def test_soft_targets_are_cross_entropy_and_hintons_loss(small, weight):
+    """Oracle: the two written out; with w = 0 it is the student alone, bit by bit."""
+    student, _ = trained(Run("", "soft targets", weight, 0, epochs=2), small.train)
+    teacher = load_checkpoint("teacher").to(memory_format=torch.channels_last)
+
+    def both(z, to):
+        soft = soft_target_loss(z, to.logits, temperature=1)
+        return F.cross_entropy(z, to.labels) + weight * soft
+
+    views = [view(teacher, small.train[:FEW])]
+    expected, _ = by_hand(views, both if weight else alone)
+    assert equal(student, expected)
+
+
+def test_attention_is_that_of_both_networks(small):
+    """Oracle: a training loop of its own, with the teacher's features computed live."""
+    run = Run("", "attention", 10, 0, epochs=1)
+    student, losses = trained(run, small.train[:100])
+    teacher = load_checkpoint("teacher").to(memory_format=torch.channels_last)
+    reference = new_student(Recipe("student", epochs=1, seed=0)).train()
+    train = small.train[:100]
+    attended = [
+        outputs_at(model.chain(), ["relu3"], train.images)["relu3"]
+        for model in (teacher, reference)
+    ]
+    guided = Guided(reference, {}, ("relu3",)).train()
+    outputs = guided(train.images)
+    hard = F.cross_entropy(outputs["logits"], train.labels)
+    expected = hard + 10 * attention_transfer_loss(outputs["relu3"], attended[0])
+    assert losses == pytest.approx([expected.item()], rel=1e-3)
+    assert not student.training
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_each_method_trains_the_student_and_its_adapters(small, name):
+    """Oracle: a loss that falls on images seen 30 times; weights that move; w = 0 moves none."""
+    _, losses = trained(Run("", name, comparer.WEIGHTS[name][0], 0, epochs=30), small.train[:64])
+    assert losses[-1] < 0.7 * losses[0]
+    recipe = Recipe("student", epochs=1, learning_rate=1e-2)
+    student, method = new_student(recipe), METHODS[name]
+    guided = method.guide(student, seed=1)
+    before = [p.clone() for p in guided.adapters.parameters()]
+    teacher = load_checkpoint("teacher")
+    views = [view_with_features(teacher, small.train[:64], method.places)]
+    list(student_steps(guided, views, method.objective(guided, 1.0), recipe))
+    after = list(guided.adapters.parameters())
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert len(after) == {"hint": 2, "contrast": 4}.get(name, 0)
+
+
+def test_a_born_again_student_has_a_twin_for_a_teacher(small):
+    """Oracle: a student trained alone from another seed, whose logits teach."""
+    found, losses = trained(Run("", BORN_AGAIN, 3, 0, epochs=1), small.train)
+    one = view(load_checkpoint("lenet5"), small.train[:FEW])
+    twin, _ = by_hand([one], alone, seed=100, epochs=30)
+
+    def both(z, to):
+        return F.cross_entropy(z, to.labels) + 3 * soft_target_loss(z, to.logits, temperature=1)
+
+    expected, theirs = by_hand([view(twin, small.train[:FEW])], both, epochs=1)
+    assert losses == pytest.approx(theirs, rel=1e-5)
+    assert equal(found, expected)
+
+
+def test_the_smallest_of_equally_good_weights_is_chosen():
+    """Oracle: by eye."""
+    runs = [
+        {"purpose": "choice", "method": "hint", "weight": weight, "validation": validation}
+        for weight, validation in [(0.1, 80.0), (1, 82.0), (10, 82.0)]
+    ]
+    other = {"purpose": "comparison", "method": "hint", "weight": 10, "validation": 99.0}
+    assert chosen_weight([*runs, other], "hint") == 1
+
+
+def test_the_plan_compares_every_method_on_every_seed():
+    """Oracle: ten students and five seeds; every method has weights to choose from."""
+    assert set(comparer.WEIGHTS) == set(METHODS)
+    done = [
+        {"purpose": "choice", "method": method, "weight": weights[0], "validation": 1.0}
+        for method, weights in comparer.WEIGHTS.items()
+    ]
+    runs = [run for run in planned(done) if run.purpose == "comparison"]
+    assert len(runs) == 50
+    methods = {run.method for run in runs}
+    assert methods == {ALONE, BORN_AGAIN, *METHODS}
+    assert all(run.epochs == 30 for run in runs)
+    assert len({replace(run, method="", weight=0) for run in runs}) == 5
+
+
+def test_a_negative_weight_is_refused():
+    """Oracle: the message names it."""
+    guided = METHODS["hint"].guide(new_student(Recipe("student", epochs=1)), seed=0)
+    with pytest.raises(ValueError, match="weight must be in"):
+        METHODS["hint"].objective(guided, -1.0)
+    with pytest.raises(TypeError, match="student must be Network"):
+        METHODS["hint"].guide(torch.nn.Linear(1, 1), seed=0)

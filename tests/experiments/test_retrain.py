@@ -1,0 +1,136 @@
+"""experiments.retrain: the shipped networks measured anew, a whole run, an interrupted one."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from experiments import retrain
+from reference_impl.data import Dataset, load_dataset
+from reference_impl.models import MODELS
+from reference_impl.training import Recipe, accuracy, load_checkpoint, provenance
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def small():
+    whole = load_dataset()
+    return Dataset(whole.train[:2000], whole.validation[:500], whole.test[:500])
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, small):
+    """Return the command on a part of the data, with short recipes and folders of its own."""
+    recipes = {name: Recipe(name, epochs=2) for name in ("lenet300", "student")}
+    monkeypatch.setattr(retrain, "RECIPES", recipes)
+    monkeypatch.setattr(retrain, "load_dataset", lambda: small)
+
+    def run(*arguments: str) -> int:
+        folders = ["--folder", str(tmp_path / "made"), "--state", str(tmp_path / "state")]
+        return retrain.main([*arguments, *folders])
+
+    return run
+
+
+def test_the_shipped_networks_are_as_good_as_their_records_say(capsys):
+    """Oracle: every accuracy measured anew on the whole validation and test sets."""
+    assert retrain.main(["--check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == sorted(MODELS, key=list(retrain.RECIPES).index)
+    assert all(line.endswith(": as recorded") for line in lines)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_shipped_networks_were_made_by_todays_recipes(name):
+    """Oracle: the recipe in the record."""
+    assert provenance(name).recipe == asdict(retrain.RECIPES[name])
+
+
+def test_a_run_writes_networks_that_load_and_measure_as_recorded(command, tmp_path, capsys, small):
+    """Oracle: the accuracies measured by hand on the loaded network."""
+    assert command() == 0
+    for name in ("lenet300", "student"):
+        model = load_checkpoint(name, folder=tmp_path / "made")
+        record = provenance(name, folder=tmp_path / "made")
+        assert record.test_accuracy == accuracy(model, small.test)
+        assert record.validation_accuracy == accuracy(model, small.validation)
+        assert f"{record.test_accuracy:.2f} %" in capsys.readouterr().out or name == "student"
+    assert record.recipe == asdict(Recipe("student", epochs=2))
+    assert list((tmp_path / "state").iterdir()) == []
+    assert command("--check") == 0
+
+
+def test_the_same_command_makes_the_same_weights(command, tmp_path):
+    """Oracle: the sums of two runs."""
+    sums = []
+    for _ in range(2):
+        assert command("lenet300") == 0
+        sums.append(provenance("lenet300", folder=tmp_path / "made").sha256)
+    assert sums[0] == sums[1]
+
+
+def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys):
+    """Oracle: the epochs printed by the second call."""
+    whole = retrain.fit
+
+    def interrupted(recipe, *arguments, **options):
+        for done, epoch in enumerate(whole(recipe, *arguments, **options), start=1):
+            yield epoch
+            if recipe.model == "student" and done == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(retrain, "fit", interrupted)
+    assert command() == 130
+    first = capsys.readouterr()
+    assert first.out.count("lenet300: loss") == 2
+    assert first.out.count("student: loss") == 1
+    assert "interrupted; the same command goes on" in first.err
+    monkeypatch.setattr(retrain, "fit", whole)
+    assert command() == 0
+    second = capsys.readouterr().out
+    assert "lenet300: loss" not in second
+    assert second.count("student: loss") == 1
+
+
+def test_the_check_finds_an_accuracy_that_is_not_as_recorded(command, tmp_path, capsys):
+    """Oracle: a record changed by one point."""
+    assert command("lenet300") == 0
+    side = tmp_path / "made" / "lenet300.json"
+    record = json.loads(side.read_text())
+    side.write_text(json.dumps(record | {"test_accuracy": record["test_accuracy"] - 1}))
+    capsys.readouterr()
+    assert command("--check", "lenet300") == 1
+    assert capsys.readouterr().out.endswith(": DIFFERS\n")
+
+
+def test_the_check_finds_changed_weights_in_one_line(command, tmp_path, capsys):
+    """Oracle: one byte added to the weights."""
+    assert command("lenet300") == 0
+    with (tmp_path / "made" / "lenet300.safetensors").open("ab") as file:
+        file.write(b"x")
+    capsys.readouterr()
+    assert command("--check", "lenet300") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("retrain: ")
+    assert "found sha256" in error
+    assert error.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line(command, monkeypatch, capsys):
+    """Oracle: the error of the operating system."""
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(retrain, "save_checkpoint", full)
+    assert command("lenet300") == 1
+    assert capsys.readouterr().err == "retrain: [Errno 28] No space left on device\n"
+
+
+def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypatch, capsys):
+    """Oracle: the exit code of argparse."""
+    monkeypatch.setattr(retrain, "load_dataset", lambda: pytest.fail("data was read"))
+    with pytest.raises(SystemExit, match="2"):
+        command("lenet9000")
+    assert "lenet9000" in capsys.readouterr().err

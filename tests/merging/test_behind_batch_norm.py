@@ -1,0 +1,99 @@
+"""The relation of two units behind BatchNorm, against BatchNorm itself."""
+
+import pytest
+import torch
+from torch import nn
+
+from reference_impl.merging import normalised_relation
+
+KEPT, GONE = torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])
+FACTOR = torch.tensor([2.0, 0.3, -1.5], dtype=torch.float64)
+
+
+def drawn() -> nn.BatchNorm1d:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(6).double().eval()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 4)
+    return norm
+
+
+def relation(norm, factor=FACTOR, pairs=(KEPT, GONE), bias=0.0, **changed):
+    given = {
+        "gamma": norm.weight.detach(),
+        "beta": norm.bias.detach(),
+        "mean": norm.running_mean - bias,
+        "variance": norm.running_var,
+        "eps": norm.eps,
+    }
+    return normalised_relation(factor, pairs, **(given | changed))
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_one_unit_is_an_affine_function_of_the_other(has_bias):
+    """Oracle: ``nn.BatchNorm1d`` behind a linear layer with w_j = s w_i.
+
+    Equation: eq-merge-norm.
+    """
+    norm = drawn()
+    weight = torch.randn(6, 5, dtype=torch.float64)
+    weight[GONE] = FACTOR[:, None] * weight[KEPT]
+    bias = torch.randn(6, dtype=torch.float64) if has_bias else torch.zeros(6)
+    y = norm(torch.randn(20, 5, dtype=torch.float64) @ weight.T + bias).detach()
+    scale, shift = relation(norm, bias=bias)
+    torch.testing.assert_close(y[:, GONE], scale * y[:, KEPT] + shift)
+
+
+def test_behind_relu_it_holds_where_the_shift_is_zero_and_the_scale_positive():
+    """Oracle: ReLU of the same values."""
+    norm = drawn()
+    with torch.no_grad():
+        norm.weight.abs_()
+        scale, shift = relation(norm)
+        norm.bias[GONE] -= shift
+    y = torch.randn(200, 3, dtype=torch.float64)
+    before = torch.cat([y, FACTOR * y], dim=1)
+    h = norm(before).relu().detach()
+    merges = (h[:, GONE] - scale * h[:, KEPT]).abs().amax(dim=0) < 1e-12
+    assert merges.tolist() == [True, True, False]
+    assert (scale > 0).tolist() == [True, True, False]
+
+
+def test_a_unit_that_is_constant_follows_from_any_other():
+    """Oracle: ``nn.BatchNorm1d`` with γ_j = 0: ReLU(y_j) = max(β_j, 0) for all inputs."""
+    norm = drawn()
+    with torch.no_grad():
+        norm.weight[GONE] = 0
+    scale, shift = relation(norm)
+    assert not scale.any()
+    torch.testing.assert_close(shift, norm.bias[GONE].detach())
+    h = norm(torch.randn(20, 6, dtype=torch.float64)).relu()[:, GONE].detach()
+    torch.testing.assert_close(h, shift.relu().expand(20, 3))
+
+
+def test_bad_statistics_are_refused():
+    """Oracle: the documented errors."""
+    norm = drawn()
+    ones = torch.ones(6, dtype=torch.float64)
+    with pytest.raises(ValueError, match="variance must be at least 0, got -1"):
+        relation(norm, variance=-ones)
+    with pytest.raises(ValueError, match="eps must be more than 0, got 0"):
+        relation(norm, variance=0 * ones, eps=0.0)
+    with pytest.raises(ValueError, match=r"stays must not be 0, got 0 for \[1\]"):
+        relation(norm, gamma=torch.tensor([1.0, 0, 1, 1, 0, 1], dtype=torch.float64))
+    with pytest.raises(ValueError, match="gamma must have an entry for each unit"):
+        relation(norm, **dict.fromkeys(("gamma", "beta", "mean", "variance"), ones[:, None]))
+    with pytest.raises(ValueError, match="beta must have the shape"):
+        relation(norm, beta=ones[:5])
+    with pytest.raises(ValueError, match=r"pairs\[1\] must be units 0 to 5"):
+        relation(norm, pairs=(KEPT, GONE + 1))
+    with pytest.raises(ValueError, match=r"pairs\[0\] must have the shape"):
+        relation(norm, pairs=(KEPT[:2], GONE))
+    with pytest.raises(TypeError, match="int64"):  # a mask, to torch
+        relation(norm, pairs=(KEPT.byte(), GONE))
+    with pytest.raises(TypeError, match="integers"):
+        relation(norm, pairs=(KEPT.double(), GONE))
+    with pytest.raises(ValueError, match="eps must be in"):
+        relation(norm, eps=-1.0)

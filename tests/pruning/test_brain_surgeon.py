@@ -1,0 +1,198 @@
+"""Optimal brain surgeon against constrained least squares, autograd and explicit inverses."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from reference_impl.pruning import (
+    input_hessian,
+    inverse_hessian,
+    optimal_brain_damage,
+    optimal_brain_surgeon,
+    remove_by_surgeon,
+    surgeon_update,
+    without_weight,
+)
+
+EYE = torch.eye(3)
+SEEDS = st.integers(0, 1000)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=draws, dtype=torch.float64)
+
+
+def correlated(d: int, seed: int = 0) -> torch.Tensor:
+    """Return a Hessian whose weights interact."""
+    return input_hessian(normal(3 * d, d, seed=seed) + normal(3 * d, 1, seed=seed + 1))
+
+
+def cost(delta: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
+    return 0.5 * delta @ hessian @ delta
+
+
+def best_without(weight: torch.Tensor, hessian: torch.Tensor, gone: list[int]) -> torch.Tensor:
+    """Return the least-squares weights with some entries 0, by torch.linalg.lstsq on H's root."""
+    root = torch.linalg.cholesky(hessian).T  # δᵀ H δ = |root δ|²
+    kept = [j for j in range(len(weight)) if j not in gone]
+    answer = torch.zeros_like(weight)
+    answer[kept] = torch.linalg.lstsq(root[:, kept], (root @ weight)[:, None]).solution[:, 0]
+    return answer
+
+
+def test_input_hessian_is_autograds() -> None:
+    """Oracle: torch.autograd.functional.hessian of the squared error of a row.
+
+    Equation: eq-importance-layer.
+    """
+    x, w = normal(9, 4), normal(4, seed=1)
+    found = torch.autograd.functional.hessian(lambda v: (x @ (w - v)).square().sum(), w)
+    assert torch.allclose(input_hessian(x), found)
+
+
+def test_damping_is_a_share_of_the_mean_diagonal() -> None:
+    """Oracle: by hand."""
+    x = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    assert input_hessian(x, 0.1).tolist() == [[2 + 1, 0], [0, 18 + 1]]
+
+
+def test_inverse_is_torchs() -> None:
+    """Oracle: torch.linalg.inv."""
+    h = correlated(6)
+    assert torch.allclose(inverse_hessian(h), torch.linalg.inv(h), rtol=1e-9)
+    assert inverse_hessian(h.float()).dtype == torch.float64
+
+
+@given(SEEDS)
+def test_saliency_and_update_are_the_constrained_minimum(seed: int) -> None:
+    """Oracle: least squares with one entry held at 0; autograd knows nothing of Lagrange.
+
+    Equation: eq-importance-update, eq-importance-surgeon.
+    """
+    h, w = correlated(5, seed), normal(5, seed=seed + 2)
+    inverse = inverse_hessian(h)
+    saliency = optimal_brain_surgeon(w, inverse)
+    for q in range(5):
+        delta = best_without(w, h, [q]) - w
+        assert torch.allclose(surgeon_update(w, inverse, q), delta, rtol=1e-6, atol=1e-9)
+        assert torch.isclose(saliency[q], cost(delta, h))
+
+
+def test_scipy_finds_the_same_minimum() -> None:
+    """Oracle: SciPy's SLSQP with the constraint e_qᵀ δ + w_q = 0.
+
+    Equation: eq-importance-problem.
+    """
+    h, w = correlated(4), normal(4, seed=2)
+    a, v = h.numpy(), w.numpy()
+    for q in range(4):
+        found = minimize(
+            lambda d: 0.5 * d @ a @ d,
+            -v,
+            jac=lambda d: a @ d,
+            constraints={"type": "eq", "fun": lambda d, q=q: (d[q] + v[q]).reshape(1)},
+            options={"ftol": 1e-14},
+        )
+        assert found.fun == pytest.approx(float(optimal_brain_surgeon(w, inverse_hessian(h))[q]))
+
+
+@given(SEEDS)
+def test_the_surgeon_is_never_dearer_than_damage(seed: int) -> None:
+    """Oracle: the cost when all others stay; equal where no two weights interact."""
+    h, w = correlated(5, seed), normal(5, seed=seed + 2)
+    damage = optimal_brain_damage(w, h.diagonal())
+    assert (optimal_brain_surgeon(w, inverse_hessian(h)) <= damage * (1 + 1e-9)).all()
+    alone = torch.diag(h.diagonal())
+    assert torch.allclose(optimal_brain_surgeon(w, inverse_hessian(alone)), damage)
+
+
+def test_rows_share_a_hessian() -> None:
+    """Oracle: row by row."""
+    w, inverse = normal(3, 4), inverse_hessian(correlated(4))
+    rows = torch.stack([optimal_brain_surgeon(row, inverse) for row in w])
+    assert torch.equal(optimal_brain_surgeon(w, inverse), rows)
+
+
+@given(SEEDS, st.integers(0, 4))
+def test_without_a_weight_the_inverse_is_that_of_the_rest(seed: int, q: int) -> None:
+    """Oracle: torch.linalg.inv of the Hessian without its row and column."""
+    h = correlated(5, seed)
+    rest = [j for j in range(5) if j != q]
+    found = without_weight(inverse_hessian(h), q)
+    assert torch.allclose(found[rest][:, rest], torch.linalg.inv(h[rest][:, rest]), rtol=1e-6)
+    assert not found[q].any()
+    assert not found[:, q].any()
+
+
+@given(SEEDS, st.integers(0, 5))
+def test_what_the_surgeon_leaves_is_least_squares(seed: int, count: int) -> None:
+    """Oracle: torch.linalg.lstsq with the same weights gone; the costs add up."""
+    h, w = correlated(6, seed), normal(6, seed=seed + 2)
+    left = remove_by_surgeon(w, h, count)
+    gone = left.removed.tolist()
+    assert len(set(gone)) == count
+    assert (left.weight == 0).sum() == count
+    assert torch.allclose(left.weight, best_without(w, h, gone), rtol=1e-5, atol=1e-8)
+    assert torch.isclose(left.cost.sum(), cost(left.weight - w, h), rtol=1e-6, atol=1e-10)
+
+
+def test_each_step_of_the_surgeon_is_the_best_of_all() -> None:
+    """Oracle: least squares without each of the weights in turn; greedy may miss the best pair."""
+    h, w = correlated(6), normal(6, seed=2)
+
+    def without(gone: list[int]) -> float:
+        return float(cost(best_without(w, h, gone) - w, h))
+
+    gone = remove_by_surgeon(w, h, 3).removed.tolist()
+    for step in range(3):
+        done = gone[:step]
+        rest = [q for q in range(6) if q not in done]
+        assert gone[step] == min(rest, key=lambda q, done=done: without([*done, q]))
+    pairs = itertools.combinations(range(6), 2)
+    assert min(without(list(pair)) for pair in pairs) <= without(gone[:2]) + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_input_that_is_the_sum_of_others_is_refused(seed: int) -> None:
+    """Oracle: the rank of X; rounding may leave Cholesky a tiny positive pivot."""
+    x = normal(50, 5, seed=seed)
+    x[:, 4] = x[:, 0] + x[:, 1]
+    with pytest.raises(ValueError, match="add damping"):
+        inverse_hessian(input_hessian(x))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: input_hessian(torch.ones(3)), ValueError, "inputs must be a matrix"),
+        (lambda: input_hessian([[1.0]]), TypeError, "inputs must be a torch"),
+        (lambda: input_hessian(EYE, -0.1), ValueError, "damping must be in"),
+        (lambda: inverse_hessian(torch.ones(2, 3)), ValueError, "must be a square matrix"),
+        (lambda: inverse_hessian(torch.tensor([[1.0, 2], [0, 1]])), ValueError, "symmetric"),
+        (lambda: inverse_hessian(torch.ones(3, 3)), ValueError, "add damping"),
+        (lambda: inverse_hessian(-EYE), ValueError, "add damping"),
+        (lambda: inverse_hessian(EYE.int()), TypeError, "floating-point"),
+        (lambda: optimal_brain_surgeon(torch.ones(2), EYE), ValueError, r"must be \(2, 2\)"),
+        (lambda: optimal_brain_surgeon(torch.tensor(1.0), EYE), ValueError, r"must be \(0, 0\)"),
+        (lambda: optimal_brain_surgeon(torch.ones(3), -EYE), ValueError, "positive diagonal"),
+        (lambda: optimal_brain_surgeon([1.0], EYE), TypeError, "weight must be a torch"),
+        (lambda: surgeon_update(EYE, EYE, 0), ValueError, "weight must be a vector"),
+        (lambda: surgeon_update(EYE[0], EYE, 3), ValueError, r"q must be in \[0, 2\]"),
+        (lambda: surgeon_update(EYE[0], EYE, 1.0), TypeError, "q must be an integer"),
+        (lambda: without_weight(EYE[0], 0), ValueError, "must be a square matrix"),
+        (lambda: without_weight(EYE, -1), ValueError, "q must be in"),
+        (lambda: without_weight(without_weight(EYE, 1), 1), ValueError, "still there, got 1"),
+        (lambda: remove_by_surgeon(EYE[0], EYE, 3), ValueError, "count must be in"),
+        (lambda: remove_by_surgeon(EYE, EYE, 2), ValueError, "weight must be a vector"),
+        (lambda: remove_by_surgeon(torch.ones(2), EYE, 1), ValueError, "inverse must be"),
+    ],
+)
+def test_bad_input_is_refused(call, error, text) -> None:
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

@@ -1,0 +1,165 @@
+"""Layers without some of their weights, against the outputs themselves, lstsq and a slow solver."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference_impl.pruning import (
+    input_hessian,
+    keep_highest,
+    magnitude,
+    reconstruction_error,
+    refit,
+    sparse_gpt,
+    wanda,
+)
+
+SEEDS = st.integers(0, 1000)
+ONE, EYE = torch.ones(2, 3), torch.eye(3)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=draws, dtype=torch.float64)
+
+
+def layer(seed: int, out: int = 4, width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weights, and correlated inputs of unequal size."""
+    x = normal(40, width, seed=seed) + 0.7 * normal(40, 1, seed=seed + 1)
+    return normal(out, width, seed=seed + 2), x * torch.linspace(0.3, 2, width).double()
+
+
+def slow_sparse_gpt(w: torch.Tensor, h: torch.Tensor, sparsity: float, block: int) -> torch.Tensor:
+    """Return the same by an explicit inverse of what is left, for every column."""
+    w = w.clone()
+    d = w.shape[1]
+    inverses = [torch.linalg.inv(h[j:, j:]) for j in range(d)]
+    for start in range(0, d, block):
+        columns = range(start, min(start + block, d))
+        score = torch.stack([w[:, j] ** 2 / inverses[j][0, 0] for j in columns], dim=1)
+        keep = keep_highest(score, sparsity)
+        for j in columns:
+            for i in range(len(w)):
+                if not keep[i, j - start]:
+                    w[i, j:] -= w[i, j] / inverses[j][0, 0] * inverses[j][0]
+                    w[i, j] = 0
+    return w
+
+
+@given(SEEDS)
+def test_error_is_that_of_the_outputs(seed: int) -> None:
+    """Oracle: the layer's outputs for all inputs, with another weight."""
+    w, x = layer(seed)
+    other = normal(*w.shape, seed=seed + 9)
+    moved = (x @ (w - other).T).square().sum(dim=0)
+    assert torch.allclose(reconstruction_error(w, other, input_hessian(x)), moved)
+
+
+@given(SEEDS, st.floats(0, 0.9))
+def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
+    """Oracle: torch.linalg.lstsq on the inputs that are kept, row by row."""
+    w, x = layer(seed)
+    keep = keep_highest(w.abs(), sparsity)
+    keep[0] = False  # a row may lose everything
+    found = refit(w, input_hessian(x), keep)
+    assert not found[~keep].any()
+    assert not found[0].any()
+    for i in range(1, len(w)):
+        if keep[i].any():
+            best = torch.linalg.lstsq(x[:, keep[i]], (x @ w[i])[:, None]).solution[:, 0]
+            assert torch.allclose(found[i, keep[i]], best, rtol=1e-6, atol=1e-9)
+
+
+@given(SEEDS, st.sampled_from([0.0, 0.25, 0.5, 0.75]), st.sampled_from([1, 3, 8, 128]))
+def test_sparse_gpt_is_the_slow_solver(seed: int, sparsity: float, block: int) -> None:
+    """Oracle: an explicit inverse for every column, weight by weight.
+
+    Equation: eq-importance-row.
+    """
+    w, x = layer(seed)
+    h = input_hessian(x)
+    assert torch.allclose(
+        sparse_gpt(w, h, sparsity, block=block), slow_sparse_gpt(w, h, sparsity, block)
+    )
+
+
+def test_sparse_gpt_drops_exactly_so_many() -> None:
+    """Oracle: the count."""
+    w, x = layer(0)
+    for sparsity in (0.0, 0.25, 0.5, 0.75):
+        assert int((sparse_gpt(w, input_hessian(x), sparsity) == 0).sum()) == sparsity * w.numel()
+
+
+def test_a_dropped_first_column_is_least_squares() -> None:
+    """Oracle: lstsq; the columns behind are all still free, so the sweep is exact."""
+    w, x = layer(3)
+    w[:, 0] *= 1e-3  # so that the first column is what goes
+    found = sparse_gpt(w, input_hessian(x), 1 / 8)
+    assert not found[:, 0].any()
+    best = torch.linalg.lstsq(x[:, 1:], x @ w.T).solution.T
+    assert torch.allclose(found[:, 1:], best)
+
+
+@given(SEEDS)
+def test_errors_come_in_this_order(seed: int) -> None:
+    """Oracle: no answer with the same zeros beats least squares; zeros alone are worse."""
+    w, x = layer(seed, out=16)
+    h = input_hessian(x)
+    solved = sparse_gpt(w, h, 0.5)
+    error = reconstruction_error(w, solved, h)
+    best = reconstruction_error(w, refit(w, h, solved != 0), h)
+    assert (best <= error + 1e-9).all()
+
+
+def test_sparse_gpt_beats_wanda_and_wanda_magnitude() -> None:
+    """Oracle: the outputs, mean over twenty layers."""
+    errors = torch.zeros(3, dtype=torch.float64)
+    for seed in range(20):
+        w, x = layer(50 * seed, out=16)
+        h = input_hessian(x)
+        norm = torch.linalg.vector_norm(x, dim=0)
+        by_row = torch.stack([keep_highest(row, 0.5) for row in wanda(w, norm)])
+        by_size = keep_highest(magnitude(w), 0.5)
+        for i, pruned in enumerate((sparse_gpt(w, h, 0.5), w * by_row, w * by_size)):
+            errors[i] += reconstruction_error(w, pruned, h).sum() / 20
+    assert errors[0] < 0.8 * errors[1]
+    assert errors[1] < 0.8 * errors[2]
+
+
+def test_wandas_square_is_the_error_with_a_diagonal_hessian() -> None:
+    """Oracle: the error of one zero; the Hessian off its diagonal plays no part."""
+    w, x = layer(0)
+    h = torch.diag(input_hessian(x).diagonal())
+    score = wanda(w, torch.linalg.vector_norm(x, dim=0))
+    for j in range(w.shape[1]):
+        without = w.clone()
+        without[:, j] = 0
+        assert torch.allclose(score[:, j].square(), reconstruction_error(w, without, h))
+        kept = torch.ones_like(w, dtype=torch.bool)
+        kept[:, j] = False
+        assert torch.equal(refit(w, h, kept), without)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: reconstruction_error(ONE, ONE.T, EYE), ValueError, "pruned must have the shape"),
+        (lambda: reconstruction_error(ONE, ONE, ONE), ValueError, r"hessian \(in, in\)"),
+        (lambda: reconstruction_error(ONE[0], ONE[0], EYE), ValueError, "weight must be"),
+        (lambda: reconstruction_error(ONE, None, EYE), TypeError, "pruned must be a torch"),
+        (lambda: refit(ONE, EYE, ONE), TypeError, "keep must be a torch.Tensor of booleans"),
+        (lambda: refit(ONE, EYE, ONE.T.bool()), ValueError, "keep must have the shape"),
+        (lambda: refit(ONE, 0 * EYE, ONE.bool()), ValueError, "add damping"),
+        (lambda: sparse_gpt(ONE, 0 * EYE, 0.5), ValueError, "add damping"),
+        (lambda: sparse_gpt(ONE, EYE, 1.0), ValueError, "sparsity must be below 1"),
+        (lambda: sparse_gpt(ONE, EYE, -0.1), ValueError, "sparsity must be in"),
+        (lambda: sparse_gpt(ONE, EYE, 0.5, block=0), ValueError, "block must be at least 1"),
+        (lambda: sparse_gpt(ONE, EYE * torch.nan, 0.5), ValueError, "hessian must be finite"),
+        (lambda: sparse_gpt(ONE.int(), EYE, 0.5), TypeError, "weight must hold floating"),
+    ],
+)
+def test_bad_input_is_refused(call, error, text) -> None:
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

@@ -1,0 +1,265 @@
+"""Training under masks: dropped weights, twins trained by hand, tickets, bad input."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reference_impl.compress import density, masks_of, prunable_weights
+from reference_impl.data import load_dataset
+from reference_impl.models import LeNet300
+from reference_impl.pruning import cubic_sparsity, keep_highest_of_each
+from reference_impl.training import Growth, Recipe, magnitude_masks, pruned_steps, tickets
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+RECIPE = Recipe("lenet300", epochs=2, batch_size=64, learning_rate=1e-2, weight_decay=0.1)
+
+
+@pytest.fixture(scope="module")
+def few():
+    return load_dataset().train.subset(640)  # 10 steps an epoch
+
+
+def small() -> LeNet300:
+    torch.manual_seed(0)
+    return LeNet300((20, 10))
+
+
+def test_a_dropped_weight_is_zero_after_every_step(few):
+    """Oracle: the masks; AdamW's averages and its decay would move it."""
+    network = small()
+    masks = magnitude_masks(network, 0.6)
+    for _ in pruned_steps(network, few, RECIPE, masks=masks):
+        for name, weight in prunable_weights(network).items():
+            assert not weight[~masks[name]].any()
+    assert all(torch.equal(masks[name], left) for name, left in masks_of(network).items())
+
+
+def test_training_under_masks_is_training_the_product(few):
+    """Oracle: torch's AdamW on w ⊙ m by torch.nn.utils.parametrize, whose w is never masked."""
+    ours = small()
+    masks = magnitude_masks(ours, 0.5)
+    theirs = copy.deepcopy(ours)
+
+    class Masked(torch.nn.Module):
+        def __init__(self, mask):
+            super().__init__()
+            self.mask = mask
+
+        def forward(self, weight):
+            return weight * self.mask
+
+    for name, mask in masks.items():
+        layer = theirs.get_submodule(name.removesuffix(".weight"))
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", Masked(mask))
+    seen = []
+    for _ in pruned_steps(ours, few, RECIPE, masks=masks, objective=remembered(seen)):
+        pass
+    optimizer = torch.optim.AdamW(theirs.parameters(), weight_decay=0.1)
+    n = 20
+    order = [labels for _, labels in seen]
+    assert len(order) == n
+    for step, (_, images, labels) in enumerate(replayed(few)):
+        optimizer.param_groups[0]["lr"] = RECIPE.rate((step + 0.5) / n)
+        assert torch.equal(labels, order[step])
+        optimizer.zero_grad()
+        F.cross_entropy(theirs(images), labels).backward()
+        optimizer.step()
+    torch.testing.assert_close(ours.fc1.weight, theirs.fc1.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.fc3.bias, theirs.fc3.bias, rtol=1e-4, atol=1e-5)
+
+
+def remembered(seen):
+    def objective(logits, labels):
+        seen.append((logits.detach(), labels))
+        return F.cross_entropy(logits, labels)
+
+    return objective
+
+
+def replayed(few):
+    from reference_impl.training.prune import _batches
+
+    for step, (images, labels) in enumerate(_batches(few, RECIPE)):
+        yield step, images, labels
+
+
+def test_each_epoch_shows_every_example_once_in_an_order_of_its_seed(few):
+    """Oracle: the examples, sorted; the orders of two epochs and of two seeds."""
+
+    def shown(seed):
+        recipe = Recipe("lenet300", epochs=2, batch_size=64, learning_rate=1e-2, seed=seed)
+        seen = []
+        for _ in pruned_steps(small(), few, recipe, objective=remembered(seen)):
+            pass
+        labels = torch.cat([labels for _, labels in seen])
+        return labels[:640], labels[640:]
+
+    orders = [*shown(0), *shown(1)]
+    for order in orders:
+        assert torch.equal(order.sort().values, few.labels.sort().values)
+    assert len({tuple(order.tolist()) for order in orders}) == 4
+    assert torch.equal(shown(1)[1], orders[3])
+
+
+def test_sparsity_grows_by_the_schedule_and_never_returns(few):
+    """Oracle: cubic_sparsity of the steps between, and the masks before."""
+    network = small()
+    n = sum(w.numel() for w in prunable_weights(network).values())
+    growth = Growth(0.9, begin=0.2, end=0.8, every=3)
+    before = masks_of(network)
+    for step, _ in enumerate(pruned_steps(network, few, RECIPE, growth=growth), start=1):
+        now = masks_of(network)
+        assert all(not (now[name] & ~before[name]).any() for name in now)
+        chosen = 16 if step >= 16 else step - step % 3
+        s = cubic_sparsity(max(0, min(chosen, 16) - 4), 12, final=0.9)
+        assert density(network) == pytest.approx((n - round(s * n)) / n)
+        assert network.fc1.bias.all()  # a bias is never masked
+        before = now
+    assert not network.training
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+def test_one_shot_is_a_growth_that_begins_where_it_ends(few, every):
+    """Oracle: density before and after."""
+    network = small()
+    growth = Growth(0.5, begin=0.5, end=0.5, every=every, choose=keep_highest_of_each)
+    steps = pruned_steps(network, few, RECIPE, growth=growth)
+    found = [density(network) for _ in steps]
+    assert found[:9] == [1.0] * 9
+    assert found[9:] == [found[-1]] * 11
+    assert all(abs(float(m.float().mean()) - 0.5) < 0.01 for m in masks_of(network).values())
+
+
+@pytest.mark.parametrize("end", [0.0, 0.01])
+def test_a_growth_that_ends_before_the_first_step_is_masks_from_the_start(few, end):
+    """Oracle: the same training under the masks of the first weights."""
+    grown, masked = small(), small()
+    masks = magnitude_masks(masked, 0.7, keep_highest_of_each)
+    growth = Growth(0.7, begin=0, end=end, choose=keep_highest_of_each)
+    a = list(pruned_steps(grown, few, RECIPE, growth=growth))
+    b = list(pruned_steps(masked, few, RECIPE, masks=masks))
+    assert a == b
+    assert all(torch.equal(masks[n], left) for n, left in masks_of(grown).items())
+
+
+def test_without_masks_it_is_plain_training(few):
+    """Oracle: masks that keep everything."""
+    plain, kept = small(), small()
+    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in masks_of(kept).items()}
+    a = list(pruned_steps(plain, few, RECIPE))
+    b = list(pruned_steps(kept, few, RECIPE, masks=masks))
+    assert a == b
+    assert a[-1] < a[0]
+
+
+def test_tickets_are_initial_weights_of_the_largest_trained_ones():
+    """Oracle: by hand, with a training that turns the order of magnitudes round."""
+    network = small()
+    start = copy.deepcopy(network.state_dict())
+    seen = []
+
+    def train(trained, masks):
+        seen.append({name: mask.clone() for name, mask in masks.items()})
+        with torch.no_grad():
+            for weight in prunable_weights(trained).values():
+                weight.copy_(torch.where(weight != 0, 1 / weight, weight))
+
+    every = {name: w.clone() for name, w in prunable_weights(network).items()}
+    flat = torch.cat([w.abs().flatten() for w in every.values()])
+    for r, masks in enumerate(tickets(network, train, share=0.2, rounds=3), start=1):
+        n_left = flat.numel() - round((1 - 0.8**r) * flat.numel())
+        largest_left = flat.sort().values[n_left - 1]
+        for name, weight in prunable_weights(network).items():
+            assert torch.equal(masks[name], every[name].abs() <= largest_left)
+            assert torch.equal(weight, torch.where(masks[name], start[name], 0))
+    assert torch.equal(network.fc1.bias, start["fc1.bias"])
+    assert all(bool(mask.all()) for mask in seen[0].values())
+    assert len(seen) == 3
+
+
+def test_a_training_that_revives_weights_does_not_bring_them_back():
+    """Oracle: the masks of the round before, with a training that makes the dropped the largest."""
+    before = {name: torch.ones_like(m) for name, m in masks_of(small()).items()}
+
+    def revive(trained, masks):
+        with torch.no_grad():
+            for name, weight in prunable_weights(trained).items():
+                weight[~masks[name]] = 9.0
+
+    for masks in tickets(small(), revive, share=0.3, rounds=3):
+        assert all(not (masks[name] & ~before[name]).any() for name in masks)
+        before = masks
+
+
+def test_tickets_may_be_chosen_of_each_layer():
+    """Oracle: the count in each layer."""
+    network = small()
+    *_, masks = tickets(network, lambda *_: None, share=0.3, rounds=2, choose=keep_highest_of_each)
+    for name, weight in prunable_weights(network).items():
+        assert int(masks[name].sum()) == weight.numel() - round(0.51 * weight.numel())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"final": 1.0}, ValueError, "final must be below 1"),
+        ({"final": -0.1}, ValueError, "final must be in"),
+        ({"begin": -0.1}, ValueError, "begin must be in"),
+        ({"begin": 0.7, "end": 0.6}, ValueError, "end must be in"),
+        ({"every": 0}, ValueError, "every must be at least 1"),
+        ({"choose": "global"}, TypeError, "choose must be callable, got str"),
+    ],
+)
+def test_bad_growths_are_refused(change, error, text):
+    """Oracle: the error's text."""
+    with pytest.raises(error, match=text):
+        Growth(**({"final": 0.9} | change))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"masks": {}, "growth": Growth(0.5)}, ValueError, "must not both be given"),
+        ({"growth": 0.5}, TypeError, "growth must be Growth, got float"),
+        ({"masks": {"fc1.weight": torch.ones(2).bool()}}, ValueError, "the weight's shape"),
+        ({"recipe": Recipe("lenet300", epochs=1, augment=True)}, ValueError, "augment"),
+        ({"recipe": "lenet300"}, TypeError, "recipe must be Recipe"),
+        ({"examples": [1]}, TypeError, "examples must be Examples"),
+    ],
+)
+def test_bad_trainings_are_refused_and_change_nothing(few, arguments, error, text):
+    """Oracle: the state before."""
+    network = small()
+    given = {"examples": few, "recipe": RECIPE} | arguments
+    with pytest.raises(error, match=text):
+        next(pruned_steps(network, given.pop("examples"), given.pop("recipe"), **given))
+    assert torch.equal(network.fc1.weight, small().fc1.weight)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"share": 0.0}, ValueError),
+        ({"share": 1.0}, ValueError),
+        ({"share": "all"}, TypeError),
+        ({"rounds": 0}, ValueError),
+        ({"rounds": 60, "share": 0.5}, ValueError),
+        ({"network": "lenet300"}, TypeError),
+        ({"train": None}, TypeError),
+        ({"choose": 3}, TypeError),
+    ],
+)
+def test_bad_rounds_are_refused(arguments, error):
+    """Oracle: the error names the argument."""
+    given = {"network": small(), "train": lambda *_: None, "share": 0.2, "rounds": 1} | arguments
+    with pytest.raises(error, match=next(iter(arguments))):
+        next(tickets(given.pop("network"), given.pop("train"), **given))
+
+
+def test_a_choice_that_cannot_be_called_is_refused():
+    """Oracle: the error's text."""
+    with pytest.raises(TypeError, match="choose must be callable, got int"):
+        magnitude_masks(small(), 0.5, 3)
