@@ -1,6 +1,6 @@
 """Units that stand in for others: similarity, clusters, factors, least squares."""
 
-from reference_impl.merging.behind_batch_norm import normalised_relation
+from reference_impl.merging.behind_batch_norm import batch_norm_factor, normalised_relation
 from reference_impl.merging.clusters import complete_linkage, connected_components, nearest_kept
 from reference_impl.merging.factors import (
     error_bound,
@@ -30,6 +30,7 @@ __all__ = [
     "relative_error",
     "error_bound",
     # behind_batch_norm
+    "batch_norm_factor",
     "normalised_relation",
     # pair_saliency
     "pair_saliency",

@@ -1,15 +1,28 @@
 """Two units behind BatchNorm whose weights are parallel: one is an affine function of the other."""
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from reference_impl.checked import Finite, NonNegative, Within, checked
 from reference_impl.checks import (
     require_float_tensor,
     require_integer_tensor,
     require_real,
     require_same_shape,
 )
+
+NotNegative = Annotated[Float[Tensor, " units"], Within(0)]
+
+
+@checked
+def batch_norm_factor(
+    gamma: Finite[Tensor, " units"], variance: NotNegative, *, eps: NonNegative
+) -> Float[Tensor, " units"]:
+    """Return a = γ / √(σ² + ε), by which BatchNorm multiplies each unit in evaluation mode."""
+    return gamma / torch.sqrt(variance + eps)
 
 
 def normalised_relation(

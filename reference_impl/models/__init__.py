@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from reference_impl.models.base import FIXED, IMAGE_SHAPE, N_CLASSES, Axis, Network
+from reference_impl.models.base import FIXED, IMAGE_SHAPE, N_CLASSES, Axis, Network, evaluating
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
@@ -23,6 +23,7 @@ __all__ = [
     "ResidualBlock",
     "ResidualNetwork",
     "SeparableStudent",
+    "evaluating",
 ]
 
 MODELS: Mapping[str, type[Network]] = MappingProxyType(

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -31,6 +32,22 @@ class Axis:
 
 FIXED = Axis()
 """An axis that is never cut."""
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; on leaving, each module has the mode that it had.
+
+    ``model.train(was_training)`` would not do: it puts a BatchNorm that was frozen on purpose back
+    into training mode.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def norm_axes(name: str, units: Axis) -> dict[str, tuple[Axis, ...]]:
