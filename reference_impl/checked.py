@@ -27,7 +27,7 @@ from reference_impl.arrays import FLOATING_TYPES, Within
 from reference_impl.rules import FINITE, Rule, Where, rule_of
 
 if TYPE_CHECKING:
-    Finite = Float
+    from jaxtyping import Float as Finite
 else:
 
     class Finite:
@@ -45,6 +45,22 @@ Positive = Annotated[float, Within(0, above=True)]
 NonNegative = Annotated[float, Within(0)]
 FloatType = Annotated[
     torch.dtype, Where("a floating-point torch.dtype", lambda dtype: dtype in FLOATING_TYPES)
+]
+
+__all__ = [
+    "FINITE",
+    "FLOATING_TYPES",
+    "Checked",
+    "Count",
+    "Finite",
+    "FloatType",
+    "NonNegative",
+    "Positive",
+    "Scalar",
+    "Share",
+    "Where",
+    "Within",
+    "checked",
 ]
 
 P = ParamSpec("P")
