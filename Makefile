@@ -43,6 +43,9 @@ serve: book  ## show the built site on this machine (PORT=8000)
 refresh: $(STAMP)  ## execute the chapters and store their outputs
 	@$(BIN)/python -m book_tools.refresh
 
+formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
+	@$(BIN)/python -m book_tools.formulas
+
 bench: $(STAMP)  ## time the package against its peers, as ratios
 	@$(BIN)/python -m benchmarks
 
@@ -117,7 +120,7 @@ $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
 
 .NOTPARALLEL:  # timings
 
-.PHONY: help book test lint test-site lab serve refresh bench portability mutants retrain results \
+.PHONY: help book test lint test-site lab serve refresh formulas bench portability mutants retrain results \
   result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
   result-relations result-sparsity result-stability result-narrowing result-merging \
   result-decay lock env clean

@@ -107,7 +107,8 @@ def array_rule(hint: Any, within: Within | None) -> Callable[[str, Any, dict[str
     numbers = _NUMBERS.get(hint.dtype.__name__, hint.dtype.__name__.lower())
     names = [] if hint.dtype is Shaped else [n for n in hint.dtypes if n[:6] not in _UNSUPPORTED]
     own = torch if kind is Tensor else np
-    dtypes = frozenset(d for n in names if (d := getattr(own, n, None)) is not None)
+    known = [getattr(own, n) for n in names if hasattr(own, n)]
+    dtypes = frozenset(known if own is torch else map(np.dtype, known))
     return _Array(kind, numbers, dtypes, dims, many, within)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: What an executed notebook depends on besides its own cells.
-CODE = ("reference_impl", "data", "requirements.lock")
+CODE = ("reference_impl", "exercises", "data", "requirements.lock")
 
 #: What the built site depends on besides ``CODE``.
 PAGES = (
@@ -16,6 +16,7 @@ PAGES = (
     "_templates",
     "book_tools",
     "chapters",
+    "tests",
     "intro.md",
     "references.bib",
 )

@@ -1,0 +1,222 @@
+"""From a formula to its code, and back: write FORMULAS.md and the site's index of formulas.
+
+A chapter labels an equation. The function that computes it names the label in the last line of its
+docstring, ``Equation: eq-rounding-step, chapter 02.``; so does the test that compares the function
+with something independent. This command collects the three. ``make formulas`` runs it.
+"""
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from book_tools.latex_text import readable
+from reference_impl.files import ROOT
+
+_DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
+_DIRECTIVE = re.compile(r"^`{3,}\{math\}\s*\n:label:\s*(eq-[\w-]+)\s*\n(.*?)^`{3,}", re.M | re.S)
+_NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a function stands."""
+
+    name: str
+    file: str
+    line: int
+
+    @property
+    def link(self) -> str:
+        """Return its place as a file and a line."""
+        return f"{self.file}#L{self.line}"
+
+    @property
+    def dotted(self) -> str:
+        """Return the name by which the site's pages know it: exported by its family."""
+        family = Path(self.file).with_suffix("").parts[:2]
+        return ".".join((*family, self.name))
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One labelled equation, what computes it, and what tests that."""
+
+    label: str
+    latex: str
+    chapter: Path
+    functions: tuple[Place, ...]
+    tests: tuple[Place, ...]
+
+
+def equations(chapter: Path) -> dict[str, str]:
+    """Return label → LaTeX of the labelled equations of a chapter, in order."""
+    cells = json.loads(chapter.read_text("utf-8"))["cells"]
+    text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    found = [(m.start(), m[2], m[1]) for m in _DISPLAYED.finditer(text) if m[2]]
+    found += [(m.start(), m[1], m[2]) for m in _DIRECTIVE.finditer(text)]
+    return {label: latex.strip() for _, label, latex in sorted(found)}
+
+
+def title(chapter: Path) -> str:
+    """Return the number and the heading of a chapter."""
+    cells = json.loads(chapter.read_text("utf-8"))["cells"]
+    heading = re.search(r"^# (.+)$", "".join(cells[0]["source"]), re.MULTILINE)
+    return f"{chapter.stem[:2]} {heading[1] if heading else chapter.stem}"
+
+
+def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
+    """Return label → (place, chapter's number) of each definition whose docstring names it."""
+    places: dict[str, list[tuple[Place, str]]] = defaultdict(list)
+    for file in sorted((root / folder).rglob("*.py")):
+        for name, node in _definitions(ast.parse(file.read_text("utf-8"))):
+            place = Place(name, file.relative_to(root).as_posix(), node.lineno)
+            for labels, chapter in _NAMED.findall(ast.get_docstring(node) or ""):
+                for label in re.split(r",\s+", labels):
+                    places[label].append((place, chapter))
+    return places
+
+
+def _definitions(
+    tree: ast.AST, prefix: str = ""
+) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield prefix + node.name, node
+            yield from _definitions(node, f"{prefix}{node.name}.")
+
+
+def formulas(root: Path = ROOT) -> list[Formula]:
+    """Return every labelled equation of the chapters, in order.
+
+    Raises:
+        ValueError: if a label is named that no chapter has, or under another chapter, or if an
+            equation has no function or no test.
+    """
+    functions, tests = named("reference_impl", root), named("tests", root)
+    found, problems = [], []
+    for chapter in sorted((root / "chapters").glob("[0-9]*.ipynb")):
+        for label, latex in equations(chapter).items():
+            mine, theirs = functions.pop(label, []), tests.pop(label, [])
+            problems += [f"{label} has no function"] * (not mine)
+            problems += [f"{label} has no oracle test"] * (not theirs)
+            problems += [
+                f"{place.link} names {label} under chapter {number}, it is in {chapter.stem}"
+                for place, number in mine
+                if number != chapter.stem[:2]
+            ]
+            places = (tuple(p for p, _ in mine), tuple(p for p, _ in theirs))
+            found.append(Formula(label, latex, chapter, *places))
+    problems += [f"no chapter has {label}" for label in {**functions, **tests}]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return found
+
+
+def listing(found: list[Formula]) -> str:
+    """Return FORMULAS.md."""
+    parts = [
+        "# Formulas\n\n"
+        "Every labelled equation of the course, the function that computes it, and the test that\n"
+        "compares this function with something independent. `make formulas` writes this page; a\n"
+        "test holds it to the code.\n"
+    ]
+    for chapter in sorted({f.chapter for f in found}):
+        parts.append(f"\n## [{title(chapter)}](chapters/{chapter.name})\n\n")
+        parts.append("| equation | function | oracle test |\n| --- | --- | --- |\n")
+        for f in (f for f in found if f.chapter == chapter):
+            text = re.sub(r"([|*_])", r"\\\1", readable(f.latex))
+            code = "<br>".join(f"[`{p.name}`]({p.link})" for p in f.functions)
+            tests = "<br>".join(f"[{words(p)}]({p.link})" for p in f.tests)
+            parts.append(f"| {text} | {code} | {tests} |\n")
+    return "".join(parts)
+
+
+def index(found: list[Formula]) -> str:
+    """Return the site's index: the formula typeset, its function and its test, linked to source."""
+    parts = [
+        "# Index of formulas\n\n"
+        "Every numbered equation, the function that computes it, and the test that compares the\n"
+        "function with something independent. Each name is a link to the source.\n"
+    ]
+    for chapter in sorted({f.chapter for f in found}):
+        rows = []
+        for f in (f for f in found if f.chapter == chapter):
+            functions = ", ".join(f"{{py:obj}}`{p.name} <{p.dotted}>`" for p in f.functions)
+            tests = ", ".join(
+                f"[{words(p)}](oracles/{_family(p)}.md#{_anchor(p)})" for p in f.tests
+            )
+            rows.append(f"| ${_inline(f.latex)}$ {{eq}}`{f.label}` | {functions} | {tests} |")
+        parts.append(
+            f"\n## {{doc}}`{chapter.stem}`\n\n"
+            "| Equation | Function | Oracle test |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
+        )
+    return "".join(parts)
+
+
+def oracles(found: list[Formula]) -> dict[str, str]:
+    """Return family → page with the source of its oracle tests."""
+    places = sorted({p for f in found for p in f.tests}, key=lambda p: (p.file, p.line))
+    pages = {}
+    for family in sorted({_family(p) for p in places}):
+        parts = [
+            f"# Oracle tests: {family}\n\n"
+            "Each of these tests compares a function of the package with something independent:\n"
+            "a closed form, a limit, another library, brute force.\n"
+        ]
+        for p in (p for p in places if _family(p) == family):
+            parts.append(
+                f"\n({_anchor(p)})=\n## {words(p)}\n\n"
+                f"```{{literalinclude}} ../../{p.file}\n:language: python\n:pyobject: {p.name}\n"
+                f":lineno-match:\n:caption: {p.file}\n```\n"
+            )
+        pages[family] = "".join(parts)
+    return pages
+
+
+def _inline(latex: str) -> str:
+    """Return a displayed equation fit for the cell of a table, where ``|`` ends a column."""
+    text = re.sub(r"(?<!\\)\|", r"\\vert ", latex).replace(r"\|", r"\Vert ")
+    text = " ".join(
+        re.sub(r"\\begin\{(?:align|equation)\*?\}|\\end\{(?:align|equation)\*?\}", "", text).split()
+    )
+    return r"\displaystyle " + text.rstrip(" .,")
+
+
+def _family(place: Place) -> str:
+    return Path(place.file).parts[1] if len(Path(place.file).parts) > 2 else "package"
+
+
+def _anchor(place: Place) -> str:
+    return f"oracle-{Path(place.file).stem}-{place.name}".replace("_", "-")
+
+
+def words(place: Place) -> str:
+    """Return what a test claims."""
+    return place.name.removeprefix("test_").replace("_", " ")
+
+
+def pages(root: Path = ROOT) -> dict[Path, str]:
+    """Return path → text of everything that this command writes."""
+    found = formulas(root)
+    return {
+        root / "FORMULAS.md": listing(found),
+        root / "chapters" / "formula_index.md": index(found),
+        **{root / "chapters" / "oracles" / f"{n}.md": t for n, t in oracles(found).items()},
+    }
+
+
+def main() -> None:
+    """Write the pages."""
+    written = pages()
+    for path, text in written.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    print(f"formulas: {len(written)} pages written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Sphinx extension: API pages that show signatures as written, typeset formulas, and contracts.
+
+- A signature is shown as it stands in the source, with the names of its annotations.
+- The line ``Equation: eq-…, chapter NN.`` of a docstring becomes the equation itself, typeset.
+- What a signature demands is told as what the call raises: nobody writes that by hand.
+- A family's page documents what the family exports; a name given with its module finds it.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from docutils import nodes
+from jaxtyping import AbstractArray
+from sphinx.application import Sphinx
+
+from book_tools.formulas import equations
+from reference_impl.checked import FINITE, Where, Within
+from reference_impl.files import ROOT
+
+_EQUATION = re.compile(r"^Equation: ((?:eq-[\w-]+, )*eq-[\w-]+), chapter (\d\d)\.$")
+_KINDS = {float: "a real number", int: "an integer", bool: "a bool", str: "a string"}
+
+
+def written_signature(obj: Any) -> tuple[str, str | None] | None:
+    """Return the parameters and the returned annotation as the source has them.
+
+    None for what has no source, such as a class without fields.
+    """
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(obj)))
+    except (OSError, TypeError):
+        return None
+    node = ast.parse(source).body[0]
+    if isinstance(node, ast.FunctionDef):
+        arguments = node.args
+        if arguments.args and arguments.args[0].arg in {"self", "cls"}:
+            del arguments.args[0]
+        returned = ast.unparse(node.returns) if node.returns else None
+        return f"({ast.unparse(arguments)})", returned
+    if isinstance(node, ast.ClassDef) and hasattr(obj, "__dataclass_fields__"):
+        fields = [ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
+        return f"({', '.join(f for f in fields if 'ClassVar' not in f)})", None
+    return None
+
+
+def show_signature(*arguments: Any) -> tuple[str, str | None] | None:
+    """Answer Sphinx's event autodoc-process-signature."""
+    _app, what, _name, obj, _options, _signature, _returned = arguments
+    return written_signature(obj) if what in {"function", "method", "class"} else None
+
+
+def expectation(hint: Any) -> str:
+    """Return what an annotation demands, in words; nothing for an annotation without a check.
+
+    >>> expectation(Annotated[int, Within(1, 16)])
+    'an integer in [1, 16]'
+    """
+    base, *extras = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+    parts = [_kind(base)]
+    for extra in extras:
+        if isinstance(extra, Within):
+            parts.append("finite" if extra == Within() else str(extra))
+        elif isinstance(extra, Where):
+            parts.append(extra.expected)
+        elif extra == FINITE:
+            parts.append("finite")
+    return " ".join(part for part in parts if part)
+
+
+def _kind(base: Any) -> str:
+    origin = typing.get_origin(base)
+    if inspect.isclass(base) and issubclass(base, AbstractArray):
+        numbers = {"Float": "floating-point"}.get(base.dtype.__name__, base.dtype.__name__.lower())
+        return f"{_article(numbers)} tensor of shape ({', '.join(base.dim_str.split())})"
+    if origin in {typing.Union, types.UnionType}:
+        return " or ".join(
+            "None" if part is type(None) else expectation(part) for part in typing.get_args(base)
+        )
+    if base in _KINDS:
+        return _KINDS[base]
+    kind = origin or base
+    if kind is Callable:
+        return "callable"
+    return _article(kind.__name__) if inspect.isclass(kind) and kind is not object else ""
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def contract(obj: Any) -> list[str]:
+    """Return the lines that tell what a checked function or class raises."""
+    target = obj.__init__ if inspect.isclass(obj) else obj
+    if not hasattr(target, "__wrapped__") or "checked" not in getattr(
+        getattr(target, "__code__", None), "co_filename", ""
+    ):
+        return []
+    hints = typing.get_type_hints(target, include_extras=True)
+    told = {n: t for n, hint in hints.items() if n != "return" and (t := expectation(hint))}
+    if not told:
+        return []
+    demands = "; ".join(f"``{name}`` is {text}" for name, text in told.items())
+    return ["", f":raises TypeError, ValueError: unless {demands}.", ""]
+
+
+@cache
+def _chapter(number: str) -> Path:
+    return next((ROOT / "chapters").glob(f"{number}_*.ipynb"))
+
+
+def typeset(lines: list[str]) -> list[str]:
+    """Return a docstring's lines with each ``Equation:`` replaced by the equation."""
+    text = "\n".join(lines)
+    text = re.sub(
+        r"(Equation: (?:eq-[\w-]+,\s+)*eq-[\w-]+,\s+chapter \d\d\.)",
+        lambda m: " ".join(m[1].split()),
+        text,
+    )
+    shown: list[str] = []
+    for line in text.split("\n"):
+        match = _EQUATION.match(line.strip())
+        if match is None:
+            shown.append(line)
+            continue
+        chapter = _chapter(match[2])
+        for label in match[1].split(", "):
+            latex = " ".join(equations(chapter)[label].split())
+            shown += ["", ".. math::", "", f"   {latex}", ""]
+            shown += [
+                f"Equation :eq:`{label}` of :doc:`chapter {match[2]} </chapters/{chapter.stem}>`."
+            ]
+        shown.append("")
+    return shown
+
+
+def complete_docstring(*arguments: Any) -> None:
+    """Answer Sphinx's event autodoc-process-docstring, after napoleon."""
+    _app, what, _name, obj, _options, lines = arguments
+    lines[:] = typeset(lines)
+    if what in {"function", "method", "class"}:
+        lines += contract(obj)
+
+
+def find_exported(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> Any:
+    """Resolve ``family.module.name`` as ``family.name``, which the family's page documents."""
+    parts = node.get("reftarget", "").split(".")
+    if node.get("refdomain") != "py" or parts[0] != "reference_impl" or len(parts) < 4:
+        return None
+    name = ".".join(parts[:2] + parts[3:])
+    domain = env.get_domain("py")
+    return domain.resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], name, node, content
+    )
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("autodoc-process-signature", show_signature)
+    app.connect("autodoc-process-docstring", complete_docstring, priority=800)
+    app.connect("missing-reference", find_exported)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

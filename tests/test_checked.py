@@ -1,0 +1,308 @@
+"""reference_impl.checked: the annotations that it understands, and what it refuses."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import Bool, Float, Int64, Integer
+from torch import Tensor, nn
+
+from reference_impl.checked import (
+    FINITE,
+    Checked,
+    Count,
+    Finite,
+    FloatType,
+    Positive,
+    Scalar,
+    Share,
+    Where,
+    Within,
+    checked,
+)
+
+T = TypeVar("T")
+
+
+@checked
+def mean_product(x: Finite[Tensor, "n d"], y: Finite[Tensor, "n d"], *, power: Count = 1) -> Scalar:
+    return (x * y).mean() ** power
+
+
+def accepts(annotation: Any) -> Callable[[Any], Any]:
+    """Return a checked identity function whose one argument has this annotation."""
+
+    def argument(value):
+        return value
+
+    argument.__annotations__ = {"value": annotation}
+    return checked(argument)
+
+
+ACCEPTED = [
+    (int, 3),
+    (int, np.int8(3)),
+    (float, 2),
+    (float, np.float16(0.5)),
+    (Share, 0),
+    (Share, 1.0),
+    (Annotated[float, Within(0, 1, above=True, below=True)], 0.5),
+    (bool, True),
+    (str | None, None),
+    (int | str, "a"),
+    (float | Finite[Tensor, " n"], torch.ones(2)),
+    (Sequence[float], (1, 2.5)),
+    (tuple[int, str], (1, "a")),
+    (tuple[int, ...], (1, 2, 3)),
+    (list[int], []),
+    (Mapping[str, Finite[Tensor, "..."]], {"a": torch.ones(2, 3)}),
+    (Callable[[int], int], abs),
+    (Callable, abs),
+    (nn.Module, nn.ReLU()),
+    (FloatType, torch.bfloat16),
+    (Annotated[int, Where("even", lambda n: n % 2 == 0)], 4),
+    (T, object()),
+    (Any, object()),
+    (Float[Tensor, ""], torch.tensor(math.inf)),
+    (Float[Tensor, "n 3"], torch.ones(2, 3, dtype=torch.float16)),
+    (Float[Tensor, "n *rest"], torch.ones(4)),
+    (Float[Tensor, "*rest n"], torch.ones(2, 3, 4)),
+    (Float[Tensor, "... 4"], torch.ones(2, 3, 4)),
+    (Int64[Tensor, "_"], torch.arange(3)),
+    (Integer[Tensor, " n"], torch.arange(3, dtype=torch.uint8)),
+    (Bool[Tensor, " n"], torch.tensor([True])),
+    (Annotated[Integer[Tensor, " n"], Within(0, 2)], torch.arange(3)),
+    (Float[np.ndarray, " n"], np.ones(2)),
+    (Finite[Tensor, " n"], torch.full((4,), torch.finfo(torch.float32).max)),
+]
+
+REFUSED = [
+    (int, 2.5, TypeError, r"value must be an integer, got 2\.5 \(float\)"),
+    (int, True, TypeError, r"value must be an integer, got True \(bool\)"),
+    (float, "1", TypeError, r"value must be a real number, got '1' \(str\)"),
+    (float, math.nan, ValueError, "value must be finite, got nan"),
+    (float, 10**400, ValueError, "value must be finite as a float"),
+    (Count, 0, ValueError, "value must be at least 1, got 0"),
+    (Share, 1.5, ValueError, r"value must be in \[0, 1\], got 1\.5"),
+    (Positive, 0, ValueError, r"value must be above 0, got 0\.0"),
+    (
+        Annotated[float, Within(0, 1, above=True, below=True)],
+        1,
+        ValueError,
+        r"value must be in \(0, 1\), got 1\.0",
+    ),
+    (str | None, 3, TypeError, "value must be str, got int 3"),
+    (float | Finite[Tensor, " n"], "a", TypeError, "value must be a torch.Tensor, got str"),
+    (float | Finite[Tensor, " n"], math.inf, ValueError, "value must be finite, got inf"),
+    (Sequence[float], (1, "2"), TypeError, r"value\[1\] must be a real number, got '2'"),
+    (Sequence[float], 3.0, TypeError, "value must be Sequence, got float"),
+    (tuple[int, str], (1,), ValueError, "value must have 2 entries, got "),
+    (tuple[int, str], (1, 2), TypeError, r"value\[1\] must be str, got int 2"),
+    (Mapping[str, Count], {"a": 0}, ValueError, r"value\['a'\] must be at least 1, got 0"),
+    (Callable[[int], int], 3, TypeError, "value must be callable, got int"),
+    (nn.Module, None, TypeError, "value must be Module, got NoneType"),
+    (FloatType, torch.int8, ValueError, "value must be a floating-point torch.dtype"),
+    (Annotated[int, Where("even", lambda n: n % 2 == 0)], 3, ValueError, "must be even, got 3"),
+    (Float[Tensor, " n"], [1.0], TypeError, "value must be a torch.Tensor, got list"),
+    (Float[Tensor, " n"], torch.arange(3), TypeError, "value must hold floating-point numbers"),
+    (Integer[Tensor, " n"], torch.ones(3), TypeError, "value must hold integers, got dtype"),
+    (Integer[Tensor, " n"], torch.tensor([True]), TypeError, "value must hold integers"),
+    (Bool[Tensor, " n"], torch.ones(3), TypeError, "value must hold bool, got dtype"),
+    (Float[Tensor, " n"], torch.ones(0), ValueError, r"must not be empty, got shape \(0,\)"),
+    (Float[Tensor, " n"], torch.ones(2, 2), ValueError, r"must be \(n\), got shape \(2, 2\)"),
+    (Float[Tensor, "n 3"], torch.ones(2, 2), ValueError, r"must be \(n, 3\), got shape \(2, 2\)"),
+    (Float[Tensor, "n n"], torch.ones(2, 3), ValueError, r"with n = 2 as in value, got shape"),
+    (Float[Tensor, "n *r"], torch.tensor(1.0), ValueError, r"must be \(n, \*r\), got shape \(\)"),
+    (Float[Tensor, " n"], torch.ones(3).to_sparse(), TypeError, "must be a dense tensor"),
+    (Float[Tensor, " n"], torch.ones(3, device="meta"), TypeError, "must be a dense tensor"),
+    (Float[Tensor, " n"], torch.ones(3).to(torch.float8_e4m3fn), TypeError, "float8"),
+    (
+        Finite[Tensor, " n"],
+        torch.tensor([1, math.nan, -math.inf]),
+        ValueError,
+        "must be finite, got 2 nan or inf, the first nan",
+    ),
+    (
+        Annotated[Float[Tensor, " n"], Within(0, above=True)],
+        torch.tensor([1.0, 0.0]),
+        ValueError,
+        r"must be above 0, got 0\.0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value"), ACCEPTED)
+def test_what_an_annotation_allows_passes(annotation, value):
+    """Oracle: the meaning of the annotation in the standard library and in jaxtyping."""
+    passed = accepts(annotation)(value)
+    assert passed is value or passed == value
+
+
+@pytest.mark.parametrize(("annotation", "value", "kind", "message"), REFUSED)
+def test_what_it_forbids_is_refused_by_argument_value_and_expectation(
+    annotation, value, kind, message
+):
+    """Oracle: the message, which has the three of them."""
+    with pytest.raises(kind, match=message):
+        accepts(annotation)(value)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Float[Tensor, "n+1"],
+        Annotated[str, Within(1)],
+        Annotated[int, "small"],
+        Annotated[int, 3],
+    ],
+)
+def test_an_annotation_that_is_not_understood_fails_at_the_definition(annotation):
+    """Oracle: nothing is called."""
+    with pytest.raises(TypeError):
+        accepts(annotation)
+
+
+def test_star_arguments_fail_at_the_definition():
+    """Oracle: nothing is called."""
+    with pytest.raises(TypeError, match="does not understand"):
+
+        @checked
+        def variadic(*values: int) -> None: ...
+
+
+def test_sizes_of_one_name_agree_across_arguments():
+    """Oracle: the shapes."""
+    with pytest.raises(ValueError, match=r"y must be \(n, d\) with d = 2 as in x, got shape"):
+        mean_product(torch.ones(3, 2), torch.ones(3, 4))
+
+    @checked
+    def same(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> None: ...
+
+    with pytest.raises(ValueError, match=r"y must have the shape of x, \(2, 3\), got \(3, 2\)"):
+        same(torch.ones(2, 3), torch.ones(3, 2))
+
+
+def test_a_result_that_is_not_finite_names_the_argument_or_all():
+    """Oracle: which argument holds the nan; with finite ones, both are named."""
+    x = torch.ones(2, 2)
+    with pytest.raises(ValueError, match="y must be finite, got 4 nan"):
+        mean_product(x, x * math.nan)
+    with pytest.raises(ValueError, match="x and y and power must give a finite result, got inf"):
+        mean_product(x * 1e30, x * 1e30)
+
+
+def test_an_argument_that_a_finite_result_hides_is_looked_at_when_it_says_so():
+    """Oracle: the maximum of nothing but finite numbers does not show −∞."""
+
+    @checked
+    def lazy(x: Finite[Tensor, " n"]) -> Scalar:
+        return x.max()
+
+    @checked
+    def eager(x: Annotated[Float[Tensor, " n"], Within()]) -> Scalar:
+        return x.max()
+
+    hidden = torch.tensor([1.0, -math.inf])
+    assert lazy(hidden) == 1
+    with pytest.raises(ValueError, match="x must be finite"):
+        eager(hidden)
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=6))
+def test_finite_is_what_isfinite_says(values):
+    """Oracle: torch.isfinite of every element; sums that overflow included."""
+    x = torch.tensor(values)
+    if torch.isfinite(x).all():
+        accepts(Finite[Tensor, " n"])(x)
+    else:
+        with pytest.raises(ValueError, match="finite"):
+            accepts(Finite[Tensor, " n"])(x)
+
+
+@checked
+@dataclass(frozen=True)
+class Grid:
+    bits: Annotated[int, Within(1, 16)]
+    signed: bool = False
+
+
+def test_fields_of_a_dataclass_are_checked_and_become_pythons_numbers():
+    """Oracle: the type and the value of the field."""
+    assert type(Grid(np.int8(4)).bits) is int
+    assert replace(Grid(4), bits=5) == Grid(5)
+    for bits, kind in ((17, ValueError), (2.0, TypeError)):
+        with pytest.raises(kind, match="bits must be"):
+            Grid(bits)
+    with pytest.raises(ValueError, match="bits must be"):
+        replace(Grid(4), bits=0)
+    with pytest.raises(TypeError, match="signed must be bool"):
+        Grid(4, signed=1)
+
+
+def test_the_formula_alone_is_wrapped_and_keeps_its_name_and_signature():
+    """Oracle: the standard library's introspection."""
+    x = torch.ones(2, 2)
+    assert mean_product.__wrapped__(x * math.inf, x, power=1) == math.inf
+    assert mean_product.__name__ == "mean_product"
+    assert list(inspect.signature(mean_product).parameters) == ["x", "y", "power"]
+    typed: Checked[..., Tensor] = mean_product
+    assert typed is mean_product
+
+
+def test_methods_are_checked_and_bound():
+    """Oracle: a call through the object."""
+
+    class Scaler:
+        @checked
+        def times(self, x: Count) -> int:
+            return 2 * x
+
+    assert Scaler().times(2) == 4
+    with pytest.raises(ValueError, match="x must be at least 1"):
+        Scaler().times(0)
+
+
+class Product(nn.Module):
+    def forward(self, x):
+        return mean_product(x, x + 1)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_checked_function_can_be_exported(strict):
+    """Oracle: the exported program gives the same number."""
+    x = torch.arange(6.0).reshape(3, 2)
+    program = torch.export.export(Product(), (x,), strict=strict)
+    torch.testing.assert_close(program.module()(x), Product()(x))
+
+
+def test_a_checked_function_can_be_compiled_and_traced():
+    """Oracle: eager execution."""
+    x = torch.arange(6.0).reshape(3, 2)
+    compiled = torch.compile(Product(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), Product()(x))
+    torch.testing.assert_close(torch.fx.symbolic_trace(Half())(x), x / 2)
+
+
+class Half(nn.Module):
+    def forward(self, x):
+        return halved(x)
+
+
+@checked
+def halved(x: Finite[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    return x / 2
+
+
+def test_finite_is_understood_as_an_annotation_and_as_a_mark():
+    """Oracle: both spellings refuse the same tensor."""
+    bad = torch.tensor([math.nan])
+    for annotation in (Finite[Tensor, " n"], Annotated[Float[Tensor, " n"], FINITE]):
+        with pytest.raises(ValueError, match="value must be finite"):
+            accepts(annotation)(bad)
