@@ -1,7 +1,8 @@
-"""Run the notebooks as other machines would: ``make portability``.
+"""Run the notebooks and the unit tests as other machines would: ``make portability``.
 
 Every combination of 1 and 2 threads with three instruction sets runs all notebooks against their
-stored outputs. The processor's own set is compared with AVX2 and with SSE4.1 alone.
+stored outputs, and the unit tests of what computes. The processor's own set is compared with AVX2
+and with SSE4.1 alone.
 """
 
 import argparse
@@ -36,13 +37,19 @@ CAPS: dict[str, dict[str, str]] = {
 }
 THREADS = (1, 2)
 
+COMPUTES = [
+    *("quantization", "distillation", "pruning", "merging"),
+    *("measuring", "models", "compress", "training", "exercises"),
+]
+"""The folders of tests whose numbers could depend on the processor."""
+
 _NAMES = {name for settings in CAPS.values() for name in settings}
 _CAPABILITY = "import torch; print(torch.backends.cpu.get_cpu_capability())"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the notebooks did under one setting; ``failures`` are the names of failed cells."""
+    """What the tests did under one setting; ``failures`` are the names of those that failed."""
 
     passed: int
     failures: tuple[str, ...]
@@ -75,7 +82,7 @@ def read_report(report: Path, seconds: float) -> Outcome:
     """
     cases = list(ET.parse(report).iter("testcase")) if report.is_file() else []
     if not cases:
-        raise BookError("pytest ran no cell; run `pytest chapters` to see why")
+        raise BookError("pytest ran no cell and no test; run `pytest` to see why")
     failures = tuple(
         f"{case.get('classname')}, {case.get('name')}"
         for case in cases
@@ -84,15 +91,15 @@ def read_report(report: Path, seconds: float) -> Outcome:
     return Outcome(len(cases) - len(failures), failures, seconds)
 
 
-def run(notebooks: Sequence[Path], variables: Mapping[str, str]) -> Outcome:
-    """Run notebooks under pytest in an environment; cells that do not finish count as failed."""
+def run(paths: Sequence[Path], variables: Mapping[str, str]) -> Outcome:
+    """Run notebooks and tests in an environment; what does not finish counts as failed."""
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
         command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
         began = time.perf_counter()
         subprocess.run(
-            [*command, *map(str, notebooks)],
+            [*command, *map(str, paths)],
             cwd=ROOT,
             env=variables,
             stdout=subprocess.DEVNULL,
@@ -101,17 +108,17 @@ def run(notebooks: Sequence[Path], variables: Mapping[str, str]) -> Outcome:
         return read_report(report, time.perf_counter() - began)
 
 
-def portability(notebooks: Sequence[Path]) -> str:
+def portability(paths: Sequence[Path]) -> str:
     """Run every setting and print a table; return a closing line.
 
     Raises:
-        BookError: if a cell failed under any setting.
+        BookError: if a cell or a test failed under any setting.
     """
     print(f"{'threads':>7}  {'cap':<8}  {'torch uses':<10}  passed  failed  seconds", flush=True)
     used = {cap: capability(cap) for cap in CAPS}
     failed: list[str] = []
     for cap, threads in product(CAPS, THREADS):
-        outcome = run(notebooks, environment(threads, cap))
+        outcome = run(paths, environment(threads, cap))
         setting = f"{threads:>7}  {cap:<8}  {used[cap]:<10}"
         counts = f"{outcome.passed:>6}  {len(outcome.failures):>6}  {outcome.seconds:>7.1f}"
         print(f"{setting}  {counts}", flush=True)
@@ -119,16 +126,23 @@ def portability(notebooks: Sequence[Path]) -> str:
             print(f"         {name}", flush=True)
             failed.append(f"{name} with {threads} threads, {cap}")
     if failed:
-        raise BookError(f"{len(failed)} cells failed, the first {failed[0]}")
-    return f"The outputs hold under all {len(CAPS) * len(THREADS)} settings."
+        raise BookError(f"{len(failed)} failed, the first {failed[0]}")
+    return f"Outputs and tests hold under all {len(CAPS) * len(THREADS)} settings."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.portability", description=__doc__)
-    parser.add_argument("--notebooks", nargs="+", type=Path, default=[], help="default: all")
+    parser.add_argument("--notebooks", nargs="+", type=Path, default=[], help="these alone")
+    parser.add_argument("--tests", nargs="+", type=Path, default=[], help="these alone")
     options = parser.parse_args(arguments)
-    return explained(lambda: portability(chosen(options.notebooks)), "make portability")
+
+    def paths() -> list[Path]:
+        alone = options.notebooks or options.tests
+        notebooks = chosen(options.notebooks) if options.notebooks or not alone else []
+        return [*notebooks, *(options.tests if alone else (ROOT / "tests" / d for d in COMPUTES))]
+
+    return explained(lambda: portability(paths()), "make portability")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def test_a_failure_under_any_setting_fails_the_matrix(
 
     monkeypatch.setattr(portability, "run", run)
     monkeypatch.setattr(portability, "capability", lambda cap: f"<{cap}>")
-    with pytest.raises(BookError, match="1 cells failed, the first 02, Cell 4 with 2 threads"):
+    with pytest.raises(BookError, match="1 failed, the first 02, Cell 4 with 2 threads"):
         portability.portability([])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["2", "AVX2", "<AVX2>", "3", "1", "1.0"] in rows
@@ -64,8 +64,14 @@ def test_a_failure_under_any_setting_fails_the_matrix(
 def test_a_report_without_tests_is_an_error(tmp_path: Path) -> None:
     """Oracle: an empty report, and none."""
     report = tmp_path / "report.xml"
-    with pytest.raises(BookError, match="ran no cell"):
+    with pytest.raises(BookError, match="ran no cell and no test"):
         portability.read_report(report, 1.0)
     report.write_text("<testsuites><testsuite /></testsuites>", encoding="utf-8")
-    with pytest.raises(BookError, match="ran no cell"):
+    with pytest.raises(BookError, match="ran no cell and no test"):
         portability.read_report(report, 1.0)
+
+
+def test_the_folders_of_unit_tests_exist() -> None:
+    """Oracle: the file system."""
+    for folder in portability.COMPUTES:
+        assert list((portability.ROOT / "tests" / folder).glob("test_*.py"))
