@@ -136,24 +136,23 @@ def listing(found: list[Formula]) -> str:
 
 
 def index(found: list[Formula]) -> str:
-    """Return the site's index: the formula typeset, its function and its test, linked to source."""
+    """Return the site's index: each formula typeset, its function and its test linked to source."""
     parts = [
         "# Index of formulas\n\n"
         "Every numbered equation, the function that computes it, and the test that compares the\n"
-        "function with something independent. Each name is a link to the source.\n"
+        "function with something independent. Each name leads to the source.\n"
     ]
     for chapter in sorted({f.chapter for f in found}):
-        rows = []
+        parts.append(f"\n## {title(chapter)}\n")
         for f in (f for f in found if f.chapter == chapter):
             functions = ", ".join(f"{{py:obj}}`{p.name} <{p.dotted}>`" for p in f.functions)
-            tests = ", ".join(
-                f"[{words(p)}](oracles/{_family(p)}.md#{_anchor(p)})" for p in f.tests
+            tests = ", ".join(f"{{ref}}`{words(p)} <{_anchor(p)}>`" for p in f.tests)
+            latex = " ".join(f.latex.split()).rstrip(" .,")
+            parts.append(
+                "\n:::{container} formula\n"
+                f"$$\n{latex}\n$$\n\n"
+                f"{{eq}}`{f.label}` · {functions} · tested: {tests}\n:::\n"
             )
-            rows.append(f"| ${_inline(f.latex)}$ {{eq}}`{f.label}` | {functions} | {tests} |")
-        parts.append(
-            f"\n## {{doc}}`{chapter.stem}`\n\n"
-            "| Equation | Function | Oracle test |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
-        )
     return "".join(parts)
 
 
@@ -169,21 +168,12 @@ def oracles(found: list[Formula]) -> dict[str, str]:
         ]
         for p in (p for p in places if _family(p) == family):
             parts.append(
-                f"\n({_anchor(p)})=\n## {words(p)}\n\n"
+                f"\n({_anchor(p)})=\n## {words(p).capitalize()}\n\n`{p.file}`\n\n"
                 f"```{{literalinclude}} ../../{p.file}\n:language: python\n:pyobject: {p.name}\n"
-                f":lineno-match:\n:caption: {p.file}\n```\n"
+                ":lineno-match:\n```\n"
             )
         pages[family] = "".join(parts)
     return pages
-
-
-def _inline(latex: str) -> str:
-    """Return a displayed equation fit for the cell of a table, where ``|`` ends a column."""
-    text = re.sub(r"(?<!\\)\|", r"\\vert ", latex).replace(r"\|", r"\Vert ")
-    text = " ".join(
-        re.sub(r"\\begin\{(?:align|equation)\*?\}|\\end\{(?:align|equation)\*?\}", "", text).split()
-    )
-    return r"\displaystyle " + text.rstrip(" .,")
 
 
 def _family(place: Place) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class _Array:
     dtypes: frozenset[Any]
     dims: tuple[str, ...]
     many: int | None
+    fixed: Mapping[str, tuple[int, str]]
     within: Within | None
 
     def __call__(self, name: str, x: Any, sizes: dict[str, Any]) -> Any:
@@ -66,9 +67,10 @@ class _Array:
             raise TypeError(f"{name} must hold {self.numbers}, got dtype {x.dtype}")
         if self.kind is Tensor and (x.layout != torch.strided or x.is_meta):
             raise TypeError(f"{name} must be a dense tensor with values, got {x.layout}")
-        if 0 in x.shape:
-            raise ValueError(f"{name} must not be empty, got shape {tuple(x.shape)}")
-        self.bind(name, tuple(x.shape), sizes)
+        shape = tuple(x.shape)
+        if 0 in shape:
+            raise ValueError(f"{name} must not be empty, got shape {shape}")
+        self.bind(name, shape, sizes)
         if self.within is not None:
             _compare(self.within, name, x)
         return x
@@ -83,9 +85,7 @@ class _Array:
         if len(lengths) != len(self.dims):
             raise ValueError(f"{name} must be ({expected}), got shape {shape}")
         for size, length in zip(self.dims, lengths, strict=True):
-            seen, owner = sizes.setdefault(size, (length, name))
-            if size.isdigit():
-                seen, owner = int(size), ""
+            seen, owner = self.fixed.get(size) or sizes.setdefault(size, (length, name))
             if length == seen or size in _ANY:
                 continue
             if len(self.dims) == 1 and self.many == 0:
@@ -109,7 +109,8 @@ def array_rule(hint: Any, within: Within | None) -> Callable[[str, Any, dict[str
     own = torch if kind is Tensor else np
     known = [getattr(own, n) for n in names if hasattr(own, n)]
     dtypes = frozenset(known if own is torch else map(np.dtype, known))
-    return _Array(kind, numbers, dtypes, dims, many, within)
+    fixed = {size: (int(size), "") for size in dims if size.isdigit()}
+    return _Array(kind, numbers, dtypes, dims, many, fixed, within)
 
 
 def _compare(within: Within, name: str, x: Any) -> None:

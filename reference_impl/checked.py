@@ -16,7 +16,7 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import torch
@@ -124,36 +124,35 @@ def checked(target: Any) -> Any:
     if any(p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters.values()):
         raise TypeError(f"checked does not understand * and ** in {target.__qualname__}")
     finite = FINITE in typing.get_args(hints.get("return"))
-    rules = {n: rule_of(hint, lazy=finite) for n, hint in hints.items() if n in parameters}
-    all_rules = {n: rule_of(hints[n]) for n in rules}
+    places = [(i, name) for i, name in enumerate(parameters) if name in hints]
+    rules = [(i, name, rule_of(hints[name], lazy=finite)) for i, name in places]
+    all_rules = [(i, name, rule_of(hints[name])) for i, name in places]
     tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
 
     @functools.wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling() or tracing():
             return target(*args, **kwargs)
-        args, kwargs = _obeying(rules, parameters, args, kwargs)
-        result = target(*args, **kwargs)
+        given, kwargs = _obeying(rules, args, kwargs)
+        result = target(*given, **kwargs)
         if finite and not math.isfinite(result.item()):
-            _obeying(all_rules, parameters, args, kwargs)
-            raise ValueError(
-                f"{' and '.join(rules)} must give a finite result, got {result.item()}: too large?"
-            )
+            _obeying(all_rules, args, kwargs)
+            names = " and ".join(name for _, name in places)
+            raise ValueError(f"{names} must give a finite result, got {result.item()}: too large?")
         return result
 
     return call
 
 
 def _obeying(
-    rules: Mapping[str, Rule], parameters: Iterable[str], args: tuple[Any, ...], kwargs: Any
-) -> tuple[tuple[Any, ...], Any]:
+    rules: Iterable[tuple[int, str, Rule]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments as the rules pass them on."""
     sizes: dict[str, Any] = {}
     given = list(args)
-    for index, name in enumerate(parameters):
-        if name in rules:
-            if index < len(given):
-                given[index] = rules[name](name, given[index], sizes)
-            elif name in kwargs:
-                kwargs[name] = rules[name](name, kwargs[name], sizes)
-    return tuple(given), kwargs
+    for place, name, rule in rules:
+        if place < len(given):
+            given[place] = rule(name, given[place], sizes)
+        elif name in kwargs:
+            kwargs[name] = rule(name, kwargs[name], sizes)
+    return given, kwargs

@@ -142,7 +142,7 @@ def typeset(lines: list[str]) -> list[str]:
 
 
 def complete_docstring(*arguments: Any) -> None:
-    """Answer Sphinx's event autodoc-process-docstring, after napoleon."""
+    """Answer Sphinx's event autodoc-process-docstring, after napoleon and all repairs of text."""
     _app, what, _name, obj, _options, lines = arguments
     lines[:] = typeset(lines)
     if what in {"function", "method", "class"}:
@@ -150,9 +150,9 @@ def complete_docstring(*arguments: Any) -> None:
 
 
 def find_exported(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> Any:
-    """Resolve ``family.module.name`` as ``family.name``, which the family's page documents."""
+    """Resolve a module of a family, and a name in it, on the family's page."""
     parts = node.get("reftarget", "").split(".")
-    if node.get("refdomain") != "py" or parts[0] != "reference_impl" or len(parts) < 4:
+    if node.get("refdomain") != "py" or parts[0] != "reference_impl" or len(parts) < 3:
         return None
     name = ".".join(parts[:2] + parts[3:])
     domain = env.get_domain("py")
@@ -164,6 +164,6 @@ def find_exported(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", show_signature)
-    app.connect("autodoc-process-docstring", complete_docstring, priority=800)
+    app.connect("autodoc-process-docstring", complete_docstring, priority=950)
     app.connect("missing-reference", find_exported)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
