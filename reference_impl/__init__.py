@@ -20,12 +20,12 @@ Its parts::
 The formulas of `quantization`, `distillation`, `pruning` and `merging` see tensors, never
 ``nn.Module``. A module imports only from the layers below its own::
 
-    plots · notebook
+    plots : notebook
     training
     measuring | compress
     models
     quantization | distillation | pruning | merging
-    data · checked
+    data : shifts : files : checked : rules : arrays
 """
 
 import importlib

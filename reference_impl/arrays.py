@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ FLOATING_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 _NUMBERS = {"Float": "floating-point numbers", "Int": "integers", "Integer": "integers"}
 _UNSUPPORTED = ("float4", "float8")  # torch does not compute with them
-_ANY = {"...", "_"}
+_NOT_ORDERED = ("uint16", "uint32", "uint64", "comple")  # nor does it compare these
 
 
 @dataclass(frozen=True)
@@ -46,52 +46,76 @@ class Within:
 
 @dataclass(frozen=True)
 class _Array:
-    """What an annotation such as ``Float[Tensor, "n d"]`` asks of a value."""
+    """What an annotation such as ``Float[Tensor, "n 3"]`` asks of a value.
+
+    ``many`` is the place of a size that stands for several, ``fixed`` the places that are numbers.
+    """
 
     kind: Any
     numbers: str
     dtypes: frozenset[Any]
     dims: tuple[str, ...]
     many: int | None
-    fixed: Mapping[str, tuple[int, str]]
+    fixed: tuple[tuple[int, int], ...]
     within: Within | None
 
     def __call__(self, name: str, x: Any, sizes: dict[str, Any]) -> Any:
         """Return the value, refused unless its kind, sizes and numbers are those asked for."""
-        if isinstance(x, Proxy):  # torch.fx traces
-            return x
-        if not isinstance(x, self.kind):
-            expected = "torch.Tensor" if self.kind is Tensor else self.kind.__name__
-            raise TypeError(f"{name} must be a {expected}, got {type(x).__name__}")
-        if self.dtypes and x.dtype not in self.dtypes:
-            raise TypeError(f"{name} must hold {self.numbers}, got dtype {x.dtype}")
-        if self.kind is Tensor and (x.layout != torch.strided or x.is_meta):
+        if not isinstance(x, self.kind) or (self.dtypes and x.dtype not in self.dtypes):
+            return self.other_kind(name, x)
+        if self.kind is Tensor and (x.layout is not torch.strided or x.is_meta):
             raise TypeError(f"{name} must be a dense tensor with values, got {x.layout}")
-        shape = tuple(x.shape)
+        shape = lengths = x.shape
         if 0 in shape:
-            raise ValueError(f"{name} must not be empty, got shape {shape}")
-        self.bind(name, shape, sizes)
+            raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
+        if self.many is not None:
+            lengths = self.grouped(shape)
+        if len(lengths) != len(self.dims) or (
+            self.fixed and any(lengths[i] != n for i, n in self.fixed)
+        ):
+            expected = ", ".join(self.dims)
+            raise ValueError(f"{name} must be ({expected}), got shape {tuple(shape)}")
+        for size, length in zip(self.dims, lengths, strict=True):
+            bound = sizes.get(size)
+            if bound is None:
+                sizes[size] = (length, name, self.dims, shape)
+            elif bound[0] != length:
+                self.disagree(name, tuple(shape), size, length, bound)
         if self.within is not None:
             _compare(self.within, name, x)
         return x
 
-    def bind(self, name: str, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
-        """Note the sizes that have a name; those noted before must agree."""
-        lengths: tuple[Any, ...] = shape
-        if self.many is not None and len(shape) >= len(self.dims) - 1:
-            after = self.many + len(shape) - len(self.dims) + 1
-            lengths = (*shape[: self.many], shape[self.many : after], *shape[after:])
-        expected = ", ".join(self.dims)
-        if len(lengths) != len(self.dims):
-            raise ValueError(f"{name} must be ({expected}), got shape {shape}")
-        for size, length in zip(self.dims, lengths, strict=True):
-            seen, owner = self.fixed.get(size) or sizes.setdefault(size, (length, name))
-            if length == seen or size in _ANY:
-                continue
-            if len(self.dims) == 1 and self.many == 0:
-                raise ValueError(f"{name} must have the shape of {owner}, {seen}, got {shape}")
-            also = f" with {size} = {seen} as in {owner}" if owner else ""
-            raise ValueError(f"{name} must be ({expected}){also}, got shape {shape}")
+    def other_kind(self, name: str, x: Any) -> Any:
+        """Let pass what torch.fx traces; refuse any other kind."""
+        if isinstance(x, Proxy):
+            return x
+        if isinstance(x, self.kind):
+            raise TypeError(f"{name} must hold {self.numbers}, got dtype {x.dtype}")
+        expected = "torch.Tensor" if self.kind is Tensor else self.kind.__name__
+        raise TypeError(f"{name} must be a {expected}, got {type(x).__name__}")
+
+    def grouped(self, shape: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return the sizes, those of ``*name`` or ``...`` as one tuple."""
+        if self.many is None or len(shape) < len(self.dims) - 1:
+            return shape
+        after = self.many + len(shape) - len(self.dims) + 1
+        return (*shape[: self.many], tuple(shape[self.many : after]), *shape[after:])
+
+    def disagree(
+        self, name: str, shape: tuple[int, ...], size: str, length: Any, bound: tuple[Any, ...]
+    ) -> None:
+        """Refuse the argument that has another size than this one, which is taken for right."""
+        seen, first, dims, first_shape = bound
+        if size in {"_", "..."} or size.isdigit():
+            return
+        if first == name:
+            raise ValueError(f"{name} must be ({', '.join(self.dims)}), got shape {shape}")
+        if dims == self.dims:
+            raise ValueError(
+                f"{first} must have the shape of {name}, {shape}, got {tuple(first_shape)}"
+            )
+        wanted = f"{size} = {length}" if len(size) == 1 or size[0] == "*" else f"{length} {size}"
+        raise ValueError(f"{first} must have the {wanted} of {name}, got {seen}")
 
 
 def array_rule(hint: Any, within: Within | None) -> Callable[[str, Any, dict[str, Any]], Any]:
@@ -101,15 +125,18 @@ def array_rule(hint: Any, within: Within | None) -> Callable[[str, Any, dict[str
         TypeError: if a size is not a number, a name, ``*name`` or ``...``.
     """
     kind, dims = hint.array_type, tuple(hint.dim_str.split())
+    if kind not in (Tensor, np.ndarray) or (within is not None and hint.dtype is Shaped):
+        raise TypeError(f"checked looks at tensors and arrays of real numbers, not at {hint}")
     if any(not re.fullmatch(r"\*?[A-Za-z_]\w*|\d+|\.\.\.", d) for d in dims):
         raise TypeError(f"sizes must be numbers, names, *names or ..., got {hint.dim_str!r}")
     many = next((i for i, d in enumerate(dims) if d.startswith(("*", "..."))), None)
+    fixed = tuple((i, int(d)) for i, d in enumerate(dims) if d.isdigit())
     numbers = _NUMBERS.get(hint.dtype.__name__, hint.dtype.__name__.lower())
-    names = [] if hint.dtype is Shaped else [n for n in hint.dtypes if n[:6] not in _UNSUPPORTED]
+    left_out = _UNSUPPORTED if within is None else _UNSUPPORTED + _NOT_ORDERED
+    names = [] if hint.dtype is Shaped else [n for n in hint.dtypes if n[:6] not in left_out]
     own = torch if kind is Tensor else np
     known = [getattr(own, n) for n in names if hasattr(own, n)]
     dtypes = frozenset(known if own is torch else map(np.dtype, known))
-    fixed = {size: (int(size), "") for size in dims if size.isdigit()}
     return _Array(kind, numbers, dtypes, dims, many, fixed, within)
 
 
@@ -133,3 +160,8 @@ def all_finite(x: Any) -> bool:
         x = x.detach()
         return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
     return bool(np.isfinite(x).all())
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return ``x`` in float32 or wider: sums of squares, and codes of 16 bits, leave float16."""
+    return x if x.dtype.itemsize >= 4 else x.float()

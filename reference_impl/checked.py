@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.arrays import FLOATING_TYPES, Within
+from reference_impl.arrays import FLOATING_TYPES, Within, widened
 from reference_impl.rules import FINITE, Rule, Where, rule_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ else:
 
 
 Scalar = Finite[Tensor, ""]
+Values = Finite[Tensor, "*shape"]
 Count = Annotated[int, Within(1)]
 Share = Annotated[float, Within(0, 1)]
 Positive = Annotated[float, Within(0, above=True)]
@@ -47,21 +48,12 @@ FloatType = Annotated[
     torch.dtype, Where("a floating-point torch.dtype", lambda dtype: dtype in FLOATING_TYPES)
 ]
 
+# fmt: off
 __all__ = [
-    "FINITE",
-    "FLOATING_TYPES",
-    "Checked",
-    "Count",
-    "Finite",
-    "FloatType",
-    "NonNegative",
-    "Positive",
-    "Scalar",
-    "Share",
-    "Where",
-    "Within",
-    "checked",
+    "checked", "Checked", "Within", "Where", "FINITE", "Finite", "Values", "Scalar", "Count",
+    "Share", "Positive", "NonNegative", "FloatType", "FLOATING_TYPES", "widened",
 ]
+# fmt: on
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -124,6 +116,8 @@ def checked(target: Any) -> Any:
     if any(p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters.values()):
         raise TypeError(f"checked does not understand * and ** in {target.__qualname__}")
     finite = FINITE in typing.get_args(hints.get("return"))
+    if finite and typing.get_args(hints["return"])[0].dim_str:
+        raise TypeError(f"checked looks at one number, not at all that {target.__name__} returns")
     places = [(i, name) for i, name in enumerate(parameters) if name in hints]
     rules = [(i, name, rule_of(hints[name], lazy=finite)) for i, name in places]
     all_rules = [(i, name, rule_of(hints[name])) for i, name in places]

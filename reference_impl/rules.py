@@ -1,7 +1,6 @@
 """From an annotation to the rule that checks a value; `reference_impl.checked` applies the rules.
 
-A rule takes the name of the argument, its value, and the sizes that the call has bound so far. It
-returns the value to pass on, or raises.
+A rule takes an argument's name, its value and the sizes so far; it returns the value or raises.
 """
 
 import inspect
@@ -18,6 +17,7 @@ from jaxtyping import AbstractArray
 from reference_impl.arrays import Within, array_rule
 
 Rule = Callable[[str, Any, dict[str, Any]], Any]
+_UNCHECKED = (set, frozenset, type)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def rule_of(hint: Any, *, lazy: bool = False) -> Rule:
         value = rule(name, value, sizes)
         for condition in conditions:
             if not condition.test(value):
-                raise ValueError(f"{name} must be {condition.expected}, got {value!r}")
+                shown = f"shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
+                raise ValueError(f"{name} must be {condition.expected}, got {shown}")
         return value
 
     return with_conditions if conditions else rule
@@ -79,7 +80,7 @@ def _base_rule(base: Any, within: Within | None) -> Rule:  # noqa: PLR0911 — a
     if Callable in (base, origin) or typing.Callable in (base, origin):
         return _callable
     kind = origin or base
-    if not inspect.isclass(kind) or getattr(kind, "_is_protocol", False):
+    if not inspect.isclass(kind) or getattr(kind, "_is_protocol", False) or kind in _UNCHECKED:
         raise TypeError(f"checked does not understand the annotation {base!r}")
     if origin is not None and issubclass(kind, Mapping | Sequence):
         return _container_rule(kind, typing.get_args(base))
@@ -107,12 +108,16 @@ def _union_rule(options: Sequence[Any]) -> Rule:
     def rule(name: str, value: Any, sizes: dict[str, Any]) -> Any:
         if value is None and type(None) in options:
             return None
-        for one in rules[:-1]:
+        refusals = []
+        for one in rules:
             try:
                 return one(name, value, sizes)
-            except TypeError:
-                continue
-        return rules[-1](name, value, sizes)
+            except TypeError as error:
+                if str(error).startswith(f"{name}["):  # of this kind, with a part that is not
+                    raise
+                refusals.append(str(error).removeprefix(f"{name} must ").partition(", got "))
+        expected = " or ".join(dict.fromkeys(text for text, _, _ in refusals))
+        raise TypeError(f"{name} must {expected}, got {refusals[0][2]}")
 
     return rule
 
@@ -129,6 +134,8 @@ def _container_rule(kind: type, arguments: Sequence[Any]) -> Rule:
             raise ValueError(f"{name} must have {len(parts)} entries, got {value!r}")
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for place, (key, part) in enumerate(pairs):
+            if isinstance(value, Mapping):
+                parts[0](f"a key of {name}", key, sizes)
             parts[place if fixed else -1](f"{name}[{key!r}]", part, sizes)
         return value
 
@@ -142,7 +149,11 @@ def _callable(name: str, value: Any, _: dict[str, Any]) -> Any:
 
 
 def _number_rule(read: Callable[[str, Any], Any], within: Within) -> Rule:
+    own, low, high = int if read is _integer else float, within.low, within.high
+
     def rule(name: str, value: Any, _: dict[str, Any]) -> Any:
+        if type(value) is own and low < value < high:  # what nearly every call brings
+            return value
         number = read(name, value)
         if not within.holds(number, number):
             raise ValueError(f"{name} must be {within}, got {number}")

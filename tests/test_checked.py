@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from jaxtyping import Bool, Float, Int64, Integer
+from jaxtyping import Bool, Float, Int64, Integer, Shaped
 from torch import Tensor, nn
 
 from reference_impl.checked import (
@@ -99,13 +99,26 @@ REFUSED = [
         r"value must be in \(0, 1\), got 1\.0",
     ),
     (str | None, 3, TypeError, "value must be str, got int 3"),
-    (float | Finite[Tensor, " n"], "a", TypeError, "value must be a torch.Tensor, got str"),
+    (
+        float | Finite[Tensor, " n"],
+        "a",
+        TypeError,
+        r"value must be a real number or be a torch.Tensor, got 'a' \(str\)",
+    ),
+    (nn.Linear | nn.ReLU, None, TypeError, "value must be Linear or be ReLU, got NoneType"),
     (float | Finite[Tensor, " n"], math.inf, ValueError, "value must be finite, got inf"),
     (Sequence[float], (1, "2"), TypeError, r"value\[1\] must be a real number, got '2'"),
     (Sequence[float], 3.0, TypeError, "value must be Sequence, got float"),
     (tuple[int, str], (1,), ValueError, "value must have 2 entries, got "),
     (tuple[int, str], (1, 2), TypeError, r"value\[1\] must be str, got int 2"),
     (Mapping[str, Count], {"a": 0}, ValueError, r"value\['a'\] must be at least 1, got 0"),
+    (Mapping[str, int], {1: 1}, TypeError, "a key of value must be str, got int 1"),
+    (
+        Annotated[Integer[Tensor, " n"], Within(0)],
+        torch.zeros(2, dtype=torch.uint16),
+        TypeError,
+        "value must hold integers, got dtype torch.uint16",
+    ),
     (Callable[[int], int], 3, TypeError, "value must be callable, got int"),
     (nn.Module, None, TypeError, "value must be Module, got NoneType"),
     (FloatType, torch.int8, ValueError, "value must be a floating-point torch.dtype"),
@@ -118,7 +131,7 @@ REFUSED = [
     (Float[Tensor, " n"], torch.ones(0), ValueError, r"must not be empty, got shape \(0,\)"),
     (Float[Tensor, " n"], torch.ones(2, 2), ValueError, r"must be \(n\), got shape \(2, 2\)"),
     (Float[Tensor, "n 3"], torch.ones(2, 2), ValueError, r"must be \(n, 3\), got shape \(2, 2\)"),
-    (Float[Tensor, "n n"], torch.ones(2, 3), ValueError, r"with n = 2 as in value, got shape"),
+    (Float[Tensor, "n n"], torch.ones(2, 3), ValueError, r"value must be \(n, n\), got shape"),
     (Float[Tensor, "n *r"], torch.tensor(1.0), ValueError, r"must be \(n, \*r\), got shape \(\)"),
     (Float[Tensor, " n"], torch.ones(3).to_sparse(), TypeError, "must be a dense tensor"),
     (Float[Tensor, " n"], torch.ones(3, device="meta"), TypeError, "must be a dense tensor"),
@@ -158,6 +171,9 @@ def test_what_it_forbids_is_refused_by_argument_value_and_expectation(
     "annotation",
     [
         Float[Tensor, "n+1"],
+        Float[nn.Parameter, " n"],
+        Annotated[Shaped[Tensor, " n"], Within(0)],
+        set[int],
         Annotated[str, Within(1)],
         Annotated[int, "small"],
         Annotated[int, 3],
@@ -177,15 +193,24 @@ def test_star_arguments_fail_at_the_definition():
         def variadic(*values: int) -> None: ...
 
 
+def test_a_finite_result_that_is_not_one_number_fails_at_the_definition():
+    """Oracle: nothing is called."""
+    with pytest.raises(TypeError, match="looks at one number"):
+
+        @checked
+        def many(x: Float[Tensor, " n"]) -> Finite[Tensor, " n"]:
+            return x
+
+
 def test_sizes_of_one_name_agree_across_arguments():
     """Oracle: the shapes."""
-    with pytest.raises(ValueError, match=r"y must be \(n, d\) with d = 2 as in x, got shape"):
+    with pytest.raises(ValueError, match=r"x must have the shape of y, \(3, 4\), got \(3, 2\)"):
         mean_product(torch.ones(3, 2), torch.ones(3, 4))
 
     @checked
     def same(x: Float[Tensor, "*shape"], y: Float[Tensor, "*shape"]) -> None: ...
 
-    with pytest.raises(ValueError, match=r"y must have the shape of x, \(2, 3\), got \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"x must have the shape of y, \(3, 2\), got \(2, 3\)"):
         same(torch.ones(2, 3), torch.ones(3, 2))
 
 
