@@ -1,109 +1,151 @@
 """AdaRound: up or down is decided for each weight by what it does to the layer's output.
 
-Rounding to the nearest minimizes the error of each weight by itself. The output's error is a
-quadratic form in all of them, see `reference_impl.quantization.layer_loss`, and errors can
-cancel. AdaRound relaxes the choice up or down to a number h in [0, 1], minimizes by gradients,
-and presses each h to 0 or 1.
+A layer computes y = W x + b for each row x of a linear layer's input, or each patch that a
+convolution sees. The mean squared error of y is a quadratic form of the weight (`LayerLoss`). To
+round to the nearest minimizes the error of each weight by itself, but errors can cancel. AdaRound
+relaxes up or down to an h in [0, 1], minimizes by gradients, and presses h to an end.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
+from reference_impl.checked import (
+    Count,
+    Finite,
+    NonNegative,
+    Positive,
+    Scalar,
+    Values,
+    Within,
+    checked,
+)
 from reference_impl.quantization.affine import AffineQuantizer
-from reference_impl.quantization.layer_loss import LayerLoss
+
+WarmUp = Annotated[float, Within(0, 1, below=True)]
+Choices = Annotated[Float[Tensor, "*shape"], Within(0, 1)]
+Weight = Finite[Tensor, "groups o k"]
+Gram = Finite[Tensor, "groups k k"]
+Inputs = Finite[Tensor, "groups k"]
+Outputs = Finite[Tensor, "groups o"]
 
 ZETA, GAMMA = 1.1, -0.1
 """Ends to which the sigmoid is stretched before it is cut to [0, 1]."""
 
 
-@dataclass(frozen=True)
-class AdaRoundSettings:
-    """How the choices are searched.
+@checked
+@dataclass(frozen=True, eq=False)
+class LayerLoss:
+    """L(Ŵ) = min_b E‖y − Ŵ x̂ − b‖² = tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ) + p.
 
-    Args:
-        steps: of Adam, each on the whole loss.
-        learning_rate: of Adam.
-        pressure: weight λ of the regularizer's mean, in units of the nearest rounding's loss.
-        warm_up: share of the steps, in [0, 1), before the regularizer sets in.
-        beta: exponent of the regularizer, from the first to the last step.
+    G = Cov(x̂), C = Cov(y, x̂) and p = tr Cov(y), over the calibration examples; a grouped
+    convolution of k inputs and o outputs in a group has one G and one C for each group, and the
+    sum runs over them. If x̂ = x and y = W x + b, then L(Ŵ) = Σ_i Δw_i G Δw_iᵀ with the rows Δw_i
+    of Ŵ − W.
 
-    Raises:
-        TypeError: if a value is no number.
-        ValueError: if one is out of its range.
+    Equation: eq-ptq-taylor, chapter 06.
     """
 
-    steps: int = 500
-    learning_rate: float = 0.02
-    pressure: float = 3.0
-    warm_up: float = 0.2
-    beta: tuple[float, float] = (20.0, 2.0)
+    gram: Gram  #: G
+    cross: Weight  #: C
+    power: NonNegative  #: p
+    input_mean: Inputs  #: E x̂
+    output_mean: Outputs  #: E y
 
-    def __post_init__(self) -> None:
-        require_int("steps", self.steps, 1)
-        require_real("learning_rate", self.learning_rate, 0, open_low=True)
-        require_real("pressure", self.pressure, 0)
-        if require_real("warm_up", self.warm_up, 0, 1) == 1:
-            raise ValueError("warm_up must be below 1, got 1.0")
-        require_instance("beta", self.beta, tuple)
-        if len(self.beta) != 2:
-            raise ValueError(f"beta must hold a first and a last exponent, got {self.beta}")
-        for end in self.beta:
-            require_real("beta", end, 0, open_low=True)
+    @classmethod
+    def of_moments(
+        cls, inputs: Inputs, outputs: Outputs, products: Gram, mixed: Weight, power: float
+    ) -> "LayerLoss":
+        """Return the loss, in float32, of the means E x̂, E y, E x̂ x̂ᵀ, E y x̂ᵀ and E ‖y‖²."""
+        gram = products - inputs.unsqueeze(2) * inputs.unsqueeze(1)
+        cross = mixed - outputs.unsqueeze(2) * inputs.unsqueeze(1)
+        left = max(power - float(outputs.square().sum()), 0.0)  # below 0 by rounding only
+        return cls(gram.float(), cross.float(), left, inputs.float(), outputs.float())
+
+    @checked
+    def of(self, weight: Float[Tensor, "groups o k"]) -> Float[Tensor, "groups o"]:
+        """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ), without p.
+
+        Raises:
+            ValueError: if ``weight`` has another shape than C.
+
+        Equation: eq-ptq-layer, chapter 06.
+        """
+        if weight.shape != self.cross.shape:
+            raise ValueError(f"weight must be {tuple(self.cross.shape)}, got {tuple(weight.shape)}")
+        gram, cross = self.gram.to(weight.dtype), self.cross.to(weight.dtype)
+        return (weight @ gram * weight - 2 * weight * cross).sum(dim=2)
+
+    @checked
+    def total(self, weight: Weight) -> float:
+        """Return L(Ŵ), summed over the outputs, in the squared unit of y.
+
+        Equation: eq-ptq-loss, chapter 06.
+        """
+        return max(float(self.of(weight.detach().double()).sum()) + self.power, 0.0)
+
+    @checked
+    def bias(self, weight: Weight) -> Float[Tensor, "groups o"]:
+        """Return the best bias for a weight, b = E y − Ŵ E x̂: no output is off on average."""
+        products = weight.to(self.gram.dtype) @ self.input_mean.unsqueeze(2)
+        return self.output_mean - products.squeeze(2)
 
 
+@checked
+@dataclass(frozen=True)
+class AdaRoundSettings:
+    """How the choices are searched."""
+
+    steps: Count = 500  #: of Adam, each on the whole loss
+    learning_rate: Positive = 0.02  #: of Adam
+    pressure: NonNegative = 3.0  #: λ, the weight of the regularizer's mean
+    warm_up: WarmUp = 0.2  #: share of the steps before the regularizer sets in
+    beta: tuple[Positive, Positive] = (20.0, 2.0)  #: its exponent, in the first and the last step
+
+
+@checked
 def rectified_sigmoid(v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return h(V) = clip(σ(V) (ζ − γ) + γ, 0, 1) with ζ = 1.1, γ = −0.1.
 
-    Unlike σ it reaches 0 and 1, and its slope there is not small until it does.
+    Unlike σ it reaches 0 and 1, and its slope is not small until it does.
 
     >>> rectified_sigmoid(torch.tensor([-9.0, 0.0, 9.0])).tolist()
     [0.0, 0.5, 1.0]
 
-    References:
-        Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization", eq. 23;
-        Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization".
-
+    References: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization",
+    eq. 23; Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization".
     Equation: eq-ptq-sigmoid, chapter 06.
     """
     return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
 
-def inverse_rectified_sigmoid(h: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return the V with h(V) = h: −log((ζ − γ)/(h − γ) − 1).
-
-    Raises:
-        TypeError: if ``h`` is no floating-point tensor.
-        ValueError: if it is empty, not finite, or lies outside [0, 1] somewhere.
-    """
-    require_float_tensor("h", h)
-    if h.min() < 0 or h.max() > 1:
-        raise ValueError(f"h must lie in [0, 1], got {h.min().item()} to {h.max().item()}")
+@checked
+def inverse_rectified_sigmoid(h: Choices) -> Float[Tensor, "*shape"]:
+    """Return the V with h(V) = h: −log((ζ − γ)/(h − γ) − 1)."""
     return -torch.log((ZETA - GAMMA) / (h - GAMMA) - 1)
 
 
-def undecidedness(h: Float[Tensor, "*shape"], beta: float) -> Float[Tensor, ""]:
+@checked
+def undecidedness(h: Values, beta: Positive) -> Scalar:
     """Return Σ (1 − |2 h − 1|^β): 0 where every h is 0 or 1, one for each h = ½.
 
-    A large β leaves all but the nearly decided alone; as β falls, all are pushed to the nearer
-    end.
+    A large β pushes only the nearly decided; as β falls, all are pushed to the nearer end.
 
     >>> undecidedness(torch.tensor([0.0, 0.5, 1.0]), beta=2).item()
     1.0
 
-    References:
-        Nagel et al. 2020, eq. 24.
-
+    References: Nagel et al. 2020, eq. 24.
     Equation: eq-ptq-regularizer, chapter 06.
     """
     return (1 - (2 * h - 1).abs() ** beta).sum()
 
 
-def annealed(step: int, settings: AdaRoundSettings) -> float | None:
+@checked
+def annealed(step: Annotated[int, Within(0)], settings: AdaRoundSettings) -> float | None:
     """Return β at a step, None in the warm-up: a half cosine from the first value to the last.
 
     >>> annealed(0, AdaRoundSettings()), annealed(500, AdaRoundSettings())
@@ -117,72 +159,69 @@ def annealed(step: int, settings: AdaRoundSettings) -> float | None:
     return last + (first - last) * turned
 
 
+def restored(u: Float[Tensor, "*shape"], quantizer: AffineQuantizer) -> Float[Tensor, "*shape"]:
+    """Return s (clip(u + z, q_min, q_max) − z) for codes u + z that need not be integers."""
+    grid = quantizer.grid
+    codes = (u + quantizer.zero_point).clamp(grid.q_min, grid.q_max)
+    return quantizer.scale * (codes - quantizer.zero_point)
+
+
+@checked
+def adaround_objective(
+    h: Weight,
+    floor: Weight,
+    quantizer: AffineQuantizer,
+    loss: LayerLoss,
+    settings: AdaRoundSettings,
+    *,
+    unit: Positive,
+    beta: Positive | None,
+) -> Scalar:
+    """Return L(Ŵ) / L(nearest) + (λ/N) Σ (1 − |2 h − 1|^β) over the N weights.
+
+    Ŵ = s (clip(⌊W/s⌋ + z + h, q_min, q_max) − z): h is how far each weight is rounded up, the
+    floor is ⌊W/s⌋, the unit L(nearest). Without a β, in the warm-up, it is the first term alone.
+
+    References: Nagel et al. 2020, section 3, with L on batches and after the activation function.
+    Equation: eq-ptq-adaround, chapter 06.
+    """
+    fit = loss.of(restored(floor + h, quantizer)).sum() / unit
+    if beta is None:
+        return fit
+    return fit + settings.pressure / h.numel() * undecidedness(h, beta)
+
+
+@checked
 def round_adaptively(
-    weight: Float[Tensor, "groups o k"],
+    weight: Weight,
     quantizer: AffineQuantizer,
     loss: LayerLoss,
     settings: AdaRoundSettings | None = None,
 ) -> Float[Tensor, "groups o k"]:
     """Return Ŵ = s (clip(⌊W/s⌋ + z + [h(V) ≥ ½], q_min, q_max) − z), V from the search.
 
-    The search minimizes L(Ŵ(V)) / L(nearest) + (λ/N) Σ (1 − |2 h(V) − 1|^β) over the N weights
-    with Adam, from the V at which Ŵ(V) is W, clipping aside. It may end in a local minimum. Each
-    row of W is a problem of its own, and a row that the nearest codes serve better gets those: L
-    is at most that of the nearest.
-
-    Args:
-        weight: W.
-        quantizer: of W; its scale broadcasts to W.
-        loss: L.
-        settings: of the search; None for the defaults.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``weight`` is not finite or has not the shape of the loss, or the scale does
-            not broadcast to it.
-
-    References:
-        Nagel et al. 2020, section 3; there the loss is taken on batches of examples and behind the
-        activation function.
-
-    Equation: eq-ptq-adaround, chapter 06.
+    Adam minimizes `adaround_objective`, in the dtype of the loss, from the V at which Ŵ(V) is W,
+    clipping aside. It may end in a local minimum. Each row of W is a problem of its own, and a row
+    that the nearest codes serve better gets those: L is at most that of the nearest.
     """
-    require_instance("loss", loss, LayerLoss)
-    loss.require_weight(weight)
-    require_instance("quantizer", quantizer, AffineQuantizer)
     settings = AdaRoundSettings() if settings is None else settings
-    require_instance("settings", settings, AdaRoundSettings)
-    dtype = loss.gram.dtype
-    if weight.dtype != dtype or quantizer.scale.dtype != dtype:  # search in the dtype of the loss
-        other = AffineQuantizer(quantizer.scale.to(dtype), quantizer.zero_point, quantizer.grid)
-        found = round_adaptively(weight.detach().to(dtype), other, loss, settings)
-        return quantizer.round_trip(found.to(weight.dtype))
-    nearest = quantizer.round_trip(weight.detach())
+    wide = replace(quantizer, scale=quantizer.scale.to(loss.gram.dtype))
+    nearest = wide.round_trip(weight.detach().to(loss.gram.dtype))
     unit = loss.total(nearest)
     if unit == 0:
-        return nearest
-    u = weight.detach() * (1 / quantizer.scale)
-    v = inverse_rectified_sigmoid(u - u.floor()).requires_grad_()
+        return quantizer.round_trip(nearest.to(weight.dtype))
+    u = weight.detach().to(loss.gram.dtype) * (1 / wide.scale)
+    floor = u.floor()
+    v = inverse_rectified_sigmoid(u - floor).requires_grad_()
     optimizer = torch.optim.Adam([v], lr=settings.learning_rate)
     with torch.enable_grad():  # the caller may have switched gradients off
         for step in range(settings.steps):
-            h = rectified_sigmoid(v)
-            objective = loss.of(restored(u.floor() + h, quantizer)).sum() / unit
-            beta = annealed(step, settings)
-            if beta is not None:
-                pressure = settings.pressure / h.numel()
-                objective = objective + pressure * undecidedness(h, beta)
             optimizer.zero_grad()
-            objective.backward()
+            h, beta = rectified_sigmoid(v), annealed(step, settings)
+            adaround_objective(h, floor, wide, loss, settings, unit=unit, beta=beta).backward()
             optimizer.step()
-    decided = (rectified_sigmoid(v.detach()) >= 0.5).to(u.dtype)
-    found = restored(u.floor() + decided, quantizer)
+    decided = rectified_sigmoid(v.detach()) >= 0.5
+    found = restored(floor + decided, wide)
     better = loss.of(found) < loss.of(nearest)
-    return torch.where(better.unsqueeze(2), found, nearest)
-
-
-def restored(u: Float[Tensor, "*shape"], quantizer: AffineQuantizer) -> Float[Tensor, "*shape"]:
-    """Return s (clip(u + z, q_min, q_max) − z) for codes u + z that need not be integers."""
-    grid = quantizer.grid
-    codes = (u + quantizer.zero_point).clamp(grid.q_min, grid.q_max)
-    return quantizer.scale * (codes - quantizer.zero_point)
+    found = torch.where(better.unsqueeze(2), found, nearest)
+    return quantizer.round_trip(found.to(weight.dtype))

@@ -7,142 +7,88 @@ error D_k(j) of the first j values in k clusters is
     D_k(j) = min_i D_{k−1}(i) + cost(i, j).
 
 Two facts make this fast. The best i never decreases as j grows, so that a row's minimum bounds
-its neighbours' (`row_minima`). And most positions can be excluded beforehand (`optimal_splits`):
-if every split of the optimum is rounded down to a coarser grid, the error grows by at most a
-known amount, so a path over the grid that costs more than that is not near the optimum.
+its neighbours' (`row_minima`). And most places can be excluded beforehand (`optimal_splits`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_int
-from reference_impl.quantization.codebook import MAX_SIZE, CodebookQuantizer
+from reference_impl.checked import Values, checked
+from reference_impl.quantization.codebook import CodebookQuantizer, Size
 from reference_impl.quantization.intervals import Floats, Intervals, Places
-from reference_impl.quantization.lloyd import nearest_splits
-from reference_impl.quantization.monotone import row_minima
+
+Cost = Callable[[Places | int, Places | int], Floats]
+PlacesOf = list[Places]  # of each split
+ErrorsOf = list[Floats]
+Windows = tuple[Places, Places]  # the first and the last place that each split can have
 
 
-def optimal_codebook(x: Float[Tensor, "*shape"], size: int) -> CodebookQuantizer:
+@checked
+def optimal_codebook(x: Values, size: Size) -> CodebookQuantizer:
     """Return the codebook with the least Σ (x − c_q)² among all of at most K values.
 
-    Exact up to float64's rounding of the sums, some 10⁻¹⁵ of Σ (x − median)²: of clumps that lie
-    10⁸ times their width apart no digit of the widths is left. If x has K distinct values or
-    fewer, they are the codebook, and the error is 0.
+    Exact up to float64's rounding of the sums, some 10⁻¹⁵ of Σ (x − median)². If x has K distinct
+    values or fewer, they are the codebook, and the error is 0.
 
     >>> import torch
     >>> optimal_codebook(torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 30.0]), 3).values
     (1.0, 10.5, 30.0)
 
-    Args:
-        x: values of any shape.
-        size: K, 1 to 65,536.
-
-    Raises:
-        TypeError: if ``x`` is no floating-point tensor or ``size`` no integer.
-        ValueError: if ``x`` is empty or not finite, its squares are no float64, or ``size`` is
-            outside 1 to 65,536.
-
-    References:
-        Bruce 1965 and Wu 1991 for the recursion; Grønlund et al. 2017, "Fast Exact k-Means,
-        k-Medians and Bregman Divergence Clustering in 1D".
-
+    References: Bruce 1965 and Wu 1991 for the recursion; Grønlund et al. 2017, "Fast Exact k-Means,
+    k-Medians and Bregman Divergence Clustering in 1D".
     Equation: eq-codebook-error, chapter 05.
     """
-    require_float_tensor("x", x)
-    size = require_int("size", size, 1, MAX_SIZE)
     intervals = Intervals.of(x)
     splits = optimal_splits(intervals, size)
     values = np.unique(intervals.means(splits) + intervals.origin)
     return CodebookQuantizer(tuple(values.tolist()))
 
 
-def optimal_splits(intervals: Intervals, size: int) -> Places:
+@checked
+def optimal_splits(intervals: Intervals, size: Size) -> Places:
     """Return the K − 1 splits of least error: cluster k holds the values splits[k−1] … splits[k]−1.
 
     Split j of the optimum lies in a window [low_j, high_j], at first anywhere. Each round puts a
     grid on the windows and rounds the optimum's splits i_j down to it, to f_j, its centroids c_j
-    staying. The values f_j … i_j − 1 go from c_j to c_{j+1}, and since they lie below the
+    unchanged. The values f_j … i_j − 1 move from c_j to c_{j+1}, and since they lie below the
     threshold, which is at most x_{i_j}, their error grows by at most
 
         loss_j(f) = 2 (c_{j+1} − c_j) Σ_t (x_e − x_t),   t from f to e, the last place before the
                                                          grid's next.
 
     The gap between the centroids is bounded by the windows beside it, and by the error U ≥ D* of
-    a clustering already found (`_widest_gaps`). So the optimum, of error D*, leaves a path on the
-    grid with Σ cost(f_{j−1}, f_j) − Σ loss_j(f_j) ≤ D*. A place whose best path is above U cannot
-    hold a split. When the grid is every place in every window, the loss is 0 and the best path is
-    the optimum.
-
-    Args:
-        intervals: of the values.
-        size: K, at least 1.
+    splits already found (`_widest_gaps`). So the optimum, of error D*, leaves a path on the grid
+    with Σ cost(f_{j−1}, f_j) − Σ loss_j(f_j) ≤ D*, and a place whose best path is above U cannot
+    hold a split. When the grid is every place in every window, the best path is the optimum.
 
     Equation: eq-codebook-recursion, eq-codebook-loss, chapter 05.
     """
     n = len(intervals)
-    if size >= n:
-        return np.arange(1, n)
-    windows = Windows(np.ones(size - 1, np.int64), np.full(size - 1, n - 1, np.int64))
-    if size == 1:
-        return windows.low
-    ruler = _ruler(intervals)
-    start = np.searchsorted(ruler, ruler[-1] * np.arange(1, size) / size)
-    best = _polished(intervals, start)
-    total = float((np.diff(intervals.counts) * intervals.values**2).sum())
-    resolution = 8 * size
+    if size == 1 or size >= n:
+        return np.arange(1, n if size > 1 else 1)
+    windows = np.ones(size - 1, np.int64), np.full(size - 1, n - 1, np.int64)
+    ruler, resolution = _ruler(intervals), 8 * size
+    limit = _bound(intervals, np.searchsorted(ruler, ruler[-1] * np.arange(1, size) / size))
     while True:
-        limit = best * (1 + 1e-9) + total * 1e-14  # for what rounding may have added
-        trellis = _trellis(intervals, windows, ruler, resolution, limit)
-        forward, splits = _forward(intervals, trellis)
-        if trellis.complete:
+        places, ends, losses = _cells(intervals, windows, _grid(windows, ruler, resolution), limit)
+        forward, splits = _forward(places, losses, intervals.cost, n)
+        if all(map(np.array_equal, places, ends)):
             return splits
-        best = min(best, _polished(intervals, splits))
-        through = [f + b for f, b in zip(forward, _backward(intervals, trellis), strict=True)]
-        kept = windows.narrowed(trellis, through, max(limit, best))
-        if kept.places > windows.places / 2:
-            resolution *= 4
-        windows = kept
+        through = _through(forward, places, losses, intervals.cost, n)
+        windows = _narrowed(places, ends, through, limit)
+        limit = min(limit, _bound(intervals, splits))
+        resolution *= 2
 
 
-@dataclass(frozen=True, eq=False)
-class Trellis:
-    """For each split: the grid's places in its window, where their cells end, and their loss."""
-
-    places: list[Places]
-    ends: list[Places]
-    losses: list[Floats]
-
-    @property
-    def complete(self) -> bool:
-        """Return whether the grid holds every place, so that nothing was rounded."""
-        pairs = zip(self.places, self.ends, strict=True)
-        return all(bool((places == ends).all()) for places, ends in pairs)
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """The first and the last place where each split of the optimum can be."""
-
-    low: Places
-    high: Places
-
-    @property
-    def places(self) -> int:
-        """Return how many places are left."""
-        return int((self.high - self.low + 1).sum())
-
-    def narrowed(self, trellis: Trellis, through: list[Floats], limit: float) -> "Windows":
-        """Drop the outer places whose best path is above the limit."""
-        low, high = self.low.copy(), self.high.copy()
-        for j, bound in enumerate(through):
-            kept = np.flatnonzero(bound <= limit)
-            if len(kept):  # none is left only if rounding spoiled the bound
-                low[j], high[j] = trellis.places[j][kept[0]], trellis.ends[j][kept[-1]]
-        ordered = np.minimum.accumulate(high[::-1])[::-1]  # no split is above the next one
-        return Windows(np.maximum.accumulate(low), ordered)
+def _narrowed(places: PlacesOf, ends: PlacesOf, through: ErrorsOf, limit: float) -> Windows:
+    """Drop the outer places whose best path is above the limit."""
+    kept = [np.flatnonzero(bound <= limit) for bound in through]
+    kept = [k if len(k) else np.array([0, -1]) for k in kept]  # none is left by rounding alone
+    low = np.array([p[k[0]] for p, k in zip(places, kept, strict=True)])
+    high = np.array([e[k[-1]] for e, k in zip(ends, kept, strict=True)])
+    ordered = np.minimum.accumulate(high[::-1])[::-1]  # no split is above the next one
+    return np.maximum.accumulate(low), ordered
 
 
 def _ruler(intervals: Intervals) -> Floats:
@@ -152,38 +98,46 @@ def _ruler(intervals: Intervals) -> Floats:
     return np.cumsum(np.cbrt(counts * gaps**2))  # (counts / gap)^{1/3} gap
 
 
-def _trellis(
-    intervals: Intervals, windows: Windows, ruler: Floats, resolution: int, limit: float
-) -> Trellis:
+def _bound(intervals: Intervals, splits: Places) -> float:
+    """Return U: the error of these splits, and what rounding may have added."""
+    total = float(intervals.squares[-1] - intervals.squares[0])
+    return intervals.error(splits) * (1 + 1e-9) + total * 1e-14
+
+
+def _grid(windows: Windows, ruler: Floats, resolution: int) -> Places:
     """Put about as many places as the resolution on each window; all, if it has no more."""
-    chosen = [windows.low]
-    for low, high in zip(windows.low, windows.high, strict=True):
-        if high - low < resolution:
-            chosen.append(np.arange(low, high + 1))
-            continue
+    chosen = [windows[0]]
+    for low, high in zip(*windows, strict=True):
         start, end = ruler[low], ruler[high]
-        if start == end:  # their gaps are lost in what lies below them, as 1 is in 1e30
-            chosen.append(np.arange(low, high + 1, (high - low) // resolution))
-            continue
-        step = 2.0 ** np.ceil(np.log2((end - start) / resolution))  # windows share their marks
-        marks = np.arange(np.ceil(start / step), np.floor(end / step) + 1) * step
-        chosen.append(np.clip(np.searchsorted(ruler, marks), low, high))
-    grid = np.unique(np.concatenate(chosen))
+        if high - low < resolution or start == end:  # gaps beside 1e30 are lost in the sum
+            places = np.arange(low, high + 1, max((high - low) // resolution, 1))
+        else:
+            step = 2.0 ** np.ceil(np.log2((end - start) / resolution))  # windows share their marks
+            marks = np.arange(np.ceil(start / step), np.floor(end / step) + 1) * step
+            places = np.clip(np.searchsorted(ruler, marks), low, high)
+        chosen.append(places)
+    return np.unique(np.concatenate(chosen))
+
+
+def _cells(
+    intervals: Intervals, windows: Windows, grid: Places, limit: float
+) -> tuple[PlacesOf, PlacesOf, ErrorsOf]:
+    """Return the grid's places in each window, where their cells end, and their losses."""
     last = np.append(grid[1:], len(intervals)) - 1
-    lowest = np.append(0, windows.low)[:-1]  # cluster j begins at split j − 1 at the earliest
-    highest = np.append(windows.high, len(intervals))[1:] - 1
+    lowest = np.append(0, windows[0])[:-1]  # cluster j begins at split j − 1 at the earliest
+    highest = np.append(windows[1], len(intervals))[1:] - 1
+    span = intervals.values[highest] - intervals.values[lowest]
     widest = _widest_gaps(intervals, grid, last, limit)
     places, ends, losses = [], [], []
-    for j, (low, high) in enumerate(zip(windows.low, windows.high, strict=True)):
+    for j, (low, high) in enumerate(zip(*windows, strict=True)):
         inside = slice(*np.searchsorted(grid, [low, high + 1]))
         f, e = grid[inside], np.minimum(last[inside], high)
-        window = intervals.values[highest[j]] - intervals.values[lowest[j]]
-        gap = np.minimum(widest[inside], window)
-        count, total = (run[e] - run[f] for run in (intervals.counts, intervals.sums))
+        count, total, _ = intervals.moments(f, e)
+        gap = np.minimum(widest[inside], span[j])
         places.append(f)
         ends.append(e)
         losses.append(2 * gap * (intervals.values[e] * count - total))
-    return Trellis(places, ends, losses)
+    return places, ends, losses
 
 
 def _widest_gaps(intervals: Intervals, starts: Places, ends: Places, limit: float) -> Floats:
@@ -206,41 +160,50 @@ def _widest_gaps(intervals: Intervals, starts: Places, ends: Places, limit: floa
     return 2 * (high + v - x[starts - 1])
 
 
-def _forward(intervals: Intervals, trellis: Trellis) -> tuple[list[Floats], Places]:
+def _forward(places: PlacesOf, losses: ErrorsOf, cost: Cost, n: int) -> tuple[ErrorsOf, Places]:
     """Return, for each split and place, the least Σ cost − Σ loss up to it; and the best path."""
-    places, losses = trellis.places, trellis.losses
-    bounds = [intervals.cost(0, places[0]) - losses[0]]
-    choices: list[Places] = []
-    for j in range(1, len(places)):
-        least, choice = row_minima(bounds[-1], places[j - 1], places[j], intervals.cost)
-        bounds.append(least - losses[j])
+    bounds, choices = [cost(0, places[0]) - losses[0]], []
+    for columns, rows, loss in zip(places, places[1:], losses[1:], strict=False):
+        least, choice = row_minima(bounds[-1], columns, rows, cost)
+        bounds.append(least - loss)
         choices.append(choice)
-    at = int(np.argmin(bounds[-1] + intervals.cost(places[-1], len(intervals))))
-    path = [places[-1][at]]
-    for j in range(len(choices) - 1, -1, -1):
-        at = choices[j][at]
-        path.append(places[j][at])
-    return bounds, np.array(path[::-1])
+    path = [int(np.argmin(bounds[-1] + cost(places[-1], n)))]
+    for choice in reversed(choices):
+        path.append(choice[path[-1]])
+    return bounds, np.array([p[at] for p, at in zip(places, reversed(path), strict=True)])
 
 
-def _backward(intervals: Intervals, trellis: Trellis) -> list[Floats]:
-    """Return, for each split and place, the least Σ cost − Σ loss after it."""
-    places, losses = trellis.places, trellis.losses
-    bounds = [intervals.cost(places[-1], len(intervals))]
-    for j in range(len(places) - 2, -1, -1):  # forward on the mirrored line
-        base = (bounds[-1] - losses[j + 1])[::-1]
-        least, _ = row_minima(
-            base, -places[j + 1][::-1], -places[j][::-1], lambda i, k: intervals.cost(-k, -i)
-        )
-        bounds.append(least[::-1])
-    return bounds[::-1]
+def _through(forward: ErrorsOf, places: PlacesOf, losses: ErrorsOf, cost: Cost, n: int) -> ErrorsOf:
+    """Return, for each split and place, the least Σ cost − Σ loss of a path through it."""
+    mirrored = [n - p[::-1] for p in reversed(places)], [loss[::-1] for loss in reversed(losses)]
+    backward, _ = _forward(*mirrored, lambda i, k: cost(n - k, n - i), n)
+    parts = zip(forward, reversed(backward), losses, strict=True)
+    return [f + b[::-1] + loss for f, b, loss in parts]  # the loss is in f and in b
 
 
-def _polished(intervals: Intervals, splits: Places) -> float:
-    """Return the error after at most 100 steps of Lloyd's iteration from these splits."""
-    for _ in range(100):
-        moved = nearest_splits(intervals, intervals.means(np.unique(splits)))
-        if np.array_equal(moved, splits):
-            break
-        splits = moved
-    return intervals.error(splits)
+@checked
+def row_minima(base: Floats, columns: Places, rows: Places, cost: Cost) -> tuple[Floats, Places]:
+    """Return min_c base_c + cost(columns_c, rows_r) over columns_c ≤ rows_r, and its first place.
+
+    The place never decreases from row to row, because cost(a, c) + cost(b, d) ≤ cost(a, d) +
+    cost(b, c) for a ≤ b ≤ c ≤ d. So the middle row is solved first; it halves what is left for
+    the rows before and after it, and so on, all rows of one level at once. Columns and rows are
+    ascending places, and the first column is not above the first row.
+
+    Equation: eq-codebook-monge, chapter 05.
+    """
+    count = len(rows)
+    allowed = np.searchsorted(columns, rows, side="right") - 1
+    least, choice = np.empty(count), np.zeros(count + 2, np.int64)  # a sentinel at each end
+    choice[-1] = len(columns) - 1
+    for stride in 2 ** np.arange(count.bit_length())[::-1]:
+        row = np.arange(stride, count + 1, 2 * stride)  # the first is 1, its sentinel 0
+        first, after = choice[row - stride], choice[np.minimum(row + stride, count + 1)]
+        lengths = np.minimum(after, allowed[row - 1]) - first + 1
+        starts = np.cumsum(lengths) - lengths
+        candidate = np.arange(lengths.sum()) + np.repeat(first - starts, lengths)
+        value = base[candidate] + cost(columns[candidate], np.repeat(rows[row - 1], lengths))
+        least[row - 1] = np.minimum.reduceat(value, starts)
+        hits = np.flatnonzero(value == np.repeat(least[row - 1], lengths))
+        choice[row] = candidate[hits[np.searchsorted(hits, starts)]]
+    return least, choice[1:-1]

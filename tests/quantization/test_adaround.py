@@ -1,8 +1,9 @@
-"""AdaRound's mathematics against closed forms and against all 2^n roundings."""
+"""A layer's loss against the errors themselves, AdaRound against all 2^n roundings."""
 
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +14,7 @@ from reference_impl.quantization import (
     AffineQuantizer,
     IntegerGrid,
     LayerLoss,
+    adaround_objective,
     annealed,
     inverse_rectified_sigmoid,
     min_max_range,
@@ -44,6 +46,76 @@ def problem(seed: int, outputs: int, inputs: int) -> tuple[torch.Tensor, LayerLo
 
 def per_row(weight: torch.Tensor, grid: IntegerGrid = GRID) -> AffineQuantizer:
     return symmetric_from_range(*min_max_range(weight, (0, 1)), grid)
+
+
+def moments_of(
+    x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, float]:
+    """Return E x, E y, E x xᵀ, E y xᵀ and E‖y‖² of (groups, m, k) and (groups, m, o)."""
+    m = x.shape[1]
+    return x.mean(1), y.mean(1), x.mT @ x / m, y.mT @ x / m, float(y.square().sum() / m)
+
+
+def example(seed: int, groups: int = 2, m: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.randn(groups, m, 4, generator=draws, dtype=torch.float64) + 1
+    weight = torch.randn(groups, 4, 3, generator=draws, dtype=torch.float64)
+    noise = torch.randn(groups, m, 3, generator=draws, dtype=torch.float64)
+    return x, x @ weight + noise + 2
+
+
+@given(seed=st.integers(0, 1000))
+def test_total_is_the_mean_squared_error_with_the_best_bias(seed: int) -> None:
+    """Oracle: the residuals over all examples, their mean taken off.
+
+    Equation: eq-ptq-loss.
+    """
+    x, y = example(seed)
+    loss = LayerLoss.of_moments(*moments_of(x, y))
+    weight = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(seed + 1))
+    residual = y - x @ weight.double().mT
+    residual = residual - residual.mean(1, keepdim=True)
+    expected = residual.square().sum().item() / x.shape[1]
+    assert loss.total(weight) == pytest.approx(expected, rel=1e-4)
+    assert loss.of(weight).sum().item() + loss.power == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@given(seed=st.integers(0, 1000))
+def test_least_loss_is_that_of_numpys_least_squares(seed: int) -> None:
+    """Oracle: numpy.linalg.lstsq with a column of ones for the bias."""
+    x, y = example(seed, groups=1)
+    loss = LayerLoss.of_moments(*moments_of(x, y))
+    design = np.concatenate([x[0].numpy(), np.ones((x.shape[1], 1))], axis=1)
+    solution, residuals, *_ = np.linalg.lstsq(design, y[0].numpy(), rcond=None)
+    weight = torch.tensor(solution[:-1].T[None], dtype=torch.float32)
+    assert loss.total(weight) == pytest.approx(residuals.sum() / x.shape[1], rel=1e-3)
+    torch.testing.assert_close(
+        loss.bias(weight)[0], torch.tensor(solution[-1]).float(), rtol=1e-3, atol=1e-3
+    )
+    for other in (weight + 0.1, weight * 0.9):
+        assert loss.total(other) > loss.total(weight)
+
+
+@given(seed=st.integers(0, 1000))
+def test_with_the_layers_own_inputs_it_is_the_hessians_form(seed: int) -> None:
+    """Oracle: Σ_i Δw_i G Δw_iᵀ by loops over rows and pairs of weights.
+
+    Equation: eq-ptq-taylor, eq-ptq-layer.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.randn(1, 40, 3, generator=draws, dtype=torch.float64)
+    weight = torch.randn(1, 2, 3, generator=draws)
+    delta = 0.1 * torch.randn(1, 2, 3, generator=draws)
+    loss = LayerLoss.of_moments(*moments_of(x, x @ weight.double().mT))
+    covariance = np.cov(x[0].numpy().T, bias=True)
+    expected = sum(
+        float(delta[0, i, a] * covariance[a, b] * delta[0, i, b])
+        for i in range(2)
+        for a in range(3)
+        for b in range(3)
+    )
+    assert loss.total(weight + delta) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert loss.total(weight) == pytest.approx(0, abs=1e-5)
 
 
 def test_rectified_sigmoid_reaches_its_ends() -> None:
@@ -92,6 +164,20 @@ def test_beta_falls_along_half_a_cosine_after_the_warm_up() -> None:
     assert annealed(20, settings) == pytest.approx(20)
     assert annealed(60, settings) == pytest.approx(11)
     assert annealed(100, settings) == pytest.approx(2)
+
+
+def test_the_objective_is_both_terms_by_hand() -> None:
+    """Oracle: the loss of codes clipped by hand, and Python's arithmetic for the regularizer."""
+    weight, loss = problem(1, 2, 3)
+    quantizer = per_row(0.5 * weight)  # half the range: some codes are clipped
+    floor, h = torch.floor(weight / quantizer.scale), torch.full_like(weight, 0.25)
+    assert (floor.abs() > GRID.q_max).any()
+    clipped = (floor + h).clamp(GRID.q_min, GRID.q_max)
+    fit = loss.of(quantizer.scale * clipped).sum().item() / 5
+    given = (h, floor, quantizer, loss, AdaRoundSettings(pressure=3.0))
+    plain, pressed = (adaround_objective(*given, unit=5, beta=beta) for beta in (None, 2))
+    assert plain.item() == pytest.approx(fit)
+    assert pressed.item() == pytest.approx(fit + 3 * (1 - 0.5**2))
 
 
 def best_of_all(weight: torch.Tensor, quantizer: AffineQuantizer, loss: LayerLoss) -> float:
@@ -191,34 +277,50 @@ def test_weights_on_the_grid_stay() -> None:
     assert torch.equal(found, weight)
 
 
+GOOD = LayerLoss.of_moments(*moments_of(*example(0)))
+
+
+def changed(**fields: object) -> LayerLoss:
+    good = {
+        "gram": GOOD.gram,
+        "cross": GOOD.cross,
+        "power": GOOD.power,
+        "input_mean": GOOD.input_mean,
+        "output_mean": GOOD.output_mean,
+    }
+    return LayerLoss(**(good | fields))
+
+
 WEIGHT, LOSS = problem(0, 2, 3)
+ROWS = per_row(WEIGHT)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (
-            lambda: round_adaptively(WEIGHT[0], per_row(WEIGHT), LOSS),
-            ValueError,
-            r"weight must have the shape \(1, 2, 3\)",
-        ),
+        (lambda: round_adaptively(WEIGHT[0], ROWS, LOSS), ValueError, "weight must be .* got sha"),
+        (lambda: round_adaptively(WEIGHT, ROWS, GOOD), ValueError, r"weight must be \(2, 3, 4\)"),
         (lambda: round_adaptively(WEIGHT, 0.1, LOSS), TypeError, "quantizer must be Affine"),
-        (lambda: round_adaptively(WEIGHT, per_row(WEIGHT), WEIGHT), TypeError, "loss must be La"),
-        (lambda: round_adaptively(WEIGHT, per_row(WEIGHT), LOSS, 500), TypeError, "settings must"),
         (
             lambda: round_adaptively(WEIGHT, per_row(WEIGHT.mT), LOSS),
             ValueError,
             "x must have a shape to which the scale",
         ),
-        (lambda: inverse_rectified_sigmoid(torch.tensor([1.5])), ValueError, "h must lie in"),
-        (lambda: inverse_rectified_sigmoid(torch.tensor([1])), TypeError, "h must hold floating"),
+        (lambda: inverse_rectified_sigmoid(torch.tensor([1.5])), ValueError, "h must be in .* 1.5"),
         (lambda: AdaRoundSettings(steps=0), ValueError, "steps must be at least 1, got 0"),
-        (lambda: AdaRoundSettings(learning_rate=0), ValueError, "learning_rate must be in"),
-        (lambda: AdaRoundSettings(pressure=-1), ValueError, "pressure must be in"),
-        (lambda: AdaRoundSettings(warm_up=1), ValueError, "warm_up must be below 1"),
-        (lambda: AdaRoundSettings(beta=2.0), TypeError, "beta must be tuple"),
-        (lambda: AdaRoundSettings(beta=(2.0,)), ValueError, "beta must hold a first and a last"),
-        (lambda: AdaRoundSettings(beta=(20.0, 0.0)), ValueError, "beta must be in"),
+        (lambda: AdaRoundSettings(warm_up=1), ValueError, r"warm_up must be in \[0, 1\), got 1"),
+        (lambda: AdaRoundSettings(beta=(2.0,)), ValueError, "beta must have 2 entries, got"),
+        (lambda: AdaRoundSettings(beta=(20.0, 0.0)), ValueError, r"beta\[1\] must be above 0"),
+        (lambda: changed(gram=torch.ones(2, 4, 3)), ValueError, r"gram must be \(groups, k, k\)"),
+        (lambda: changed(cross=torch.full((2, 3, 4), torch.nan)), ValueError, "cross must be fin"),
+        (lambda: changed(power=-1), ValueError, "power must be at least 0, got -1"),
+        (
+            lambda: changed(output_mean=torch.ones(2, 4)),
+            ValueError,
+            "cross must have the o = 4 of output_mean",
+        ),
+        (lambda: GOOD.total(torch.ones(2, 3, 5)), ValueError, r"weight must be \(2, 3, 4\), got"),
+        (lambda: GOOD.bias(torch.ones(2, 3, 4).int()), TypeError, "weight must hold floating"),
     ],
 )
 def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:

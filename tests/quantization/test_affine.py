@@ -367,7 +367,7 @@ def observed(x: Tensor, grid: IntegerGrid, *, symmetric: bool, axis: int | None)
     return list(watcher.calculate_qparams())
 
 
-# torch.ao announces that it will go: here it is an oracle only
+# torch.ao announces its end: here it is an oracle only
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -503,40 +503,18 @@ def quantizer_of(scale: object, zero_point: object = 0, grid: object = GRID) -> 
 
 
 BAD = {
-    "scale a number": (
-        lambda: AffineQuantizer(0.5, torch.tensor(0), GRID),
-        TypeError,
-        r"scale must be a torch\.Tensor, got float",
-    ),
     "scale of integers": (lambda: quantizer_of(1), TypeError, "scale must hold floating-point"),
     "scale 0": (lambda: quantizer_of(0.0), ValueError, r"scale must be above 0, got 0\.0"),
-    "scale below 0": (lambda: quantizer_of(-0.5), ValueError, r"scale must be above 0, got -0\.5"),
     "scale nan": (lambda: quantizer_of(math.nan), ValueError, "scale must be finite, got 1 nan"),
-    "scale inf": (lambda: quantizer_of(math.inf), ValueError, "scale must be finite.*first inf"),
     "one scale of many": (
-        lambda: quantizer_of([1.0, 0.0], [0, 0]),
+        lambda: quantizer_of([1.0, -0.5], [0, 0]),
         ValueError,
-        r"scale must be above 0, got 0\.0",
-    ),
-    "scale without inverse": (
-        lambda: quantizer_of(1e-40),
-        ValueError,
-        "scale must have a finite inverse in torch.float32",
-    ),
-    "no scale": (
-        lambda: quantizer_of(torch.empty(0), torch.empty(0).int()),
-        ValueError,
-        "scale must not be empty",
+        r"scale must be above 0, got -0\.5",
     ),
     "zero point a fraction": (
         lambda: quantizer_of(1.0, 0.5),
         TypeError,
         "zero_point must hold integers",
-    ),
-    "zero point a number": (
-        lambda: AffineQuantizer(ONE, 0, GRID),
-        TypeError,
-        r"zero_point must be a torch\.Tensor, got int",
     ),
     "zero point below the grid": (
         lambda: quantizer_of(1.0, -93),
@@ -551,16 +529,9 @@ BAD = {
     "unequal shapes": (
         lambda: quantizer_of([1.0, 2.0], 0),
         ValueError,
-        r"zero_point must have the shape of scale, \(2,\), got \(\)",
+        r"scale must have the shape of zero_point, \(\), got \(2,\)",
     ),
     "grid a number": (lambda: quantizer_of(1.0, 0, 8), TypeError, "grid must be IntegerGrid"),
-    "x a list": (lambda: GOOD.quantize([1.0]), TypeError, r"x must be a torch\.Tensor, got list"),
-    "x of integers": (
-        lambda: GOOD.quantize(torch.ones(2, 2, dtype=torch.int8)),
-        TypeError,
-        "x must hold floating-point",
-    ),
-    "x empty": (lambda: GOOD.round_trip(torch.empty(2, 0)), ValueError, "x must not be empty"),
     "x nan": (
         lambda: GOOD.round_trip(torch.full((2, 2), math.nan)),
         ValueError,
@@ -581,21 +552,6 @@ BAD = {
         ValueError,
         r"scale's shape \(2, 1\) broadcasts, got \(2,\)",
     ),
-    "x / s overflows": (
-        lambda: quantizer_of(1e-30).quantize(torch.tensor([0.0, 1e30])),
-        ValueError,
-        "x / scale must be finite in torch.float32",
-    ),
-    "x / s overflows below": (
-        lambda: quantizer_of(1e-30).quantize(torch.tensor([0.0, -1e30])),
-        ValueError,
-        "x / scale must be finite in torch.float32",
-    ),
-    "q of fractions": (
-        lambda: GOOD.dequantize(torch.ones(2, 2)),
-        TypeError,
-        "q must hold integers",
-    ),
     "q off the grid": (
         lambda: GOOD.dequantize(torch.tensor([[0, 256], [0, 0]])),
         ValueError,
@@ -605,31 +561,6 @@ BAD = {
         lambda: GOOD.dequantize(torch.tensor([[0, 1], [0, 0], [0, 0]])),
         ValueError,
         r"q must have a shape to which the scale's shape \(2, 1\) broadcasts",
-    ),
-    "dtype an integer type": (
-        lambda: GOOD.dequantize(torch.zeros(2, 2).int(), torch.int8),
-        TypeError,
-        "dtype must be a floating-point torch.dtype, got torch.int8",
-    ),
-    "dtype too small": (
-        lambda: quantizer_of(1000.0).dequantize(torch.tensor([255]), torch.float16),
-        ValueError,
-        r"s \(q − z\) must be finite in torch.float16, it reaches 255000",
-    ),
-    "dtype too small below zero": (
-        lambda: quantizer_of(1000.0, 255).dequantize(torch.tensor([0]), torch.float16),
-        ValueError,
-        r"s \(q − z\) must be finite in torch.float16, it reaches 255000",
-    ),
-    "range a number": (
-        lambda: affine_from_range(0.0, ONE, GRID),
-        TypeError,
-        r"low must be a torch\.Tensor, got float",
-    ),
-    "range nan": (
-        lambda: affine_from_range(ONE * math.nan, ONE, GRID),
-        ValueError,
-        "low must be finite",
     ),
     "range inf": (
         lambda: symmetric_from_range(-ONE, ONE * math.inf, GRID),
@@ -644,37 +575,12 @@ BAD = {
     "range of two shapes": (
         lambda: affine_from_range(torch.zeros(2), torch.ones(3), GRID),
         ValueError,
-        r"high must have the shape of low, \(2,\), got \(3,\)",
-    ),
-    "range of integers": (
-        lambda: symmetric_from_range(torch.tensor(0), torch.tensor(1), GRID),
-        TypeError,
-        "low must hold floating-point",
+        r"low must have the shape of high, \(3,\), got \(2,\)",
     ),
     "range too wide": (
         lambda: affine_from_range(-3e38 * ONE, 3e38 * ONE, GRID),
         ValueError,
-        "low and high must give a scale with a finite inverse in torch.float32, got inf",
-    ),
-    "range too thin": (
-        lambda: symmetric_from_range(-1e-44 * ONE, 1e-44 * ONE, IntegerGrid(8, signed=True)),
-        ValueError,
-        r"low and high must give a scale .*, got 0\.0",
-    ),
-    "one range of many too thin": (
-        lambda: affine_from_range(torch.zeros(2), torch.tensor([1.0, 1e-40]), GRID),
-        ValueError,
-        "low and high must give a scale .*, got 3.9.*e-43",
-    ),
-    "asymmetric grid a number": (
-        lambda: affine_from_range(-ONE, ONE, 8),
-        TypeError,
-        "grid must be IntegerGrid, got int 8",
-    ),
-    "symmetric grid a number": (
-        lambda: symmetric_from_range(-ONE, ONE, 8),
-        TypeError,
-        "grid must be IntegerGrid, got int 8",
+        "scale must be finite, got 1 nan or inf, the first inf",
     ),
     "unsigned symmetric with negative values": (
         lambda: symmetric_from_range(torch.tensor([0.0, -0.25]), torch.ones(2), GRID),
@@ -691,12 +597,15 @@ def test_bad_input_is_named(call, error, message) -> None:
         call()
 
 
-def test_half_precision_refuses_a_value_that_it_cannot_hold() -> None:
-    """Oracle: 65,504, the largest float16: 2 · 33,000 lies beyond it."""
-    quantizer = quantizer_of(33_000.0)
-    assert quantizer.round_trip(torch.tensor([40_000.0]).half()).item() == 33_000 - 8
-    with pytest.raises(ValueError, match=r"s \(q − z\) must be finite in torch.float16"):
-        quantizer.round_trip(torch.tensor([60_000.0]).half())
+@pytest.mark.parametrize("build", [affine_from_range, symmetric_from_range])
+def test_a_part_whose_inverse_step_would_overflow_comes_back_as_zero(
+    build: Callable[..., AffineQuantizer],
+) -> None:
+    """Oracle: by hand; weights that decayed to denormal numbers get the step 1, as zeros do."""
+    low, high = torch.tensor([-1e-40, -1.0]), torch.tensor([1e-40, 1.0])
+    quantizer = build(low, high, IntegerGrid(8, signed=True))
+    assert quantizer.scale[0].item() == 1
+    assert quantizer.round_trip(high)[0].item() == 0
 
 
 def test_wide_ranges_work_in_float64() -> None:

@@ -80,21 +80,14 @@ def test_codes_of_the_grid_pass_in_every_integer_type() -> None:
 
 
 BAD = {
-    "no bits": (lambda: IntegerGrid(0), ValueError, r"bits must be in \[1, 16\], got 0"),
     "17 bits": (lambda: IntegerGrid(17), ValueError, r"bits must be in \[1, 16\], got 17"),
     "one signed bit": (
         lambda: IntegerGrid(1, signed=True),
         ValueError,
-        r"bits must be in \[2, 16\], got 1",
+        r"bits must be in \[2, 16\] for a signed grid, got 1",
     ),
-    "half a bit": (lambda: IntegerGrid(2.5), TypeError, "bits must be an integer, got 2.5"),
     "true bits": (lambda: IntegerGrid(True), TypeError, "bits must be an integer, got True"),
     "signed 1": (lambda: IntegerGrid(8, signed=1), TypeError, "signed must be bool, got int 1"),
-    "narrow None": (
-        lambda: IntegerGrid(8, signed=True, narrow=None),
-        TypeError,
-        "narrow must be bool, got NoneType",
-    ),
     "unsigned narrow": (
         lambda: IntegerGrid(8, narrow=True),
         ValueError,
@@ -115,32 +108,10 @@ BAD = {
         ValueError,
         r"q must hold codes in \[0, 255\], got 65535",
     ),
-    "64-bit unsigned code": (
-        lambda: IntegerGrid(8, signed=True).require_codes(
-            "q", torch.tensor([3, 2**64 - 1], dtype=torch.uint64)
-        ),
-        ValueError,
-        r"q must hold codes in \[-128, 127\], got 3 to 18446744073709551615",
-    ),
     "fractions": (
         lambda: IntegerGrid(8).require_codes("q", torch.tensor([0.5])),
         TypeError,
         "q must hold integers",
-    ),
-    "truths": (
-        lambda: IntegerGrid(8).require_codes("q", torch.tensor([True])),
-        TypeError,
-        "q must hold integers",
-    ),
-    "no codes": (
-        lambda: IntegerGrid(8).require_codes("q", torch.empty(0, dtype=torch.int8)),
-        ValueError,
-        "q must not be empty",
-    ),
-    "a list": (
-        lambda: IntegerGrid(8).require_codes("q", [1]),
-        TypeError,
-        r"q must be a torch\.Tensor, got list",
     ),
 }
 

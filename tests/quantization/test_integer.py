@@ -20,7 +20,7 @@ from reference_impl.quantization import (
     largest_depth,
     round_bias,
 )
-from reference_impl.quantization.integer import INT32_MAX, largest_code, require_accumulator
+from reference_impl.quantization.integer import INT32_MAX, _farthest, _refuse_overflow
 
 KINDS = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
 
@@ -182,25 +182,25 @@ def test_the_largest_depth_is_where_the_bound_leaves_int32(
     assert (depth <= largest_depth(a, b, bias)) == safe
     assert accumulator_bound(depth, a, b, bias) == depth * a * b + bias
     if safe:
-        require_accumulator(depth, a, b, bias)
+        _refuse_overflow(depth, a, b, bias)
     else:
         with pytest.raises(ValueError, match=f"depth must be small enough for int32: {depth} "):
-            require_accumulator(depth, a, b, bias)
+            _refuse_overflow(depth, a, b, bias)
 
 
 def test_a_sum_may_reach_int32s_end_and_no_further() -> None:
     """Oracle: by hand: 1 · 1 · 1 + (2^31 − 2) = 2^31 − 1."""
-    require_accumulator(1, 1, 1, 2**31 - 2)
+    _refuse_overflow(1, 1, 1, 2**31 - 2)
     with pytest.raises(ValueError, match="could reach 2147483648 > 2147483647"):
-        require_accumulator(1, 1, 1, 2**31 - 1)
+        _refuse_overflow(1, 1, 1, 2**31 - 1)
 
 
-def test_largest_code_is_the_one_farthest_from_the_zero_point() -> None:
+def test_the_farthest_code_is_the_one_farthest_from_the_zero_point() -> None:
     """Oracle: by hand; uint8 must not wrap."""
     codes = torch.tensor([3, 250], dtype=torch.uint8)
-    assert largest_code("a", codes, 0) == 250
-    assert largest_code("a", codes, 200) == 197
-    assert largest_code("a", torch.tensor([-128], dtype=torch.int8), 0) == 128
+    assert _farthest(codes, 0) == 250
+    assert _farthest(codes, 200) == 197
+    assert _farthest(torch.tensor([-128], dtype=torch.int8), 0) == 128
 
 
 def onnx_product(
@@ -296,51 +296,27 @@ NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: integer_matmul(A.float(), B), TypeError, "a must hold integers, got dtype"),
-        (lambda: integer_matmul(A, [[1]]), TypeError, "b must be a torch.Tensor, got list"),
-        (lambda: integer_matmul(A, B.bool()), TypeError, "b must hold integers"),
+        (
+            lambda: integer_matmul(A.float(), B),
+            TypeError,
+            "a must hold uint8 or hold integers, got dtype",
+        ),
+        (lambda: integer_matmul(A.to(torch.uint16), B), TypeError, "a must hold .* torch.uint16"),
+        (lambda: integer_matmul(A, B.bool()), TypeError, "b must hold uint8 or hold integers"),
         (lambda: integer_matmul(A[:0], B), ValueError, "a must not be empty"),
-        (lambda: integer_matmul(A, B.t()), ValueError, r"a and b .* \(2, 3\), \(2, 3\)"),
-        (lambda: integer_matmul(A[0], B), ValueError, r"must be matrices .* got \(3,\)"),
+        (lambda: integer_matmul(A, B.t()), ValueError, "a must have the k = . of b, got 3"),
         (lambda: integer_matmul(A, B, zero_a=1.0), TypeError, "zero_a must be an integer, got 1.0"),
-        (lambda: integer_matmul(A, B, zero_b=True), TypeError, "zero_b must be an integer"),
         (lambda: integer_matmul(A, B, zero_b=2**31), ValueError, "zero_b must be in"),
         (lambda: integer_matmul(A, B, zero_a=2**30), ValueError, "depth must be small enough"),
-        *(
-            (
-                lambda a=a, b=b: integer_matmul(A.to(a), B.abs().to(b)),
-                TypeError,
-                f"{name} must hold uint8 or signed integers, got dtype {kind}",
-            )
-            for kind in (torch.uint16, torch.uint32, torch.uint64)
-            for name, a, b in (("a", kind, torch.int8), ("b", torch.uint8, kind))
-        ),
-        (
-            lambda: IntegerLinear(B.abs().t().to(torch.uint16), BIAS, IntegerGrid(8), 0),
-            TypeError,
-            "weight must hold uint8 or signed integers, got dtype torch.uint16",
-        ),
-        (lambda: exact_products(A.float(), B), TypeError, "a must hold integers"),
-        (lambda: exact_products(A, B.float()), TypeError, "b must hold integers"),
-        (lambda: exact_products(A, B.t()), ValueError, r"a and b .* \(2, 3\), \(2, 3\)"),
-        (lambda: exact_products(A[0], B), ValueError, r"must be matrices .* got \(3,\)"),
+        (lambda: exact_products(A[0], B), ValueError, r"a must be \(n, k\), got shape \(3,\)"),
         (lambda: accumulator_bound(0, 1, 1), ValueError, "depth must be at least 1, got 0"),
-        (lambda: accumulator_bound(1.5, 1, 1), TypeError, "depth must be an integer"),
-        (lambda: accumulator_bound(1, -1, 1), ValueError, "largest_a must be at least 0, got -1"),
-        (lambda: accumulator_bound(1, 1, -1), ValueError, "largest_b must be at least 0, got -1"),
         (lambda: accumulator_bound(1, 1, 1, -1), ValueError, "largest_bias must be at least 0"),
         (lambda: largest_depth(0, 1), ValueError, "largest_a must be at least 1, got 0"),
-        (lambda: largest_depth(1, 0), ValueError, "largest_b must be at least 1, got 0"),
-        (lambda: largest_depth(1, 1, 2**31), ValueError, "largest_bias must be in"),
-        (lambda: round_bias(BIAS, torch.ones(1)), TypeError, "bias must hold floating"),
-        (lambda: round_bias(torch.ones(2), 0.5), TypeError, "scale must be a torch.Tensor"),
         (lambda: round_bias(torch.ones(2), torch.zeros(1)), ValueError, "scale .* got 0.0"),
-        (lambda: round_bias(torch.ones(2), torch.ones(3)), ValueError, r"scale .* shape \(3,\)"),
-        (lambda: round_bias(torch.ones(2, 2), torch.ones(4)), ValueError, r"biases \(2, 2\)"),
         (
-            lambda: round_bias(torch.tensor([1.0]), torch.tensor(1e-10)),
+            lambda: round_bias(torch.ones(2), torch.ones(3)),
             ValueError,
-            "bias must be below 2.31 units of scale, got 9999999866",
+            r"scale must be 1 or 2 numbers, got \(3,\)",
         ),
         (
             lambda: round_bias(torch.tensor([-1.0]), torch.tensor(1e-10)),
@@ -354,33 +330,22 @@ NINE_BITS = IntegerLinear(B.t(), BIAS, IntegerGrid(9), 0)
             ValueError,
             "8388608 products of up to 255 · 2 and",
         ),
-        (lambda: IntegerLinear(B.float(), BIAS, IntegerGrid(8), 0), TypeError, "weight must hold"),
         (lambda: IntegerLinear(B.t(), BIAS.long(), IntegerGrid(8), 0), TypeError, "hold int32"),
-        (lambda: IntegerLinear(B.t(), BIAS.float(), IntegerGrid(8), 0), TypeError, "bias must"),
-        (lambda: IntegerLinear(B, BIAS, IntegerGrid(8), 0), ValueError, r"\(3, 2\) and \(2,\)"),
-        (lambda: IntegerLinear(B[0], BIAS, IntegerGrid(8), 0), ValueError, r"\(2,\) and \(2,\)"),
-        (lambda: IntegerLinear(B.t(), BIAS, 8, 0), TypeError, "input_grid must be IntegerGrid"),
+        (
+            lambda: IntegerLinear(B, BIAS, IntegerGrid(8), 0),
+            ValueError,
+            "must have the m = . of bias",
+        ),
         (lambda: IntegerLinear(B.t(), BIAS, IntegerGrid(8), 256), ValueError, "input_zero must be"),
-        (lambda: IntegerLinear(B.t(), BIAS, IntegerGrid(8), 0.0), TypeError, "input_zero must be"),
         (
             lambda: IntegerLinear(B.t(), BIAS + 2**31 - 1, IntegerGrid(8), 0),
             ValueError,
             "3 products of up to 255 · 1 and a bias of up to 2147483647 could reach 2147484412",
         ),
         (lambda: LAYER.accumulate(A.int()), TypeError, "codes must hold torch.uint8, got dtype"),
-        (lambda: LAYER.accumulate(A.float()), TypeError, "codes must hold integers"),
         (lambda: LAYER.accumulate(A[:, :2]), ValueError, r"codes must be \(n, 3\), got \(2, 2\)"),
-        (lambda: LAYER.accumulate(A[0]), ValueError, r"codes must be \(n, 3\), got \(3,\)"),
-        (
-            lambda: NARROW.accumulate(A * 16),
-            ValueError,
-            r"codes must be in \[0, 15\], got 16 to 16",
-        ),
-        (
-            lambda: NINE_BITS.accumulate(A.short() * -1),
-            ValueError,
-            r"codes must be in \[0, 511\], got -1 to -1",
-        ),
+        (lambda: NARROW.accumulate(A * 16), ValueError, r"codes .* \[0, 15\], got 16 to 16"),
+        (lambda: NINE_BITS.accumulate(A.short() * -1), ValueError, r"codes .* got -1 to -1"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, error: type[Exception], message: str) -> None:

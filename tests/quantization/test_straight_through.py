@@ -6,14 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from reference_impl.quantization import (
     AffineQuantizer,
     IntegerGrid,
     fake_quantize,
+    learned_fake_quantize,
     round_straight_through,
+    scale_gradient,
 )
-from reference_impl.quantization.straight_through import inside
 
 HALF = AffineQuantizer(torch.tensor(0.5), torch.tensor(1), IntegerGrid(bits=2))
 
@@ -103,7 +105,9 @@ def test_autograds_own_clamp_would_lose_the_end_codes() -> None:
 )
 def test_inside_ends_half_a_step_beyond_the_last_code(x: float, expected: int) -> None:
     """Oracle: by hand; the codes 0 … 3 stand for −0.5 … 1.0, and half a step is 0.25."""
-    assert inside(torch.tensor([x]), HALF).item() == expected
+    value = torch.tensor([x], requires_grad=True)
+    fake_quantize(value, HALF).sum().backward()
+    assert value.grad.item() == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -122,47 +126,89 @@ def test_input_is_left_as_it_was() -> None:
     x = torch.linspace(-2, 2, 9)
     before = x.clone()
     fake_quantize(x, HALF)
-    inside(x, HALF)
     assert torch.equal(x, before)
+
+
+class FixedLayer(nn.Module):
+    """Quantizes by a constant quantizer, as rounding does or with the straight-through gradient."""
+
+    def __init__(self, *, trained: bool) -> None:
+        super().__init__()
+        self.trained = trained
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return fake_quantize(x, HALF) if self.trained else HALF.round_trip(x)
+
+
+class LearnedLayer(nn.Module):
+    """Quantizes by a learned step and zero point."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([0.3]))
+        self.zero_point = nn.Parameter(torch.tensor([0.4]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return learned_fake_quantize(
+            x,
+            scale_gradient(self.scale, 0.1),
+            round_straight_through(self.zero_point),
+            IntegerGrid(4, signed=True),
+        )
+
+
+MODULES = {
+    "round trip": FixedLayer(trained=False),
+    "straight through": FixedLayer(trained=True),
+    "learned": LearnedLayer(),
+}
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+@pytest.mark.parametrize("strict", [False, True])
+def test_quantizers_can_be_exported(module: nn.Module, strict: bool) -> None:
+    """Oracle: the module itself, bit for bit, on values that export did not see."""
+    x = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    exported = torch.export.export(module, (x[0],), strict=strict).module()
+    assert torch.equal(exported(x[1]), module(x[1]))
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+def test_quantizers_can_be_compiled_with_their_gradients(module: nn.Module) -> None:
+    """Oracle: the module itself and its gradients, in one graph without breaks."""
+    x = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    ours, theirs = module(x), compiled(x)
+    assert torch.equal(ours, theirs)
+    if ours.requires_grad:
+        inputs = (x, *module.parameters())
+        for found, expected in zip(
+            torch.autograd.grad(theirs.sum(), inputs),
+            torch.autograd.grad(ours.sum(), inputs),
+            strict=True,
+        ):
+            torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: round_straight_through([1.0]), TypeError, "u must be a torch.Tensor, got list"),
         (lambda: round_straight_through(torch.tensor([1])), TypeError, "u must hold floating"),
-        (lambda: round_straight_through(torch.tensor([])), ValueError, "u must not be empty"),
         (lambda: round_straight_through(torch.tensor([math.nan])), ValueError, "u must be finite"),
         (lambda: fake_quantize([1.0], HALF), TypeError, "x must be a torch.Tensor, got list"),
-        (lambda: fake_quantize(torch.tensor([1]), HALF), TypeError, "x must hold floating"),
-        (lambda: fake_quantize(torch.tensor([]), HALF), ValueError, "x must not be empty"),
         (lambda: fake_quantize(torch.tensor([math.inf]), HALF), ValueError, "x must be finite"),
         (lambda: fake_quantize(torch.ones(2), 0.5), TypeError, "quantizer must be AffineQuant"),
-        (lambda: inside(torch.ones(2), 0.5), TypeError, "quantizer must be AffineQuantizer"),
-        (lambda: inside(torch.tensor([1]), HALF), TypeError, "x must hold floating"),
-        (lambda: inside(torch.tensor([math.nan]), HALF), ValueError, "x must be finite"),
         (
             lambda: fake_quantize(
                 torch.ones(2, 3),
                 AffineQuantizer(torch.ones(2), torch.zeros(2, dtype=torch.int32), HALF.grid),
             ),
             ValueError,
-            r"x must have a shape to which the scale's shape \(2,\)",
-        ),
-        *(
-            (
-                lambda shape=shape: inside(
-                    torch.ones(3),
-                    AffineQuantizer(torch.ones(shape), torch.zeros(shape).int(), HALF.grid),
-                ),
-                ValueError,
-                r"x must have a shape to which the scale's shape .* broadcasts, got \(3,\)",
-            )
-            for shape in ((2,), (2, 3))
+            r"x must have a shape to which the scale's shape \(2,\) broadcasts, got \(2, 3\)",
         ),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:
-    """Oracle: the list of bad input; argument, value and expectation are named."""
+    """Oracle: the message names the argument, the value and what was expected."""
     with pytest.raises(error, match=message):
         call()
