@@ -5,74 +5,57 @@ features from below, so that training it, and the student with it, raises the bo
 """
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_real, require_same_shape
-from reference_impl.distillation.numerics import unit, widened
+from reference_impl.checked import Finite, Positive, Scalar, Where, Within, checked, widened
+from reference_impl.distillation.numerics import unit
+
+Scores = Annotated[
+    Float[Tensor, "n n"],
+    Within(),  # the loss of a score of −inf may be 0
+    Where("of two examples or more", lambda scores: len(scores) >= 2),
+]
+"""s, of every student with every teacher; the diagonal holds the pairs that belong together."""
 
 
+@checked
 def pair_scores(
-    student: Float[Tensor, "n d"], teacher: Float[Tensor, "n d"], *, temperature: float = 0.1
+    student: Finite[Tensor, "n d"], teacher: Finite[Tensor, "n d"], *, temperature: Positive = 0.1
 ) -> Float[Tensor, "n n"]:
     """Return ⟨f_i, g_j⟩ / τ of the normalised features of every student i and teacher j.
 
-    Args:
-        student: features f, behind an adapter to d numbers.
-        teacher: features g, behind an adapter of their own, which learns too.
-        temperature: τ > 0.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if the shapes differ, there is but one example, a value is not finite, or τ is
-            not above 0.
+    Both come after an adapter to d numbers; the teacher's learns too. τ is the temperature.
     """
-    for name, features in (("student", student), ("teacher", teacher)):
-        require_float_tensor(name, features)
-        if features.ndim != 2:
-            raise ValueError(f"{name} must be (n, d), got shape {tuple(features.shape)}")
-    require_same_shape("student", student, "teacher", teacher)
-    if len(student) < 2:
-        raise ValueError(f"student must have two examples or more, got {len(student)}")
-    tau = require_real("temperature", temperature, 0, open_low=True)
-    f, g = unit(widened(student)), unit(widened(teacher))
+    f, g = unit.__wrapped__(widened(student)), unit.__wrapped__(widened(teacher))
     dtype = torch.promote_types(f.dtype, g.dtype)
-    return f.to(dtype) @ g.to(dtype).T / tau
+    return f.to(dtype) @ g.to(dtype).T / temperature
 
 
-def contrastive_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+@checked
+def contrastive_loss(scores: Scores) -> Scalar:
     """Return −E log h(i, i) − (n − 1) E log(1 − h(i, j)), i ≠ j, in nats; h = e^s / (e^s + n − 1).
 
     h is the probability that a pair is one of the same example, when each of those comes with
-    N = n − 1 pairs of different ones. The best score is log p(f, g) / (p(f) p(g)).
+    N = n − 1 pairs of different ones. The best score is log p(f, g) / (p(f) p(g)). The mutual
+    information is at least log N minus this loss, whatever the scores: see `information_bound`.
 
-    The mutual information of f and g is at least log N minus this loss, whatever the scores:
-    see `information_bound`.
-
-    Args:
-        scores: s, of every student with every teacher; the diagonal holds the pairs that belong
-            together.
-
-    Raises:
-        TypeError: if ``scores`` is no floating-point tensor.
-        ValueError: if it is not square, smaller than 2×2, or not finite.
-
-    References:
-        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3, with
-        the batch as the source of other examples.
-
+    References: Tian et al. 2020, "Contrastive representation distillation", section 3, with the
+    batch as the source of other examples.
     Equation: eq-relation-posterior, eq-relation-contrast, chapter 10.
     """
-    n = _require_square(scores)
+    n = len(scores)
     odds = widened(scores) - math.log(n - 1)  # log h / (1 − h)
     others = odds.flatten()[1:].view(n - 1, n + 1)[:, :-1]  # all but the diagonal
     return -F.logsigmoid(odds.diagonal()).mean() - (n - 1) * F.logsigmoid(-others).mean()
 
 
-def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+@checked
+def information_bound(scores: Scores) -> Scalar:
     """Return log N − `contrastive_loss`, in nats, with N = n − 1: at most I(f; g), in the mean.
 
     It cannot exceed log N, so a large mutual information needs a large batch to be seen. And in
@@ -80,24 +63,7 @@ def information_bound(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
     log N − I + N E (1 + x) log(1 + x) ≥ log N − I + 1, with x = e^s / N of pairs of different
     examples, whose mean is 1/N.
 
-    Args:
-        scores: as for `contrastive_loss`.
-
-    Raises:
-        TypeError, ValueError: as `contrastive_loss`.
-
-    References:
-        Tian, Krishnan & Isola 2020, "Contrastive representation distillation", section 3.
-
+    References: Tian et al. 2020, "Contrastive representation distillation", section 3.
     Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 10.
     """
-    return math.log(_require_square(scores) - 1) - contrastive_loss(scores)
-
-
-def _require_square(scores: Tensor) -> int:
-    """Return n of an n×n matrix of two rows or more."""
-    require_float_tensor("scores", scores)
-    n = len(scores) if scores.ndim else 0
-    if scores.shape != (n, n) or n < 2:
-        raise ValueError(f"scores must be (n, n) with n ≥ 2, got {tuple(scores.shape)}")
-    return n
+    return math.log(len(scores) - 1) - contrastive_loss.__wrapped__(scores)

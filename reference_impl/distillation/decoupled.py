@@ -3,15 +3,21 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_real
-from reference_impl.distillation.numerics import widened
-from reference_impl.distillation.objective import require_labels
-from reference_impl.distillation.soft_targets import Logits, require_pair, require_temperature
+from reference_impl.checked import NonNegative, Scalar, checked, widened
+from reference_impl.distillation.soft_targets import (
+    ClassedLogits,
+    Labels,
+    Logits,
+    Temperature,
+    kl_divergence,
+    require_labels,
+)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class DecoupledParts:
     """KL(p ‖ q) of each example is ``target + (1 − p_target) · others``, all in nats.
@@ -27,91 +33,54 @@ class DecoupledParts:
     p_target: Float[Tensor, " n"]
 
 
+@checked
 def decoupled_parts(
-    student: Logits, teacher: Logits, labels: Int64[Tensor, " n"], *, temperature: float
+    student: ClassedLogits, teacher: Logits, labels: Labels, *, temperature: Temperature
 ) -> DecoupledParts:
-    """Return the two parts of KL(p ‖ q), per example, for p and q softened at T.
+    """Return the two parts of KL(p ‖ q), per example, for p and q as in `soft_target_loss`.
 
-    Half precision is computed in float32.
-
-    Args:
-        student: logits z.
-        teacher: logits v; held constant.
-        labels: y, the right class of each example.
-        temperature: T > 0.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if shapes do not fit, a value is not finite, T is not above 0, a label is no
-            class, or there are fewer than two classes.
-
-    References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
-
+    References: Zhao et al. 2022, "Decoupled knowledge distillation".
     Equation: eq-relation-parts, chapter 10.
     """
-    require_pair("student", student, "teacher", teacher)
-    require_labels("labels", labels, *student.shape)
-    if student.shape[1] < 2:
-        raise ValueError(f"student must have two classes or more, got {student.shape[1]}")
-    t = require_temperature(temperature)
     classes = student.shape[1]
+    require_labels(labels, classes)
     order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
-    pair_p, rest_p = _split((widened(teacher.detach()) / t).gather(1, order))
-    pair_q, rest_q = _split((widened(student) / t).gather(1, order))
-    return DecoupledParts(
-        target=_kl(pair_p, pair_q), others=_kl(rest_p, rest_q), p_target=pair_p[:, 0].exp()
-    )
+    pair_p, rest_p = _split((widened(teacher.detach()) / temperature).gather(1, order))
+    pair_q, rest_q = _split((widened(student) / temperature).gather(1, order))
+    target, others = kl_divergence(pair_p, pair_q), kl_divergence(rest_p, rest_q)
+    return DecoupledParts(target, others, p_target=pair_p[:, 0].exp())
 
 
+@checked
 def decoupled_loss(
-    student: Logits,
+    student: ClassedLogits,
     teacher: Logits,
-    labels: Int64[Tensor, " n"],
+    labels: Labels,
     *,
-    temperature: float,
-    target_weight: float = 1.0,
-    others_weight: float = 8.0,
-) -> Float[Tensor, ""]:
+    temperature: Temperature,
+    target_weight: NonNegative = 1.0,
+    others_weight: NonNegative = 8.0,
+) -> Scalar:
     """Return T² (α TCKD + β NCKD), mean over the batch, in nats.
 
     In Hinton's loss β is 1 − p_y: the surer the teacher, the less its dark knowledge counts.
-    Here β is a constant.
+    Here α = ``target_weight`` and β = ``others_weight`` are constants.
 
-    Args:
-        student: logits z.
-        teacher: logits v; held constant.
-        labels: y, the right class of each example.
-        temperature: T > 0.
-        target_weight: α ≥ 0.
-        others_weight: β ≥ 0.
-
-    Raises:
-        TypeError, ValueError: as `decoupled_parts`, and for a weight below 0.
-
-    References:
-        Zhao, Cui, Song, Qiu & Liang 2022, "Decoupled knowledge distillation".
-
+    References: Zhao et al. 2022, "Decoupled knowledge distillation".
     Equation: eq-relation-decoupled, chapter 10.
     """
-    t = require_temperature(temperature)  # Python's float: the square of an int8 may not fit it
-    a = require_real("target_weight", target_weight, 0)
-    b = require_real("others_weight", others_weight, 0)
-    parts = decoupled_parts(student, teacher, labels, temperature=t)
-    return t**2 * (a * parts.target + b * parts.others).mean()
+    parts = decoupled_parts.__wrapped__(student, teacher, labels, temperature=temperature)
+    return temperature**2 * (target_weight * parts.target + others_weight * parts.others).mean()
 
 
-def _split(z: Tensor) -> tuple[Tensor, Tensor]:
+def _split(
+    z: Float[Tensor, "n classes"],
+) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n others"]]:
     """Return (log p_y, log(1 − p_y)) and the logs of the others' distribution; z_y comes first.
 
     Both are softmaxes of logits, (z_y, logsumexp of the others) and the others alone, so that
-    p_y = 1 loses nothing: no probability is taken from 1, nor divided by 1 − p_y.
+    p_y = 1 loses nothing: no probability is subtracted from 1 or divided by 1 − p_y.
     """
     right, rest = z[:, :1], z[:, 1:]
     pair = torch.cat([right, rest.logsumexp(dim=-1, keepdim=True)], dim=-1)
     return pair.log_softmax(dim=-1), rest.log_softmax(dim=-1)
-
-
-def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return Σ p (log p − log q), per example."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)

@@ -1,56 +1,42 @@
 """A bias for a class that a student never saw: Hinton's correction after the omission."""
 
+from typing import Annotated
+
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_int
-from reference_impl.distillation.objective import require_labels
+from reference_impl.checked import Within, checked
+from reference_impl.distillation.soft_targets import ClassedLogits, Labels, require_labels
 
 
+@checked
 def best_class_bias(
-    logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " n"], index: int
+    logits: ClassedLogits, labels: Labels, index: Annotated[int, Within(0)]
 ) -> float:
     """Return b for which adding b to logit ``index`` gets most examples right.
 
-    An example is answered with the class as soon as b exceeds its gap max_j≠k z_j − z_k. So the
-    number of right answers changes at the gaps alone, and all values between two of them are as
-    good as another: every possibility is counted. Of the best intervals the widest is taken, and
-    its middle; if 0 lies inside one of the best, b is 0.
-
-    Args:
-        logits: z, of examples that were held out. Their labels are used.
-        labels: y.
-        index: k, the class.
-
-    Returns:
-        b in the unit of the logits.
+    An example is answered with class k = ``index`` as soon as b exceeds its gap max_j≠k z_j − z_k.
+    So the number of right answers changes at the gaps alone, and all values between two of them
+    are as good as another: every possibility is counted. The widest of the best intervals is
+    taken, and its middle; if 0 lies inside one of the best, b is 0. The examples were held out.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if shapes do not fit, a value is not finite, a label or ``index`` is no class.
+        ValueError: if ``index`` is not a class.
 
-    References:
-        Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 3.
-
+    References: Hinton et al. 2015, "Distilling the knowledge in a neural network", section 3.
     Equation: eq-student-bias, chapter 09.
     """
-    require_float_tensor("logits", logits)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise ValueError(f"logits must be (n, classes ≥ 2), got shape {tuple(logits.shape)}")
-    k = require_int("index", index, 0, logits.shape[1] - 1)
-    require_labels("labels", labels, *logits.shape)
-    others = logits.detach().double().clone()
-    others[:, k] = -torch.inf
-    best_other, answer = others.max(dim=1)
-    gap, order = (best_other - logits.detach()[:, k].double()).sort()
-    gained = (labels == k).long() - (answer == labels).long()  # once the example is answered k
+    require_labels(labels, logits.shape[1])
+    if index >= logits.shape[1]:
+        raise ValueError(f"index must be below {logits.shape[1]}, got {index}")
+    z = logits.detach().double()
+    best_other, answer = z.index_fill(1, torch.tensor(index), -torch.inf).max(dim=1)
+    gap, order = (best_other - z[:, index]).sort()
+    gained = (labels == index).long() - (answer == labels).long()  # once it is answered ``index``
     right = torch.cat([torch.zeros(1, dtype=torch.long), gained[order].cumsum(0)])
     ends = torch.cat([gap[:1] - 1, gap, gap[-1:] + 1])  # interval i lies in ends[i] … ends[i + 1]
-    right = right.masked_fill(ends[1:] == ends[:-1], -len(labels) - 1)  # between equal gaps: none
-    at_zero = int((gap < 0).sum())
-    widths = (ends[1:] - ends[:-1]).masked_fill(right < right.max(), -1)
-    if right[at_zero] == right.max() and not (gap == 0).any():  # at a gap, b = 0 is a tie
+    right = right.masked_fill(ends[1:] == ends[:-1], -len(labels) - 1)  # nothing between equal gaps
+    if right[(gap < 0).sum()] == right.max() and not (gap == 0).any():  # at a gap, b = 0 is a tie
         return 0.0
+    widths = (ends[1:] - ends[:-1]).masked_fill(right < right.max(), -1)
     best = int(widths.argmax())
     return float((ends[best] + ends[best + 1]) / 2)

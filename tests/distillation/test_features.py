@@ -132,18 +132,30 @@ A = drawn()
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: hint_loss(None, A), TypeError, "student must be"),
         (lambda: hint_loss(A, A.long()), TypeError, "teacher must hold"),
-        (lambda: hint_loss(A, A[:, :2]), ValueError, "student must have the shape of teacher"),
-        (lambda: hint_loss(A[:2], A), ValueError, "student must have the shape of teacher"),
-        (lambda: hint_loss(A[:0], A[:0]), ValueError, "empty"),
+        (
+            lambda: hint_loss(A, A[:, :2]),
+            ValueError,
+            "student must have the",
+        ),
         (lambda: hint_loss(A, A / 0), ValueError, "teacher must be finite"),
-        (lambda: hint_loss(A[0, 0, 0], A[0, 0, 0]), ValueError, r"student must be \(n, ...\)"),
-        (lambda: attention_map(A[0]), ValueError, "features must be"),
-        (lambda: attention_map(A.int()), TypeError, "features must hold"),
+        (
+            lambda: hint_loss(A[0, 0, 0], A[0, 0, 0]),
+            ValueError,
+            r"student must be \(n, d, \*shape\)",
+        ),
+        (lambda: attention_map(A[0]), ValueError, r"features must be \(n, c, h, w\)"),
         (lambda: attention_map(A * torch.nan), ValueError, "features must be finite"),
-        (lambda: attention_transfer_loss(A, A[:2]), ValueError, r"2 of \(2, 3\), got 4"),
-        (lambda: attention_transfer_loss(A, A.mT), ValueError, r"4 of \(3, 2\), got 4 of \(2, 3\)"),
+        (
+            lambda: attention_transfer_loss(A, A[:2]),
+            ValueError,
+            "student must have the n = 2 of teacher",
+        ),
+        (
+            lambda: attention_transfer_loss(A, A.mT),
+            ValueError,
+            "student must have the h = 3 of teacher",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message):

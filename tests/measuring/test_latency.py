@@ -95,19 +95,15 @@ def test_nothing_is_written_to_stderr():
     [
         (lambda: measure_latency(3), TypeError, "function must be callable, got int"),
         (lambda: measure_latency(print, threads=0), ValueError, "threads must be at least 1"),
-        (lambda: measure_latency(print, threads=1.0), TypeError, "threads must be an integer"),
-        (lambda: measure_latency(print, min_run_time=0), ValueError, "min_run_time must be in"),
-        (lambda: measure_latency(print, min_run_time="1"), TypeError, "min_run_time must be a"),
-        (lambda: compare_latencies([print]), TypeError, "functions must be a mapping, got list"),
-        (lambda: compare_latencies({}), ValueError, "functions must not be empty"),
-        (lambda: compare_latencies({"f": 1}), TypeError, "function must be callable, got int"),
-        (lambda: compare_latencies({"f": print}, summary=1), TypeError, "summary must be callable"),
-        (lambda: compare_latencies({"f": print}, rounds=0), ValueError, "rounds must be at least"),
-        (lambda: Latency(0.0, 0.0, 1, 1, "cpu"), ValueError, "median must be in"),
-        (lambda: Latency(float("nan"), 0.0, 1, 1, "cpu"), ValueError, "median must be finite"),
-        (lambda: Latency(1.0, -0.1, 1, 1, "cpu"), ValueError, "iqr must be in"),
-        (lambda: Latency(1.0, 0.1, 0, 1, "cpu"), ValueError, "runs must be at least 1"),
-        (lambda: Latency(1.0, 0.1, 1, 0, "cpu"), ValueError, "threads must be at least 1"),
+        (
+            lambda: measure_latency(print, min_run_time=0),
+            ValueError,
+            "min_run_time must be above 0",
+        ),
+        (lambda: compare_latencies([print]), TypeError, "functions must be Mapping, got list"),
+        (lambda: compare_latencies({}), ValueError, "functions must be of one or more, got {}"),
+        (lambda: compare_latencies({"f": 1}), TypeError, r"functions\['f'\] must be callable"),
+        (lambda: Latency(1.0, -0.1, 1, 1, "cpu"), ValueError, "iqr must be at least 0"),
     ],
 )
 def test_bad_input_is_named(call, error, message):

@@ -1,18 +1,40 @@
-"""reference_impl.measuring.size against hand counts, torch and safetensors files."""
+"""Sizes of models against hand counts, SciPy, torch, NumPy's packed bits and safetensors files."""
 
 import json
 import struct
+import zlib
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
 
-from reference_impl.measuring import Size, count_parameters, model_size
+from reference_impl.compress import with_sparse_layers
+from reference_impl.measuring import (
+    Size,
+    bitmap_size,
+    count_parameters,
+    csr_size,
+    deflated_bytes,
+    file_bytes,
+    model_size,
+    nonzero_size,
+    quantized_size,
+)
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
+from reference_impl.quantization import (
+    IntegerGrid,
+    affine_from_range,
+    min_max_range,
+    split_groups,
+    symmetric_from_range,
+)
 
 
 def test_lenets_have_the_published_numbers_of_parameters():
@@ -89,17 +111,177 @@ def test_a_size_cannot_be_changed():
         size.items = {}
 
 
+def pruned(density: float) -> LeNet300:
+    torch.manual_seed(0)
+    network = LeNet300((40, 20))
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= torch.rand_like(parameter) < density
+    return network
+
+
+def weights(network: nn.Module) -> list[np.ndarray]:
+    return [p.detach().flatten(1).numpy() for p in network.parameters() if p.ndim > 1]
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
+def test_sparse_rows_take_what_scipys_take(density):
+    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here.
+
+    Equation: eq-narrow-csr.
+    """
+    network = pruned(density)
+    csr = [scipy.sparse.csr_array(w) for w in weights(network)]
+    expected = sum(a.data.nbytes + a.indices.nbytes + a.indptr.nbytes for a in csr)
+    found = csr_size(network)
+    assert found.bytes == expected + 4 * (40 + 20 + 10)
+    assert found.items["weights"] == 8 * sum(a.data.nbytes for a in csr)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
+def test_a_bitmap_takes_what_packed_bits_and_values_take(density):
+    """Oracle: NumPy's packbits and the values behind it, b = 32.
+
+    Equation: eq-narrow-bitmap.
+    """
+    network = pruned(density)
+    masks = np.concatenate([(w != 0).ravel() for w in weights(network)])
+    values = np.concatenate([w[w != 0] for w in weights(network)])
+    expected = len(np.packbits(masks)) + values.nbytes
+    assert bitmap_size(network).bytes == expected + 4 * 70
+    assert nonzero_size(network).bytes == values.nbytes + 4 * 70
+
+
+def test_where_packing_pays():
+    """Oracle: the two densities of the docstrings, 1 − 1/b and a little below ½."""
+    n = 32 * 1000
+    for kept, packs in ((n * 31 // 32 - 1, True), (n * 31 // 32, False)):
+        layer = nn.Linear(n, 1, bias=False)
+        layer.weight.data = (torch.arange(n) < kept).float()[None]
+        assert (bitmap_size(layer).bits < model_size(layer).bits) == packs
+    for kept, packs in ((n // 2 - 2, True), (n // 2 - 1, False)):
+        layer.weight.data = (torch.arange(n) < kept).float()[None]
+        assert (csr_size(layer).bits < model_size(layer).bits) == packs
+
+
+def test_vectors_and_buffers_are_counted_whole():
+    """Oracle: model_size."""
+    network = ConvStudent()
+    whole = model_size(network)
+    for size in (nonzero_size(network), bitmap_size(network), csr_size(network)):
+        assert size.items["vectors"] == whole.items["vectors"]
+        assert size.items["buffers"] == whole.items["buffers"]
+    assert nonzero_size(network, weight_bits=8).items["weights"] * 4 == whole.items["weights"]
+
+
+def test_the_file_is_the_file(tmp_path: Path):
+    """Oracle: safetensors' own file on the disk, and zlib."""
+    network = pruned(0.1)
+    save_file(network.state_dict(), tmp_path / "network.safetensors")
+    content = (tmp_path / "network.safetensors").read_bytes()
+    assert file_bytes(network) == len(content)
+    assert deflated_bytes(network) == len(zlib.compress(content, 9))
+    assert deflated_bytes(network) < file_bytes(network) / 4
+    assert deflated_bytes(pruned(1)) > 0.8 * file_bytes(network)
+
+
+def test_a_file_of_what_no_file_can_hold_is_refused():
+    """Oracle: the documented errors."""
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(ValueError, match="model must not share memory between tensors"):
+        file_bytes(tied)
+    with pytest.raises(
+        TypeError, match=r"model must hold dense tensors, got sparse \['0.weight'\]"
+    ):
+        deflated_bytes(with_sparse_layers(nn.Sequential(nn.Linear(3, 3))))
+
+
+def test_places_are_counted_in_bits_of_an_index():
+    """Oracle: 3 values of 8 bits, 3 columns and 2 + 1 rows of 16."""
+    layer = nn.Linear(4, 2, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 0, 0, 2], [0, 3, 0, 0]])
+    items = csr_size(layer, weight_bits=8, index_bits=16).items
+    assert (items["weights"], items["columns"], items["rows"]) == (24, 48, 48)
+
+
+def test_bits_may_be_an_integer_of_numpy():
+    """Oracle: Python's integers, which do not overflow."""
+    for size in (nonzero_size, bitmap_size, csr_size):
+        found = size(pruned(0.5), weight_bits=np.int8(8))
+        assert found == size(pruned(0.5), weight_bits=8)
+        assert type(found.bits) is int
+
+
+WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("view", "axes", "scales"),
+    [
+        (WEIGHT, (), 1),
+        (WEIGHT, 0, 300),
+        (split_groups(WEIGHT, 28), (0, 1), 300 * 28),
+        (split_groups(WEIGHT, 8), (0, 1), 300 * 98),
+    ],
+)
+def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
+    """Oracle: the counts, by hand: 235,200 codes of 4 bits, scales of 16.
+
+    Equation: eq-affine-size.
+    """
+    low, high = min_max_range(view, axes)
+    symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
+    affine = affine_from_range(low, high, IntegerGrid(4))
+    assert dict(quantized_size(symmetric, 235_200).items) == {
+        "codes": 940_800,
+        "scales": 16 * scales,
+        "zero points": 0,
+    }
+    assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales
+
+
+@pytest.mark.parametrize("size", [1, 4, 8, 28, 784])
+def test_a_group_of_g_adds_16_over_g_bits_to_each_value(size: int) -> None:
+    """Oracle: the closed form b + 16/g."""
+    low, high = min_max_range(split_groups(WEIGHT, size), (0, 1))
+    quantizer = symmetric_from_range(low, high, IntegerGrid(3, signed=True))
+    assert quantized_size(quantizer, 235_200).bits / 235_200 == pytest.approx(3 + 16 / size)
+
+
+def test_packed_bytes_have_that_size() -> None:
+    """Oracle: NumPy packs the codes' bits, and half-precision scales have two bytes each."""
+    quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
+    codes = (quantizer.quantize(WEIGHT).int() + 16).numpy().astype(np.uint8)
+    bits = np.unpackbits(codes.reshape(-1, 1), axis=1)[:, -5:]
+    packed = np.packbits(bits).nbytes + quantizer.scale.half().numpy().nbytes
+    assert quantized_size(quantizer, 235_200).bytes == packed
+
+
+def test_scales_of_another_width_are_counted_as_such() -> None:
+    """Oracle: by hand."""
+    quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
+    assert quantized_size(quantizer, 235_200, scale_bits=32).items["scales"] == 9600
+
+
+GOOD = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: count_parameters([1]), TypeError, "model must be a torch.nn.Module, got list"),
-        (lambda: model_size(torch.zeros(1)), TypeError, "model must be a torch.nn.Module, got Ten"),
-        (lambda: model_size(LeNet300(), weight_bits=0), ValueError, "weight_bits must be in"),
-        (lambda: model_size(LeNet300(), weight_bits=65), ValueError, "weight_bits must be in"),
+        (lambda: count_parameters([1]), TypeError, "model must be Module, got list"),
+        (lambda: model_size(LeNet300(), weight_bits=65), ValueError, r"weight_bits must be in \[1"),
         (lambda: model_size(LeNet300(), weight_bits=8.0), TypeError, "weight_bits must be an int"),
-        (lambda: Size(8), TypeError, "items must be a mapping, got int"),
+        (lambda: csr_size(nn.Linear(2, 2), index_bits=0), ValueError, "index_bits must be in"),
+        (lambda: Size(8), TypeError, "items must be Mapping, got int"),
         (lambda: Size({"mask": -1}), ValueError, r"items\['mask'\] must be at least 0, got -1"),
-        (lambda: Size({"mask": 0.5}), TypeError, r"items\['mask'\] must be an integer, got 0.5"),
+        (lambda: quantized_size(8, 10), TypeError, "quantizer must be AffineQuantizer, got int 8"),
+        (
+            lambda: quantized_size(GOOD, 299),
+            ValueError,
+            "n_values must be a multiple of the 300 sc",
+        ),
     ],
 )
 def test_bad_input_is_named(call, error, message):
