@@ -1,29 +1,27 @@
 """Which units go together: by chains of similar pairs, or only where all pairs are similar."""
 
+from typing import Annotated
+
 import torch
-from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_real, require_tensor
+from reference_impl.checked import Finite, Where, Within, checked
+from reference_impl.merging.width_map import Keep, Units
+
+Similarity = Annotated[Finite[Tensor, "n n"], Where("symmetric", lambda s: torch.equal(s, s.T))]
+Cosine = Annotated[float, Within(-1, 1)]
+SomeKept = Annotated[Keep, Where("true for one unit or more", lambda keep: bool(keep.any()))]
 
 
-def connected_components(similarity: Float[Tensor, "n n"], threshold: float) -> Int64[Tensor, " n"]:
+@checked
+def connected_components(similarity: Similarity, threshold: Cosine) -> Units:
     """Return for each unit the first one that a chain of pairs with S ≥ threshold leads to.
 
-    Units at the ends of a chain may be unlike: A ~ B ~ C says nothing of A and C.
-
-    Args:
-        similarity: S, symmetric.
-        threshold: in [−1, 1].
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if S is not square, symmetric and finite, or ``threshold`` outside [−1, 1].
+    Units at the ends of a chain may be unlike: A ~ B ~ C says nothing about A and C.
     """
-    linked = _require_similarity(similarity) >= require_real("threshold", threshold, -1, 1)
-    n = len(linked)
-    linked = linked | torch.eye(n, dtype=torch.bool, device=linked.device)
-    labels = torch.arange(n, device=linked.device)
+    n = len(similarity)
+    labels = torch.arange(n, device=similarity.device)
+    linked = (similarity >= threshold) | (labels == labels.unsqueeze(1))
     while True:
         lowest = torch.where(linked, labels, n).amin(dim=1)  # of all that are linked with it
         if torch.equal(lowest, labels):
@@ -31,28 +29,20 @@ def connected_components(similarity: Float[Tensor, "n n"], threshold: float) -> 
         labels = lowest
 
 
-def complete_linkage(similarity: Float[Tensor, "n n"], threshold: float) -> Int64[Tensor, " n"]:
-    """Return clusters in which all pairs have S ≥ threshold, each named by its first unit.
+@checked
+def complete_linkage(similarity: Similarity, threshold: Cosine) -> Units:
+    """Return clusters, named by their first units, in which all pairs have S ≥ threshold.
 
-    Again and again the two clusters whose least similar pair is most similar become one; of equals
-    the first. O(n³) comparisons.
-
-    Args:
-        similarity: S, symmetric.
-        threshold: in [−1, 1].
-
-    Raises:
-        TypeError, ValueError: as `connected_components`.
+    The two clusters whose least similar pair is most similar become one, until none is similar
+    enough; among equals, the first. O(n³) comparisons.
     """
-    least = _require_similarity(similarity).detach().clone().fill_diagonal_(-torch.inf)
-    require_real("threshold", threshold, -1, 1)
+    least = similarity.detach().clone().fill_diagonal_(-torch.inf)
     n = len(least)
     labels = torch.arange(n, device=least.device)
     for _ in range(n - 1):
-        i, j = divmod(int(least.argmax()), n)
+        i, j = sorted(divmod(int(least.argmax()), n))
         if least[i, j] < threshold:
             break
-        i, j = min(i, j), max(i, j)
         labels[labels == j] = i
         least[i] = least[:, i] = torch.minimum(least[i], least[j])
         least[i, i] = -torch.inf
@@ -60,32 +50,9 @@ def complete_linkage(similarity: Float[Tensor, "n n"], threshold: float) -> Int6
     return labels
 
 
-def nearest_kept(similarity: Float[Tensor, "n n"], keep: Bool[Tensor, " n"]) -> Int64[Tensor, " n"]:
-    """Return for each unit the kept one that is most similar to it; a kept unit has itself.
-
-    Of equals the first.
-
-    Args:
-        similarity: S, symmetric.
-        keep: true for a unit that stays.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if S is not square, symmetric and finite, ``keep`` is not (n,), or none stays.
-    """
-    n = len(_require_similarity(similarity))
-    require_tensor("keep", keep)
-    if keep.dtype != torch.bool:
-        raise TypeError(f"keep must hold booleans, got {keep.dtype}")
-    if keep.shape != (n,) or not keep.any():
-        raise ValueError(f"keep must be ({n},) and leave a unit or more, got {tuple(keep.shape)}")
+@checked
+def nearest_kept(similarity: Similarity, keep: SomeKept) -> Units:
+    """Return for each unit the most similar kept one, itself if kept; among equals, the first."""
     places = keep.nonzero().flatten()
     nearest = places[similarity[:, keep].argmax(dim=1)]
-    return torch.where(keep, torch.arange(n, device=keep.device), nearest)
-
-
-def _require_similarity(similarity: Tensor) -> Tensor:
-    require_float_tensor("similarity", similarity)
-    if similarity.ndim != 2 or not torch.equal(similarity, similarity.T):
-        raise ValueError(f"similarity must be symmetric, got shape {tuple(similarity.shape)}")
-    return similarity
+    return torch.where(keep, torch.arange(len(keep), device=keep.device), nearest)

@@ -1,117 +1,47 @@
 """Which weights and units to remove: scores, masks, schedules, stability."""
 
-from reference_impl.pruning.brain_surgeon import (
-    Surgery,
-    input_hessian,
-    inverse_hessian,
-    optimal_brain_surgeon,
-    remove_by_surgeon,
-    surgeon_update,
-    without_weight,
+# fmt: off
+from reference_impl.pruning.masks import (
+    n_dropped, choose_highest, keep_highest, keep_highest_of_all, keep_highest_of_each,
+    keep_n_of_m,
 )
-from reference_impl.pruning.masks import keep_highest, keep_highest_of_all, keep_n_of_m, n_dropped
-from reference_impl.pruning.sparse_gpt import reconstruction_error, refit, sparse_gpt
-from reference_impl.pruning.stability import (
-    choose_highest,
-    coefficient_of_variation,
-    complementary_pairs,
-    half_samples,
-    keep_most_stable,
-    sample_means,
-    selection_frequency,
-    simultaneous_frequency,
-    stable_units,
-)
-from reference_impl.pruning.stability_bounds import (
-    false_selections_bound,
-    largest_choice,
-    rare_selections_bound,
-)
-from reference_impl.pruning.stability_rules import RULES
-from reference_impl.pruning.thresholds import (
-    cubic_sparsity,
-    hard_threshold,
-    keep_highest_of_each,
-    proximal_step,
-    rounds_to,
-    soft_threshold,
+from reference_impl.pruning.thresholds import soft_threshold, hard_threshold, proximal_step
+from reference_impl.pruning.schedule import cubic_sparsity, rounds_to
+from reference_impl.pruning.weight_scores import (
+    magnitude, taylor, mean_square_taylor, snip, optimal_brain_damage, second_order, wanda,
 )
 from reference_impl.pruning.unit_scores import (
-    batch_norm_scale,
-    gate_taylor,
-    geometric_median_distance,
-    mean_square_gate_taylor,
-    output_change,
-    row_norm,
-    summed_weight_taylor,
-    unit_taylor,
+    row_norm, unit_taylor, summed_weight_taylor, gate_taylor, mean_square_gate_taylor,
+    output_change, batch_norm_scale, geometric_median_distance,
 )
-from reference_impl.pruning.weight_scores import (
-    magnitude,
-    mean_square_taylor,
-    optimal_brain_damage,
-    second_order,
-    snip,
-    taylor,
-    wanda,
+from reference_impl.pruning.brain_surgeon import (
+    input_hessian, inverse_hessian, optimal_brain_surgeon, surgeon_update, remove_by_surgeon,
 )
+from reference_impl.pruning.sparse_gpt import reconstruction_error, refit, sparse_gpt
+from reference_impl.pruning.stability import (
+    half_samples, complementary_pairs, sample_means, selection_frequency,
+    simultaneous_frequency, stable_units, coefficient_of_variation,
+)
+from reference_impl.pruning.stability_bounds import (
+    false_selections_bound, largest_choice, rare_selections_bound,
+)
+from reference_impl.pruning.stability_rules import shares, RULES
 
 __all__ = [
-    # masks
-    "n_dropped",
-    "keep_highest",
-    "keep_highest_of_all",
-    "keep_n_of_m",
-    # thresholds
-    "soft_threshold",
-    "hard_threshold",
-    "proximal_step",
-    "cubic_sparsity",
-    "rounds_to",
-    "keep_highest_of_each",
-    # weight_scores
-    "magnitude",
-    "taylor",
-    "mean_square_taylor",
-    "snip",
-    "optimal_brain_damage",
-    "second_order",
-    "wanda",
-    # unit_scores
-    "row_norm",
-    "unit_taylor",
-    "summed_weight_taylor",
-    "gate_taylor",
-    "mean_square_gate_taylor",
-    "output_change",
-    "batch_norm_scale",
+    "n_dropped", "choose_highest", "keep_highest", "keep_highest_of_all",  # masks
+    "keep_highest_of_each", "keep_n_of_m",
+    "soft_threshold", "hard_threshold", "proximal_step",  # thresholds
+    "cubic_sparsity", "rounds_to",  # schedule
+    "magnitude", "taylor", "mean_square_taylor", "snip", "optimal_brain_damage",  # weight_scores
+    "second_order", "wanda",
+    "row_norm", "unit_taylor", "summed_weight_taylor", "gate_taylor",  # unit_scores
+    "mean_square_gate_taylor", "output_change", "batch_norm_scale",
     "geometric_median_distance",
-    # brain_surgeon
-    "input_hessian",
-    "inverse_hessian",
-    "optimal_brain_surgeon",
-    "surgeon_update",
-    "without_weight",
-    "Surgery",
+    "input_hessian", "inverse_hessian", "optimal_brain_surgeon", "surgeon_update",  # brain_surgeon
     "remove_by_surgeon",
-    # sparse_gpt
-    "reconstruction_error",
-    "refit",
-    "sparse_gpt",
-    # stability
-    "half_samples",
-    "complementary_pairs",
-    "sample_means",
-    "choose_highest",
-    "selection_frequency",
-    "simultaneous_frequency",
-    "stable_units",
-    "coefficient_of_variation",
-    "keep_most_stable",
-    # stability_bounds
-    "false_selections_bound",
-    "largest_choice",
-    "rare_selections_bound",
-    # stability_rules
-    "RULES",
+    "reconstruction_error", "refit", "sparse_gpt",  # sparse_gpt
+    "half_samples", "complementary_pairs", "sample_means", "selection_frequency",  # stability
+    "simultaneous_frequency", "stable_units", "coefficient_of_variation",
+    "false_selections_bound", "largest_choice", "rare_selections_bound",  # stability_bounds
+    "shares", "RULES",  # stability_rules
 ]

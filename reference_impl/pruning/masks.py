@@ -1,127 +1,101 @@
-"""Masks that keep the highest scores: by count, not by threshold, so exact and stable under ties.
+"""Masks that keep the highest scores: chosen by count, not by threshold.
 
-A mask is true where a weight is kept.
+A count is exact and stable under ties. A mask is true where a weight is kept.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
+from reference_impl.checked import Count, Finite, Where, Within, checked
+
+Sparsity = Annotated[float, Within(0, 1, below=True)]
+"""Share to drop, in [0, 1): something is always kept."""
+
+Scores = Annotated[Mapping[str, Finite[Tensor, "..."]], Where("of one tensor or more", bool)]
+"""Name → scores: the larger, the more worth keeping."""
+
+Masks = dict[str, Bool[Tensor, "..."]]
 
 
-def n_dropped(sparsity: float, n: int) -> int:
-    """Return round(sparsity · n), and at most n − 1: something is always kept.
-
-    Args:
-        sparsity: share of the n scores to drop, in [0, 1).
-        n: how many there are.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``sparsity`` is outside [0, 1) or ``n`` below 1.
+@checked
+def n_dropped(sparsity: Sparsity, n: Count) -> int:
+    """Return round(sparsity · n), at most n − 1: how many of n scores to drop.
 
     >>> n_dropped(0.5, 9), n_dropped(0.99, 10)
     (4, 9)
     """
-    require_int("n", n, 1)
-    require_real("sparsity", sparsity, 0, 1)
-    if sparsity == 1:
-        raise ValueError("sparsity must be below 1, got 1: nothing would be kept")
     return min(round(sparsity * n), n - 1)
 
 
-def keep_highest(score: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
-    """Return a mask that drops the round(sparsity · n) lowest scores; of equals the first go.
+@checked
+def choose_highest(
+    scores: Finite[Tensor, "*samples units"], q: Count
+) -> Bool[Tensor, "*samples units"]:
+    """Return true for the q highest scores along the last axis; among equals, for the last.
+
+    q is at most the number of units.
+
+    >>> choose_highest(torch.tensor([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0]]), 1)
+    tensor([[ True, False, False],
+            [False,  True, False]])
+    """
+    if q > scores.shape[-1]:
+        raise ValueError(f"q must be in [1, {scores.shape[-1]}], the number of units, got {q}")
+    ascending = scores.detach().argsort(dim=-1, stable=True)
+    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    return chosen.scatter_(-1, ascending[..., -q:], value=True)
+
+
+@checked
+def keep_highest(score: Finite[Tensor, "*shape"], sparsity: Sparsity) -> Bool[Tensor, "*shape"]:
+    """Return a mask that drops the round(sparsity · n) lowest scores; among equals, the first.
 
     A comparison ``score > threshold`` would drop all that tie with the threshold, or none.
-
-    Args:
-        score: the larger, the more worth keeping; any shape.
-        sparsity: share to drop, in [0, 1).
-
-    Returns:
-        True where kept, of the score's shape.
-
-    Raises:
-        TypeError: if ``score`` is no floating-point tensor, or ``sparsity`` no number.
-        ValueError: if ``score`` is empty or not finite, or ``sparsity`` outside [0, 1).
 
     >>> keep_highest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 0.25)
     tensor([ True, False,  True,  True])
 
     Equation: eq-sparse-best, chapter 11.
     """
-    require_float_tensor("score", score)
-    flat = score.detach().flatten()
-    dropped = flat.argsort(stable=True)[: n_dropped(sparsity, flat.numel())]
-    kept = torch.ones(flat.numel(), dtype=torch.bool, device=flat.device)
-    kept[dropped] = False
-    return kept.view(score.shape)
+    n = score.numel()
+    return choose_highest(score.flatten(), n - n_dropped(sparsity, n)).view(score.shape)
 
 
-def keep_highest_of_all(
-    scores: Mapping[str, Float[Tensor, "..."]], sparsity: float
-) -> dict[str, Bool[Tensor, "..."]]:
-    """Return masks that drop the lowest of all tensors' scores together, whichever they are in.
+@checked
+def keep_highest_of_all(scores: Scores, sparsity: Sparsity) -> Masks:
+    """Return masks that drop the lowest scores of all tensors together: global pruning.
 
-    A whole tensor may be dropped: the caller decides whether its layer can do without.
-
-    Args:
-        scores: name → scores that can be compared with one another.
-        sparsity: share of all scores to drop, in [0, 1).
-
-    Raises:
-        TypeError: if ``scores`` is no mapping, a score no floating-point tensor, or ``sparsity``
-            no number.
-        ValueError: if there is none, one is empty or not finite, or ``sparsity`` outside [0, 1).
+    The scores must be comparable with one another. A whole tensor may be dropped: the caller
+    decides whether the network works without its layer.
 
     Equation: eq-sparse-scale, chapter 11.
     """
-    require_instance("scores", scores, Mapping)
-    if not scores:
-        raise ValueError("scores must hold a tensor or more, got none")
-    for name, score in scores.items():
-        require_float_tensor(f"scores[{name!r}]", score)
-    flat = torch.cat([score.detach().flatten() for score in scores.values()])
-    parts = keep_highest(flat, sparsity).split([score.numel() for score in scores.values()])
-    return {
-        name: part.view(score.shape)
-        for (name, score), part in zip(scores.items(), parts, strict=True)
-    }
+    together = torch.cat([score.detach().flatten() for score in scores.values()])
+    parts = keep_highest(together, sparsity).split([score.numel() for score in scores.values()])
+    pairs = zip(scores.items(), parts, strict=True)
+    return {name: part.view(score.shape) for (name, score), part in pairs}
 
 
-def keep_n_of_m(score: Float[Tensor, "out in"], n: int, m: int) -> Bool[Tensor, "out in"]:
-    """Return a mask that keeps the n highest scores of every m consecutive ones in a row.
+@checked
+def keep_highest_of_each(scores: Scores, sparsity: Sparsity) -> Masks:
+    """Return masks that drop the same share of each tensor's scores: layerwise pruning."""
+    return {name: keep_highest(score, sparsity) for name, score in scores.items()}
 
-    Args:
-        score: one row per output; of equals in a group the first go.
-        n: kept of each group, 1 ≤ n ≤ m.
-        m: the group's size; divides the length of the rows.
 
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``score`` is empty, not finite or no matrix, n is not in [1, m], or m does
-            not divide the rows' length.
-
-    References:
-        Mishra et al. (2021), Accelerating sparse deep neural networks: 2:4.
+@checked
+def keep_n_of_m(score: Finite[Tensor, "out in"], n: Count, m: Count) -> Bool[Tensor, "out in"]:
+    """Return a mask that keeps the n ≤ m highest scores of every m consecutive ones in a row.
 
     >>> keep_n_of_m(torch.tensor([[4.0, 1.0, 2.0, 3.0]]), 2, 4)
     tensor([[ True, False, False,  True]])
 
+    References: Mishra et al. 2021, "Accelerating sparse deep neural networks": 2:4.
     Equation: eq-sparse-patterns, chapter 11.
     """
-    require_float_tensor("score", score)
-    require_int("m", m, 1)
-    require_int("n", n, 1, m)
-    if score.ndim != 2 or score.shape[1] % m:
-        raise ValueError(
-            f"score must be a matrix whose rows' length m = {m} divides, got {tuple(score.shape)}"
-        )
-    groups = score.detach().reshape(-1, m)
-    kept = torch.ones(groups.shape, dtype=torch.bool, device=groups.device)
-    kept.scatter_(1, groups.argsort(dim=1, stable=True)[:, : m - n], value=False)
-    return kept.view(score.shape)
+    if n > m or score.shape[1] % m:
+        raise ValueError(f"m must be at least n = {n} and divide {score.shape[1]}, got {m}")
+    return choose_highest(score.reshape(-1, m), n).view(score.shape)

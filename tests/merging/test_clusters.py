@@ -54,30 +54,41 @@ def test_units_as_similar_as_the_threshold_go_together() -> None:
         assert cluster(twins, -1.0).tolist() == [0, 0, 0]
 
 
-def test_a_kept_twin_stays_itself() -> None:
-    """Oracle: by eye: two units of S = 1 that both stay; the one that goes has the first."""
+def test_a_kept_twin_has_itself() -> None:
+    """Oracle: by eye: two units of S = 1 that are both kept; the third has the first."""
     twins = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     assert nearest_kept(twins, torch.tensor([True, True, False])).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_kept_unit_is_nearer(seed: int) -> None:
-    """Oracle: a loop over the units that stay."""
+    """Oracle: a loop over the kept units."""
     s, keep = drawn(seed), torch.arange(25) % 3 == 0
     for j, i in enumerate(nearest_kept(s, keep).tolist()):
-        stay = [k for k in range(25) if keep[k]]
-        assert i == (j if keep[j] else max(stay, key=lambda k, j=j: float(s[j, k])))
+        kept = [k for k in range(25) if keep[k]]
+        assert i == (j if keep[j] else max(kept, key=lambda k, j=j: float(s[j, k])))
 
 
-def test_bad_input_is_refused() -> None:
-    """Oracle: the documented errors."""
-    s = torch.eye(3)
-    for cluster in (connected_components, complete_linkage):
-        with pytest.raises(ValueError, match="in \\[-1, 1\\]"):
-            cluster(s, 1.5)
-        with pytest.raises(ValueError, match="symmetric"):
-            cluster(torch.ones(2, 3), 0.5)
-    with pytest.raises(ValueError, match="leave a unit"):
-        nearest_kept(s, torch.zeros(3, dtype=torch.bool))
-    with pytest.raises(TypeError, match="booleans"):
-        nearest_kept(s, torch.ones(3))
+EYE = torch.eye(3)
+SKEW = torch.tensor([[1.0, 0.5], [0.4, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: connected_components(EYE, 1.5), ValueError, r"threshold must be in \[-1, 1\]"),
+        (lambda: connected_components(torch.ones(2, 3), 0.5), ValueError, r"must be \(n, n\)"),
+        (lambda: complete_linkage(SKEW, 0.5), ValueError, "similarity must be symmetric"),
+        (lambda: nearest_kept(EYE, EYE[0] < 0), ValueError, "keep must be true for one unit"),
+        (lambda: nearest_kept(EYE, EYE[0]), TypeError, "keep must hold bool"),
+        (
+            lambda: nearest_kept(EYE, EYE[0, :2] > 0),
+            ValueError,
+            "similarity must have the n = 2 of keep",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, error, text):
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

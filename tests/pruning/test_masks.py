@@ -1,5 +1,9 @@
 """Masks by count against sorting, torch's pruning and brute force; ties; bad input."""
 
+from itertools import combinations
+from math import comb
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.utils.prune as torch_prune
@@ -7,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.pruning import keep_highest, keep_highest_of_all, keep_n_of_m, n_dropped
+from reference_impl.pruning import (
+    choose_highest,
+    keep_highest,
+    keep_highest_of_all,
+    keep_highest_of_each,
+    keep_n_of_m,
+    n_dropped,
+)
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -74,7 +85,7 @@ def test_n_of_m_keeps_the_n_highest_of_every_group(n, more, seed):
             assert sorted(v for v, c in zip(group, chosen, strict=True) if c) == best
 
 
-def test_of_equals_in_a_group_the_first_go():
+def test_of_equals_in_a_group_the_first_are_dropped():
     """Oracle: by hand."""
     score = torch.tensor([[1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 3.0, 1.0]])
     assert keep_n_of_m(score, 2, 4).int().tolist() == [[0, 0, 1, 1, 1, 0, 1, 0]]
@@ -105,39 +116,104 @@ def test_the_score_is_left_as_it_is_and_its_gradient_is_not_asked_for():
     assert torch.equal(score.detach(), before)
 
 
-@pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
-def test_a_sparsity_outside_0_to_1_is_refused(sparsity):
-    """Oracle: the documented range."""
-    with pytest.raises(ValueError, match=r"sparsity must be"):
-        keep_highest(torch.ones(3), sparsity)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_the_highest_are_chosen_in_each_sample(seed, q):
+    """Oracle: NumPy's sorting."""
+    scores = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    chosen = choose_highest(scores, q)
+    assert (chosen.sum(dim=1) == q).all()
+    for row, mask in zip(scores, chosen, strict=True):
+        np.testing.assert_array_equal(np.sort(row)[-q:], np.sort(row[mask]))
 
 
-@pytest.mark.parametrize("sparsity", [None, "0.5", True])
-def test_a_sparsity_that_is_no_number_is_refused(sparsity):
-    """Oracle: the documented type."""
-    with pytest.raises(TypeError, match="sparsity must be a real number"):
-        keep_highest(torch.ones(3), sparsity)
+def test_equal_scores_give_an_exact_number():
+    """Oracle: the rule that the last of equals are kept, which `keep_highest` has too."""
+    assert choose_highest(torch.ones(5), 2).tolist() == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize("score", [torch.tensor([1.0, float("nan")]), torch.ones(0)])
-def test_scores_that_are_empty_or_not_finite_are_refused(score):
-    """Oracle: the documented error."""
-    with pytest.raises(ValueError, match="score must"):
-        keep_highest(score, 0.5)
-    with pytest.raises(ValueError, match=r"scores\['fc1'\] must"):
-        keep_highest_of_all({"fc1": score}, 0.5)
+@given(st.integers(0, 200), st.integers(0, 8))
+def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
+    """Oracle: brute force over all subsets of the places that are kept.
+
+    Equation: eq-sparse-best.
+    """
+    w = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    square = w.flatten() ** 2
+    errors = [float(square[list(gone)].sum()) for gone in combinations(range(9), n_dropped)]
+    kept = keep_highest(w.abs(), n_dropped / 9)
+    assert float(((w - w * kept) ** 2).sum()) == pytest.approx(min(errors), abs=1e-12)
 
 
-def test_no_scores_at_all_are_refused():
-    """Oracle: the documented error."""
-    with pytest.raises(ValueError, match="scores must hold a tensor or more"):
-        keep_highest_of_all({}, 0.5)
-    with pytest.raises(TypeError, match="scores must be Mapping, got list"):
-        keep_highest_of_all([torch.ones(3)], 0.5)
+def test_a_factor_between_layers_changes_global_masks_alone():
+    """Oracle: ReLU(c x) = c ReLU(x), so that both pairs of layers are one network.
+
+    Equation: eq-sparse-scale.
+    """
+    draws = torch.Generator().manual_seed(0)
+    first, second = torch.randn(8, 6, generator=draws), torch.randn(3, 8, generator=draws)
+    x = torch.randn(5, 6, generator=draws)
+    c = 64.0
+    same = (x @ (c * first).T).relu() @ (second / c).T
+    assert torch.equal(same, (x @ first.T).relu() @ second.T)  # c is a power of two
+    one = {"first": first.abs(), "second": second.abs()}
+    other = {"first": c * first.abs(), "second": second.abs() / c}
+    each = keep_highest_of_each(one, 0.3)
+    assert all(torch.equal(each[n], m) for n, m in keep_highest_of_each(other, 0.3).items())
+    assert keep_highest_of_all(one, 0.3)["second"].any()
+    assert not keep_highest_of_all(other, 0.34)["second"].any()
 
 
-@pytest.mark.parametrize(("n", "m"), [(0, 4), (5, 4), (2, 3)])
-def test_groups_that_do_not_fit_are_refused(n, m):
-    """Oracle: the documented errors; 3 does not divide 4."""
-    with pytest.raises(ValueError, match=r"n must|score must"):
-        keep_n_of_m(torch.ones(2, 4), n, m)
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (3, 6), (4, 8)])
+def test_n_of_m_has_as_many_patterns_as_there_are_choices(n, m):
+    """Oracle: the binomial coefficient.
+
+    Equation: eq-sparse-patterns.
+    """
+    score = torch.randn(4000, m, generator=torch.Generator().manual_seed(0))
+    assert len(keep_n_of_m(score, n, m).unique(dim=0)) == comb(m, n)
+
+
+def test_layerwise_pruning_is_torchs_layer_by_layer():
+    """Oracle: torch.nn.utils.prune.l1_unstructured on each layer."""
+    layers = {"a": nn.Linear(30, 20), "b": nn.Conv2d(3, 5, 3)}
+    masks = keep_highest_of_each({name: x.weight.abs() for name, x in layers.items()}, 0.7)
+    for name, layer in layers.items():
+        torch_prune.l1_unstructured(layer, "weight", amount=0.7)
+        assert torch.equal(masks[name], layer.weight_mask.bool())
+
+
+NAN = torch.tensor([torch.nan])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: keep_highest([1.0], 0.5), TypeError, "score must be a torch.Tensor, got list"),
+        (lambda: keep_highest(NAN, 0.5), ValueError, "score must be finite"),
+        (
+            lambda: keep_highest(torch.ones(3), 1.0),
+            ValueError,
+            r"sparsity must be in \[0, 1\), got",
+        ),
+        (lambda: keep_highest(torch.ones(3), "0.5"), TypeError, "sparsity must be a real number"),
+        (lambda: keep_highest_of_all({}, 0.5), ValueError, "scores must be of one tensor or more"),
+        (lambda: keep_highest_of_all([NAN], 0.5), TypeError, "scores must be Mapping, got list"),
+        (
+            lambda: keep_highest_of_each({"a": NAN}, 0.5),
+            ValueError,
+            r"scores\['a'\] must be finite",
+        ),
+        (lambda: keep_n_of_m(torch.ones(2, 4), 5, 4), ValueError, "m must be at least n = 5"),
+        (lambda: keep_n_of_m(torch.ones(2, 4), 2, 3), ValueError, "m must .* divide 4, got 3"),
+        (lambda: choose_highest(torch.ones(3), 4), ValueError, r"q must be in \[1, 3\].*, got 4"),
+        (
+            lambda: choose_highest(torch.tensor(1.0), 1),
+            ValueError,
+            r"scores must be \(\*samples, uni",
+        ),
+    ],
+)
+def test_bad_scores_are_refused(call, error, text):
+    """Oracle: the message names what is wrong."""
+    with pytest.raises(error, match=text):
+        call()

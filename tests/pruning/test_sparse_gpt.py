@@ -61,7 +61,7 @@ def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
     """Oracle: torch.linalg.lstsq on the inputs that are kept, row by row."""
     w, x = layer(seed)
     keep = keep_highest(w.abs(), sparsity)
-    keep[0] = False  # a row may lose everything
+    keep[0] = False  # all of a row may be dropped
     found = refit(w, input_hessian(x), keep)
     assert not found[~keep].any()
     assert not found[0].any()
@@ -92,9 +92,9 @@ def test_sparse_gpt_drops_exactly_so_many() -> None:
 
 
 def test_a_dropped_first_column_is_least_squares() -> None:
-    """Oracle: lstsq; the columns behind are all still free, so the sweep is exact."""
+    """Oracle: lstsq; the columns to the right are all still free, so the sweep is exact."""
     w, x = layer(3)
-    w[:, 0] *= 1e-3  # so that the first column is what goes
+    w[:, 0] *= 1e-3  # so that the first column is dropped
     found = sparse_gpt(w, input_hessian(x), 1 / 8)
     assert not found[:, 0].any()
     best = torch.linalg.lstsq(x[:, 1:], x @ w.T).solution.T
@@ -144,19 +144,18 @@ def test_wandas_square_is_the_error_with_a_diagonal_hessian() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: reconstruction_error(ONE, ONE.T, EYE), ValueError, "pruned must have the shape"),
-        (lambda: reconstruction_error(ONE, ONE, ONE), ValueError, r"hessian \(in, in\)"),
-        (lambda: reconstruction_error(ONE[0], ONE[0], EYE), ValueError, "weight must be"),
-        (lambda: reconstruction_error(ONE, None, EYE), TypeError, "pruned must be a torch"),
-        (lambda: refit(ONE, EYE, ONE), TypeError, "keep must be a torch.Tensor of booleans"),
-        (lambda: refit(ONE, EYE, ONE.T.bool()), ValueError, "keep must have the shape"),
+        (lambda: reconstruction_error(ONE, ONE.T, EYE), ValueError, "weight must have the"),
+        (
+            lambda: reconstruction_error(ONE, ONE, ONE),
+            ValueError,
+            "weight must have the 2 in of hessian",
+        ),
+        (lambda: refit(ONE, EYE, ONE), TypeError, "keep must hold bool"),
         (lambda: refit(ONE, 0 * EYE, ONE.bool()), ValueError, "add damping"),
         (lambda: sparse_gpt(ONE, 0 * EYE, 0.5), ValueError, "add damping"),
-        (lambda: sparse_gpt(ONE, EYE, 1.0), ValueError, "sparsity must be below 1"),
-        (lambda: sparse_gpt(ONE, EYE, -0.1), ValueError, "sparsity must be in"),
+        (lambda: sparse_gpt(ONE, EYE, 1.0), ValueError, r"sparsity must be in \[0, 1\), got 1.0"),
         (lambda: sparse_gpt(ONE, EYE, 0.5, block=0), ValueError, "block must be at least 1"),
         (lambda: sparse_gpt(ONE, EYE * torch.nan, 0.5), ValueError, "hessian must be finite"),
-        (lambda: sparse_gpt(ONE.int(), EYE, 0.5), TypeError, "weight must hold floating"),
     ],
 )
 def test_bad_input_is_refused(call, error, text) -> None:

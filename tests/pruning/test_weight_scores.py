@@ -163,39 +163,22 @@ def test_scores_carry_no_gradient() -> None:
     assert not any(score.requires_grad for score in found)
 
 
-@pytest.mark.parametrize("score", PAIRED)
-def test_bad_pairs_are_refused(score) -> None:
-    """Oracle: the message names what is wrong."""
-    with pytest.raises(TypeError, match="weight must be a torch"):
-        score([1.0], ONE)
-    with pytest.raises(TypeError, match="floating-point"):
-        score(ONE, ONE.int())
-    with pytest.raises(ValueError, match="must have the shape of weight"):
-        score(ONE, torch.ones(3, 2))
-    with pytest.raises(ValueError, match="must be finite"):
-        score(ONE, ONE * torch.nan)
-    with pytest.raises(ValueError, match="must not be empty"):
-        score(torch.ones(0), torch.ones(0))
-
-
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: magnitude(torch.tensor([])), ValueError, "must not be empty"),
-        (lambda: magnitude(torch.tensor([1])), TypeError, "floating-point"),
+        (lambda: magnitude(torch.tensor([])), ValueError, "weight must not be empty"),
+        (lambda: magnitude(torch.tensor([1])), TypeError, "weight must hold floating-point"),
+        (lambda: taylor([1.0], ONE), TypeError, "weight must be a torch.Tensor, got list"),
+        (lambda: taylor(ONE, ONE * torch.nan), ValueError, "gradient must be finite"),
         (lambda: mean_square_taylor(ONE, -ONE), ValueError, "at least 0, got -1"),
-        (lambda: second_order(ONE, ONE[0], ONE), ValueError, "gradient must have the shape"),
-        (lambda: second_order(ONE, ONE, ONE[0]), ValueError, "curvature must have the shape"),
-        (lambda: wanda(ONE, torch.ones(2)), ValueError, "as long as its rows"),
-        (lambda: wanda(ONE[0], torch.ones(3)), ValueError, "must be a matrix"),
-        (lambda: wanda(ONE, -torch.ones(3)), ValueError, "at least 0, got -1"),
-        (lambda: snip({}, {}), ValueError, "one or more"),
-        (lambda: snip({"a": ONE}, {"b": ONE}), ValueError, "same names"),
-        (lambda: snip({"a": ONE, 1: ONE}, {"a": ONE}), ValueError, r"got \['a', 1\]"),
+        (lambda: second_order(ONE, ONE[0], ONE), ValueError, "weight must have the shape of grad"),
+        (lambda: second_order(ONE, ONE, ONE[0]), ValueError, "weight must have the shape of curv"),
+        (lambda: wanda(ONE, torch.ones(2)), ValueError, "weight must have the 2 in of input_norm"),
+        (lambda: snip({}, {}), ValueError, "gradients must be those of the weights"),
+        (lambda: snip({"a": ONE}, {"b": ONE}), ValueError, r"weights {'a': \(2, 3\)}, got {'b'"),
+        (lambda: snip({"a": ONE}, {"a": ONE[0]}), ValueError, r"got {'a': \(3,\)}"),
         (lambda: snip([ONE], {"b": ONE}), TypeError, "weights must be Mapping"),
-        (lambda: snip({"a": ONE}, [ONE]), TypeError, "gradients must be Mapping"),
-        (lambda: snip({"a": ONE}, {"a": 0 * ONE}), ValueError, "must not vanish"),
-        (lambda: snip({"a": ONE}, {"a": ONE[0]}), ValueError, r"gradients\['a'\]"),
+        (lambda: snip({"a": ONE}, {"a": 0 * ONE}), ValueError, "gradients must not be 0"),
     ],
 )
 def test_bad_input_is_refused(call, error, text) -> None:
