@@ -1,86 +1,68 @@
-"""Fashion-MNIST and MNIST: four files in, tensors and seeded batches out."""
+"""Fashion-MNIST and MNIST: four files in, tensors and seeded batches out.
+
+The files are in the IDX format, gzipped: a magic number (0x0800 + number of axes) and the size of
+each axis, as big-endian 32-bit numbers; then one unsigned byte per entry, last axis fastest.
+
+References: LeCun, Cortes & Burges, The MNIST database of handwritten digits, "File formats".
+"""
 
 import math
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from reference_impl.checks import require_instance, require_int, require_tensor
-from reference_impl.files import ROOT, file_error, folder_or, read_bytes, sha256
-from reference_impl.idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
+from reference_impl.checked import Count, Within, checked
+from reference_impl.files import ROOT, file_error, folder_or, read_bytes
 
 FASHION_MNIST = ROOT / "data" / "FashionMNIST"
-"""The folder of the shipped data set."""
+"""The data set's folder in the repository; an installed package does not have it."""
 
 CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 """Fashion-MNIST's class of each label 0 … 9 (Xiao, Rasul & Vollgraf 2017, table 2)."""
 
 IMAGE_SIZE = 28
 
+IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801
+"""2051: unsigned bytes on three axes; 2049: on one."""
 
+Seed = Annotated[int, Within(0, 2**63 - 1)]
+
+
+@checked
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Grey images with their labels.
+    """Grey images, 0 black to 1 white, with their labels 0 … 9."""
 
-    Args:
-        images: (n, 1, height, width), float32, 0 black to 1 white.
-        labels: (n,), int64, 0 … 9.
-
-    Raises:
-        TypeError: if either has another dtype.
-        ValueError: if a shape, the count, a pixel or a label is out of bounds.
-    """
-
-    images: Float[Tensor, "n 1 height width"]
-    labels: Int64[Tensor, " n"]
-
-    def __post_init__(self) -> None:
-        _require_dtype("images", self.images, torch.float32)
-        _require_dtype("labels", self.labels, torch.int64)
-        if self.images.ndim != 4 or self.images.shape[1] != 1 or self.images.numel() == 0:
-            raise ValueError(f"images must be (n, 1, h, w), got {tuple(self.images.shape)}")
-        if self.labels.shape != self.images.shape[:1]:
-            raise ValueError(
-                f"labels must be ({len(self.images)},), one per image, "
-                f"got {tuple(self.labels.shape)}"
-            )
-        _require_within("images", self.images, 1)
-        _require_within("labels", self.labels, len(CLASS_NAMES) - 1)
+    images: Annotated[Float32[Tensor, "n 1 height width"], Within(0, 1)]
+    labels: Annotated[Int64[Tensor, " n"], Within(0, len(CLASS_NAMES) - 1)]
 
     def __len__(self) -> int:
         """Return n, the number of examples."""
         return len(self.labels)
 
     def __getitem__(self, part: slice) -> "Examples":
-        """Return the examples of a slice (views, nothing is copied)."""
-        if not isinstance(part, slice):
-            raise TypeError(f"part must be a slice such as [:100], got {part!r}")
+        """Return the examples of a slice such as [:100] (views, nothing is copied)."""
         return Examples(self.images[part], self.labels[part])
 
     def subset(self, n: int) -> "Examples":
         """Return the first n examples.
 
         Raises:
-            TypeError: if ``n`` is no integer.
-            ValueError: if there are fewer than ``n``, or ``n`` is below 1.
+            ValueError: if there are fewer, or n is below 1.
         """
-        require_int("n", n, 1, len(self))
+        if not 1 <= n <= len(self):
+            raise ValueError(f"n must be in [1, {len(self)}], got {n}")
         return self[:n]
 
 
@@ -93,19 +75,14 @@ class Dataset:
     test: Examples
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Batches:
     """Batches of (images, labels); every pass over them is the same. Made by `batches`."""
 
     examples: Examples
-    batch_size: int
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        require_instance("examples", self.examples, Examples)
-        require_int("batch_size", self.batch_size, 1)
-        if self.seed is not None:
-            require_int("seed", self.seed, 0, 2**63 - 1)
+    batch_size: Count
+    seed: Seed | None = None
 
     def __len__(self) -> int:
         """Return ⌈n / batch_size⌉, the number of batches."""
@@ -113,15 +90,12 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches; the last one may be smaller."""
-        images, labels = self.examples.images, self.examples.labels
+        images, labels, size = self.examples.images, self.examples.labels, self.batch_size
         if self.seed is None:
-            yield from zip(
-                images.split(self.batch_size), labels.split(self.batch_size), strict=True
-            )
+            yield from zip(images.split(size), labels.split(size), strict=True)
             return
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.examples), generator=generator)
-        for chosen in order.split(self.batch_size):
+        for chosen in torch.randperm(len(labels), generator=generator).split(size):
             yield images[chosen], labels[chosen]
 
 
@@ -130,18 +104,15 @@ def batches(examples: Examples, batch_size: int, *, seed: int | None = None) -> 
 
     Args:
         examples: what to divide.
-        batch_size: examples per batch; the last batch holds the rest.
+        batch_size: of all batches except the last, which holds the rest.
         seed: None keeps the order; a number draws a permutation from this seed alone, so the
             same seed gives the same batches whatever was drawn before.
-
-    Raises:
-        TypeError: if an argument has the wrong type.
-        ValueError: if ``batch_size`` is below 1 or ``seed`` is negative.
     """
     return Batches(examples, batch_size, seed)
 
 
-def load_dataset(folder: Path | str | None = None, *, n_validation: int = 5000) -> Dataset:
+@checked
+def load_dataset(folder: str | Path | None = None, *, n_validation: Count = 5000) -> Dataset:
     """Read Fashion-MNIST, or a data set in the same four files, such as MNIST.
 
     The validation set is the last ``n_validation`` of the training images. The files are already
@@ -150,22 +121,21 @@ def load_dataset(folder: Path | str | None = None, *, n_validation: int = 5000) 
 
     Args:
         folder: holds ``{train,t10k}-images-idx3-ubyte.gz`` and ``…-labels-idx1-ubyte.gz``;
-            None is the shipped Fashion-MNIST.
-        n_validation: examples taken from the training images, at least 1.
+            None is Fashion-MNIST in the repository, `FASHION_MNIST`.
+        n_validation: examples taken from the training images.
 
     Raises:
-        FileNotFoundError: if a file is missing.
+        FileNotFoundError: if the folder or a file is missing.
         ValueError: if a file is truncated, corrupt or another kind of file, if images and labels
             do not match, or if ``n_validation`` leaves no training image.
 
-    References:
-        Xiao, Rasul & Vollgraf (2017), Fashion-MNIST, arXiv:1708.07747.
+    References: Xiao et al. (2017), Fashion-MNIST, arXiv:1708.07747.
     """
     root = folder_or(folder, FASHION_MNIST)
-    require_int("n_validation", n_validation, 1)
     images, labels = _read_examples(root, "train")
-    require_int("n_validation", n_validation, 1, len(images) - 1)
     n_train = len(images) - n_validation
+    if n_train < 1:
+        raise ValueError(f"n_validation must be in [1, {len(images) - 1}], got {n_validation}")
     return Dataset(
         train=Examples(images[:n_train], labels[:n_train]),
         validation=Examples(images[n_train:], labels[n_train:]),
@@ -173,29 +143,28 @@ def load_dataset(folder: Path | str | None = None, *, n_validation: int = 5000) 
     )
 
 
-def verify_checksums(folder: Path | str | None = None) -> tuple[str, ...]:
-    """Compare every file listed in the folder's ``SHA256SUMS`` with its sum there.
-
-    Args:
-        folder: None is the shipped Fashion-MNIST.
-
-    Returns:
-        The names of the files, all of them intact.
+@checked
+def read_idx(
+    path: str | Path, magic: Annotated[int, Within(0x0801, 0x08FF)]
+) -> UInt8[np.ndarray, "*shape"]:
+    """Read one gzipped IDX file of unsigned bytes into a read-only array.
 
     Raises:
-        FileNotFoundError: if the list or a listed file is missing.
-        ValueError: if a sum differs, or the list names no file.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not gzip, truncated, corrupt, of another magic number, empty, or
+            longer or shorter than its header says.
     """
-    root = folder_or(folder, FASHION_MNIST)
-    sums = root / "SHA256SUMS"
-    lines = [line.split() for line in read_bytes(sums).decode(errors="replace").splitlines()]
-    if not lines or any(len(line) != 2 for line in lines):
-        raise file_error(sums, "no list of 'sha256  file name'")
-    for expected, name in lines:
-        read_bytes(root / name)
-        if (found := sha256(root / name)) != expected:
-            raise file_error(root / name, f"sha256 {found}, expected {expected}")
-    return tuple(name for _, name in lines)
+    file = Path(path)
+    content = _unzip(file)
+    n_axes = magic % 256
+    body = 4 * (1 + n_axes)
+    found = int.from_bytes(content[:4], "big")
+    if found != magic or len(content) < body:
+        raise file_error(file, f"magic number {found}, expected {magic} and {n_axes} sizes")
+    shape = struct.unpack_from(f">{n_axes}I", content, 4)
+    if math.prod(shape) == 0 or len(content) - body != math.prod(shape):
+        raise file_error(file, f"{len(content) - body} entries where the header says {shape}")
+    return np.frombuffer(content, dtype=np.uint8, offset=body).reshape(shape)
 
 
 def _read_examples(root: Path, split: str) -> tuple[Tensor, Tensor]:
@@ -214,13 +183,14 @@ def _read_examples(root: Path, split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
 
 
-def _require_dtype(name: str, value: Tensor, dtype: torch.dtype) -> None:
-    require_tensor(name, value)
-    if value.dtype != dtype:
-        raise TypeError(f"{name} must be {dtype}, got {value.dtype}")
-
-
-def _require_within(name: str, value: Tensor, high: int) -> None:
-    low, top = (bound.item() for bound in value.aminmax())
-    if not (low >= 0 and top <= high):  # a nan fails both comparisons
-        raise ValueError(f"{name} must lie in [0, {high}], got values from {low} to {top}")
+def _unzip(file: Path) -> bytes:
+    """Return the content of a gzip file, its checksum and length verified."""
+    packed = read_bytes(file)
+    try:
+        content = zlib.decompress(packed, wbits=31)  # 31: a gzip header and trailer are required
+    except zlib.error as error:
+        raise file_error(file, f"no intact gzip data ({error})") from error
+    size = int.from_bytes(packed[-4:], "little")  # a gzip file ends with its content's length
+    if len(content) != size:
+        raise file_error(file, f"{len(content)} bytes of gzip data that end with the length {size}")
+    return content

@@ -6,35 +6,40 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from reference_impl.checked import checked
+
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder of the course, which holds ``data``."""
+"""The folder of the course, which holds ``data``; an installed package does not have it."""
 
 
-def folder_or(folder: Path | str | None, default: Path) -> Path:
-    """Return the folder as a path, the default for None.
+@checked
+def folder_or(folder: str | Path | None, default: Path) -> Path:
+    """Return the folder as a path; None is the default, a folder of the repository.
 
     Raises:
-        TypeError: if it is neither a path nor a string.
+        FileNotFoundError: if ``folder`` is None and there is no default, as where the package is
+            installed without the repository.
     """
-    if folder is None:
-        return default
-    if not isinstance(folder, Path | str):
-        raise TypeError(f"folder must be Path or str, got {folder!r}")
-    return Path(folder)
+    if folder is None and not default.is_dir():
+        raise FileNotFoundError(
+            f"{default}: no such folder; it comes with the repository, or give another as folder"
+        )
+    return default if folder is None else Path(folder)
 
 
+@checked
 def read_bytes(path: Path) -> bytes:
     """Return the file's bytes.
 
     Raises:
         FileNotFoundError: if there is no such file; the message says how to get it.
-        OSError: if it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {_repair(path)}")
     return path.read_bytes()
 
 
+@checked
 def file_error(path: Path, found: str) -> ValueError:
     """Return the error of a file that is not what it should be: its name, the find, the repair.
 
@@ -43,28 +48,24 @@ def file_error(path: Path, found: str) -> ValueError:
     return ValueError(f"{path}: found {' '.join(found.split())}; {_repair(path)}")
 
 
+@checked
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits.
-
-    Raises:
-        OSError: if the file cannot be read.
-    """
+    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@checked
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
     A reader, or a run that is killed at any moment, finds the old file or the new one, never a
-    part of one. The bytes are on the disk before the name changes.
+    part of one. The bytes are on the disk before the name changes. If writing fails, ``path`` is
+    as it was.
 
     Args:
         path: the file to replace or create; missing folders are made.
         write: called once with the temporary path, which exists and is empty.
-
-    Raises:
-        OSError: for example when the disk is full; ``path`` is then as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
@@ -72,17 +73,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     part = Path(name)
     try:
         write(part)
-        _flush_to_disk(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         part.chmod(0o644)  # mkstemp's 0600 would hide a shipped file from other users
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _repair(path: Path) -> str:

@@ -1,19 +1,21 @@
 """Test images as they were not in training: noise, blur, contrast, rotation, some classes only.
 
-Each shift of images is a function of a batch (n, 1, height, width) in [0, 1] and stays there.
+Each shift of images is a function of a batch (n, 1, height, width) in [0, 1] and stays there. The
+images that are given are left as they are.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checks import require_float_tensor, require_instance, require_int, require_real
-from reference_impl.data import CLASS_NAMES, Examples
+from reference_impl.checked import NonNegative, Positive, Within, checked
+from reference_impl.data import CLASS_NAMES, Examples, Seed
 
 NOISE, BLUR, CONTRAST, DEGREES = 0.2, 1.0, 0.5, 15.0
 """How far `shifted_sets` goes: σ of the noise, σ of the blur in pixels, f, and an angle."""
@@ -21,46 +23,29 @@ NOISE, BLUR, CONTRAST, DEGREES = 0.2, 1.0, 0.5, 15.0
 CLOTHES = (0, 1, 2, 3, 4, 6)
 """The classes of Fashion-MNIST that are worn on the body: no shoes, no bags."""
 
+Images = Annotated[Float[Tensor, "n 1 height width"], Within(0, 1)]
+Label = Annotated[int, Within(0, len(CLASS_NAMES) - 1)]
 
-def add_noise(
-    images: Float[Tensor, "n 1 height width"], *, sigma: float, generator: torch.Generator
-) -> Float[Tensor, "n 1 height width"]:
-    """Return clip(x + σ ε, 0, 1) with standard normal ε, drawn for each pixel.
 
-    Args:
-        images: in [0, 1]; left as they are.
-        sigma: σ ≥ 0, in units of white.
-        generator: the only source of chance.
+@checked
+def add_noise(images: Images, *, sigma: NonNegative, generator: torch.Generator) -> Images:
+    """Return clip(x + σ ε, 0, 1) with standard normal ε, drawn for each pixel; σ in units of white.
 
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or σ is below 0.
+    ``generator`` is the only source of chance.
     """
-    _require_grey(images)
-    sigma = require_real("sigma", sigma, 0, torch.finfo(images.dtype).max)
-    require_instance("generator", generator, torch.Generator)
-    drawn = torch.randn(images.shape, generator=generator, dtype=images.dtype)
-    return (images + sigma * drawn).clamp(0, 1)
+    epsilon = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    return (images + sigma * epsilon).clamp(0, 1)
 
 
-def blur(
-    images: Float[Tensor, "n 1 height width"], *, sigma: float
-) -> Float[Tensor, "n 1 height width"]:
+@checked
+def blur(images: Images, *, sigma: Positive) -> Images:
     """Return x convolved with w_k ∝ exp(−k²/(2σ²)), |k| ≤ ⌈3σ⌉, along rows and columns.
 
-    The weights sum to 1; the image is reflected at its edges.
-
-    Args:
-        images: left as they are.
-        sigma: σ > 0, in pixels.
+    σ is in pixels. The weights sum to 1; the image is reflected at its edges.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, σ is not above 0, or
-            ⌈3σ⌉ is no less than the image's side.
+        ValueError: if ⌈3σ⌉ is not below the image's side.
     """
-    _require_grey(images)
-    sigma = require_real("sigma", sigma, 0, open_low=True)
     radius = math.ceil(3 * sigma)
     if radius >= min(images.shape[2:]):
         raise ValueError(
@@ -70,46 +55,24 @@ def blur(
     weights = torch.softmax(-((k / sigma) ** 2) / 2, dim=0).to(images.dtype)
     padded = F.pad(images, (radius,) * 4, mode="reflect")
     down = F.conv2d(padded, weights.view(1, 1, -1, 1))
-    return F.conv2d(down, weights.view(1, 1, 1, -1)).clamp(0, 1)  # but for rounding it is there
+    return F.conv2d(down, weights.view(1, 1, 1, -1)).clamp(0, 1)  # rounding may leave [0, 1]
 
 
-def change_contrast(
-    images: Float[Tensor, "n 1 height width"], *, factor: float
-) -> Float[Tensor, "n 1 height width"]:
-    """Return clip(x̄ + f (x − x̄), 0, 1) with each image's mean x̄; f < 1 makes it dull.
-
-    Args:
-        images: left as they are.
-        factor: f ≥ 0.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or f is below 0.
-    """
-    _require_grey(images)
-    factor = require_real("factor", factor, 0, torch.finfo(images.dtype).max)
+@checked
+def change_contrast(images: Images, *, factor: NonNegative) -> Images:
+    """Return clip(x̄ + f (x − x̄), 0, 1) with each image's mean x̄; f < 1 makes it dull."""
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (mean + factor * (images - mean)).clamp(0, 1)
 
 
-def rotate(
-    images: Float[Tensor, "n 1 height width"], *, degrees: float
-) -> Float[Tensor, "n 1 height width"]:
-    """Return the images turned about their centre, counter-clockwise, black flowing in.
+@checked
+def rotate(images: Images, *, degrees: float) -> Images:
+    """Return the images turned about their centre by φ, counter-clockwise, black flowing in.
 
     The pixel at (x, y) from the centre, y downwards, takes what was at
     (x cos φ − y sin φ, x sin φ + y cos φ), linearly between the four pixels around.
-
-    Args:
-        images: left as they are.
-        degrees: φ.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``images`` are empty, not in [0, 1] or of another shape, or φ is not finite.
     """
-    _require_grey(images)
-    phi = math.radians(require_real("degrees", degrees))
+    phi = math.radians(degrees)
     n, _, height, width = images.shape
     y = torch.arange(height, dtype=images.dtype).sub((height - 1) / 2).view(-1, 1)
     x = torch.arange(width, dtype=images.dtype).sub((width - 1) / 2).view(1, -1)
@@ -122,50 +85,28 @@ def rotate(
     return turned.clamp(0, 1)
 
 
-def only_classes(examples: Examples, classes: Iterable[int]) -> Examples:
+@checked
+def only_classes(examples: Examples, classes: Sequence[Label]) -> Examples:
     """Return the examples whose label is one of ``classes``, in their order.
 
     Raises:
-        TypeError: if ``examples`` are no `Examples`, ``classes`` no iterable of integers.
-        ValueError: if a class does not exist, or no example is of any.
+        ValueError: if no example is of any of these classes.
     """
-    require_instance("examples", examples, Examples)
-    require_instance("classes", classes, Iterable)
-    wanted = [require_int("classes", label, 0, len(CLASS_NAMES) - 1) for label in classes]
-    keep = torch.isin(examples.labels, torch.tensor(wanted, dtype=torch.int64))
+    keep = torch.isin(examples.labels, torch.tensor(classes, dtype=torch.int64))
     if not keep.any():
-        raise ValueError(f"classes must be those of some example, got {wanted}")
+        raise ValueError(f"classes must be those of some example, got {classes}")
     return Examples(examples.images[keep], examples.labels[keep])
 
 
-def shifted_sets(examples: Examples, *, seed: int) -> Mapping[str, Examples]:
-    """Return the examples under each of five shifts, by its name.
-
-    Args:
-        examples: left as they are.
-        seed: of the noise.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``seed`` is negative, or no example shows `CLOTHES`.
-    """
-    require_instance("examples", examples, Examples)
-    draws = torch.Generator().manual_seed(require_int("seed", seed, 0, 2**63 - 1))
-    images = examples.images
+@checked
+def shifted_sets(examples: Examples, *, seed: Seed) -> Mapping[str, Examples]:
+    """Return the examples under each of five shifts, by its name; the seed is that of the noise."""
+    images, generator = examples.images, torch.Generator().manual_seed(seed)
     moved = {
-        "noise": add_noise(images, sigma=NOISE, generator=draws),
+        "noise": add_noise(images, sigma=NOISE, generator=generator),
         "blur": blur(images, sigma=BLUR),
         "contrast": change_contrast(images, factor=CONTRAST),
         "rotation": rotate(images, degrees=DEGREES),
     }
     sets = {name: Examples(those, examples.labels) for name, those in moved.items()}
     return MappingProxyType(sets | {"classes": only_classes(examples, CLOTHES)})
-
-
-def _require_grey(images: Tensor) -> None:
-    require_float_tensor("images", images)
-    if images.ndim != 4 or images.shape[1] != 1:
-        raise ValueError(f"images must be (n, 1, h, w), got {tuple(images.shape)}")
-    low, high = (end.item() for end in images.detach().aminmax())
-    if low < 0 or high > 1:
-        raise ValueError(f"images must be in [0, 1], got {low} to {high}")

@@ -1,8 +1,9 @@
-"""reference_impl.data: the shipped data set, another folder, batches, bad input."""
+"""reference_impl.data: the shipped data set, another folder, IDX files, batches, bad input."""
 
 import gzip
 import os
-import shutil
+import re
+import tempfile
 from itertools import chain
 from pathlib import Path
 
@@ -11,17 +12,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from idx_files import write_folder, write_idx
+from hypothesis.extra import numpy as hnp
+from idx_files import idx_bytes, write_folder, write_idx
 
 from reference_impl.data import (
     CLASS_NAMES,
     FASHION_MNIST,
+    IMAGES_MAGIC,
+    LABELS_MAGIC,
     Batches,
     Examples,
     batches,
     load_dataset,
-    verify_checksums,
+    read_idx,
 )
+from reference_impl.files import sha256
 
 MNIST = os.environ.get("REFERENCE_IMPL_MNIST")
 
@@ -48,7 +53,10 @@ def drawn(found: Batches) -> list[list[int]]:
 
 def test_the_shipped_files_are_intact():
     """Oracle: the sums in the folder, made by sha256sum."""
-    assert len(verify_checksums()) == 4
+    lines = (FASHION_MNIST / "SHA256SUMS").read_text("utf-8").splitlines()
+    assert len(lines) == 4
+    for expected, name in map(str.split, lines):
+        assert sha256(FASHION_MNIST / name) == expected
 
 
 def test_the_shipped_set_has_the_sizes_of_the_paper(fashion):
@@ -163,61 +171,51 @@ def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused(folder, n, 
         load_dataset(folder, n_validation=n)
 
 
-@pytest.mark.parametrize("read", [load_dataset, verify_checksums])
-def test_a_folder_is_a_path_or_a_string(read):
-    """Oracle: the words of the message."""
-    with pytest.raises(TypeError, match="folder must be Path or str, got 3"):
-        read(3)
-
-
-def test_a_changed_file_fails_its_checksum(tmp_path):
-    """Oracle: one byte changed in a copy of the shipped folder."""
-    for name in ("SHA256SUMS", *(file.name for file in FASHION_MNIST.glob("*.gz"))):
-        shutil.copy(FASHION_MNIST / name, tmp_path)
-    labels = tmp_path / "t10k-labels-idx1-ubyte.gz"
-    content = bytearray(labels.read_bytes())
-    content[4] ^= 1  # the time in the gzip header: the images would still be read
-    labels.write_bytes(content)
-    with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte\.gz: found sha256 .*, expected"):
-        verify_checksums(tmp_path)
-    labels.unlink()
-    with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte\.gz: no such file"):
-        verify_checksums(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "one-word\n", "\n\n"])
-def test_a_list_of_sums_without_sums_is_refused(tmp_path, content):
-    """Oracle: hand-made lists."""
-    (tmp_path / "SHA256SUMS").write_text(content)
-    with pytest.raises(ValueError, match="SHA256SUMS: found no list"):
-        verify_checksums(tmp_path)
-
-
 IMAGES, LABELS = torch.zeros(3, 1, 28, 28), torch.zeros(3, dtype=torch.int64)
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "error", "message"),
+    ("call", "error", "message"),
     [
-        ([[0.0]], LABELS, TypeError, "images must be a torch.Tensor, got list"),
-        (IMAGES.double(), LABELS, TypeError, "images must be torch.float32, got torch.float64"),
-        (IMAGES, LABELS.int(), TypeError, "labels must be torch.int64, got torch.int32"),
-        (IMAGES[:0], LABELS[:0], ValueError, "images must not be empty"),
-        (IMAGES[:, 0], LABELS, ValueError, r"images must be \(n, 1, h, w\), got \(3, 28, 28\)"),
-        (IMAGES.repeat(1, 3, 1, 1), LABELS, ValueError, r"got \(3, 3, 28, 28\)"),
-        (IMAGES, LABELS[:2], ValueError, r"labels must be \(3,\), one per image, got \(2,\)"),
-        (IMAGES + 1.5, LABELS, ValueError, r"images must lie in \[0, 1\], got values from 1.5"),
-        (IMAGES - 0.5, LABELS, ValueError, r"images must lie in \[0, 1\]"),
-        (IMAGES + torch.nan, LABELS, ValueError, r"images must lie in \[0, 1\].*nan"),
-        (IMAGES + torch.inf, LABELS, ValueError, r"images must lie in \[0, 1\].*inf"),
-        (IMAGES, LABELS - 1, ValueError, r"labels must lie in \[0, 9\], got values from -1"),
-        (IMAGES, LABELS + 10, ValueError, r"labels must lie in \[0, 9\]"),
+        (lambda: Examples([[0.0]], LABELS), TypeError, "images must be a torch.Tensor, got list"),
+        (lambda: Examples(IMAGES.double(), LABELS), TypeError, "images must hold float32, got"),
+        (lambda: Examples(IMAGES, LABELS.int()), TypeError, "labels must hold int64, got dtype"),
+        (lambda: Examples(IMAGES[:0], LABELS[:0]), ValueError, "images must not be empty"),
+        (lambda: Examples(IMAGES[:, 0], LABELS), ValueError, r"\(n, 1, height, width\), got shape"),
+        (
+            lambda: Examples(IMAGES, LABELS[:2]),
+            ValueError,
+            "images must have the n = 2 of labels, got 3",
+        ),
+        (
+            lambda: Examples(IMAGES + 1.5, LABELS),
+            ValueError,
+            r"images must be in \[0, 1\], got 1.5",
+        ),
+        (lambda: Examples(IMAGES + torch.nan, LABELS), ValueError, "images must be finite"),
+        (lambda: Examples(IMAGES, LABELS - 1), ValueError, r"labels must be in \[0, 9\], got -1"),
+        (lambda: numbered(10).subset(11), ValueError, r"n must be in \[1, 10\], got 11"),
+        (lambda: numbered(10).subset(0), ValueError, r"n must be in \[1, 10\], got 0"),
+        (lambda: numbered(10)[3], ValueError, "images must be .*, got shape"),
+        (lambda: numbered(10)[5:5], ValueError, "images must not be empty"),
+        (lambda: batches("images", 2), TypeError, "examples must be Examples"),
+        (lambda: batches(numbered(4), 0), ValueError, "batch_size must be at least 1, got 0"),
+        (lambda: batches(numbered(4), 2, seed=-1), ValueError, "seed must be in"),
+        (lambda: load_dataset(3), TypeError, "folder must be str or be Path"),
     ],
 )
-def test_examples_are_valid_from_construction(images, labels, error, message):
-    """Oracle: hand-made tensors, each wrong in one way."""
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the words of the message."""
     with pytest.raises(error, match=message):
-        Examples(images, labels)
+        call()
+
+
+def test_without_the_repository_the_folder_that_was_looked_for_is_named(tmp_path, monkeypatch):
+    """Oracle: the words of the message, with the repository's folder moved away."""
+    absent = tmp_path / "site-packages" / "data"
+    monkeypatch.setattr("reference_impl.data.FASHION_MNIST", absent)
+    with pytest.raises(FileNotFoundError, match=f"{absent}: no such folder; .*give another as"):
+        load_dataset()
 
 
 def test_a_slice_and_a_subset_share_the_memory_of_the_examples():
@@ -226,22 +224,6 @@ def test_a_slice_and_a_subset_share_the_memory_of_the_examples():
     assert drawn(batches(examples[4:6], 9)) == [[4, 5]]
     assert examples.subset(3).images.data_ptr() == examples.images.data_ptr()
     assert len(examples.subset(10)) == 10
-
-
-@pytest.mark.parametrize(
-    ("n", "error"), [(0, ValueError), (11, ValueError), ("3", TypeError), (True, TypeError)]
-)
-def test_a_subset_of_an_impossible_size_is_refused(n, error):
-    """Oracle: ten examples."""
-    with pytest.raises(error, match="n must be"):
-        numbered(10).subset(n)
-
-
-@pytest.mark.parametrize(("part", "error"), [(3, TypeError), (slice(5, 5), ValueError)])
-def test_a_part_that_is_no_slice_or_empty_is_refused(part, error):
-    """Oracle: an index and an empty slice."""
-    with pytest.raises(error):
-        numbered(10)[part]
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.one_of(st.none(), st.integers(0, 2**63 - 1)))
@@ -279,18 +261,85 @@ def test_images_and_labels_stay_together():
         assert torch.equal(images.flatten().mul(10).round().long(), found)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "name"),
-    [
-        (("images", 2, None), TypeError, "examples"),
-        ((numbered(4), 0, None), ValueError, "batch_size"),
-        ((numbered(4), 2.0, None), TypeError, "batch_size"),
-        ((numbered(4), 2, -1), ValueError, "seed"),
-        ((numbered(4), 2, "7"), TypeError, "seed"),
-    ],
-)
-def test_impossible_batches_are_refused_before_the_first(arguments, error, name):
+ARRAY = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8)
+
+
+def packed(content: bytes) -> bytes:
+    """Return the gzip file, the same whenever it is made."""
+    return gzip.compress(content, mtime=0)
+
+
+PACKED = packed(idx_bytes(ARRAY))
+
+
+def read_packed(content: bytes, magic: int = IMAGES_MAGIC) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some-file.gz"
+        path.write_bytes(content)
+        return read_idx(path, magic)
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=9)))
+def test_every_array_that_is_written_is_read(array):
+    """Oracle: a writer made from the format's description."""
+    found = read_packed(packed(idx_bytes(array)), magic=0x0800 + array.ndim)
+    np.testing.assert_array_equal(found, array)
+
+
+@given(st.integers(0, len(PACKED) - 1))
+def test_every_truncated_file_is_refused(length):
+    """Oracle: every strict beginning of a good file."""
+    with pytest.raises(ValueError, match=r"some-file\.gz: found .*; to repair: "):
+        read_packed(PACKED[:length])
+
+
+@given(st.integers(10, len(PACKED) - 1), st.integers(1, 255))
+def test_a_damaged_byte_never_changes_an_entry(position, change):
+    """Oracle: the CRC-32 of gzip finds every burst of up to 32 bits; padding bits say nothing."""
+    damaged = bytearray(PACKED)
+    damaged[position] ^= change
+    try:
+        found = read_packed(bytes(damaged))
+    except ValueError as error:
+        assert re.search(r"some-file\.gz: found .*; to repair: ", str(error))  # noqa: PT017
+    else:
+        np.testing.assert_array_equal(found, ARRAY)
+
+
+FOREIGN = {
+    "an empty file": (b"", "no intact gzip data"),
+    "a web page": (b"<html>404</html>", "no intact gzip data"),
+    "not gzipped": (idx_bytes(ARRAY), "no intact gzip data"),
+    "more after the end": (PACKED + b"more", "40 bytes of gzip data that end with"),
+    "gzipped nothing": (packed(b""), "magic number 0, expected 2051"),
+    "gzipped text": (packed(b"hello world"), "magic number 1751477356, expected 2051"),
+    "labels for images": (packed(idx_bytes(ARRAY[0, 0])), "magic number 2049, expected 2051"),
+    "signed bytes": (packed(b"\0\0\x09" + idx_bytes(ARRAY)[3:]), "magic number 2307, expected"),
+    "half a header": (packed(idx_bytes(ARRAY)[:12]), "magic number 2051, expected 2051 and 3"),
+    "one entry less": (packed(idx_bytes(ARRAY)[:-1]), r"23 entries where .* says \(2, 3, 4\)"),
+    "one entry more": (packed(idx_bytes(ARRAY) + b"x"), r"25 entries where .* says \(2, 3, 4\)"),
+    "no entry": (packed(idx_bytes(ARRAY[:0])), r"0 entries where .* says \(0, 3, 4\)"),
+}
+
+
+@pytest.mark.parametrize(("content", "found"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_foreign_file_is_refused_and_its_content_named(content, found):
+    """Oracle: hand-made files, each wrong in one way."""
+    with pytest.raises(ValueError, match=rf"some-file\.gz: found .*{found}"):
+        read_packed(content)
+
+
+def test_a_missing_file_or_a_folder_is_refused(tmp_path):
     """Oracle: the words of the message."""
-    examples, batch_size, seed = arguments
-    with pytest.raises(error, match=name):
-        batches(examples, batch_size, seed=seed)
+    with pytest.raises(FileNotFoundError, match=r"absent\.gz: no such file; to repair"):
+        read_idx(tmp_path / "absent.gz", LABELS_MAGIC)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_idx(tmp_path, LABELS_MAGIC)
+
+
+@pytest.mark.parametrize(("magic", "error"), [(3, ValueError), ("2051", TypeError)])
+def test_an_impossible_magic_number_is_refused(tmp_path, magic, error):
+    """Oracle: the format, whose magic number for unsigned bytes is 0x0800 + number of axes."""
+    write_idx(tmp_path / "file.gz", ARRAY)
+    with pytest.raises(error, match="magic"):
+        read_idx(tmp_path / "file.gz", magic)

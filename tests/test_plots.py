@@ -92,28 +92,18 @@ def shares(ax, parts, given):
     ("call", "error", "message"),
     [
         (lambda _: shares("ax", ["a"], {"x": [1]}), TypeError, "ax must be Axes, got str"),
-        (lambda ax: shares(ax, [], {"x": []}), ValueError, "parts must hold at least 1, got 0"),
-        (lambda ax: shares(ax, ["a"], {}), ValueError, "shares must hold at least 1, got 0"),
-        (lambda ax: shares(ax, ["a"], {"x": [1, 2]}), ValueError, r"'x'\] must hold 1, got 2"),
+        (lambda ax: shares(ax, [], {"x": []}), ValueError, r"parts must be one or more, got \[\]"),
         (lambda ax: shares(ax, ["a", "b"], {"x": [1]}), ValueError, r"'x'\] must hold 2, got 1"),
         (
             lambda ax: shares(ax, ["a"], {"x": [float("nan")]}),
             ValueError,
             r"shares\['x'\]\[0\] must be finite, got nan",
         ),
-        (lambda ax: shares(ax, ["a"], {"x": ["1"]}), TypeError, r"\[0\] must be a real number"),
-        (lambda _: plots.plot_roofline(None, ROOFS, POINTS), TypeError, "ax must be Axes, got Non"),
-        (lambda ax: plots.plot_roofline(ax, {}, POINTS), ValueError, "roofs must hold 1 to 3"),
-        (lambda ax: plots.plot_roofline(ax, ROOFS, {}), ValueError, "points must hold 1 to 7"),
-        (
-            lambda ax: plots.plot_roofline(ax, {i: ([1], [1]) for i in range(4)}, POINTS),
-            ValueError,
-            "roofs must hold 1 to 3, got 4",
-        ),
+        (lambda ax: plots.plot_roofline(ax, {}, POINTS), ValueError, "roofs must be of 1 to 3"),
         (
             lambda ax: plots.plot_roofline(ax, ROOFS, {i: [(1, 1)] for i in range(8)}),
             ValueError,
-            "points must hold 1 to 7, got 8",
+            "points must be of 1 to 7 networks",
         ),
         (
             lambda ax: plots.plot_roofline(ax, {"m": ([1, 2], [1])}, POINTS),
@@ -123,54 +113,22 @@ def shares(ax, parts, given):
         (
             lambda ax: plots.plot_roofline(ax, {"m": ([], [])}, POINTS),
             ValueError,
-            r"roofs\['m'\]\[0\] must hold 1, got 0",
-        ),
-        (
-            lambda ax: plots.plot_roofline(ax, {"m": ([0], [1])}, POINTS),
-            ValueError,
-            r"roofs\['m'\]\[0\]\[0\] must be in \(0",
-        ),
-        (
-            lambda ax: plots.plot_roofline(ax, {"m": ([1], [float("inf")])}, POINTS),
-            ValueError,
-            r"roofs\['m'\]\[1\]\[0\] must be finite",
-        ),
-        (
-            lambda ax: plots.plot_roofline(ax, ROOFS, {"n": []}),
-            ValueError,
-            r"points\['n'\] must hold at least 1, got 0",
+            r"roofs\['m'\]\[0\] must be one or more",
         ),
         (
             lambda ax: plots.plot_roofline(ax, ROOFS, {"n": [(1, 1), (1, 2, 3)]}),
             ValueError,
-            r"points\['n'\]\[1\] must hold 2, got 3",
+            r"points\['n'\]\[1\] must have 2 entries",
         ),
         (
             lambda ax: plots.plot_roofline(ax, ROOFS, {"n": [(1, -1)]}),
             ValueError,
-            r"points\['n'\]\[0\]\[1\] must be in \(0",
-        ),
-        (
-            lambda _: plots.plot_method_map(3, ["m"], ["q"], [[1]]),
-            TypeError,
-            "ax must be Axes, got int 3",
-        ),
-        (lambda ax: plots.plot_method_map(ax, [], ["q"], []), ValueError, "methods must hold"),
-        (lambda ax: plots.plot_method_map(ax, ["m"], [], [[]]), ValueError, "quantities must hold"),
-        (
-            lambda ax: plots.plot_method_map(ax, ["m"], ["q"], [[1], [1]]),
-            ValueError,
-            "left must hold 1, got 2",
+            r"points\['n'\]\[0\]\[1\] must be above 0, got -1",
         ),
         (
             lambda ax: plots.plot_method_map(ax, ["m", "n"], ["q"], [[1], [1, 1]]),
             ValueError,
-            r"left\[1\] must hold 1, got 2",
-        ),
-        (
-            lambda ax: plots.plot_method_map(ax, ["m"], ["q"], [[float("inf")]]),
-            ValueError,
-            r"left\[0\]\[0\] must be finite, got inf",
+            r"left must have 2 rows of 1, got \[\[1\], \[1, 1\]\]",
         ),
     ],
 )

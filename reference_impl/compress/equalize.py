@@ -2,67 +2,41 @@
 
 A ReLU lets positive factors pass, relu(s x) = s relu(x), and so do pooling and flattening. So the
 weights of output channel i may be divided by any s_i > 0 if those that read channel i in the next
-layer are multiplied by it: the function stays, the ranges move.
+layer are multiplied by it: the function is unchanged, but the ranges change.
 """
 
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_float_tensor, require_int, require_same_shape
-from reference_impl.compress.quantized import (
-    WEIGHT_LAYERS,
-    WeightLayer,
-    places,
-    unshared,
-    weight_layers,
-)
+from reference_impl.checked import Count, Within, checked
+from reference_impl.compress.quantized import WeightLayer, places, unshared, weight_layers
 
-HOMOGENEOUS = (
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.Flatten,
-    nn.Identity,
-)
-"""Modules f with f(s x) = s f(x) for s > 0, channel by channel."""
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, *POOLS)
+"""Modules f with f(s x) = s f(x) for s > 0, channel by channel, and so is a flatten."""
+
+Ranges = Annotated[Float[Tensor, " c"], Within(0)]
 
 
-def equalizing_factors(r1: Float[Tensor, " c"], r2: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
+@checked
+def equalizing_factors(r1: Ranges, r2: Ranges) -> Float[Tensor, " c"]:
     """Return s_i = √(r1_i r2_i) / r2_i = √(r1_i / r2_i), and 1 where a range is 0.
 
-    Then r1_i / s_i = r2_i s_i = √(r1_i r2_i): both layers have the same range in each channel.
+    r1 is max |W1| over the weights that make channel i, r2 max |W2| over those that read it. Then
+    r1_i / s_i = r2_i s_i = √(r1_i r2_i): both layers have the same range in each channel.
 
     >>> equalizing_factors(torch.tensor([8.0, 1.0, 0.0]), torch.tensor([2.0, 4.0, 1.0])).tolist()
     [2.0, 0.5, 1.0]
 
-    Args:
-        r1: max |W1| over the weights that make channel i.
-        r2: max |W2| over the weights that read it.
-
-    Raises:
-        TypeError: if a range is no floating-point tensor.
-        ValueError: if one is not finite or negative, or the shapes differ.
-
-    References:
-        Nagel et al. 2019, "Data-Free Quantization through Weight Equalization and Bias
-        Correction", eq. 11.
-
+    References: Nagel et al. 2019, "Data-Free Quantization through Weight Equalization and Bias
+    Correction", eq. 11.
     Equation: eq-ptq-equalize, chapter 06.
     """
-    for name, r in (("r1", r1), ("r2", r2)):
-        require_float_tensor(name, r)
-        if r.min() < 0:
-            raise ValueError(f"{name} must be at least 0, got {r.min().item()}")
-    require_same_shape("r2", r2, "r1", r1)
-    alive = (r1 > 0) & (r2 > 0)
-    one = torch.ones_like(r1)
-    return torch.where(alive, torch.sqrt(r1) / torch.sqrt(torch.where(alive, r2, one)), one)
+    return torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1) / torch.sqrt(r2), 1)
 
 
 def output_ranges(layer: WeightLayer) -> Float[Tensor, " out"]:
@@ -73,57 +47,38 @@ def output_ranges(layer: WeightLayer) -> Float[Tensor, " out"]:
 def input_ranges(layer: WeightLayer, channels: int) -> Float[Tensor, " channels"]:
     """Return max |W| over the weights that read each channel.
 
-    Behind a flatten a channel is read by several neighbouring columns of a linear layer; in a
+    After a flatten a channel is read by several neighbouring columns of a linear layer; in a
     grouped convolution by the filters of its group, in a depthwise one by one filter.
     """
     return _by_input(layer.weight.detach(), layer, channels).abs().amax(dim=(1, 3)).flatten()
 
 
-def equalize(chain: nn.Sequential, *, sweeps: int = 20) -> nn.Sequential:
+@checked
+def equalize(chain: nn.Sequential, *, sweeps: Count = 20) -> nn.Sequential:
     """Return the chain with equal ranges in each channel of neighbouring weight layers.
 
-    Each sweep goes through all pairs of neighbours; a layer between two others takes part in two
-    pairs, so that more than one sweep is needed. Biases are divided as the weights that make the
-    channel. The function is the same, up to rounding; the chain is left as it is.
-
-    Args:
-        chain: without BatchNorm, see `reference_impl.compress.fold.fold_batch_norms`.
-        sweeps: over all pairs.
+    Each sweep visits all pairs of neighbours; a layer between two others takes part in two pairs,
+    so that more than one sweep is needed. Biases are divided as the weights that make the channel.
+    The function is the same, up to rounding; the chain, without BatchNorm, is left as it is.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``, or ``sweeps`` no integer.
-        ValueError: if there are fewer than two weight layers, or between two of them stands a
-            module through which a positive factor does not pass, such as ReLU6, GELU or BatchNorm;
-            if a flatten does not keep the channels as the slowest part of a vector; if the widths
-            of neighbours do not fit; if ``sweeps`` is below 1.
+        ValueError: if there are fewer than two weight layers, or a layer does not read the
+            channels of the one before it, through modules that let a positive factor pass.
 
     Equation: eq-ptq-homogeneous, eq-ptq-rescale, chapter 06.
     """
-    layers = weight_layers(chain)
-    require_int("sweeps", sweeps, 1)
-    if len(layers) < 2:
-        raise ValueError(f"chain must have two weight layers or more, got {list(layers)}")
-    _require_homogeneous(chain)
     result = unshared(chain)
-    pairs = list(pairwise(weight_layers(result).items()))
-    for (name, layer), (next_name, after) in pairs:
-        _require_fitting(name, layer, next_name, after)
+    pairs = _neighbours(result)
     with torch.no_grad():
-        for _ in range(sweeps):
-            for (_, layer), (_, after) in pairs:
-                _equalize_pair(layer, after)
+        for layer, after in sweeps * pairs:
+            channels = len(layer.weight)
+            s = equalizing_factors(output_ranges(layer), input_ranges(after, channels))
+            layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
+            if layer.bias is not None:
+                layer.bias.div_(s)
+            read = _by_input(after.weight, after, channels)
+            read.mul_(s.view(read.shape[0], 1, read.shape[2], 1))
     return result
-
-
-def _equalize_pair(layer: WeightLayer, after: WeightLayer) -> None:
-    """Divide the channels of ``layer`` by s, and multiply the weights of ``after`` by it."""
-    channels = layer.weight.shape[0]
-    s = equalizing_factors(output_ranges(layer), input_ranges(after, channels))
-    layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
-    if layer.bias is not None:
-        layer.bias.div_(s)
-    read = _by_input(after.weight, after, channels)
-    read.mul_(s.view(read.shape[0], 1, read.shape[2], 1))
 
 
 def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:
@@ -132,31 +87,34 @@ def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:
     return weight.view(groups, weight.shape[0] // groups, channels // groups, -1)
 
 
-def _require_fitting(name: str, layer: WeightLayer, next_name: str, after: WeightLayer) -> None:
-    channels = layer.weight.shape[0]
-    read = after.in_channels if isinstance(after, nn.Conv2d) else after.in_features
-    flattened = isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear)
-    fits = read % channels == 0 if flattened else read == channels
-    if not fits:
-        raise ValueError(f"{next_name!r} must read the {channels} channels of {name!r}, got {read}")
+def _neighbours(chain: nn.Sequential) -> list[tuple[WeightLayer, WeightLayer]]:
+    """Return each weight layer with the next; refuse those that do not share their channels."""
+    layers, modules = weight_layers(chain), dict(places(chain))
+    if len(layers) < 2:
+        raise ValueError(f"chain must have two weight layers or more, got {list(layers)}")
+    names = list(modules)
+    for (name, layer), (next_name, after) in pairwise(layers.items()):
+        between = [modules[n] for n in names[names.index(name) + 1 : names.index(next_name)]]
+        channels = len(layer.weight)
+        read = after.in_channels if isinstance(after, nn.Conv2d) else after.in_features
+        if isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear):
+            flat = any(isinstance(module, nn.Flatten) for module in between)
+            read = channels if flat and read % channels == 0 else 0
+        for module in between:
+            if not _passes_factors(module):
+                raise ValueError(
+                    "chain must let positive factors pass between its weight layers, got "
+                    f"{type(module).__name__} {next(n for n in names if modules[n] is module)!r}"
+                )
+        if read != channels:
+            raise ValueError(
+                f"chain must pass a factor of each of the {channels} channels from {name!r} to "
+                f"{next_name!r}, got {[*between, after]}"
+            )
+    return list(pairwise(layers.values()))
 
 
-def _require_homogeneous(chain: nn.Sequential) -> None:
-    """Refuse modules between the first and the last weight layer that are not in HOMOGENEOUS."""
-    modules = places(chain)
-    layers = [i for i, (_, module) in enumerate(modules) if isinstance(module, WEIGHT_LAYERS)]
-    for name, module in modules[layers[0] : layers[-1]]:
-        if not isinstance(module, (*WEIGHT_LAYERS, *HOMOGENEOUS)):
-            raise ValueError(
-                "chain must let positive factors pass between its weight layers, "
-                f"got {type(module).__name__} {name!r}"
-            )
-        if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
-            raise ValueError(f"{name!r} must flatten all axes from 1 to -1, got {module}")
-    for first, second in pairwise(layers):
-        (name, layer), *between, (next_name, after) = modules[first : second + 1]
-        flat = any(isinstance(module, nn.Flatten) for _, module in between)
-        if isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear) and not flat:
-            raise ValueError(
-                f"chain must have a flatten between {name!r} and {next_name!r}, got none"
-            )
+def _passes_factors(module: nn.Module) -> bool:
+    if isinstance(module, nn.Flatten):
+        return (module.start_dim, module.end_dim) == (1, -1)  # channels remain in one piece
+    return isinstance(module, HOMOGENEOUS)

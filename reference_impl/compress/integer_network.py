@@ -1,34 +1,27 @@
 """A whole network in integers, from the codes of its input to its logits."""
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int32, Integer
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance, require_int, require_integer_tensor
-from reference_impl.compress.integer import Flatten, IntegerLayer, MaxPool, integer_layer
-from reference_impl.compress.quantized import QuantizedLayer, places
+from reference_impl.checked import Count, checked
+from reference_impl.compress.integer import IntegerLayer, MaxPool, input_quantizer, integer_layer
+from reference_impl.compress.quantized import QuantizedLayer, places, unshared
 from reference_impl.quantization import AffineQuantizer, FixedPointMultiplier, fixed_point, rescale
 
 Step = Callable[[Tensor], Tensor]
-PASSING = (nn.ReLU, nn.Identity, nn.Dropout)
-"""Modules without a step of their own: ReLUs are clips, the others do nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
     """Layers that turn codes into codes, and at the end into int32 logits.
 
-    Args:
-        input_quantizer: makes codes of images; the only floating-point computation.
-        steps: name → layer, in order; ReLUs have none, they are part of the clipping.
-        logit_scale: the real number that one unit of a logit stands for.
-        logit_multiplier: brings accumulators of several scales to that one; None if they have it.
+    Only making codes of images is in floating point. ReLUs are part of the clipping, not steps. A
+    unit of a logit stands for ``logit_scale``; ``logit_multiplier`` brings several scales to it.
     """
 
     input_quantizer: AffineQuantizer
@@ -42,127 +35,95 @@ class IntegerNetwork:
         return {name: step for name, step in self.steps if isinstance(step, IntegerLayer)}
 
     def quantize(self, images: Float[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
-        """Return the codes of images.
-
-        Raises:
-            TypeError: if ``images`` is no floating-point tensor.
-            ValueError: if it is empty or not finite.
-        """
+        """Return the codes of images."""
         return self.input_quantizer.quantize(images)
 
+    @checked
     def trace(
         self, codes: Integer[Tensor, "n ..."]
     ) -> Iterator[tuple[str, Integer[Tensor, "n ..."]]]:
-        """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums).
-
-        Raises:
-            TypeError: if ``codes`` are not of the input grid's dtype.
-            ValueError: if their shape does not fit, or one lies outside the grid.
-        """
-        require_integer_tensor("codes", codes)
+        """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums)."""
         for name, step in self.steps:
             if isinstance(step, IntegerLayer):
                 yield name, codes
             codes = step(codes)
         yield "accumulators", codes
 
+    @checked
     def logits(
-        self, codes: Integer[Tensor, "n ..."], *, batch_size: int = 100
+        self, codes: Integer[Tensor, "n ..."], *, batch_size: Count = 100
     ) -> Int32[Tensor, "n classes"]:
-        """Return the logits in units of ``logit_scale``.
-
-        Args:
-            codes: of any number of images; ``batch_size`` of them pass at a time.
-            batch_size: bounds the memory.
-
-        Raises:
-            TypeError, ValueError: as `trace`, or if ``batch_size`` is no positive integer.
-        """
-        require_int("batch_size", batch_size, 1)
-        require_integer_tensor("codes", codes)
-        sums = torch.cat([self._accumulators(part) for part in codes.split(batch_size)])
+        """Return the logits in units of ``logit_scale``; ``batch_size`` images pass at a time."""
+        sums = torch.cat(
+            [dict(self.trace(part))["accumulators"] for part in codes.split(batch_size)]
+        )
         if self.logit_multiplier is None:
             return sums
         logits = rescale(sums.movedim(1, -1), self.logit_multiplier).movedim(-1, 1)
         return logits.to(torch.int32)  # no M is above 1
 
-    def _accumulators(self, codes: Tensor) -> Tensor:
-        *_, (_, sums) = self.trace(codes)
-        return sums
 
-
+@checked
 def integer_network(chain: nn.Sequential) -> IntegerNetwork:
     """Return a network of restored values as one of integers.
 
-    Args:
-        chain: as `quantize_layers` returns it: quantized layers with symmetric weights (one
-            scale, or one for each output channel) and inputs of one scale, and between them
-            ReLU, max-pooling and flattening. Dropout and identities do nothing.
+    The chain, as `quantize_layers` returns it, has quantized layers with symmetric weights (one
+    scale, or one for each output channel) and inputs of one scale, and between them ReLU,
+    max-pooling and flattening. Dropout and identities do nothing.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
-        ValueError: if it has another layer, or one that is not quantized, a quantizer that
-            cannot be used in integers, or one whose accumulators could exceed int32.
+        ValueError: if something else stands there, or an accumulator could exceed int32.
 
-    References:
-        Jacob et al. 2018, section 2.
+    References: Jacob et al. 2018, section 2.
     """
-    layers = _quantized_layers(chain)
-    following = dict(zip(layers, [*list(layers.values())[1:], None], strict=True))
-    relus = _followed_by_relu(chain, list(layers))
-    pools = _pools_behind(chain)
     steps: list[tuple[str, Step]] = []
-    for name, module in places(chain):
+    following, relu = None, False
+    for name, module in reversed(places(chain)):  # a layer needs what follows it
         if isinstance(module, QuantizedLayer):
-            pool = MaxPool(pools[name][1]) if name in pools else None
-            relu = name in relus
-            step = integer_layer(name, module, following[name], relu=relu, pool=pool)
-            steps.append((name, step))
-        elif isinstance(module, nn.MaxPool2d) and name not in {at for at, _ in pools.values()}:
-            steps.append((name, MaxPool(module)))
-        elif isinstance(module, nn.Flatten):
-            steps.append((name, Flatten()))
-    last = steps[-1][1]
+            after = steps[-1][1] if steps else None
+            pool = after if isinstance(after, MaxPool) else None
+            steps = steps if pool is None else steps[:-1]
+            try:
+                steps.append((name, integer_layer(module, following, relu=relu, pool=pool)))
+            except ValueError as error:
+                raise ValueError(f"layer {name}: {error}") from error
+            following, relu = module, False
+        else:
+            relu = relu or isinstance(module, nn.ReLU)
+            steps += _plain_step(name, module)
+    if following is None or relu:
+        raise ValueError(f"chain must have a quantized layer, before any ReLU, got {chain}")
+    name, last = steps[0]
     if not isinstance(last, IntegerLayer):
-        raise ValueError(f"chain must end with a quantized layer, got {steps[-1][0]} after it")
-    first = next(iter(layers.values())).input_quantizer
-    require_instance("input_quantizer", first, AffineQuantizer)
+        raise ValueError(f"chain must end with a quantized layer, got {name} after it")
     largest = last.unit.max()
     one_scale = bool((last.unit == largest).all())
     return IntegerNetwork(
-        input_quantizer=cast(AffineQuantizer, first),
-        steps=tuple(steps),
+        input_quantizer=input_quantizer(following),
+        steps=tuple(reversed(steps)),
         logit_scale=largest.item(),
         logit_multiplier=None if one_scale else fixed_point(last.unit / largest),
     )
 
 
+@checked
 def simulation(chain: nn.Sequential) -> nn.Sequential:
     """Return the network of restored values, in float64, that `integer_network` equals.
 
     It differs from ``chain`` in three ways: it computes in float64; each bias is rounded to a
     multiple of s_a s_w; and s_w is M s_y / s_a with M as the fixed-point multiplier has it, a
     change of at most one part in 2^31. So both round the same numbers by the same rule.
-
-    Args:
-        chain: as for `integer_network`.
-
-    Raises:
-        TypeError, ValueError: as `integer_network`.
     """
-    layers = integer_network(chain).layers
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in places(chain):
+    layers, result = integer_network(chain).layers, unshared(chain)
+    for name, module in places(result):
         if isinstance(module, QuantizedLayer):
-            parts[name] = _in_float64(module, layers[name])
-        else:
-            parts[name] = copy.deepcopy(module)
-    return nn.Sequential(parts).eval()
+            setattr(result, name, _in_float64(module, layers[name]))
+    return result.eval()
 
 
 def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedLayer:
     """Return the layer with Ŵ = s_w q_w, s_w = unit / s_a, and the bias unit · q_bias."""
-    inputs = cast(AffineQuantizer, quantized.input_quantizer)
+    inputs = input_quantizer(quantized)
     input_scale = inputs.scale.double()
     layer = copy.deepcopy(quantized.layer).double()
     per_channel = (-1,) + (1,) * (layer.weight.ndim - 1)
@@ -180,45 +141,15 @@ def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedL
     )
 
 
-def _quantized_layers(chain: nn.Sequential) -> dict[str, QuantizedLayer]:
-    """Return the quantized layers by name, in order; refuse what integers cannot do."""
-    require_instance("chain", chain, nn.Sequential)
-    for name, module in places(chain):
-        whole = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
-        pool = isinstance(module, nn.MaxPool2d) and not module.return_indices
-        if not (whole or pool or isinstance(module, (QuantizedLayer, *PASSING))):
-            raise ValueError(
-                "chain must consist of quantized layers, ReLU, max-pooling and flattening to "
-                f"have a counterpart in integers, got {name}: {module}"
-            )
-    layers = {n: m for n, m in places(chain) if isinstance(m, QuantizedLayer)}
-    if not layers:
-        raise ValueError("chain must have a quantized layer, got none")
-    return layers
-
-
-def _followed_by_relu(chain: nn.Sequential, layers: list[str]) -> set[str]:
-    """Return which quantized layers have a ReLU between them and the next one."""
-    found, current = set(), None
-    for name, module in places(chain):
-        current = name if name in layers else current
-        if isinstance(module, nn.ReLU):
-            if current in (None, layers[-1]):
-                raise ValueError(f"chain must have a quantized layer on both sides of {name}")
-            found.add(current)
-    return {name for name in found if name is not None}
-
-
-def _pools_behind(chain: nn.Sequential) -> dict[str, tuple[str, nn.MaxPool2d]]:
-    """Return the max-pooling that comes right after each quantized layer, ReLU aside."""
-    found: dict[str, tuple[str, nn.MaxPool2d]] = {}
-    current = None
-    for name, module in places(chain):
-        if isinstance(module, QuantizedLayer):
-            current = name
-        elif isinstance(module, nn.MaxPool2d) and current is not None:
-            found[current] = (name, module)
-            current = None
-        elif not isinstance(module, PASSING):
-            current = None
-    return found
+def _plain_step(name: str, module: nn.Module) -> list[tuple[str, Step]]:
+    """Return pooling or flattening as a step, nothing for what needs none; refuse the rest."""
+    if isinstance(module, nn.ReLU | nn.Identity | nn.Dropout):
+        return []  # ReLUs are clips, the others do nothing
+    if isinstance(module, nn.MaxPool2d) and not module.return_indices:
+        return [(name, MaxPool(module))]
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
+        return [(name, module)]
+    raise ValueError(
+        "chain must consist of quantized layers, ReLU, max-pooling and flattening to have a "
+        f"counterpart in integers, got {name}: {module}"
+    )

@@ -1,26 +1,28 @@
 """Networks whose quantizers are learned with the weights, and their way back to fixed ones.
 
-A network is given as a chain, see `reference_impl.models.base.Network.chain`. `learn_layers` gives
-each of its weight layers learned quantizers for weight and input; then the chain is trained like
-any other; `deploy` freezes what was learned into `reference_impl.compress.quantized`.
+`learn_layers` gives each weight layer of a chain learned quantizers for weight and input; then
+the chain is trained like any other; `deploy` freezes what was learned into `QuantizedLayer`s.
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from reference_impl.checks import require_float_tensor, require_instance, require_int
+from reference_impl.checked import Count, Finite, Within, checked
+from reference_impl.compress.fold import NORMS, fold_batch_norms, norm_factor
 from reference_impl.compress.quantized import (
-    WEIGHT_LAYERS,
     WeightLayer,
     layer_inputs,
     places,
+    quantize_layers,
+    unshared,
     weight_layers,
 )
 from reference_impl.quantization import (
@@ -34,71 +36,42 @@ from reference_impl.quantization import (
     to_quantizer,
 )
 
+LearnedBits = Annotated[int, Within(2, 8)]
 EDGE_BITS = 8
-"""Of the first and the last layer, which suffer most from few bits and often hold few weights."""
+"""Bits of the first and the last layer, which suffer most from few and often hold few weights."""
 
 
+@checked
 @dataclass(frozen=True)
 class Bits:
-    """Bits of a layer's weight and of its input.
+    """Bits of a layer's weight, on a signed narrow grid, and of its input, on an unsigned one."""
 
-    Args:
-        weight: 2 to 8; the grid is signed and narrow, −(2^(b−1) − 1) … 2^(b−1) − 1.
-        inputs: 2 to 8; the grid is unsigned, 0 … 2^b − 1.
-
-    Raises:
-        TypeError: if a width is no integer.
-        ValueError: if it is out of its range.
-    """
-
-    weight: int
-    inputs: int
-
-    def __post_init__(self) -> None:
-        """Validate the arguments."""
-        require_int("weight", self.weight, 2, 8)
-        require_int("inputs", self.inputs, 2, 8)
+    weight: LearnedBits
+    inputs: LearnedBits
 
 
+@checked
 class LearnedQuantizer(nn.Module):
     """x ↦ x̂ = s (clip(round(x / s) + z, q_min, q_max) − z), with s and perhaps z learned.
 
-    Args:
-        start: the quantizer to begin with.
-        n: N, how many elements share a step: the gradient of s is multiplied by 1/√(N q_max).
-        learn_zero_point: whether z is learned too; else it is constant.
-
-    Attributes:
-        scale: s, a parameter. `keep_scales_positive` belongs behind every step of an optimizer.
-        zero_point: z, a floating-point parameter or buffer, rounded where it is used.
-        grid: the codes.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``n`` is below 1.
+    The gradient of s is multiplied by 1/√(N q_max), where ``n``, N, elements share a step. z is
+    a floating-point parameter or buffer, rounded where it is used. Call `keep_scales_positive`
+    after every step of an optimizer.
     """
 
-    zero_point: Tensor
-
-    def __init__(self, start: AffineQuantizer, n: int, *, learn_zero_point: bool = False) -> None:
+    def __init__(self, start: AffineQuantizer, n: Count, *, learn_zero_point: bool = False) -> None:
         """Take the quantizer's values over."""
         super().__init__()
-        require_instance("start", start, AffineQuantizer)
-        require_instance("learn_zero_point", learn_zero_point, bool)
         self.grid = start.grid
         self.factor = gradient_factor(n, start.grid)
         self.scale = nn.Parameter(start.scale.clone())
         self.least = float(start.scale.min()) / 1000
         zero_point = start.zero_point.to(start.scale.dtype)
-        if learn_zero_point:
-            self.zero_point = nn.Parameter(zero_point)
-        else:
-            self.register_buffer("zero_point", zero_point)
+        self.zero_point = nn.Parameter(zero_point) if learn_zero_point else nn.Buffer(zero_point)
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return x̂."""
-        z = round_straight_through(self.zero_point)
-        z = scale_gradient(z, self.factor)
+        z = scale_gradient(round_straight_through(self.zero_point), self.factor)
         return learned_fake_quantize(x, scale_gradient(self.scale, self.factor), z, self.grid)
 
     def frozen(self) -> AffineQuantizer:
@@ -106,26 +79,15 @@ class LearnedQuantizer(nn.Module):
         return to_quantizer(self.scale, self.zero_point, self.grid)
 
 
+@checked
 class LearnedLayer(nn.Module):
-    """A weight layer on restored values: y = layer(x̂; Ŵ, b), W and both steps learned.
-
-    Args:
-        layer: the layer with W; it is copied, not changed.
-        weight: quantizer of W.
-        inputs: quantizer of x.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-    """
+    """A weight layer on restored values: y = layer(x̂; Ŵ, b), W and both steps learned."""
 
     def __init__(
         self, layer: WeightLayer, weight: LearnedQuantizer, inputs: LearnedQuantizer
     ) -> None:
         """Copy the layer."""
         super().__init__()
-        require_instance("layer", layer, WEIGHT_LAYERS)
-        require_instance("weight", weight, LearnedQuantizer)
-        require_instance("inputs", inputs, LearnedQuantizer)
         self.layer = copy.deepcopy(layer)
         self.weight_quantizer, self.input_quantizer = weight, inputs
 
@@ -136,82 +98,56 @@ class LearnedLayer(nn.Module):
         return y
 
 
+@checked
 def learn_layers(
-    chain: nn.Sequential, images: Float[Tensor, "n 1 28 28"], bits: Mapping[str, Bits]
+    chain: nn.Sequential, images: Finite[Tensor, "n ..."], bits: Mapping[str, Bits]
 ) -> nn.Sequential:
     """Return the chain with learned quantizers; the chain itself is left as it is.
 
     A weight has one step per output channel and z = 0. An input has one step; its z is 0 where
-    the images lead to no negative input, else it is learned. Steps start where LSQ starts,
-    see `reference_impl.quantization.lsq.initial_scale`. A module in two places of the chain
-    becomes two, which learn apart.
-
-    Args:
-        chain: the network.
-        images: a batch of training images, from which the inputs' first steps are taken.
-        bits: name of a layer → its bits; `edge_bits` gives those of a whole chain.
+    the images, a batch for training, lead to no negative input, else it is learned. Steps start
+    where LSQ starts, see `reference_impl.quantization.lsq.initial_scale`. A module in two places
+    of the chain becomes two, which learn apart. `edge_bits` returns usual ``bits`` by layer.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``bits`` names other layers than the chain's weight layers.
+        ValueError: if ``bits`` names other layers.
     """
     layers = weight_layers(chain)
-    require_instance("bits", bits, Mapping)
     if set(bits) != set(layers):
         raise ValueError(f"bits must name the layers {list(layers)}, got {list(bits)}")
-    learned: dict[str, nn.Module] = {}
+    result = unshared(chain)
     for name, x in layer_inputs(chain, images):
-        require_instance(f"bits[{name!r}]", bits[name], Bits)
-        learned[name] = _learned(layers[name], x, bits[name])
-    parts = OrderedDict(
-        (name, learned[name] if name in learned else copy.deepcopy(module))
-        for name, module in places(chain)
-    )
-    return nn.Sequential(parts).train(chain.training)
+        learned = _learned(layers[name], x, bits[name])
+        setattr(result, name, learned.train(layers[name].training))
+    return result
 
 
-def edge_bits(chain: nn.Sequential, bits: Bits, *, edges: int = EDGE_BITS) -> dict[str, Bits]:
-    """Return ``bits`` for each weight layer but the first and the last, which get ``edges``.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``edges`` is out of range or the chain has no weight layer.
-    """
-    require_instance("bits", bits, Bits)
+@checked
+def edge_bits(
+    chain: nn.Sequential, bits: Bits, *, edges: LearnedBits = EDGE_BITS
+) -> dict[str, Bits]:
+    """Return ``bits`` for each weight layer, except the first and the last, which get ``edges``."""
     names = list(weight_layers(chain))
     outer = Bits(edges, edges)
     return {name: outer if name in (names[0], names[-1]) else bits for name in names}
 
 
+@checked
 def learned_layers(chain: nn.Sequential) -> dict[str, LearnedLayer]:
-    """Return the learned layers of a chain by name, in order; none is no error.
-
-    Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
-    """
-    require_instance("chain", chain, nn.Sequential)
+    """Return the learned layers of a chain by name, in order; there may be none."""
     return {name: part for name, part in places(chain) if isinstance(part, LearnedLayer)}
 
 
+@checked
 def learned_quantizers(chain: nn.Sequential) -> Iterator[LearnedQuantizer]:
-    """Yield the learned quantizers of a chain, in order: weight, then input, of each layer.
-
-    Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
-    """
+    """Yield the learned quantizers of a chain, in order: weight, then input, of each layer."""
     for layer in learned_layers(chain).values():
         yield from (layer.weight_quantizer, layer.input_quantizer)
 
 
+@checked
 def keep_scales_positive(chain: nn.Sequential) -> int:
-    """Lift every step that fell below a thousandth of its first value back to there.
-
-    Returns:
-        How many were lifted.
-
-    Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
-    """
+    """Lift every step below a thousandth of its first value back to there; return their number."""
     lifted = 0
     with torch.no_grad():
         for quantizer in learned_quantizers(chain):
@@ -224,27 +160,63 @@ def _learned(layer: WeightLayer, x: Tensor, bits: Bits) -> LearnedLayer:
     """Return the layer with quantizers of its weight and of its input x."""
     signed = IntegerGrid(bits.weight, signed=True, narrow=True)
     scale = initial_scale(layer.weight, signed, axes=0)
-    start = AffineQuantizer(scale, torch.zeros_like(scale, dtype=torch.int32), signed)
+    start = to_quantizer(scale, torch.zeros_like(scale), signed)
     weight = LearnedQuantizer(start, layer.weight[0].numel())
-    grid = IntegerGrid(bits.inputs)
-    has_negative = bool(x.min() < 0)
-    start = input_start(x, grid)
+    start, has_negative = input_start(x, IntegerGrid(bits.inputs)), bool(x.min() < 0)
     inputs = LearnedQuantizer(start, x[0].numel(), learn_zero_point=has_negative)
     return LearnedLayer(layer, weight, inputs)
 
 
-def input_start(x: Float[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantizer:
+@checked
+def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantizer:
     """Return LSQ's first quantizer of an input; of x − mean, put in the grid's middle, if x < 0.
 
     Where x is never negative, s = 2 E|x| / √q_max and z = 0. Else, with the mean μ of x and half
     the grid as q_max, s = 2 E|x − μ| / √((q_max − q_min)/2), and z puts μ in the middle.
     """
-    require_float_tensor("x", x)
-    require_instance("grid", grid, IntegerGrid)
     if x.min() >= 0:
         scale = initial_scale(x, grid)
-        return AffineQuantizer(scale, torch.zeros_like(scale, dtype=torch.int32), grid)
+        return to_quantizer(scale, torch.zeros_like(scale), grid)
     mean = x.mean()
-    half = IntegerGrid(grid.bits, signed=True)
-    scale = initial_scale(x - mean, half)
+    scale = initial_scale(x - mean, IntegerGrid(grid.bits, signed=True))
     return to_quantizer(scale, (grid.q_min + grid.q_max) / 2 - mean / scale, grid)
+
+
+@checked
+def deploy(chain: nn.Sequential) -> nn.Sequential:
+    """Return the chain of `QuantizedLayer` that computes what the learned one does in eval mode.
+
+    Each weight is replaced by its Ŵ. A BatchNorm after a layer is folded into it: with one step
+    per output channel, a Ŵ = (|a| s) (± q) has the codes of Ŵ, or their negatives where a < 0,
+    and the step |a| s. So nothing is rounded a second time. (On a grid that is not symmetric −q
+    might not exist.) Without BatchNorm, the outputs are the same bits; with it, the same up to
+    the rounding of floating-point numbers. The learned chain is left as it is.
+
+    Raises:
+        ValueError: if it has no learned layer, or as `fold_batch_norms`.
+
+    Equation: eq-qat-fold, chapter 07.
+    """
+    plain, after = unshared(chain), {name: m for (name, _), (_, m) in pairwise(places(chain))}
+    learned = learned_layers(plain)
+    if not learned:
+        raise ValueError("chain must have a learned layer, got none: see learn_layers")
+    frozen = {name: layer.weight_quantizer.frozen() for name, layer in learned.items()}
+    for name, layer in learned.items():
+        with torch.no_grad():
+            layer.layer.weight.copy_(frozen[name].round_trip(layer.layer.weight))
+        setattr(plain, name, layer.layer)
+    folded = fold_batch_norms(plain)
+    weights = {name: _scaled(frozen[name], after.get(name)) for name in learned}
+    inputs = {name: layer.input_quantizer.frozen() for name, layer in learned.items()}
+    return quantize_layers(folded, weights, inputs)
+
+
+def _scaled(quantizer: AffineQuantizer, after: nn.Module | None) -> AffineQuantizer:
+    """Return the quantizer of a Ŵ, with the step |a| s, if BatchNorm follows; else that of Ŵ."""
+    if not isinstance(after, NORMS):
+        return quantizer
+    a = norm_factor(after).abs()
+    a = torch.where(a > 0, a, torch.ones_like(a))  # a Ŵ = 0 fits any step
+    scale = (a.view_as(quantizer.scale) * quantizer.scale.double()).to(quantizer.scale.dtype)
+    return AffineQuantizer(scale, quantizer.zero_point, quantizer.grid)

@@ -1,4 +1,4 @@
-"""Networks in which units that stay stand for units that go: one-shot, without training.
+"""Networks in which kept units replace removed ones: one-shot, without training.
 
 By their weights (`merge_nearest`, `merge_clusters`), or by what they compute on a few images
 (`merge_least_squares`). All hidden widths named are merged, in their order in the network, and a
@@ -6,26 +6,19 @@ network is returned that is really smaller; the one given is left as it is.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
-from reference_impl.checks import require_instance, require_real
-from reference_impl.compress.activations import outputs_at
-from reference_impl.compress.narrow import map_width, remove_units
-from reference_impl.compress.readers import (
-    absorb_offset,
-    only_reader,
-    require_images,
-    takes_offset,
-    values_read,
-)
-from reference_impl.compress.units import incoming_rows
+from reference_impl.checked import Finite, NonNegative, Where, Within, checked
+from reference_impl.compress.activations import outputs_at, values_read
+from reference_impl.compress.graph import incoming_rows, only_reader
+from reference_impl.compress.narrow import Masks, map_width, remove_units
+from reference_impl.compress.quantized import WeightLayer
 from reference_impl.distillation import soft_target_loss
 from reference_impl.merging import (
-    Reproduction,
     WidthMap,
     complete_linkage,
     cosine_similarity,
@@ -35,38 +28,33 @@ from reference_impl.merging import (
     selection,
     standing_in,
 )
-from reference_impl.models import Network
+from reference_impl.models import Images, Network
 
 Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Tensor, " pairs"]]
-"""(rows that stay, rows that go) → c, see `reference_impl.merging.factors`."""
+"""(kept rows, removed rows) → c, see `reference_impl.merging.factors`."""
 
 Linkage = Callable[[Float[Tensor, "n n"], float], Int64[Tensor, " n"]]
 """(similarities, threshold) → for each unit the one that names its cluster."""
 
+Cosine = Annotated[float, Within(-1, 1)]
+"""The least cosine of two rows of which one may stand for the other; −1 allows every pair."""
 
+Candidates = Annotated[Mapping[Any, Network], Where("one or more", bool)]
+
+
+@checked
 def nearest_map(
     rows: Float[Tensor, "n d"],
     keep: Bool[Tensor, " n"],
     *,
     scale: Scale = norm_ratio_scale,
-    threshold: float = -1.0,
+    threshold: Cosine = -1.0,
 ) -> WidthMap:
-    """Return the map in which each unit that goes is c times the most similar one that stays.
+    """Return the map in which c times the most similar kept unit replaces each removed one.
 
-    Where that similarity is below the threshold, c = 0: the unit is pruned.
-
-    Args:
-        rows: one unit's incoming weights a row, with its bias.
-        keep: true for a unit that stays.
-        scale: which c.
-        threshold: of the cosine, in [−1, 1]; −1 is none.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if the shapes do not fit, a row is zero, no unit stays, or ``threshold`` is
-            outside [−1, 1].
+    Where that similarity is below the threshold, c = 0: the unit is pruned. A row is one unit's
+    incoming weights with its bias, see `reference_impl.compress.incoming_rows`.
     """
-    require_real("threshold", threshold, -1, 1)
     similarity = cosine_similarity(rows)
     stands_for = nearest_kept(similarity, keep)
     near = similarity.gather(1, stands_for.unsqueeze(1)).squeeze(1) >= threshold
@@ -74,66 +62,46 @@ def nearest_map(
     return standing_in(keep, stands_for, torch.where(keep, 1, c))
 
 
+@checked
 def cluster_map(
     rows: Float[Tensor, "n d"],
-    threshold: float,
+    threshold: Cosine,
     *,
     scale: Scale = norm_ratio_scale,
     linkage: Linkage = complete_linkage,
 ) -> WidthMap:
-    """Return the map in which the first unit of each cluster stands, scaled, for the others.
-
-    Args:
-        rows: one unit's incoming weights a row, with its bias.
-        threshold: of the cosine, in [−1, 1].
-        scale: which c.
-        linkage: what makes the clusters.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if a row is zero, or ``threshold`` is outside [−1, 1].
-    """
-    similarity = cosine_similarity(rows)
-    labels = linkage(similarity, threshold)
+    """Return the map in which the first unit of each cluster stands, scaled, for the others."""
+    labels = linkage(cosine_similarity(rows), threshold)
     keep = labels == torch.arange(len(labels), device=labels.device)
     return standing_in(keep, labels, torch.where(keep, 1, scale(rows[labels], rows)))
 
 
+@checked
 def merge_nearest(
     network: Network,
-    keep: Mapping[str, Bool[Tensor, " units"]],
+    keep: Masks,
     *,
     scale: Scale = norm_ratio_scale,
-    threshold: float = -1.0,
+    threshold: Cosine = -1.0,
     sequential: bool = False,
 ) -> Network:
-    """Return a network in which the nearest unit that stays stands for each that goes.
+    """Return a network in which the nearest kept unit replaces each removed one.
 
-    Args:
-        network: left as it is.
-        keep: label → true for a unit that stays.
-        scale: which c.
-        threshold: of the cosine, in [−1, 1], below which a unit is pruned; −1 is none.
-        sequential: compare the rows of each width after those before it are merged.
+    With ``sequential`` the rows of each width are compared after those before it are merged.
 
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `nearest_map` and `reference_impl.compress.narrow.map_width`.
-
-    References:
-        Kim, Kim, Park & Jeon (2020), Neuron merging: compensating for pruned neurons.
-
+    References: Kim et al. (2020), Neuron merging: compensating for pruned neurons.
     Equation: eq-merge-exact, chapter 15.
     """
+    merged = remove_units(network, {})
     remove_units(network, keep)  # refuses bad masks before anything is compared
-    merged = network
-    for label in _in_order(network, keep):
+    for label in filter(keep.__contains__, network.widths):
         rows = incoming_rows(merged if sequential else network, label)
         width_map = nearest_map(rows, keep[label], scale=scale, threshold=threshold)
         merged = map_width(merged, label, width_map)
-    return merged if keep else remove_units(network, {})
+    return merged
 
 
+@checked
 def merge_clusters(
     network: Network,
     thresholds: Mapping[str, float],
@@ -143,116 +111,95 @@ def merge_clusters(
 ) -> Network:
     """Return a network in which one unit of each cluster is left and stands for the others.
 
-    Args:
-        network: left as it is.
-        thresholds: label → cosine, in [−1, 1], that two units of a cluster have at least.
-        scale: which c.
-        linkage: what makes the clusters.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `cluster_map` and `reference_impl.compress.narrow.map_width`.
+    ``thresholds`` has for each width the cosine that two units of a cluster have at least.
     """
-    require_instance("network", network, Network)
-    require_instance("thresholds", thresholds, Mapping)
     maps = {
         label: cluster_map(incoming_rows(network, label), threshold, scale=scale, linkage=linkage)
         for label, threshold in thresholds.items()
     }
     merged = remove_units(network, {})
-    for label in _in_order(network, maps):
+    for label in filter(maps.__contains__, network.widths):
         merged = map_width(merged, label, maps[label])
     return merged
 
 
+@checked
 def merge_least_squares(
     network: Network,
-    keep: Mapping[str, Bool[Tensor, " units"]],
-    images: Float[Tensor, "m 1 28 28"],
+    keep: Masks,
+    images: Images,
     *,
-    ridge: float,
+    ridge: NonNegative,
     scale: Scale | None = None,
     sequential: bool = True,
 ) -> Network:
-    """Return a network in which all units that stay, together, stand for those that go.
+    """Return a network in which all kept units together reproduce the removed ones.
 
     What the next layer read, h, is reproduced from what it will read, h_k: by the least squares
-    of `reference_impl.merging.least_squares.reproduce` over the images (and positions). Its bias
-    takes the constant. Where zeros pad a feature map no bias can, and there is none.
+    of `reference_impl.merging.reproduce` over the images (and positions). Its bias takes the
+    constant. A bias cannot do this for a zero-padded feature map; then there is none.
 
-    Args:
-        network: left as it is; it answers in evaluation mode.
-        keep: label → true for a unit that stays.
-        images: no labels are needed.
-        ridge: λ ≥ 0, without unit.
-        scale: the ridge pulls towards `merge_nearest` with this scale; None: towards pruning.
-        sequential: h_k is what the network gives whose widths before it are merged already, and
-            makes up for what was lost there; or else it is part of h.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if a mask, the ridge or ``images`` is bad, or a width cannot be merged so:
-            several layers read it, or one inside a block.
+    The ridge λ, without unit, pulls towards `merge_nearest` with this scale; None: towards pruning.
+    With ``sequential`` h_k is what the network gives whose widths before it are merged already, and
+    makes up for what was lost there; otherwise it is part of h.
     """
-    remove_units(network, keep)
-    require_real("ridge", ridge, 0)
-    for label in keep:
-        only_reader(network, label)  # refuses before the first forward pass
     merged = remove_units(network, {})
-    for label in _in_order(network, keep):
-        mask = keep[label]
+    remove_units(network, keep)  # refuses bad masks before the first forward pass
+    for label in filter(keep.__contains__, network.widths):
+        mask, (_, reader) = keep[label], only_reader(network, label)
         h = values_read(network, label, images)
         left = (values_read(merged, label, images) if sequential else h)[:, mask]
         start = selection(mask)
         if scale is not None:
             start = nearest_map(incoming_rows(network, label), mask, scale=scale)
-        said = reproduce(h, left, start.unmerge, ridge=ridge, intercept=takes_offset(merged, label))
-        merged = _reproducing(merged, label, start.merge, said)
+        said = reproduce(h, left, start.unmerge, ridge=ridge, intercept=_takes_offset(reader))
+        absorb_offset(merged, label, said.offset)
+        merged = map_width(merged, label, WidthMap(start.merge, said.unmerge))
     return merged
 
 
-def closest_outputs(
-    network: Network, candidates: Mapping[Any, Network], images: Float[Tensor, "m 1 28 28"]
-) -> Any:
-    """Return the name of the candidate with the least mean KL(p ‖ q) from the network's p.
+@checked
+def absorb_offset(network: Network, label: str, offset: Finite[Tensor, " units"]) -> None:
+    """Change, in place, the bias of the layer that reads a width: b' ← b' + W' e.
 
-    So a ridge is chosen: no labels are needed. Of equals the first.
-
-    Args:
-        network: what the candidates were made of.
-        candidates: name, a ridge for example → a network.
-        images: other ones than the candidates were made from.
+    After a flatten e, a constant for each unit, is that of each position, and so it is at each
+    place of a kernel.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if there is no candidate, or ``images`` is empty or not finite.
+        ValueError: if ``offset`` has another length, or is not 0 and no bias can take it.
     """
-    require_instance("network", network, Network)
-    require_instance("candidates", candidates, Mapping)
-    if not candidates:
-        raise ValueError("candidates must hold a network or more, got none")
-    for name, one in candidates.items():
-        require_instance(f"candidates[{name!r}]", one, Network)
-    require_images(network, images)
-    p = _logits(network, images)
-    divergence = {
-        name: soft_target_loss(_logits(one, images), p, temperature=1.0).item()
-        for name, one in candidates.items()
-    }
+    _, reader = only_reader(network, label)
+    if len(offset) != (n := network.widths[label]):
+        raise ValueError(f"offset must be ({n},), one per unit, got {tuple(offset.shape)}")
+    if not offset.any():
+        return
+    if reader.bias is None or not _takes_offset(reader):
+        raise ValueError(f"offset must be 0 for {label!r}: its reader has no bias, or is padded")
+    weight = reader.weight.detach().double()
+    summed = weight.reshape(len(weight), n, -1).sum(dim=2)  # positions, or the kernel
+    with torch.no_grad():
+        reader.bias += (summed @ offset.detach().double()).to(reader.bias.dtype)
+
+
+@checked
+def closest_outputs(network: Network, candidates: Candidates, images: Images) -> Any:
+    """Return the name of the candidate with the least mean KL(p ‖ q) from the network's p.
+
+    So a ridge is chosen, without labels. The images must not be those from which the candidates
+    were made. The first of equals is returned.
+    """
+    (p,) = outputs_at(network.chain(), [], images).values()
+    divergence = {}
+    for name, candidate in candidates.items():
+        (q,) = outputs_at(candidate.chain(), [], images).values()
+        divergence[name] = soft_target_loss(q, p, temperature=1.0).item()
     return min(divergence, key=divergence.__getitem__)
 
 
-def _logits(network: Network, images: Tensor) -> Tensor:
-    return list(outputs_at(network.chain(), [], images).values())[-1]
+def _takes_offset(reader: WeightLayer) -> bool:
+    """Return whether a constant added to each unit is one added to the bias of what reads it.
 
-
-def _reproducing(network: Network, label: str, merge: Tensor, said: Reproduction) -> Network:
-    """Return the network of the units that stay; its own bias takes W' e first."""
-    shifted = remove_units(network, {})
-    absorb_offset(shifted, label, said.offset)
-    return map_width(shifted, label, WidthMap(merge, said.unmerge))
-
-
-def _in_order(network: Network, named: Mapping[str, object]) -> list[str]:
-    """Return the labels, all of them known, in the order of the network's widths."""
-    return sorted(named, key=lambda label: list(network.widths).index(label))
+    Not for a zero-padded feature map, whose padding remains zero, nor for a layer without a bias.
+    """
+    padded = isinstance(reader, nn.Conv2d) and reader.padding not in ((0, 0), "valid")
+    return reader.bias is not None and not padded

@@ -1,42 +1,39 @@
 """Networks whose units are really gone: a state mapped to another width, and a strict load.
 
-A network says which axes of its parameters run over which width, see `reference_impl.models.base`;
+A network says which axes of its parameters run over which width, see `reference_impl.models.Axis`;
 nothing here looks at names of layers or follows a forward pass.
 """
 
+import copy
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import Tensor
 
-from reference_impl.checks import require_instance
+from reference_impl.checked import checked
+from reference_impl.compress.fold import NORMS
+from reference_impl.compress.graph import width_of
 from reference_impl.merging import WidthMap, map_axis, selection
 from reference_impl.models import Axis, Network
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+Masks = Mapping[str, Bool[Tensor, " _"]]
+"""Label of a width → true for a unit that is kept. Other widths are left whole."""
 
 
+@checked
 def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     """Return a network in which the units of one width are mapped: W_k = M W, W'_k = W' U.
 
-    M goes over each first axis that carries the label (the rows that write the units: weights,
-    biases, BatchNorm), U over every other one (the columns that read them).
+    M acts on each first axis that carries the label (the rows that write the units: weights,
+    biases, BatchNorm), U on every other one (the columns that read them).
 
-    Args:
-        network: left as it is.
-        label: which width, one of ``network.widths``.
-        width_map: from that width to another.
-
-    Returns:
-        A network of the same class with tensors of its own, filters with their channels last where
-        they were; each layer in its mode, frozen if it was, BatchNorm with its eps and momentum.
+    The network returned has tensors of its own; modes, layouts, what is frozen, and BatchNorm's eps
+    and momentum are those of the network given.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if there is no such width, the map is made for another one, the network holds
-            what its axes do not describe, or the units cannot be mapped so: BatchNorm cannot be
-            mixed, a depthwise filter reads one unit only.
+        ValueError: if the map is made for another width, the network holds what its axes do not
+            describe, BatchNorm would be mixed, or a depthwise filter would read several units.
 
     >>> from reference_impl.models import LeNet300
     >>> keep = torch.arange(300) < 30
@@ -46,72 +43,52 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     Equation: eq-narrow-rows, eq-narrow-columns, chapter 14.
     Equation: eq-merge-next, chapter 15.
     """
-    require_instance("network", network, Network)
-    require_instance("label", label, str)
-    require_instance("width_map", width_map, WidthMap)
-    return _mapped(network, {label: width_map})
+    _require_possible(network, label, width_map)
+    state = network.state_dict()
+    for name, old in state.items():
+        value = old.clone()
+        for axis, described in enumerate(network.axes[name]):
+            if described.label == label:
+                value = _mapped_axis(value, axis, described, width_map)
+        if value.ndim == 4 and old.is_contiguous(memory_format=torch.channels_last):
+            value = value.contiguous(memory_format=torch.channels_last)
+        state[name] = value
+    return _built(network, {**network.widths, label: width_map.k}, state)
 
 
-def remove_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
-    """Return a network without the units that the masks drop, one mask for each width named.
-
-    Args:
-        network: left as it is.
-        keep: label → true for a unit that stays.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
+@checked
+def remove_units(network: Network, keep: Masks) -> Network:
+    """Return a network without the units that the masks drop; errors are those of `map_width`.
 
     Equation: eq-narrow-same, chapter 14.
     """
-    _require_keep(network, keep)
-    return _mapped(network, {label: selection(mask) for label, mask in keep.items()})
+    small = copy.deepcopy(network)
+    for label, mask in keep.items():
+        small = map_width(small, label, selection(mask))
+    return small
 
 
-def silence_units(network: Network, keep: Mapping[str, Bool[Tensor, " units"]]) -> Network:
+@checked
+def silence_units(network: Network, keep: Masks) -> Network:
     """Return a network of the same widths in which nothing reads the units that the masks drop.
 
     It computes what `remove_units` returns computes, at the cost of the whole network.
-
-    Args:
-        network: left as it is.
-        keep: label → true for a unit that stays.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `map_width`, or if a mask has the wrong length or keeps no unit.
     """
-    _require_keep(network, keep)
-    silent = {
-        label: WidthMap(torch.eye(len(mask)), torch.diag(mask.to(torch.get_default_dtype())))
-        for label, mask in keep.items()
-    }
-    return _mapped(network, silent)
-
-
-def _require_keep(network: Network, keep: Mapping[str, Tensor]) -> None:
-    """Refuse all bad masks before the first is used."""
-    require_instance("network", network, Network)
-    require_instance("keep", keep, Mapping)
+    silent = copy.deepcopy(network)
     for label, mask in keep.items():
-        require_instance(f"keep[{label!r}]", mask, Tensor)
-        _require_width(network, label, selection(mask).n)
-
-
-def _require_width(network: Network, label: str, n: int) -> None:
-    require_instance("label", label, str)
-    if label not in network.widths:
-        raise ValueError(
-            f"label must be one of {sorted(network.widths)}, got {label!r}: the axes of pixels, "
-            "classes and kernels belong to the task"
-        )
-    if n != network.widths[label]:
-        raise ValueError(f"{label!r} has {network.widths[label]} units, got a map or mask for {n}")
+        selection(mask)  # refuses a mask that keeps no unit
+        read = torch.diag(mask.to(torch.get_default_dtype()))
+        silent = map_width(silent, label, WidthMap(torch.eye(len(mask)), read))
+    return silent
 
 
 def _require_possible(network: Network, label: str, width_map: WidthMap) -> None:
     """Refuse what would give another function without an error."""
+    if width_map.n != (n := width_of(network, label)):
+        raise ValueError(f"{label!r} has {n} units, got a map or mask for {width_map.n}")
+    if foreign := sorted(set(network.state_dict()) - set(network.axes)):
+        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
+    in_place = (width_map.merge.T != 0)[width_map.unmerge != 0].all()  # each read as it was
     for name, module in network.named_modules():
         axes = network.axes.get(f"{name}.weight", ())
         if not axes or axes[0].label != label:
@@ -121,51 +98,22 @@ def _require_possible(network: Network, label: str, width_map: WidthMap) -> None
                 f"{name!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
                 "select units"
             )
-        if getattr(module, "groups", 1) > 1 and not _leaves_alone(width_map):
+        if getattr(module, "groups", 1) > 1 and not (width_map.selects and in_place):
             raise ValueError(
                 f"{name!r} is a depthwise convolution over {label!r}, each of its filters reads "
                 "one unit: no unit can stand for another"
             )
 
 
-def _leaves_alone(width_map: WidthMap) -> bool:
-    """Return whether each unit that remains is an old one and is read in its own place only."""
-    own = (width_map.merge.T != 0)[width_map.unmerge != 0].all()
-    return width_map.selects and bool(own)
-
-
-def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
-    """Return a network with several widths mapped, in one pass over its state."""
-    for label, width_map in maps.items():
-        _require_width(network, label, width_map.n)
-        _require_possible(network, label, width_map)
-    state = network.state_dict()
-    if foreign := sorted(set(state) - set(network.axes)):
-        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
-    mapped: dict[str, Tensor] = {}
-    for name, value in state.items():
-        mapped[name] = value
-        for axis, described in enumerate(network.axes[name]):
-            if described.label is not None and described.label in maps:
-                mapped[name] = _mapped_axis(mapped[name], axis, described, maps[described.label])
-        if mapped[name] is value:
-            mapped[name] = value.clone()
-        elif value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
-            mapped[name] = mapped[name].contiguous(memory_format=torch.channels_last)
-    widths = {label: maps[label].k if label in maps else n for label, n in network.widths.items()}
-    return _built(network, widths, mapped)
-
-
 def _mapped_axis(x: Tensor, axis: int, described: Axis, width_map: WidthMap) -> Tensor:
     """Return M over a first axis, Uᵀ over another; a selection needs no product."""
-    if width_map.only_selects:
-        entries = width_map.chosen
-        if described.repeat > 1:
-            within = torch.arange(described.repeat, device=x.device)
-            entries = (entries[:, None] * described.repeat + within).flatten()
-        return x.index_select(axis, entries)
-    matrix = width_map.merge if axis == 0 else width_map.unmerge.T
-    return map_axis(x, axis, matrix, described.repeat)
+    if not width_map.only_selects:
+        matrix = width_map.merge if axis == 0 else width_map.unmerge.T
+        return map_axis(x, axis, matrix, described.repeat)
+    entries = width_map.chosen
+    within = torch.arange(described.repeat, device=x.device)
+    entries = (entries[:, None] * described.repeat + within).flatten()
+    return x.index_select(axis, entries)
 
 
 def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tensor]) -> Network:

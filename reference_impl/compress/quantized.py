@@ -1,9 +1,8 @@
 """Networks whose layers compute with restored values: the simulation of a quantized network.
 
 A network is given as a chain, see `models.base.Network.chain`. Its weight layers, the linear and
-convolutional ones, are those that are quantized: the weight once, the input each time
-the layer is called. Everything between two weight layers computes in floating point. A chain with
-a weight layer inside another of its modules is refused: no walk over the chain would reach it.
+convolutional ones, are those that are quantized: the weight once, the input each time the layer is
+called. Everything between two weight layers computes in floating point.
 """
 
 import copy
@@ -14,28 +13,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_float_tensor, require_instance
+from reference_impl.checked import Finite, checked
 from reference_impl.quantization import AffineQuantizer
 
 WeightLayer = nn.Linear | nn.Conv2d
 WEIGHT_LAYERS = (nn.Linear, nn.Conv2d)
 
 
+@checked
 class QuantizedLayer(nn.Module):
     """A weight layer on restored values: y = layer(x̂; Ŵ, b), with Ŵ, x̂ the round trips of W, x.
 
-    Args:
-        layer: the layer with W; it is copied, not changed.
-        weight: quantizer of W.
-        inputs: quantizer of x; None leaves x as it is.
-
-    Attributes:
-        layer: the copy, whose weight is Ŵ.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``weight`` cannot quantize W, for example because its scale's shape does
-            not broadcast to that of W.
+    The weight of its ``layer``, a copy, is Ŵ. With ``inputs`` of None x̂ is x.
     """
 
     def __init__(
@@ -43,21 +32,10 @@ class QuantizedLayer(nn.Module):
     ) -> None:
         """Copy the layer and round its weight."""
         super().__init__()
-        require_instance("layer", layer, WEIGHT_LAYERS)
-        require_instance("weight", weight, AffineQuantizer)
-        if inputs is not None:
-            require_instance("inputs", inputs, AffineQuantizer)
         self.layer = copy.deepcopy(layer)
-        try:
-            restored = weight.round_trip(layer.weight.detach())
-        except ValueError as error:
-            raise ValueError(
-                f"weight must be a quantizer of the layer's weight: {error}"
-            ) from error
+        self.weight_quantizer, self.input_quantizer = weight, inputs
         with torch.no_grad():
-            self.layer.weight.copy_(restored)
-        self.weight_quantizer = weight
-        self.input_quantizer = inputs
+            self.layer.weight.copy_(weight.round_trip(layer.weight))
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return layer(x̂; Ŵ, b)."""
@@ -69,40 +47,32 @@ class QuantizedLayer(nn.Module):
 OBSERVED = (*WEIGHT_LAYERS, QuantizedLayer)
 
 
+@checked
 def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
     """Return the linear and convolutional layers of a chain by name, in order.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``.
         ValueError: if it has no such layer, or one inside another of its modules.
     """
-    require_instance("chain", chain, nn.Sequential)
-    _require_flat(chain)
+    refuse_nested(chain, WEIGHT_LAYERS)
     layers = {name: module for name, module in places(chain) if isinstance(module, WEIGHT_LAYERS)}
     if not layers:
         raise ValueError("chain must have a linear or convolutional layer, got none")
     return layers
 
 
+@checked
 def layer_inputs(
-    chain: nn.Sequential, images: Float[Tensor, "n 1 28 28"]
+    chain: nn.Sequential, images: Finite[Tensor, "n ..."]
 ) -> Iterator[tuple[str, Float[Tensor, "n ..."]]]:
     """Yield (name, input) of each weight layer, quantized or not, as the chain runs on the images.
 
-    The input of a quantized layer is yielded as it comes, before its own round trip.
-
-    A copy of the chain runs, in evaluation mode and without gradients, on all images at once.
-
-    Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential`` or ``images`` no floating-point tensor.
-        ValueError: if ``images`` is empty or not finite, or the chain has no weight layer, or one
-            inside another of its modules.
+    The input of a quantized layer is yielded as it comes, before its own round trip. A copy of
+    the chain runs, in evaluation mode and without gradients, on all images at once.
     """
-    require_instance("chain", chain, nn.Sequential)
-    _require_flat(chain)
+    refuse_nested(chain, WEIGHT_LAYERS)
     if not any(isinstance(module, OBSERVED) for module in chain):
         raise ValueError("chain must have a weight layer, quantized or not, got none")
-    require_float_tensor("images", images)
     x = images.detach().clone()  # a ReLU in place would change the caller's images
     for name, module in places(copy.deepcopy(chain).eval()):
         if isinstance(module, OBSERVED):
@@ -111,6 +81,7 @@ def layer_inputs(
             x = module(x)
 
 
+@checked
 def quantize_layers(
     chain: nn.Sequential,
     weights: Mapping[str, AffineQuantizer],
@@ -118,41 +89,25 @@ def quantize_layers(
 ) -> nn.Sequential:
     """Return the chain with its weight layers quantized; the chain itself is left as it is.
 
-    Args:
-        chain: the network.
-        weights: name of a layer → quantizer of its weight. Layers without one stay as they are.
-        inputs: name of a layer → quantizer of its input; None leaves all inputs as they are.
+    ``weights`` maps names of layers to quantizers; the other layers are not quantized. ``inputs``
+    does so for the inputs of the same layers; None leaves all inputs as they are.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: as `weight_layers`; if ``weights`` or ``inputs`` names a layer that the chain
-            has not, if ``inputs`` has a layer that ``weights`` has not, or if the input range of
-            a layer in ``weights`` was never observed: ``inputs`` is given and has no quantizer
-            for it.
+        ValueError: if ``weights`` or ``inputs`` name other layers.
     """
-    names = weight_layers(chain)
-    require_instance("weights", weights, Mapping)
-    _require_names("weights", weights, set(names), "the chain's weight layers")
-    if inputs is not None:
-        require_instance("inputs", inputs, Mapping)
-        _require_names("inputs", inputs, set(weights), "those of weights")
-        missing = [name for name in weights if name not in inputs]
-        if missing:
-            raise ValueError(
-                f"inputs must have a quantizer for each layer of weights, got none for {missing}: "
-                "the range of its input was never observed"
-            )
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in places(unshared(chain)):
-        if name in weights and isinstance(module, WEIGHT_LAYERS):
-            observed = None if inputs is None else inputs[name]
-            parts[name] = QuantizedLayer(module, weights[name], observed)
-            parts[name].training = module.training
-        else:
-            parts[name] = module
-    quantized = nn.Sequential(parts)
-    quantized.training = chain.training
-    return quantized
+    names = list(weight_layers(chain))
+    if not set(weights) <= set(names):
+        raise ValueError(f"weights must name weight layers of chain, {names}, got {list(weights)}")
+    if inputs is not None and set(inputs) != set(weights):
+        raise ValueError(
+            f"inputs must name the layers of weights, {list(weights)}, got {list(inputs)}"
+        )
+    result = unshared(chain)
+    for name, layer in weight_layers(result).items():
+        if name in weights:
+            quantized = QuantizedLayer(layer, weights[name], inputs[name] if inputs else None)
+            setattr(result, name, quantized.train(layer.training))
+    return result
 
 
 def places(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
@@ -163,31 +118,29 @@ def places(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
 
 def unshared(chain: nn.Sequential) -> nn.Sequential:
     """Return a copy in which each place has a module of its own, so that each can be changed."""
-    parts = OrderedDict((name, copy.deepcopy(module)) for name, module in places(chain))
-    result = nn.Sequential(parts)
+    result = nn.Sequential(OrderedDict((n, copy.deepcopy(module)) for n, module in places(chain)))
     result.training = chain.training  # each copy keeps its own mode
     return result
 
 
-def _require_flat(chain: nn.Sequential) -> None:
-    """Refuse weight layers inside a module, unless it is one that quantizes the layer it holds."""
+def refuse_nested(chain: nn.Sequential, kinds: tuple[type[nn.Module], ...]) -> None:
+    """Refuse a module of these kinds inside another, where no walk over the chain reaches it."""
     nested = [
         f"{name}.{inner}"
         for name, module in places(chain)
-        if not hasattr(module, "weight_quantizer")
+        if not hasattr(module, "weight_quantizer")  # it quantizes the layer that it holds
         for inner, part in module.named_modules()
-        if inner and isinstance(part, WEIGHT_LAYERS)
+        if inner and isinstance(part, kinds)
     ]
     if nested:
+        what = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"chain must have each weight layer as a module of its own, got {nested} "
-            "inside others, where they would not be quantized"
+            f"chain must have each {what} as a module of its own, got {nested} inside others"
         )
 
 
-def _require_names(
-    argument: str, given: Mapping[str, AffineQuantizer], known: set[str], which: str
-) -> None:
-    unknown = sorted(set(given) - known, key=str)
-    if unknown:
-        raise ValueError(f"{argument} must name {which}, {sorted(known)}, got {unknown}")
+def zero_padding(layer: nn.Conv2d) -> tuple[int, ...]:
+    """Return by how many zeros a convolution pads each axis; refuse any other padding."""
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise ValueError(f"layer must be padded by a number of zeros, got {layer}")
+    return layer.padding

@@ -7,29 +7,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_float_tensor, require_instance
+from reference_impl.checked import checked
 
 
+@checked
 class CsrLinear(nn.Module):
     """y = x Wᵀ + b with W in compressed sparse rows: values, their columns, where rows begin.
 
     For answering only: nothing is trained. torch's own product of a sparse and a dense matrix does
-    the work.
-
-    Args:
-        layer: its weights are copied; what is 0 is left out.
+    the work. The layer's weights are copied; what is 0 is left out.
 
     Raises:
-        TypeError: if ``layer`` is no ``nn.Linear``, or its weights have 16 bits: torch has no
-            sparse product for them on a processor.
-        ValueError: if a weight is not finite.
+        TypeError: if the weights have 16 bits: torch has no sparse product for them on a processor.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
         """Copy what is not 0."""
         super().__init__()
-        require_instance("layer", layer, nn.Linear)
-        require_float_tensor("layer.weight", layer.weight)
         if layer.weight.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"layer.weight must be float32 or float64, got {layer.weight.dtype}")
         with warnings.catch_warnings():  # torch calls its sparse rows a beta version
@@ -43,11 +37,7 @@ class CsrLinear(nn.Module):
         return int(self.get_buffer("weight").values().numel())
 
     def forward(self, x: Float[Tensor, "n in"]) -> Float[Tensor, "n out"]:
-        """Return (W xᵀ)ᵀ + b.
-
-        Raises:
-            ValueError: if ``x`` is not (n, inputs).
-        """
+        """Return (W xᵀ)ᵀ + b."""
         inputs = self.get_buffer("weight").shape[1]
         if x.ndim != 2 or x.shape[1] != inputs:
             raise ValueError(f"x must be (n, {inputs}), got {tuple(x.shape)}")
@@ -55,17 +45,13 @@ class CsrLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
+@checked
 def with_sparse_layers(chain: nn.Sequential) -> nn.Sequential:
-    """Return a chain whose linear layers are `CsrLinear`; convolutions have no sparse kernel here.
-
-    Args:
-        chain: left as it is; linear layers inside its modules are found too.
+    """Return a copy in which every linear layer is a `CsrLinear`; torch has no sparse convolution.
 
     Raises:
-        TypeError: if ``chain`` is no ``nn.Sequential``, or a layer as in `CsrLinear`.
-        ValueError: if it has no linear layer, or a weight is not finite.
+        ValueError: if there is no linear layer.
     """
-    require_instance("chain", chain, nn.Sequential)
     found = copy.deepcopy(chain)
     linear = {name: layer for name, layer in found.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
@@ -73,13 +59,3 @@ def with_sparse_layers(chain: nn.Sequential) -> nn.Sequential:
     for name, layer in linear.items():
         found.set_submodule(name, CsrLinear(layer))
     return found.eval()
-
-
-def dense_weight(layer: CsrLinear) -> Float[Tensor, "out in"]:
-    """Return W, zeros included.
-
-    Raises:
-        TypeError: if ``layer`` is none.
-    """
-    require_instance("layer", layer, CsrLinear)
-    return torch.Tensor.to_dense(layer.get_buffer("weight"))

@@ -1,140 +1,139 @@
-"""What scores of weights need to know of a network: gradients, their squares, its curvature.
+"""What scores need to know of a network: gradients, their squares, curvature, contributions.
 
 The loss is the cross-entropy; the network answers in evaluation mode, in the precision of its own
-parameters, and is left as it is.
+parameters, and is left as it is. ``batch_size`` images or their gradients are in memory at a time.
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from reference_impl.checks import require_float_tensor, require_instance, require_int
-from reference_impl.data import Examples
-from reference_impl.models import Network
+from reference_impl.checked import Count, Finite, Where, checked
+from reference_impl.compress.activations import Tapped
+from reference_impl.compress.graph import width_of
+from reference_impl.data import Examples, batches
+from reference_impl.models import N_CLASSES, Network, evaluating
 
-State = dict[str, Tensor]
+State = dict[str, Float[Tensor, "..."]]
+"""Name of a parameter → its values, or as many statistics."""
+
+Places = Annotated[Mapping[str, str], Where("one or more", bool)]
+"""Label of a width → the place in the chain where its units' values are read: hidden1 → relu1."""
 
 
-def mean_gradients(
-    network: Network, examples: Examples, *, batch_size: int = 1000
-) -> dict[str, Float[Tensor, "..."]]:
+@checked
+def mean_gradients(network: Network, examples: Examples, *, batch_size: Count = 1000) -> State:
     """Return name → ∂L/∂w of every parameter, with L the mean cross-entropy of all examples.
 
-    Args:
-        network: its parameters' own ``grad`` stay as they are.
-        examples: images with labels.
-        batch_size: images that pass at a time.
-
-    Raises:
-        TypeError: if ``network`` or ``examples`` is none.
-        ValueError: if ``batch_size`` is below 1.
+    The parameters' own ``grad`` stay as they are.
     """
-    require_instance("examples", examples, Examples)
-    parameters, answer = _in_evaluation(network)
-    require_int("batch_size", batch_size, 1)
 
-    def loss(state: State, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(answer(state, images), labels, reduction="sum")
+    def loss(w: State, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(_logits(network, w, images), labels, reduction="sum")
 
-    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    for images, labels in zip(
-        examples.images.split(batch_size), examples.labels.split(batch_size), strict=True
-    ):
-        for name, found in grad(loss)(parameters, images, labels).items():
-            total[name] += found
-    return {name: value / len(examples) for name, value in total.items()}
+    w = _parameters(network)
+    with evaluating(network):
+        parts = (grad(loss)(w, *batch) for batch in batches(examples, batch_size))
+        return _mean(parts, len(examples))
 
 
-def mean_square_gradients(
-    network: Network, examples: Examples, *, batch_size: int = 50
-) -> dict[str, Float[Tensor, "..."]]:
+@checked
+def mean_square_gradients(network: Network, examples: Examples, *, batch_size: Count = 50) -> State:
     """Return name → mean_n (∂L_n/∂w)² of every parameter, with L_n the loss of example n alone.
 
     The empirical Fisher information's diagonal: the classes are the labels.
-
-    Args:
-        network: left as it is.
-        examples: images with labels.
-        batch_size: images whose gradients are in memory at a time.
-
-    Raises:
-        TypeError: if ``network`` or ``examples`` is none.
-        ValueError: if ``batch_size`` is below 1.
     """
-    require_instance("examples", examples, Examples)
-    parameters, answer = _in_evaluation(network)
-    require_int("batch_size", batch_size, 1)
 
-    def loss(state: State, image: Tensor, label: Tensor) -> Tensor:
-        return F.cross_entropy(answer(state, image[None]), label[None])
+    def loss(w: State, image: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(_logits(network, w, image[None]), label[None])
 
-    each = vmap(grad(loss), in_dims=(None, 0, 0))
-    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    for images, labels in zip(
-        examples.images.split(batch_size), examples.labels.split(batch_size), strict=True
-    ):
-        for name, found in each(parameters, images, labels).items():
-            total[name] += found.square().sum(dim=0)
-    return {name: value / len(examples) for name, value in total.items()}
+    w, each = _parameters(network), vmap(grad(loss), in_dims=(None, 0, 0))
+    with evaluating(network):
+        parts = (_squares(each(w, *batch)) for batch in batches(examples, batch_size))
+        return _mean(parts, len(examples))
 
 
+@checked
 def curvature_diagonal(
-    network: Network, images: Float[Tensor, "n 1 28 28"], *, batch_size: int = 50
-) -> dict[str, Float[Tensor, "..."]]:
+    network: Network, images: Finite[Tensor, "n 1 28 28"], *, batch_size: Count = 50
+) -> State:
     """Return name → ∂²L/∂w² of every parameter: h = mean_n Σ_k p_nk (∂ ln p_nk/∂w)².
 
     The Fisher information's diagonal, the mean over the classes as the network itself expects
     them; no label is needed. It *is* the Hessian's diagonal where the logits are linear in each
     single parameter, so in networks of ReLU and max-pooling wherever these have no kink.
 
-    Args:
-        network: left as it is.
-        images: the mean is over them.
-        batch_size: images whose gradients are in memory at a time.
-
-    Raises:
-        TypeError: if ``network`` is none or ``images`` no floating-point tensor.
-        ValueError: if ``images`` is empty or not finite, or ``batch_size`` is below 1.
-
-    References:
-        Martens (2020), New insights and perspectives on the natural gradient method, section 9.2.
-
+    References: Martens 2020, "New insights and perspectives on the natural gradient", section 9.2.
     Equation: eq-importance-curvature, chapter 12.
     """
-    require_float_tensor("images", images)
-    parameters, answer = _in_evaluation(network)
-    require_int("batch_size", batch_size, 1)
 
-    def weighted(state: State, image: Tensor, of_class: Tensor) -> Tensor:
-        log_p = answer(state, image[None]).log_softmax(dim=1)[0]
-        return (log_p * of_class).sum() * (log_p * of_class).sum().detach().mul(0.5).exp()
+    def weighted(w: State, image: Tensor, k: int) -> Tensor:
+        log_p = _logits(network, w, image[None]).log_softmax(dim=1)[0, k]
+        return (log_p.detach() / 2).exp() * log_p  # its gradient is √p_k ∂ ln p_k/∂w
 
-    by_class = vmap(grad(weighted), in_dims=(None, None, 0))
-    each = vmap(by_class, in_dims=(None, 0, None))
-    classes = torch.eye(len(answer(parameters, images[:1])[0]), dtype=images.dtype)
-    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    for part in images.split(batch_size):
-        for of_class in classes.split(1):
-            for name, found in each(parameters, part, of_class).items():
-                total[name] += found.square().sum(dim=(0, 1))
-    return {name: value / len(images) for name, value in total.items()}
+    w, each = _parameters(network), vmap(grad(weighted), in_dims=(None, 0, None))
+    with evaluating(network):
+        parts = (
+            _squares(each(w, part, k))
+            for part in images.split(batch_size)
+            for k in range(N_CLASSES)
+        )
+        return _mean(parts, len(images))
 
 
-def _in_evaluation(network: Network) -> tuple[State, Callable[[State, Tensor], Tensor]]:
-    """Return the parameters, and what answers for any other ones, BatchNorm in evaluation mode."""
-    require_instance("network", network, Network)
-    module: nn.Module = copy.deepcopy(network).eval()
-    parameters = {name: value.detach() for name, value in network.named_parameters()}
-    buffers = dict(module.named_buffers())
-    precision = next(iter(parameters.values())).dtype
+@checked
+def unit_contributions(
+    network: Network, places: Places, examples: Examples, *, batch_size: Count = 1000
+) -> dict[str, Float[Tensor, "n units"]]:
+    """Return t_ij = Σ a_ij ∂ℓ_i/∂a_ij for each image i and unit j, summed over a map's positions.
 
-    def answer(state: State, images: Tensor) -> Tensor:
-        logits: Tensor = functional_call(module, {**state, **buffers}, (images.to(precision),))
-        return logits
+    ℓ_i is the cross-entropy of image i. To first order, removing unit j changes it by −t_ij.
 
-    return parameters, answer
+    Raises:
+        ValueError: if a place has another number of units than its width.
+
+    References: Molchanov et al. (2017), Pruning convolutional neural networks for resource
+    efficient inference, equation 7.
+    """
+    units = {label: width_of(network, label) for label in places}
+    tapped = Tapped(network.chain(), list(places.values()))
+    parts: dict[str, list[Tensor]] = {label: [] for label in places}
+    with evaluating(tapped), torch.enable_grad():
+        for images, labels in batches(examples, batch_size):
+            outputs = tapped(images.detach().requires_grad_())  # as no parameter may ask for it
+            loss = F.cross_entropy(outputs[tapped.last], labels, reduction="sum")  # each image's
+            values = [outputs[place] for place in places.values()]
+            for label, a, g in zip(places, values, torch.autograd.grad(loss, values), strict=True):
+                if a.shape[1] != (n := units[label]):
+                    raise ValueError(f"places[{label!r}] must have {n} units, got {a.shape[1]}")
+                parts[label].append((a.detach() * g).reshape(len(a), n, -1).sum(dim=2))
+    return {label: torch.cat(found) for label, found in parts.items()}
+
+
+def _parameters(network: Network) -> State:
+    return {name: value.detach() for name, value in network.named_parameters()}
+
+
+def _logits(network: Network, w: State, images: Tensor) -> Tensor:
+    """Return the logits with other parameters than the network's own."""
+    precision = next(iter(w.values())).dtype
+    logits: Tensor = functional_call(network, w, (images.to(precision),))
+    return logits
+
+
+def _squares(gradients: State) -> State:
+    return {name: value.square().sum(dim=0) for name, value in gradients.items()}
+
+
+def _mean(parts: Iterable[State], n: int) -> State:
+    """Return the sum of the parts, by name, divided by n."""
+    total: State = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total[name] + value if name in total else value
+    return {name: value / n for name, value in total.items()}

@@ -1,30 +1,21 @@
-"""The course's networks, each of which says how its widths appear in its parameters."""
+"""The course's networks, each of which describes how its widths appear in its parameters."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from reference_impl.models.base import FIXED, IMAGE_SHAPE, N_CLASSES, Axis, Network, evaluating
+from reference_impl.models.base import IMAGE_SHAPE, N_CLASSES, Axis, Images, Network, evaluating
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
 from reference_impl.models.separable import SeparableStudent
 
+# fmt: off
 __all__ = [
-    "FIXED",
-    "IMAGE_SHAPE",
-    "MODELS",
-    "N_CLASSES",
-    "Axis",
-    "ConvStudent",
-    "ConvTeacher",
-    "LeNet5",
-    "LeNet300",
-    "Network",
-    "ResidualBlock",
-    "ResidualNetwork",
-    "SeparableStudent",
-    "evaluating",
+    "MODELS", "LeNet300", "LeNet5", "ConvTeacher", "ConvStudent", "SeparableStudent",
+    "ResidualBlock", "ResidualNetwork",
+    "Network", "Axis", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating",  # base
 ]
+# fmt: on
 
 MODELS: Mapping[str, type[Network]] = MappingProxyType(
     {

@@ -1,45 +1,32 @@
 """A student of depthwise-separable convolutions, as in MobileNet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Self
+from typing import Annotated, Self
 
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from reference_impl.models.base import (
-    FIXED,
-    IMAGE_SHAPE,
-    N_CLASSES,
-    Axis,
-    Network,
-    norm_axes,
-    require_images,
-    require_widths,
-)
+from reference_impl.checked import Count, Where, checked
+from reference_impl.models.base import FIXED, N_CLASSES, Axis, Network, conv_axes, layer_axes
 
-N_BLOCKS = 4
-LABELS = ("stem", *(f"block{i + 1}" for i in range(N_BLOCKS)))
+LABELS = ("stem", "block1", "block2", "block3", "block4")
 """The widths from the image to the logits."""
 
-POOLED = (0, 2)
-"""The blocks, counted from 0, before which the image is halved."""
+Channels = Annotated[tuple[Count, ...], Where("five widths", lambda c: len(c) == len(LABELS))]
+
+POOLED = (1, 3)
+"""The blocks, counted from 1, before which the image is halved."""
 
 
-def _block(label: str, below: str, i: int) -> dict[str, tuple[Axis, ...]]:
+def _block(i: int) -> dict[str, tuple[Axis, ...]]:
     """Return the axes of one block: its depthwise filters belong to the channels below it."""
-    axes: dict[str, tuple[Axis, ...]] = {
-        f"depthwise.{i}.weight": (Axis(below), FIXED, FIXED, FIXED),
-        f"pointwise.{i}.weight": (Axis(label), Axis(below), FIXED, FIXED),
-    }
-    return (
-        axes
-        | norm_axes(f"depthwise_norms.{i}", Axis(below))
-        | norm_axes(f"pointwise_norms.{i}", Axis(label))
-    )
+    below, channels = Axis(LABELS[i]), Axis(LABELS[i + 1])
+    depthwise = conv_axes(f"depthwise.{i}", f"depthwise_norms.{i}", below, FIXED)
+    return depthwise | conv_axes(f"pointwise.{i}", f"pointwise_norms.{i}", channels, below)
 
 
+@checked
 class SeparableStudent(Network):
     """A 3×3 convolution, then blocks of a depthwise 3×3 and a pointwise 1×1; mean; linear head.
 
@@ -49,43 +36,35 @@ class SeparableStudent(Network):
     hundred, and one scale for all does not suit them: a hard case for quantization.
 
     Args:
-        channels: of the stem, at 28² positions, and of the blocks, two at 14² and two at 7²; the
-            default gives 15,338 parameters.
+        channels: of the stem, at 28² positions, and of the blocks, two at 14² and two at 7².
 
-    References:
-        Howard et al. (2017), MobileNets: efficient convolutional neural networks for mobile
-        vision applications; Nagel et al. (2019), Data-free quantization through weight equalization
-        and bias correction, for the ranges.
+    References: Howard et al. (2017), MobileNets: efficient convolutional neural networks for mobile
+    vision applications; Nagel et al. (2019), Data-free quantization through weight equalization and
+    bias correction, for the ranges.
 
     >>> sum(p.numel() for p in SeparableStudent().parameters())
     15338
     """
 
     axes = MappingProxyType(
-        {"stem.weight": (Axis("stem"), FIXED, FIXED, FIXED)}
-        | norm_axes("stem_norm", Axis("stem"))
-        | {
-            name: axes
-            for i in range(N_BLOCKS)
-            for name, axes in _block(LABELS[i + 1], LABELS[i], i).items()
-        }
-        | {"head.weight": (FIXED, Axis(LABELS[-1])), "head.bias": (FIXED,)}
+        conv_axes("stem", "stem_norm", Axis("stem"), FIXED)
+        | {name: axes for i in range(len(LABELS) - 1) for name, axes in _block(i).items()}
+        | layer_axes("head", FIXED, Axis(LABELS[-1]))
     )
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 32, 64, 128)) -> None:
+    def __init__(self, channels: Channels = (16, 32, 32, 64, 128)) -> None:
         """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
-        require_widths("channels", channels, len(LABELS))
-        self._set_widths(**dict(zip(LABELS, channels, strict=True)))
+        self.widths = dict(zip(LABELS, channels, strict=True))
         below, above = channels[:-1], channels[1:]
-        self.stem = nn.Conv2d(IMAGE_SHAPE[0], channels[0], 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(1, channels[0], 3, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(channels[0])
         self.depthwise = nn.ModuleList(
             nn.Conv2d(c, c, 3, padding=1, groups=c, bias=False) for c in below
         )
         self.depthwise_norms = nn.ModuleList(nn.BatchNorm2d(c) for c in below)
         self.pointwise = nn.ModuleList(
-            nn.Conv2d(c, d, 1, bias=False) for c, d in zip(below, above, strict=True)
+            nn.Conv2d(c, d, 1, bias=False) for c, d in pairwise(channels)
         )
         self.pointwise_norms = nn.ModuleList(nn.BatchNorm2d(d) for d in above)
         self.head = nn.Linear(channels[-1], N_CLASSES)
@@ -94,38 +73,18 @@ class SeparableStudent(Network):
     def _build(cls, widths: Mapping[str, int]) -> Self:
         return cls(tuple(widths[label] for label in LABELS))
 
-    def _blocks(self) -> Iterator[tuple[nn.Module, nn.Module, nn.Module, nn.Module]]:
-        """Yield each block's depthwise convolution and its norm, pointwise one and its norm."""
-        return zip(
-            self.depthwise, self.depthwise_norms, self.pointwise, self.pointwise_norms, strict=True
-        )
-
-    def _layers(self) -> Mapping[str, nn.Module]:
+    def _layers(self) -> dict[str, nn.Module]:
         layers = {"stem": self.stem, "stem_norm": self.stem_norm, "stem_relu": nn.ReLU()}
-        for i, (depthwise, depthwise_norm, pointwise, pointwise_norm) in enumerate(self._blocks()):
+        for i in range(1, len(LABELS)):
             if i in POOLED:
-                layers[f"pool{i + 1}"] = nn.MaxPool2d(2)
+                layers[f"pool{i}"] = nn.MaxPool2d(2)
             layers |= {
-                f"depthwise{i + 1}": depthwise,
-                f"depthwise_norm{i + 1}": depthwise_norm,
-                f"depthwise_relu{i + 1}": nn.ReLU(),
-                f"pointwise{i + 1}": pointwise,
-                f"pointwise_norm{i + 1}": pointwise_norm,
-                f"pointwise_relu{i + 1}": nn.ReLU(),
+                f"depthwise{i}": self.depthwise[i - 1],
+                f"depthwise_norm{i}": self.depthwise_norms[i - 1],
+                f"depthwise_relu{i}": nn.ReLU(),
+                f"pointwise{i}": self.pointwise[i - 1],
+                f"pointwise_norm{i}": self.pointwise_norms[i - 1],
+                f"pointwise_relu{i}": nn.ReLU(),
             }
         mean = nn.AdaptiveAvgPool2d(1)
         return layers | {"mean": mean, "flatten": nn.Flatten(), "head": self.head}
-
-    def forward(self, images: Float[Tensor, "n 1 28 28"]) -> Float[Tensor, "n 10"]:
-        """Return the logits.
-
-        Raises:
-            ValueError: if ``images`` has another shape.
-        """
-        require_images(images)
-        h = F.relu(self.stem_norm(self.stem(images)))
-        for i, (depthwise, depthwise_norm, pointwise, pointwise_norm) in enumerate(self._blocks()):
-            h = F.relu(depthwise_norm(depthwise(F.max_pool2d(h, 2) if i in POOLED else h)))
-            h = F.relu(pointwise_norm(pointwise(h)))
-        logits: Tensor = self.head(h.mean(dim=(2, 3)))
-        return logits

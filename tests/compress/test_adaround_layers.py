@@ -184,24 +184,26 @@ X = images(4)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: adaround(CHAIN, WEIGHTS, None, [X]), TypeError, "images must be a torch.Tensor"),
         (lambda: adaround(CHAIN, WEIGHTS, None, X[:0]), ValueError, "images must not be empty"),
-        (lambda: adaround(CHAIN[0], WEIGHTS, None, X), TypeError, "chain must be Sequential"),
         (lambda: adaround(CHAIN, {"x": WEIGHTS["fc1"]}, None, X), ValueError, "weights must name"),
-        (lambda: adaround(CHAIN, WEIGHTS, {}, X), ValueError, "inputs must have a quantizer"),
+        (lambda: adaround(CHAIN, WEIGHTS, {}, X), ValueError, "inputs must name the layers"),
         (lambda: adaround(CHAIN, WEIGHTS, None, X, 3), TypeError, "settings must be AdaRound"),
-        (lambda: patches(nn.ReLU(), X), TypeError, "layer must be Linear or Conv2d"),
+        (lambda: patches(nn.ReLU(), X), TypeError, "layer must be .*Conv2d"),
         (
             lambda: patches(nn.Conv2d(1, 1, 3, padding="same"), X),
             ValueError,
-            "padding by a number of zeros, got 'same'",
+            "padded by a number of zeros, got .*padding=same",
         ),
         (
             lambda: patches(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), X),
             ValueError,
-            "'reflect'",
+            "padding_mode=reflect",
         ),
-        (lambda: layer_loss(CHAIN[0], X, X[:3]), ValueError, "inputs must be 4"),
+        (
+            lambda: layer_loss(CHAIN[0], X, X[:3]),
+            ValueError,
+            "outputs must have the n = . of inputs, got 4",
+        ),
         (lambda: layer_loss(CHAIN[0], X.int(), X), TypeError, "outputs must hold floating"),
         (lambda: layer_loss(CHAIN[0], X, X, batch_size=0), ValueError, "batch_size must be"),
     ],

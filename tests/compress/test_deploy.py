@@ -16,7 +16,7 @@ from reference_impl.compress import (
     learn_layers,
     learned_quantizers,
 )
-from reference_impl.compress.deploy import norm_factor
+from reference_impl.compress.fold import norm_factor
 from reference_impl.models import ConvStudent, LeNet5, LeNet300, Network, SeparableStudent
 
 IMAGES = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -130,38 +130,3 @@ def test_the_learned_chain_is_left_as_it_is() -> None:
             parameter.zero_()
     assert all(torch.equal(value, before[name]) for name, value in learned.state_dict().items())
     assert len(list(learned_quantizers(learned))) == 8
-
-
-def test_norm_factor_by_hand() -> None:
-    """Oracle: γ/√(σ² + ε) = 3/√4 and 1/√4."""
-    norm = nn.BatchNorm2d(2, eps=1.0)
-    norm.running_var = torch.tensor([3.0, 3.0])
-    norm.weight = nn.Parameter(torch.tensor([3.0, -1.0]))
-    torch.testing.assert_close(norm_factor(norm), torch.tensor([1.5, -0.5], dtype=torch.float64))
-    plain = nn.BatchNorm2d(2, eps=1.0, affine=False)
-    plain.running_var = torch.tensor([3.0, 0.0])
-    torch.testing.assert_close(norm_factor(plain), torch.tensor([0.5, 1.0], dtype=torch.float64))
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: deploy(LeNet300()), TypeError, "chain must be Sequential, got LeNet300"),
-        (lambda: deploy(LeNet300().chain()), ValueError, "chain must have a learned layer"),
-        (
-            lambda: deploy(after_some_training(LeNet300, 4).train()),
-            ValueError,
-            "chain must be in evaluation mode",
-        ),
-        (
-            lambda: norm_factor(nn.BatchNorm2d(2, track_running_stats=False)),
-            ValueError,
-            "norm must have running statistics",
-        ),
-        (lambda: norm_factor(nn.ReLU()), TypeError, "norm must be BatchNorm1d or BatchNorm2d"),
-    ],
-)
-def test_bad_input_is_named(call, error, message) -> None:
-    """Oracle: the list of bad input; argument, value and expectation are named."""
-    with pytest.raises(error, match=message):
-        call()

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from reference_impl.compress import fold_batch_norms
+from reference_impl.compress.fold import norm_factor
 from reference_impl.models import MODELS
 
 
@@ -47,6 +48,17 @@ def test_the_courses_networks_fold(name: str) -> None:
     x = images(4)
     with torch.no_grad():
         assert relative_error(fold_batch_norms(chain)(x), chain(x)) <= 1e-5
+
+
+def test_norm_factor_by_hand() -> None:
+    """Oracle: γ/√(σ² + ε) = 3/√4 and 1/√4."""
+    norm = nn.BatchNorm2d(2, eps=1.0)
+    norm.running_var = torch.tensor([3.0, 3.0])
+    norm.weight = nn.Parameter(torch.tensor([3.0, -1.0]))
+    torch.testing.assert_close(norm_factor(norm), torch.tensor([1.5, -0.5], dtype=torch.float64))
+    plain = nn.BatchNorm2d(2, eps=1.0, affine=False)
+    plain.running_var = torch.tensor([3.0, 0.0])
+    torch.testing.assert_close(norm_factor(plain), torch.tensor([0.5, 1.0], dtype=torch.float64))
 
 
 @given(seed=st.integers(0, 100_000), affine=st.booleans(), eps=st.sampled_from([1e-5, 0.3]))
@@ -102,26 +114,26 @@ def eval_chain(*modules: nn.Module) -> nn.Sequential:
     [
         (nn.Linear(1, 1), TypeError, "chain must be Sequential, got Linear"),
         (nn.Sequential(nn.Linear(1, 1)), ValueError, "chain must be in evaluation mode"),
-        (eval_chain(nn.BatchNorm2d(1)), ValueError, "directly before '0', got nothing"),
+        (eval_chain(nn.BatchNorm2d(1)), ValueError, "'0' must be .* directly after .* after None"),
         (
             eval_chain(nn.Linear(1, 1), nn.ReLU(), nn.BatchNorm1d(1)),
             ValueError,
-            "directly before '2', got ReLU",
+            "'2' must be .* directly after .* after ReLU",
         ),
         (
             eval_chain(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)),
             ValueError,
-            "directly before '2', got nothing",
+            "'2' must be .* directly after .* after BatchNorm1d",
         ),
         (
             eval_chain(nn.Linear(1, 2), nn.BatchNorm1d(3)),
             ValueError,
-            "'1' must have 2 features, got 3",
+            "'1' must be .* of 3 outputs, .* after Linear",
         ),
         (
             eval_chain(nn.Linear(1, 2), nn.BatchNorm1d(2, track_running_stats=False)),
             ValueError,
-            "'1' must have running statistics",
+            "'1': norm must have finite running statistics",
         ),
     ],
 )
@@ -142,12 +154,14 @@ def with_statistics(entry: str, value: float) -> nn.Sequential:
 @pytest.mark.parametrize(
     ("entry", "value", "message"),
     [
-        ("running_mean", float("nan"), "running_mean of '1' must be finite"),
-        ("running_var", float("inf"), "running_var of '1' must be finite"),
-        ("running_var", -1.0, "running_var of '1' must be at least 0, got -1.0"),
+        ("running_mean", float("nan"), "'1': norm must have finite running statistics"),
+        ("running_var", float("inf"), "'1': variance must be finite"),
+        ("running_var", -1.0, "'1': variance must be at least 0, got -1.0"),
     ],
 )
-def test_statistics_that_are_none_are_refused(entry: str, value: float, message: str) -> None:
+def test_statistics_that_are_not_finite_or_negative_are_refused(
+    entry: str, value: float, message: str
+) -> None:
     """Oracle: the message; without the check the weights would be nan."""
     with pytest.raises(ValueError, match=message):
         fold_batch_norms(with_statistics(entry, value))
@@ -162,6 +176,6 @@ def test_one_norm_in_training_mode_is_enough_to_refuse() -> None:
 
 
 def test_a_norm_inside_another_module_is_refused_by_name() -> None:
-    """Oracle: the residual network, whose blocks would stay as they are without a word."""
+    """Oracle: the residual network, whose blocks would stay as they are silently."""
     with pytest.raises(ValueError, match=r"'block1.body.norm1'"):
         fold_batch_norms(MODELS["residual"]().chain().eval())

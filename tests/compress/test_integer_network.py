@@ -360,7 +360,9 @@ def test_pooling_codes_is_pooling_values(kind: torch.dtype) -> None:
     """Oracle: torch's max-pooling in float64, images larger than a byte can count."""
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(0, 100, (3, 40, 24, 30), generator=generator).to(kind)
-    for laid_out in (codes, codes.permute(0, 1, 3, 2), codes.to(memory_format=torch.channels_last)):
+    last = codes.to(memory_format=torch.channels_last)
+    one = codes[:, 0].contiguous().unsqueeze(-1).movedim(-1, 1)  # one channel, last in memory
+    for laid_out in (codes, codes.permute(0, 1, 3, 2), last, one):
         for pool in (
             nn.MaxPool2d(2),
             nn.MaxPool2d(3, 2, 1),
@@ -536,7 +538,7 @@ HALF = fixed_point(torch.tensor(0.5))
     ("call", "error", "message"),
     [
         (lambda: integer_network([linear()]), TypeError, "chain must be Sequential, got list"),
-        (lambda: integer_network(nn.Sequential(nn.ReLU())), ValueError, "quantized layer, got no"),
+        (lambda: simulation(nn.Sequential()), ValueError, "chain must have a quantized layer"),
         (
             lambda: integer_network(nn.Sequential(linear(), nn.Linear(4, 4))),
             ValueError,
@@ -565,12 +567,12 @@ HALF = fixed_point(torch.tensor(0.5))
         (
             lambda: integer_network(nn.Sequential(nn.ReLU(), linear())),
             ValueError,
-            "quantized layer on both sides of 0",
+            "chain must have a quantized layer, before any ReLU",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(), nn.ReLU())),
             ValueError,
-            "quantized layer on both sides of 1",
+            "layer 0: relu must have a quantized layer after it",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(), nn.Flatten())),
@@ -580,95 +582,81 @@ HALF = fixed_point(torch.tensor(0.5))
         (
             lambda: integer_network(nn.Sequential(linear(None))),
             ValueError,
-            "quantizer of each layer's input, got none near 0",
+            "layer 0: inputs must have a quantizer with one scale, got none",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(), linear(None))),
             ValueError,
-            "quantizer of each layer's input, got none near 0",
+            "layer 1: inputs must have a quantizer with one scale, got none",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(weight=per((), WEIGHT_GRID, 1)))),
             ValueError,
-            "weights of 0 must be symmetric",
+            "layer 0: weight must have zero points of 0",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(weight=per((1, 4), WEIGHT_GRID)))),
             ValueError,
-            r"weights of 0 must have one scale.* got shape \(1, 4\)",
+            r"layer 0: weight must have .* one scale.* got scales of shape \(1, 4\)",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(weight=per((4,), WEIGHT_GRID)))),
             ValueError,
-            r"weights of 0 must have one scale.* got shape \(4,\)",
+            r"layer 0: weight must have .* one scale.* got scales of shape \(4,\)",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(weight=per((4, 4), WEIGHT_GRID)))),
             ValueError,
-            r"weights of 0 must have one scale.* got shape \(4, 4\)",
+            r"layer 0: weight must have .* one scale.* got scales of shape \(4, 4\)",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(per((1, 4), GRID)))),
             ValueError,
-            r"input of 0 must have a single scale.* \(1, 4\)",
+            r"layer 0: inputs must have a quantizer with one scale.* \(1, 4\)",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(), linear(per((1, 4), GRID)))),
             ValueError,
-            r"must have a single scale.* \(1, 4\)",
+            r"layer 1: inputs must have a quantizer with one scale.* \(1, 4\)",
         ),
-        (lambda: integer_network(conv(groups=2)), ValueError, "0 must be a convolution without"),
-        (lambda: integer_network(conv(padding="same")), ValueError, "0 must be a convolution"),
+        (lambda: integer_network(conv(groups=2)), ValueError, "layer 0: .* without groups"),
+        (lambda: integer_network(conv(padding="same")), ValueError, "layer 0: .*number of zeros"),
         (
             lambda: integer_network(conv(padding=1, padding_mode="reflect")),
             ValueError,
-            "0 must be a convolution without groups and padded with a number of zeros",
+            "layer 0: layer must be padded by a number of zeros",
         ),
         (
             lambda: integer_network(nn.Sequential(linear(per((), IntegerGrid(16)), FINE, k=999))),
             ValueError,
             "layer 0: depth must be small enough for int32: 999 products",
         ),
-        (lambda: simulation(nn.Sequential()), ValueError, "chain must have a quantized layer"),
         (lambda: SMALL.logits(CODES.float()), TypeError, "codes must hold integers"),
         (lambda: SMALL.logits(CODES.int()), TypeError, "codes must hold torch.uint8"),
         (lambda: SMALL.logits(CODES[:, :3]), ValueError, r"codes must be \(n, 4\)"),
         (lambda: SMALL.logits(CODES[:0]), ValueError, "codes must not be empty"),
         (lambda: SMALL.logits(CODES, batch_size=0), ValueError, "batch_size must be at least 1"),
-        (lambda: SMALL.logits(CODES, batch_size=1.0), TypeError, "batch_size must be an integer"),
         (lambda: Requantizer(0.5, GRID, 0, False), TypeError, "multiplier must be FixedPointM"),
-        (lambda: Requantizer(HALF, 8, 0, False), TypeError, "grid must be IntegerGrid"),
         (lambda: Requantizer(HALF, GRID, 256, False), ValueError, "zero_point must be in .* 256"),
-        (lambda: Requantizer(HALF, GRID, 0, None), TypeError, "relu must be bool"),
         (
             lambda: Window((3, 3), (1, 1), (1, 0), (1, 1)).patches(IMAGES[0], 0),
             ValueError,
-            r"codes must be \(n, c, ≥1, ≥3\), got \(2, 4, 5\)",
+            r"codes must be \(n, c, height, width\), got shape \(2, 4, 5\)",
         ),
         (
             lambda: Window((3, 3), (1, 1), (0, 0), (2, 1)).patches(IMAGES, 0),
             ValueError,
-            r"codes must be \(n, c, ≥5, ≥3\), got \(1, 2, 4, 5\)",
+            r"codes must be ≥5 along axis 2, got \(1, 2, 4, 5\)",
         ),
         (
             lambda: MaxPool(nn.MaxPool2d((2, 6)))(IMAGES),
             ValueError,
-            r"codes must be \(n, c, ≥2, ≥6\), got \(1, 2, 4, 5\)",
-        ),
-        (
-            lambda: MaxPool(nn.MaxPool2d(2))(IMAGES.to(torch.uint16)),
-            TypeError,
-            "codes must hold uint8 or signed integers, got dtype torch.uint16",
-        ),
-        (
-            lambda: MaxPool(nn.MaxPool2d(2, padding=1))(IMAGES.to(torch.uint32)),
-            TypeError,
-            "codes must hold uint8 or signed integers, got dtype torch.uint32",
+            r"codes must be ≥6 along axis 3",
         ),
         (
             lambda: MaxPool(nn.MaxPool2d(2))(CODES),
             ValueError,
-            r"codes must be \(n, c, ≥2, ≥2\)",
+            r"codes must be \(n, c, height, width\)",
         ),
         (lambda: list(SMALL.trace([1])), TypeError, "codes must be a torch.Tensor"),
         (lambda: SMALL.quantize(CODES), TypeError, "x must hold floating-point numbers"),

@@ -8,15 +8,9 @@ import torch.nn.functional as F
 import torch_pruning as tp
 from torch import nn
 
-from reference_impl.compress import (
-    incoming_rows,
-    map_width,
-    outgoing_columns,
-    remove_units,
-    silence_units,
-)
+from reference_impl.compress import map_width, remove_units, silence_units
 from reference_impl.merging import WidthMap, selection, standing_in
-from reference_impl.models import MODELS, ConvStudent, LeNet5, LeNet300, Network, SeparableStudent
+from reference_impl.models import MODELS, ConvStudent, LeNet300, Network, SeparableStudent
 
 EVERY_WIDTH = [(kind, label) for kind in MODELS.values() for label in kind().widths]
 every_width = pytest.mark.parametrize(("kind", "label"), EVERY_WIDTH)
@@ -148,59 +142,16 @@ def test_rows_of_averaged_units_are_written_where_no_norm_forbids_it():
     torch.testing.assert_close(small.fc2.weight[:, 298], network.fc2.weight[:, :2].sum(dim=1))
 
 
-@every_width
-def test_the_rows_of_a_unit_give_its_value_before_the_activation(kind, label):
-    """Oracle: convolution and BatchNorm in the network, at one position of one image.
-
-    Equation: eq-merge-folded.
-    """
-    network = drawn(kind)
-    rows = incoming_rows(network, label)
-    assert rows.shape[0] == network.widths[label] == outgoing_columns(network, label).shape[0]
-    if kind is ConvStudent and label == "conv1":
-        before = network.norms[0](network.convs[0](images()))[:, :, 5, 7]
-        patch = F.unfold(images(), 3, padding=1)[:, :, 5 * 28 + 7]
-        expected = torch.cat([patch, torch.ones(len(patch), 1)], dim=1) @ rows.T
-        torch.testing.assert_close(expected, before, atol=1e-5, rtol=1e-5)
-
-
-def test_rows_and_columns_are_those_of_the_layers():
-    """Oracle: LeNet-5's tensors; a channel owns 16 columns behind the flatten."""
-    network = drawn(LeNet5)
-    weight, bias = network.conv2.weight, network.conv2.bias
-    assert torch.equal(
-        incoming_rows(network, "conv2"), torch.cat([weight.flatten(1), bias[:, None]], 1)
-    )
-    columns = network.fc1.weight.view(500, 50, 16).movedim(1, 0).flatten(1)
-    found = outgoing_columns(network, "conv2")
-    assert torch.equal(found.sort(dim=1).values, columns.sort(dim=1).values)
-
-
-@pytest.mark.parametrize("label", ["conv9", "pixels", ""])
-def test_a_width_that_is_none_is_refused_by_name(label):
+@pytest.mark.parametrize("label", ["conv9", "pixels"])
+def test_a_width_that_the_network_lacks_is_refused_by_name(label):
     """Oracle: the documented error."""
     network = drawn(ConvStudent)
     for call in (
         lambda: map_width(network, label, selection(mask(8))),
         lambda: remove_units(network, {label: mask(8)}),
         lambda: silence_units(network, {label: mask(8)}),
-        lambda: incoming_rows(network, label),
-        lambda: outgoing_columns(network, label),
     ):
         with pytest.raises(ValueError, match=r"label must be one of \['conv1', 'conv2', 'conv3'\]"):
-            call()
-
-
-@pytest.mark.parametrize("label", [None, 0, ["conv1"]])
-def test_a_label_that_is_no_string_is_refused(label):
-    """Oracle: the documented error."""
-    network = drawn(ConvStudent)
-    for call in (
-        lambda: map_width(network, label, selection(mask(8))),
-        lambda: incoming_rows(network, label),
-        lambda: outgoing_columns(network, label),
-    ):
-        with pytest.raises(TypeError, match="label must be str, got"):
             call()
 
 
@@ -232,7 +183,7 @@ def test_no_channel_stands_for_another_before_a_depthwise_filter():
         map_width(drawn(SeparableStudent), "stem", merged)
 
 
-def test_what_is_no_network_is_refused():
+def test_what_is_not_a_network_is_refused():
     """Oracle: the documented error."""
     with pytest.raises(TypeError, match="network must be Network"):
         remove_units(nn.Linear(3, 3), {})
@@ -318,9 +269,9 @@ def test_all_masks_are_checked_before_one_is_used():
     """Oracle: the documented error names the second width."""
     with pytest.raises(ValueError, match="label must be one of"):
         remove_units(drawn(LeNet300), {"hidden1": mask(300), "pixels": mask(784)})
-    with pytest.raises(TypeError, match=r"keep\['hidden1'\] must be Tensor"):
+    with pytest.raises(TypeError, match=r"keep\['hidden1'\] must be a torch.Tensor, got"):
         remove_units(drawn(LeNet300), {"hidden1": [True] * 300})
-    with pytest.raises(TypeError, match="keep must hold booleans"):
+    with pytest.raises(TypeError, match=r"keep\['hidden1'\] must hold bool"):
         remove_units(drawn(LeNet300), {"hidden1": torch.ones(300)})
 
 

@@ -1,4 +1,4 @@
-"""Gradients, their squares and the curvature against autograd, image by image."""
+"""Gradients, curvature and contributions against autograd, image by image, and gates."""
 
 import copy
 
@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
-from reference_impl.compress import curvature_diagonal, mean_gradients, mean_square_gradients
+from reference_impl.compress import (
+    curvature_diagonal,
+    mean_gradients,
+    mean_square_gradients,
+    unit_contributions,
+)
 from reference_impl.data import Examples
 from reference_impl.models import ConvStudent, LeNet5, LeNet300, Network
 
@@ -99,19 +104,91 @@ def test_the_network_is_left_as_it_is() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_bad_input_is_refused() -> None:
-    """Oracle: the message names what is wrong."""
-    network, seen = LeNet300((3, 2)), examples(2)
-    for gather in (mean_gradients, mean_square_gradients):
-        with pytest.raises(TypeError, match="network must be Network"):
-            gather(torch.nn.Linear(2, 2), seen)
-        with pytest.raises(TypeError, match="examples must be Examples"):
-            gather(network, seen.images)
-        with pytest.raises(ValueError, match="batch_size must be at least 1"):
-            gather(network, seen, batch_size=0)
-    with pytest.raises(TypeError, match="network must be Network"):
-        curvature_diagonal(None, seen.images)
-    with pytest.raises(ValueError, match="images must not be empty"):
-        curvature_diagonal(network, seen.images[:0])
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        curvature_diagonal(network, seen.images, batch_size=0)
+DRAWS = torch.Generator().manual_seed(0)
+EXAMPLES = Examples(torch.rand(6, 1, 28, 28, generator=DRAWS), torch.tensor([0, 1, 2, 3, 4, 9]))
+LENET = {"hidden1": "relu1", "hidden2": "relu2"}
+STUDENT = {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3"}
+
+
+@pytest.mark.parametrize(("kind", "places"), [(LeNet300, LENET), (ConvStudent, STUDENT)])
+def test_contributions_are_derivatives_by_gates(kind, places):
+    """Oracle: d ℓ_i / d m_j at m = 1, with unit j's values multiplied by m_j; finite differences.
+
+    In float64, one gate and one image at a time.
+
+    Equation: eq-stability-importance.
+    """
+    torch.manual_seed(0)
+    network = kind().double().eval()
+    found = unit_contributions(network, places, as_doubles())
+    h = 1e-6
+    for label, place in places.items():
+        for i, j in ((0, 0), (3, 5), (5, network.widths[label] - 1)):
+            losses = []
+            for gate in (1 + h, 1 - h):
+                x = EXAMPLES.images[i : i + 1].double()
+                for name, module in network.chain().named_children():
+                    x = module(x)
+                    if name == place:
+                        x = x.clone()
+                        x[:, j] *= gate
+                losses.append(F.cross_entropy(x, EXAMPLES.labels[i : i + 1]).item())
+            slope = (losses[0] - losses[1]) / (2 * h)
+            assert found[label][i, j].item() == pytest.approx(slope, abs=1e-8, rel=1e-5)
+
+
+def as_doubles():
+    """Return the examples in float64, past the check that refuses them: for differences."""
+    examples = copy.copy(EXAMPLES)
+    object.__setattr__(examples, "images", EXAMPLES.images.double())
+    return examples
+
+
+def test_batches_change_no_contribution_and_the_network_is_left_as_it_is():
+    """Oracle: one image at a time; the state and the modes before."""
+    network = ConvStudent().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    whole = unit_contributions(network, STUDENT, EXAMPLES)
+    single = unit_contributions(network, STUDENT, EXAMPLES, batch_size=1)
+    for label, values in whole.items():
+        assert values.shape == (6, network.widths[label])
+        torch.testing.assert_close(values, single[label], atol=1e-6, rtol=1e-4)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert network.training
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_contributions_need_no_trainable_parameter():
+    """Oracle: the same network with gradients allowed, and a caller under `no_grad`."""
+    network = LeNet300().eval()
+    expected = unit_contributions(network, LENET, EXAMPLES)
+    with torch.no_grad():
+        found = unit_contributions(network.requires_grad_(requires_grad=False), LENET, EXAMPLES)
+    assert all(torch.equal(found[label], expected[label]) for label in LENET)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda n: mean_gradients(n.fc1, EXAMPLES), TypeError, "network must be Network"),
+        (lambda n: mean_gradients(n, EXAMPLES.images), TypeError, "examples must be Examples"),
+        (lambda n: mean_square_gradients(n, EXAMPLES, batch_size=0), ValueError, "batch_size must"),
+        (
+            lambda n: curvature_diagonal(n, EXAMPLES.images[:0]),
+            ValueError,
+            "images must not be emp",
+        ),
+        (lambda n: unit_contributions(n, ["relu1"], EXAMPLES), TypeError, "places must be Mapping"),
+        (lambda n: unit_contributions(n, {}, EXAMPLES), ValueError, "places must be one or more"),
+        (lambda n: unit_contributions(n, {"x": "relu1"}, EXAMPLES), ValueError, "got 'x'"),
+        (lambda n: unit_contributions(n, {"hidden1": "relu9"}, EXAMPLES), ValueError, "relu9"),
+        (lambda n: unit_contributions(n, {"hidden1": "relu2"}, EXAMPLES), ValueError, "300 units"),
+    ],
+)
+def test_bad_input_is_named_and_the_modes_are_as_before(call, error, message):
+    """Oracle: the messages."""
+    network = LeNet300()
+    with pytest.raises(error, match=message):
+        call(network)
+    assert network.training
+    assert network.chain().relu1.training

@@ -194,7 +194,7 @@ def test_the_chain_is_flat_and_of_simple_layers(kind):
 def test_the_chain_of_the_residual_network_has_blocks_and_simple_layers():
     """Oracle: the kinds of layers; what walks over single layers refuses the blocks by name."""
     chain = ResidualNetwork().chain()
-    kinds = {"Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "Flatten", "Linear"}
+    kinds = {"Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d", "PositionMean", "Linear"}
     assert {type(layer).__name__ for layer in chain} - kinds == {"ResidualBlock"}
     with pytest.raises(ValueError, match="block1"):
         weight_layers(chain)
@@ -343,32 +343,30 @@ def test_the_smallest_network_of_each_kind_works(kind):
 
 
 @EVERY_MODEL
-@pytest.mark.parametrize("shape", [(1, 28, 28), (2, 28, 28), (2, 3, 28, 28), (2, 1, 32, 32), ()])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (2, 3, 28, 28), (2, 1, 32, 32), ()])
 def test_images_of_another_shape_are_refused(kind, shape):
     """Oracle: the words of the message."""
-    with pytest.raises(ValueError, match=r"images must be \(n, 1, 28, 28\), got \("):
+    with pytest.raises(ValueError, match=r"images must be \(n, 1, 28, 28\), got shape"):
         kind()(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: LeNet300(hidden=(300,)), ValueError, r"hidden must be a tuple of 2 .*\(300,\)"),
-        (lambda: LeNet300(hidden=300), ValueError, "hidden must be a tuple of 2 widths, got 300"),
-        (lambda: LeNet300(hidden=(0, 100)), ValueError, "hidden1 must be at least 1, got 0"),
-        (lambda: LeNet300(hidden=(300, 9.5)), TypeError, "hidden2 must be an integer, got 9.5"),
-        (lambda: LeNet5(conv=(20, -1)), ValueError, "conv2 must be at least 1, got -1"),
+        (lambda: LeNet300((300,)), ValueError, r"hidden must have 2 entries, got \(300,\)"),
+        (lambda: LeNet300(300), TypeError, "hidden must be tuple, got int 300"),
+        (lambda: LeNet300((0, 100)), ValueError, r"hidden\[0\] must be at least 1, got 0"),
+        (lambda: LeNet300((300, 9.5)), TypeError, r"hidden\[1\] must be an integer, got 9.5"),
         (lambda: LeNet5(hidden="500"), TypeError, "hidden must be an integer, got '500'"),
-        (lambda: ConvTeacher((8, 16, 32)), ValueError, "channels must be a tuple of 4 widths"),
-        (lambda: ConvStudent((8, True, 32)), TypeError, "conv2 must be an integer, got True"),
-        (lambda: SeparableStudent((8, 8)), ValueError, r"channels must be a tuple of 5 .*\(8, 8\)"),
-        (lambda: SeparableStudent((8, 0, 8, 8, 8)), ValueError, "block1 must be at least 1, got 0"),
+        (lambda: ConvTeacher((8, 16, 32)), ValueError, "channels must have 4 entries"),
+        (lambda: SeparableStudent((8, 8)), ValueError, r"channels must be five widths, got \(8, 8"),
         (lambda: LeNet300.from_widths({"hidden1": 3}), ValueError, r"labels \['hidden1', 'hidden2"),
-        (lambda: LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), ValueError, "hidden2 must be"),
-        (lambda: LeNet300.from_widths([3, 2]), TypeError, "widths must be Mapping, got list"),
+        (lambda: LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), ValueError, "got 0"),
+        (lambda: Axis("hidden", repeat=0), ValueError, "repeat must be at least 1, got 0"),
+        (lambda: LeNet300()(torch.ones(1, 1, 28, 28).int()), TypeError, "images must hold float"),
     ],
 )
-def test_impossible_widths_are_refused(build, error, message):
+def test_impossible_widths_and_images_are_refused(build, error, message):
     """Oracle: the words of the message."""
     with pytest.raises(error, match=message):
         build()
