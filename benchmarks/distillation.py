@@ -25,8 +25,7 @@ from reference_impl.distillation import (
     soft_targets as logits,
 )
 from reference_impl.models import ConvTeacher
-from reference_impl.training import Recipe, new_student, student_steps, view
-from reference_impl.training.distil import Targets
+from reference_impl.training import Recipe, Targets, new_student, student_steps, view
 
 BATCH = 128
 CLASSES = 10
@@ -160,14 +159,14 @@ DIRECT: dict[str, Loss] = {
 }
 
 SHAPES = {
-    "hint": ((BATCH, 128, 7, 7), (BATCH, 128, 7, 7)),  # the student's behind its adapter
+    "hint": ((BATCH, 128, 7, 7), (BATCH, 128, 7, 7)),  # the student's after its adapter
     "attention": ((BATCH, 32, 7, 7), (BATCH, 128, 7, 7)),
     "similarity": ((BATCH, 32), (BATCH, 256)),
     "distances": ((BATCH, 32), (BATCH, 256)),
     "angles": ((BATCH, 32), (BATCH, 256)),
     "contrastive": ((BATCH, 128), (BATCH, 128)),
 }
-"""Of the student's and the teacher's features, those of the two networks; logits otherwise."""
+"""Shapes of the two networks' features, the student's first; other losses take logits."""
 
 SLOW = frozenset({"hint", "attention", "angles"})
 

@@ -18,7 +18,7 @@ LOOPED = 32
 """Neurons whose pairs with all others the double loop takes: a second's work is enough."""
 
 SHARE = LOOPED / NEURONS
-"""Of all pairs: 1 in 128."""
+"""The looped pairs of all: 1 in 128."""
 
 A_THOUSAND_TIMES = 1 / (1000 * SHARE)
 NO_SLOWER = 1.0
@@ -50,7 +50,7 @@ def double_loop(rows: Tensor) -> dict[tuple[str, int, int], Tensor]:
 
 
 def merged(rows: Tensor, outgoing: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both layers without half of the neurons, each merged with the nearest that stays."""
+    """Return both layers without half of the neurons, each merged with the nearest that is kept."""
     width_map = nearest_map(rows, keep_highest(row_norm(rows), 0.5))
     return map_axis(rows, 0, width_map.merge), map_axis(outgoing, 1, width_map.unmerge.T)
 

@@ -49,7 +49,7 @@ def answering(network: Network) -> Callable[[], Tensor]:
 
 
 def narrow_case(name: str) -> Case:
-    """Return a network of half its units against the one in which nobody reads the others."""
+    """Return a network of half its units against the one in which the other units are masked."""
     network = load_checkpoint(name).eval()
     keep = {label: keep_highest(score, 0.5) for label, score in scores(network).items()}
     return Case(

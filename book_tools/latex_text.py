@@ -20,6 +20,12 @@ def readable(latex: str) -> str:
     text = re.sub(r"([_^])\s*\\(max|min)(?![a-z])", r"\1{\2}", text)
     text = re.sub(r"\\(?:text|mathrm|operatorname)\*?\s*\{([^{}]*)\}", r" \1 ", text)
     text = re.sub(r"\\(ln|log|min|max|lim|sin|cos|arg)(?![a-z])", r" \1 ", text)
+    text = re.sub(
+        r"\\begin\{cases\}(.*?)\\end\{cases\}",
+        lambda m: m[1].replace("&", ", "),
+        text,
+        flags=re.DOTALL,
+    )
     text = re.sub(r"\\(?:begin|end)\{\w+\}(?:\{[lcr]+\})?|&", " ", text)
     text = re.sub(r"\\[bB]igg?[lrm]?(?![a-z])|\\(?:left|right)(?![a-z])\.?", " ", text)
     text = re.sub(r"\\\\(\[[^\]]*\])?", ";  ", text)

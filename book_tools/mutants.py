@@ -67,7 +67,7 @@ def read_mutants(path: Path = LIST) -> list[Mutant]:
 
 
 def copy_project(target: Path) -> None:
-    """Copy what git tracks; ``data`` is linked, for it is large and not changed."""
+    """Copy what git tracks; ``data`` is linked: it is large and does not change."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -80,7 +80,7 @@ def copy_project(target: Path) -> None:
 
 @contextmanager
 def applied(mutant: Mutant, project: Path) -> Iterator[None]:
-    """Break the formula in the copy, and mend it afterwards."""
+    """Break the formula in the copy, and restore it afterwards."""
     file = project / mutant.file
     source = file.read_text(encoding="utf-8")
     file.write_text(mutant.broken(source), encoding="utf-8")

@@ -63,7 +63,7 @@ def environment(threads: int, cap: str) -> dict[str, str]:
 
 
 def capability(cap: str) -> str:
-    """Return the instruction set that torch says it uses under a cap."""
+    """Return the instruction set that torch reports under a cap."""
     done = subprocess.run(
         [sys.executable, "-c", _CAPABILITY],
         env=environment(1, cap),

@@ -76,7 +76,7 @@ async def _refresh(path: Path, *, force: bool) -> str:
     try:
         stored = nbformat.read(path, as_version=4)
     except ValueError as error:
-        raise NotebookFailed(f"{path.name}: is no notebook: {error}") from error
+        raise NotebookFailed(f"{path.name}: not a notebook: {error}") from error
     done = await execute(path)
     fresh = tidied(done.notebook)
     _require_testable(path, fresh)
@@ -124,12 +124,12 @@ def chosen(given: Sequence[Path]) -> list[Path]:
     """Return the notebooks to work on: the given ones, or all chapters.
 
     Raises:
-        BookError: if one does not exist, or there is none.
+        BookError: if one does not exist, or chapters/ has none.
     """
     paths = list(given) or sorted((ROOT / "chapters").glob("*.ipynb"))
     for path in paths:
         if path.suffix != ".ipynb" or not path.is_file():
-            raise BookError(f"{path} is no notebook; name files such as chapters/02_….ipynb")
+            raise BookError(f"{path} is not a notebook; name files such as chapters/02_….ipynb")
     if not paths:
         raise BookError("there are no notebooks in chapters/")
     return [path.resolve() for path in paths]

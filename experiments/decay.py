@@ -2,9 +2,9 @@
 
 The two recipes of `experiments.merging` differ in epochs, learning rate and weight decay at
 once. Here LeNet-300-100 is trained for 12 epochs with either learning rate, with decay and without,
-and as the shipped one but for the decay, five seeds each; then units are pruned, or merged. The
+and as the shipped one except for the decay, five seeds each; then units are pruned, or merged. The
 record, ``data/results/decay.json``, is written after each network; a command that was
-interrupted goes on where it stopped.
+interrupted continues where it stopped.
 """
 
 import sys
@@ -81,7 +81,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
 
 
 def made(run: Run, dataset: Dataset) -> Network:
-    """Return a network trained as the run says."""
+    """Return a network trained by the run's recipe."""
     recipe = replace(
         SHORT,
         epochs=run.epochs,
@@ -101,7 +101,7 @@ def made(run: Run, dataset: Dataset) -> Network:
 def measured(network: Network, dataset: Dataset) -> dict[str, Any]:
     """Return test accuracies, in percent: {"whole": …, "0.5": {"prune": …, …}, …}.
 
-    The units of the highest L2 norms stay, the same for every way.
+    Every way keeps the same units, those of the highest L2 norms.
     """
     right: dict[str, Any] = {"whole": accuracy(network, dataset.test)}
     for sparsity in SPARSITIES:

@@ -26,6 +26,7 @@ from reference_impl.files import ROOT
 from reference_impl.models import Network
 from reference_impl.training import (
     Recipe,
+    Targets,
     View,
     load_checkpoint,
     new_student,
@@ -33,7 +34,6 @@ from reference_impl.training import (
     student_steps,
     view,
 )
-from reference_impl.training.distil import Targets
 
 RESULT = ROOT / "data" / "results" / "distillation.json"
 COMMAND = "python -m experiments.distillation"
@@ -95,8 +95,8 @@ CURVES: Mapping[str, Run] = MappingProxyType(
 def planned() -> Iterator[Run]:
     """Yield the runs in the order in which they are made.
 
-    Temperature and α of all others are those that the sweep chose on the validation set; but for
-    an omitted class α is 1: of that the soft targets alone can tell.
+    All others have the temperature and α that the sweep chose on the validation set, except that
+    α is 1 for an omitted class, which only the soft targets describe.
     """
     for seed in SEEDS[:2]:
         sweep = Run("sweep", seed=seed)
@@ -156,7 +156,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
 
 
 def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return what the student came to: accuracies in percent, and its calibration."""
+    """Return the results of the student: accuracies in percent, and its calibration."""
     began = time.perf_counter()
     student, losses = taught(run, dataset)
     logits = {

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = [row for name in NETWORKS for row in measured(name, test)]
         _write(path, rows)
     except (OSError, ValueError) as error:
-        print(f"record_granularity: {error}", file=sys.stderr)
+        print(f"granularity: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -106,7 +106,7 @@ def quantized(
 
 
 def parts(weight: Tensor, granularity: str | int) -> tuple[Tensor, int | tuple[int, ...]]:
-    """Return a view of the weight and the axes along which its ranges are told apart."""
+    """Return a view of the weight and the axes of which each index has a range of its own."""
     rows = weight.flatten(1)
     if granularity == "tensor":
         return rows, ()

@@ -3,7 +3,7 @@
 LeNet-300-100 loses half of the units of both hidden layers and more, and is not trained again. The
 units that stay are the same for pruning, merging and least squares, so that these are compared in
 pairs, network by network. The record, ``data/results/merging.json``, is written after each
-network; a command that was interrupted goes on where it stopped.
+network; a command that was interrupted continues where it stopped.
 
 Both accuracies, validation and test, are recorded for every way: ways are compared on the first.
 """

@@ -24,8 +24,16 @@ from reference_impl.data import Dataset, load_dataset
 from reference_impl.distillation import soft_target_loss
 from reference_impl.files import ROOT, write_atomically
 from reference_impl.models import Network
-from reference_impl.training import Recipe, View, new_student, predict, student_steps, view
-from reference_impl.training.distil import Objective, Targets
+from reference_impl.training import (
+    Recipe,
+    Targets,
+    View,
+    new_student,
+    predict,
+    student_steps,
+    view,
+)
+from reference_impl.training.loop import Objective
 
 RESULT = ROOT / "data" / "results" / "mnist.json"
 COMMAND = "python -m experiments.mnist"
@@ -43,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
     options = parser.parse_args(arguments)
     if options.folder is None:
-        print("omit_class: nothing measured, for MNIST's folder is not given", file=sys.stderr)
+        print("mnist: nothing measured, for MNIST's folder is not given", file=sys.stderr)
         return 0
     torch.set_num_threads(1)
     try:
@@ -53,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = json.dumps(found, indent=2) + "\n"
         write_atomically(options.path, lambda part: part.write_text(text, encoding="utf-8"))
     except (OSError, ValueError) as error:
-        print(f"omit_class: {error}", file=sys.stderr)
+        print(f"mnist: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -65,9 +73,9 @@ def omission(dataset: Dataset, digit: int) -> dict[str, Any]:
         (train.images * 255).round().to(torch.uint8), train.labels, torch.zeros(len(train), 10)
     )
     teacher = _trained(TEACHER, own, _hard)
-    said = view(teacher, train)
+    taught = view(teacher, train)
     keep = train.labels != digit
-    others = View(said.images[keep], said.labels[keep], said.logits[keep])
+    others = View(taught.images[keep], taught.labels[keep], taught.logits[keep])
     rows = []
     for temperature, objective in _objectives():
         student = _trained(STUDENT, others, objective)
@@ -83,7 +91,7 @@ def omission(dataset: Dataset, digit: int) -> dict[str, Any]:
         print(row, flush=True)
         rows.append(row)
     right = percent_right(predict(teacher, dataset.test.images), dataset.test.labels)
-    mass = said.logits[keep].double().softmax(dim=1)[:, digit].mean().item()
+    mass = taught.logits[keep].double().softmax(dim=1)[:, digit].mean().item()
     return {"omitted": digit, "teacher": right, "teacher_mass": mass, "rows": rows}
 
 

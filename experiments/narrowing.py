@@ -3,7 +3,7 @@
 The teacher loses channels until half, or a quarter, of its multiply–accumulates are left: by
 several scores, by chance, and by Torch-Pruning. What is left is trained for a moment, with three
 orders of the images. The record, ``data/results/narrowing.json``, is written after each run; a
-command that was interrupted goes on where it stopped.
+command that was interrupted continues where it stopped.
 """
 
 import copy
@@ -42,7 +42,7 @@ COMMAND = "python -m experiments.narrowing"
 
 PLACES = {f"conv{i}": f"relu{i}" for i in range(1, 5)}
 SHARES = (0.5, 0.25)
-"""Of the teacher's multiply–accumulates, at most."""
+"""At most this share of the teacher's multiply–accumulates."""
 
 SEEDS = range(3)
 N_TUNED = 10_000
@@ -65,8 +65,8 @@ def norms(network: Network, _: Examples) -> Scores:
 
 def taylor(network: Network, examples: Examples) -> Scores:
     """Return the mean square of every unit's contributions to the loss."""
-    told = unit_contributions(network, PLACES, examples)
-    return {label: mean_square_gate_taylor(value) for label, value in told.items()}
+    values = unit_contributions(network, PLACES, examples)
+    return {label: mean_square_gate_taylor(value) for label, value in values.items()}
 
 
 def output_changes(network: Network, examples: Examples) -> Scores:
@@ -110,7 +110,7 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
     Its magnitude of a group, each layer's divided by its mean. The ratio is sought in steps of a
     thousandth.
     """
-    low, high = 0, 1000  # nothing goes; all but one of each layer
+    low, high = 0, 1000  # nothing is removed; all units of each layer except one
     while high - low > 1:
         middle = (low + high) // 2
         found = torch_pruned(network, middle / 1000)
@@ -198,7 +198,7 @@ def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> N
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return what a run came to: widths, operations, accuracies before and after the training."""
+    """Return the results of a run: widths, operations, accuracies before and after the training."""
     teacher = load_checkpoint("teacher").eval()
     budget = int(run.share * mac_formula(teacher)(teacher.widths))
     start = time.perf_counter()
@@ -219,7 +219,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 
 
 def tune(network: Network, examples: Examples, seed: int) -> None:
-    """Train in place, as `RECIPE` says, and leave the network in evaluation mode."""
+    """Train in place by `RECIPE`, and leave the network in evaluation mode."""
     network.to(memory_format=torch.channels_last)  # twice as fast on a processor
     recipe = Recipe(**{**asdict(RECIPE), "seed": seed})
     for _ in pruned_steps(network, examples, recipe):

@@ -3,7 +3,7 @@
 Every recipe of `RECIPES` is applied to the teacher and to the depthwise-separable student, at 8, 4
 and 3 bits for the weights and 8 for the activations, with several draws of calibration images.
 What comes out is chapter 06's table, ``data/results/ptq.json``. The file is written anew after each
-measurement; started again, the command goes on where it was interrupted.
+measurement; started again, the command continues where it was interrupted.
 """
 
 import argparse

@@ -52,7 +52,7 @@ FOLDED_RATES = (0.04, 0.01, 0.0025)
 """Learning rates that are tried where BatchNorm is folded before the training."""
 
 EDGES = torch.linspace(-2, 2, 101)
-"""Of the bins of `watched`, in steps of the quantizers."""
+"""Edges of the bins of `watched`, in steps of the quantizers."""
 
 
 def planned() -> Iterator[tuple[str, QatRecipe]]:
@@ -132,7 +132,7 @@ def rounded(network: str, bits: int, dataset: Dataset) -> dict[str, Any]:
     """Return the test accuracies of post-training quantization at the same bits, in percent.
 
     BatchNorm is folded; ranges are those of the least mean squared error, per output channel for
-    the weights; then each weight is rounded to the nearest code, or as chapter 06's AdaRound says.
+    the weights; then each weight is rounded to the nearest code, or by chapter 06's AdaRound.
     """
     chain = fold_batch_norms(load_checkpoint(network).chain())
     images = dataset.train.images[:N_START]

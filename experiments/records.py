@@ -33,7 +33,7 @@ def run_recorder(
     """Run a command that makes a record, with one thread; return its exit code.
 
     Args:
-        command: as it is typed, ``python -m book_tools.NAME``.
+        command: as it is typed, ``python -m experiments.NAME``.
         description: for its help.
         path: of the record, unless the arguments name another.
         record: (path, data) → None.
@@ -48,7 +48,7 @@ def run_recorder(
     try:
         record(options.path, load_dataset())
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on with the unfinished run", file=sys.stderr)
+        print("\ninterrupted; the same command continues with the unfinished run", file=sys.stderr)
         return 130
     except (OSError, ValueError) as error:
         print(f"{command.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
@@ -57,11 +57,11 @@ def run_recorder(
 
 
 def read_record(path: Path, **lists: list[Any]) -> Found:
-    """Return the record, or one without runs if there is none.
+    """Return the record, or one without runs if the file does not exist.
 
     Args:
         path: of the file.
-        lists: what an empty record holds beside its runs.
+        lists: what an empty record holds besides its runs.
     """
     if not path.exists():
         return {"provenance": {}, "runs": [], **lists}
@@ -79,7 +79,7 @@ def write_record(
         found: its provenance is made anew.
         command: that made it.
         seeds: of its runs, in any order; without them, every ``"seed"`` of a run that has one.
-        versions: of packages beside Python and torch.
+        versions: of packages other than Python and torch.
 
     Raises:
         OSError: if the file cannot be written.
@@ -107,7 +107,7 @@ def open_record(path: Path, command: str, **versions: str) -> tuple[Found, Calla
     Args:
         path: of the file.
         command: that makes it.
-        versions: of packages beside Python and torch.
+        versions: of packages other than Python and torch.
     """
     found = read_record(path)
 
@@ -127,8 +127,8 @@ def make_missing(
 
     Args:
         found: its runs grow; ``runs`` may look at them.
-        runs: frozen values whose fields, beside what they came to, are a row.
-        measured: run → what it came to.
+        runs: frozen values whose fields, together with the results, are a row.
+        measured: run → its results.
         write: the record as it is now. Called first of all, so that a path that cannot be written
             fails before the first training.
     """

@@ -45,7 +45,7 @@ N_IMAGES = 10_000
 ALONE, BORN_AGAIN = "alone", "born again"
 SEEDS = (0, 1, 2, 3, 4)
 OTHER_SEED = 100
-"""Of the runs that choose a weight, and of the twin that teaches the born-again student."""
+"""Seed of the runs that choose a weight, and of the twin that teaches the born-again student."""
 
 WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
@@ -97,7 +97,7 @@ def planned(done: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
     """Yield the runs in the order in which they are made; the choice of weights comes first.
 
     Args:
-        done: the runs of the record, which grows while this goes on.
+        done: the runs of the record, which grows meanwhile.
     """
     for method, weights in WEIGHTS.items():
         for weight in weights:
@@ -159,7 +159,7 @@ def pictures(network: Network, test: Examples) -> dict[str, Any]:
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Return what the student came to: accuracies and agreement with the teacher, in percent."""
+    """Return the results of the student: accuracies and agreement with the teacher, in percent."""
     began = time.perf_counter()
     student, losses = trained(run, dataset.train)
     logits = predict(student, dataset.test.images)
@@ -201,7 +201,7 @@ def _teacher_view(train: Examples) -> View:
 
 @cache
 def _twin_view(train: Examples) -> View:
-    """Return what a student says that was trained alone, on the same images and budget."""
+    """Return the logits of a student trained alone, on the same images and budget."""
     twin, _ = trained(Run("twin", ALONE, 0, OTHER_SEED), train)
     return view(twin, train[:N_IMAGES])
 

@@ -1,6 +1,6 @@
 """``make retrain``: rebuild the networks of ``data/checkpoints``, or check the shipped ones.
 
-A run that is interrupted goes on behind its last whole epoch when it is started again.
+A run that is interrupted continues after its last whole epoch when it is started again.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from reference_impl.training import (
     save_checkpoint,
     trained,
 )
-from reference_impl.training.resumable import Batch
+from reference_impl.training.augmentation import Batch
 
 RECIPES = {
     "lenet300": Recipe("lenet300", epochs=30, learning_rate=2e-3, weight_decay=0.05),
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:  # only now: a run that is killed must not lose its finished networks
             _state_file(options.state, name).unlink()
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last whole epoch", file=sys.stderr)
+        print(
+            "\ninterrupted; the same command continues after the last whole epoch", file=sys.stderr
+        )
         return 130
     except (OSError, ValueError) as error:
         print(f"retrain: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The targets of chapter 11: a trained network goes on while its weights go, and without."""
+"""The targets of chapter 11: trained networks are trained on, with pruning and without."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reference_impl.compress import apply_masks, density, prunable_weights
+from reference_impl.compress import density, prunable_weights
 from reference_impl.data import Dataset, Examples, batches
 from reference_impl.distillation import distillation_objective
 from reference_impl.models import Network
 from reference_impl.training import (
     Growth,
     Recipe,
+    Targets,
     View,
     accuracy,
     load_checkpoint,
-    magnitude_masks,
     new_student,
     pruned_steps,
     student_steps,
     view,
 )
-from reference_impl.training.distil import Targets
+from reference_impl.training.prune import masked_steps
 
 TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
 """Network → sparsity at which it should be as good as the whole one."""
@@ -33,12 +33,12 @@ TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
 
 @dataclass(frozen=True)
 class Way:
-    """How a trained network goes on, to lose its weights or not.
+    """How a trained network is trained on, with pruning or without.
 
     Args:
         epochs: of training.
         weight_decay: of AdamW.
-        copies: augmented copies of the images that it learns from, beside the plain ones; one of
+        copies: augmented copies of the images that it learns from, besides the plain ones; one of
             these views in an epoch, in turn.
         end: share of the steps after which the sparsity grows no more.
     """
@@ -67,7 +67,7 @@ PRUNED = {
 images; LeNet-300-100 has not."""
 
 TEMPERATURE, ALPHA = 4.0, 0.9
-"""Of a teacher's word."""
+"""Of the soft targets of a teacher."""
 
 COMPARED: Mapping[str, Mapping[str, Way]] = {
     "lenet300": dict.fromkeys(
@@ -81,17 +81,17 @@ COMPARED: Mapping[str, Mapping[str, Way]] = {
 """What the first seed is trained by, too; see `target`."""
 
 Steps = tuple[Iterator[float], int]
-"""The losses of a training that goes on as they are asked for, and how many there will be."""
+"""The losses of a training, which takes a step for each that is asked for, and their number."""
 
 
 def target(name: str, seed: int, data: str, dataset: Dataset) -> dict[str, Any]:
-    """Return rows for the shipped network, "whole", and for trainings that go on from it.
+    """Return rows for the shipped network, "whole", and for trainings that start from it.
 
     "pruned" loses weights in the first steps, and learns from the softened outputs of the course's
     teacher as well as from the labels. "by itself": the whole network is the teacher; "by labels":
-    nobody is. "longer" has the labels, and keeps its weights; so has "longer, told", with the
-    teacher. "plain" and "shorter" are "pruned" by other ways. On MNIST the whole network is trained
-    here, and teaches.
+    there is no teacher. "longer" learns from the labels, and keeps all weights; so does "longer,
+    told", with the teacher. "plain" and "shorter" are variants of "pruned". On MNIST the whole
+    network is trained here, and teaches.
 
     Args:
         name: of the network.
@@ -129,7 +129,7 @@ def target(name: str, seed: int, data: str, dataset: Dataset) -> dict[str, Any]:
 def said(
     teacher: Network | str, examples: Examples, seeds: tuple[int | None, ...]
 ) -> tuple[View, ...]:
-    """Return views of the images, one for each seed, with what a teacher says of them.
+    """Return views of the images, one for each seed, with the logits of a teacher.
 
     Args:
         teacher: a network, or the name of a shipped one.
@@ -160,22 +160,14 @@ def told(
             logits, to.logits, to.labels, temperature=TEMPERATURE, alpha=ALPHA
         )
 
-    def steps() -> Iterator[float]:
-        masks: Mapping[str, Tensor] = {}
-        for step, loss in enumerate(student_steps(network, words, objective, recipe), start=1):
-            apply_masks(network, masks)
-            if growth is not None and growth.is_due(step, n_steps):
-                masks = magnitude_masks(network, growth.at(step, n_steps), growth.choose)
-                apply_masks(network, masks)
-            yield loss
-
-    return steps(), n_steps
+    steps = student_steps(network, words, objective, recipe)
+    return masked_steps(network, steps, n_steps, growth=growth), n_steps
 
 
 def best_of(
     network: Network, training: Steps, dataset: Dataset, growth: Growth | None = None
 ) -> dict[str, Any]:
-    """Train in place, take the epoch of the best validation accuracy, and return what it came to.
+    """Train in place, take the epoch of the best validation accuracy, and return its results.
 
     A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
     """

@@ -1,9 +1,9 @@
 """``python -m experiments.sparsity``: chapter 11's experiments, recorded.
 
-Trained networks are trained on while their weights go, and without (the target). Weights go at
-once, with and without training after it, and little by little (the curves); and round after round
-from the same initial weights (the tickets). The record, ``data/results/sparsity.json``,
-is written after each run; a command that was interrupted goes on where it stopped.
+Trained networks are trained on, with pruning and without (the target). Weights are dropped at once,
+with and without training after it, and little by little (the curves); and round after round from
+the same initial weights (the tickets). The record, ``data/results/sparsity.json``, is written
+after each run; a command that was interrupted continues where it stopped.
 """
 
 import argparse
@@ -76,11 +76,7 @@ class Run:
 
 
 def planned(data: str = "FashionMNIST") -> Iterator[Run]:
-    """Yield the runs of a data set in the order in which they are made; MNIST has the target alone.
-
-    Args:
-        data: of the two.
-    """
+    """Yield the runs of a data set in the order in which they are made; of MNIST the target."""
     for network, seeds in SEEDS.items():
         if data == "FashionMNIST" and network == "lenet300":
             yield Run("curves", network, None)
@@ -104,10 +100,6 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
         path: of the record.
         dataset: Fashion-MNIST.
         mnist: MNIST's folder; None leaves its runs out.
-
-    Raises:
-        OSError: if the record cannot be written, or MNIST cannot be read.
-        ValueError: if the folder holds something else.
     """
     found = read_record(path)
     found["recipes"] = {
@@ -120,12 +112,8 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
     }
     sets = {"FashionMNIST": dataset} | ({} if mnist is None else {"MNIST": load_dataset(mnist)})
     for data, these in sets.items():
-        make_missing(
-            found,
-            planned(data),
-            partial(measured, dataset=these),
-            partial(_write, path, found),
-        )
+        write = partial(_write, path, found)
+        make_missing(found, planned(data), partial(measured, dataset=these), write)
 
 
 def _write(path: Path, found: Found) -> None:
@@ -135,7 +123,7 @@ def _write(path: Path, found: Found) -> None:
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return what a run came to, accuracies in percent."""
+    """Return the results of a run, accuracies in percent."""
     began = time.perf_counter()
     found = PARTS[run.part](run, dataset)
     print(run, round(time.perf_counter() - began, 1), flush=True)
@@ -145,7 +133,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return a row for each choice, sparsity and way; accuracies after the last epoch.
 
-    The network is trained by `WHOLE`; then `TUNE` is the budget of every way but "one shot".
+    The network is trained by `WHOLE`; then `TUNE` is the budget of every way except "one shot".
     """
     dataset = replace(dataset, train=dataset.train.subset(N_IMAGES))
     seed = run.seed or 0
@@ -193,7 +181,7 @@ def fine_tuned(
 def gradual(
     whole: Network, sparsity: float, choose: Choose, examples: Examples, recipe: Recipe
 ) -> Network:
-    """Return the network trained while its smallest weights go, in the first half of the steps."""
+    """Return the network trained while, in the first half of the steps, weights are dropped."""
     network = copy.deepcopy(whole)
     trained(network, examples, recipe, growth=Growth(sparsity, begin=0, end=0.5, choose=choose))
     return network
@@ -215,7 +203,7 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
     rows = []
 
     def note(kind: str, one: nn.Module, masks: Mapping[str, Tensor]) -> None:
-        """Train in place, as long as everybody else."""
+        """Train in place, as long as all others."""
         start = time.perf_counter()
         per_epoch = len(batches(dataset.train, recipe.batch_size))
         steps = pruned_steps(one, dataset.train, recipe, masks=masks)

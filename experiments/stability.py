@@ -3,7 +3,7 @@
 Networks are trained anew for each seed, units removed by six rules, and what is left is tested as
 it is and under five shifts. A rule that looks at shifted data does not look at the shift on which
 it is then tested. The record, ``data/results/stability.json``, is written after each network; a
-command that was interrupted goes on where it stopped.
+command that was interrupted continues where it stopped.
 """
 
 import sys
@@ -51,7 +51,7 @@ N_TUNED = {"lenet300": 55_000, "student": 20_000}
 """Training images of that epoch."""
 
 LOOKING = ("pooled", "stable", "steady")
-"""The rules that look at shifted data: they are also told of the shift of the test, to compare."""
+"""The rules that look at shifted data: for comparison they also see the shift of the test."""
 
 VALIDATION_NOISE, TEST_NOISE = 1, 2
 """Seeds of the noise on the images that rules see, and on those of the test."""
@@ -110,8 +110,8 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
             rows.append(row | {"as": "held out"} | _accuracies(network, masks, tests))
             print(run, rows[-1], flush=True)
             if name in LOOKING:
-                told = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
-                rows.append(row | {"as": "seen"} | _accuracies(network, told, tests))
+                seen = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
+                rows.append(row | {"as": "seen"} | _accuracies(network, seen, tests))
             if run.seed is not None and sparsity == TUNED[run.network]:
                 recipe = _with_seed(RECIPES[run.network], run.seed)
                 train = dataset.train[: N_TUNED[run.network]]
@@ -167,7 +167,7 @@ def kept(
     *,
     unseen: str = PLAIN,
 ) -> dict[str, Tensor]:
-    """Return label → units that stay, by a rule that sees all data sets but a shifted one.
+    """Return label → units to keep, by a rule that sees all data sets except a shifted one.
 
     The plain images are always seen.
     """
@@ -205,7 +205,7 @@ def _tuned(
     done: dict[tuple[bool, ...], Network] = {}
     right = {}
     for test, examples in tests.items():
-        key = tuple(bool(stays) for mask in masks[test].values() for stays in mask)
+        key = tuple(bool(unit) for mask in masks[test].values() for unit in mask)
         if key not in done:
             done[key] = remove_units(network, masks[test])
             trained(done[key], train, epoch)

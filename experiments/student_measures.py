@@ -19,7 +19,7 @@ def percent_right(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return the mean negative log-likelihood in nats, the ECE, and the bins behind it."""
+    """Return the mean negative log-likelihood in nats, the ECE and its bins."""
     bins = reliability(logits, labels)
     return {
         "nll": F.cross_entropy(logits, labels).item(),

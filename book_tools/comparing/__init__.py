@@ -1,1 +1,1 @@
-"""When is an output a test: the pytest plugin and the comparison behind it."""
+"""When is an output a test: the pytest plugin and the comparison that it makes."""

@@ -1,4 +1,4 @@
-"""What a user can mend is told in one last line, without a traceback."""
+"""What a user can fix is reported in one last line, without a traceback."""
 
 import errno
 import sys
@@ -9,7 +9,7 @@ _FULL = ("No space left on device", "database or disk is full")
 
 
 class BookError(Exception):
-    """The work cannot go on; the message says why, to the user."""
+    """The work cannot continue; the message tells the user why."""
 
 
 class BuildFailed(BookError):  # noqa: N818 — an outcome, not a broken tool
@@ -40,7 +40,7 @@ def is_full_disk(error: BaseException) -> bool:
 
 
 def told(error: BaseException, command: str) -> tuple[str, int]:
-    """Return a message whose last line says what to do, and an exit status.
+    """Return a message whose last line is what to do, and an exit status.
 
     Raises:
         BaseException: the error itself, if it is a fault of the program and not of its input.
@@ -62,13 +62,13 @@ def told(error: BaseException, command: str) -> tuple[str, int]:
 
 
 def explained(work: Callable[[], str], command: str) -> int:
-    """Do the work and print the line that it returns; tell a failure as ``told`` does.
+    """Do the work and print the line that it returns; report a failure as ``told`` does.
 
     Returns an exit status.
     """
     try:
         print(work())
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — told raises what is no input's
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — told raises what no input caused
         message, status = told(error, command)
         print(message, file=sys.stderr)
         return status

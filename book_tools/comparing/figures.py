@@ -216,6 +216,6 @@ def figure_difference(stored: str, fresh: str) -> str | None:
         size = _length(old.get("width", "0")), _length(old.get("height", "0"))
         return _Comparison(_clip_sizes(old)).difference(old, new, _tolerance(size), "figure")
     except ET.ParseError as error:
-        return f"a figure is no well-formed SVG: {error}"
+        return f"a figure is not a well-formed SVG: {error}"
     except ValueError as error:
         return f"a figure cannot be compared: {error}"

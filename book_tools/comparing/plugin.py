@@ -28,7 +28,7 @@ _CHECKPOINTS = ".ipynb_checkpoints"
 
 
 class CellError(Exception):
-    """Why a cell is no passing test; the message is all that the reader needs."""
+    """Why a cell does not pass as a test; the message is all that the reader needs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,7 +105,7 @@ class NotebookStructure(pytest.Item):
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return where pytest says that the failure is."""
+        """Return where pytest reports the failure."""
         return self.path, 0, f"{self.path.name}: structure"
 
 
@@ -186,5 +186,5 @@ class NotebookCell(IPyNbCell):
         return f"{self.path.name}, {self.name}: {excinfo.value}\ncode:\n{code}"
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return where pytest says that the failure is."""
+        """Return where pytest reports the failure."""
         return self.path, 0, f"{self.path.name}: {self.name}"

@@ -26,7 +26,7 @@ def _decode(reference: str) -> NDArray[np.int16]:
     """Return the (height, width, 4) levels of a PNG given as a data link.
 
     Raises:
-        ValueError: if the link holds no readable PNG.
+        ValueError: if the link does not hold a readable PNG.
     """
     if not reference.startswith(_PREFIX):
         raise ValueError(f"a picture in a figure must be an embedded PNG, got {reference[:40]!r}")
@@ -35,7 +35,7 @@ def _decode(reference: str) -> NDArray[np.int16]:
         with Image.open(io.BytesIO(raw)) as picture:
             return np.asarray(picture.convert("RGBA"), dtype=np.int16)
     except (binascii.Error, OSError) as error:
-        raise ValueError(f"a picture in a figure is no readable PNG: {error}") from error
+        raise ValueError(f"a picture in a figure cannot be read as PNG: {error}") from error
 
 
 def raster_difference(stored: str, fresh: str) -> str | None:
@@ -45,7 +45,7 @@ def raster_difference(stored: str, fresh: str) -> str | None:
     levels in some channel, and the mean absolute difference is at most one level.
 
     Raises:
-        ValueError: if a link holds no readable PNG.
+        ValueError: if a link does not hold a readable PNG.
     """
     old, new = _decode(stored), _decode(fresh)
     if old.shape != new.shape:

@@ -7,7 +7,7 @@ from book_tools.comparing.outputs import STDERR
 
 Cell = MutableMapping[str, Any]
 
-#: The tag (and comment) that says that a cell is meant to raise.
+#: The tag (and comment) of a cell that is meant to raise.
 RAISES = "raises-exception"
 REPAIR = "repair: make refresh"
 

@@ -27,7 +27,7 @@ class Tolerance:
     y: float
 
     def allows(self, old: Points, new: Points) -> bool:
-        """Whether every point of an (n, 2) array stays within the tolerance."""
+        """Whether every point of an (n, 2) array is within the tolerance."""
         return bool((np.abs(old - new) <= (self.x, self.y)).all())
 
 
@@ -63,7 +63,7 @@ def path_points(d: str) -> tuple[str, Points]:
     """Return the command letters of a path and its (n, 2) coordinates.
 
     Raises:
-        ValueError: for commands that matplotlib does not write; their numbers are no points.
+        ValueError: for commands that matplotlib does not write; their numbers are not points.
     """
     parts = _PATH_PART.findall(d)
     letters = "".join(part for part in parts if part.isalpha())

@@ -90,7 +90,7 @@ def _longer(stored: Token, fresh: Token) -> bool:
 
 
 def _without_blank_end(tokens: list[Token]) -> list[Token]:
-    """Drop trailing ends of lines: a terminal's last newline says nothing."""
+    """Drop trailing ends of lines: a terminal's last newline means nothing."""
     while tokens and tokens[-1].kind is Kind.NEWLINE:
         tokens = tokens[:-1]
     return tokens

@@ -46,7 +46,7 @@ class Number:
         decimals: digits after the point.
         exponent: ``"e"``, ``"E"`` or ``""``, as printed.
         plus: whether a ``+`` stands before it.
-        grouped: whether thousands are separated; None if there are none.
+        grouped: whether thousands are separated; None without thousands.
     """
 
     text: str

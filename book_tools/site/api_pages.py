@@ -61,7 +61,7 @@ def expectation(hint: Any) -> str:
     """Return what an annotation demands, in words; nothing for an annotation without a check.
 
     >>> expectation(Annotated[int, Within(1, 16)])
-    'an integer in [1, 16]'
+    'an integer, in [1, 16]'
     """
     base, *extras = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
     parts = [_kind(base)]
@@ -72,14 +72,14 @@ def expectation(hint: Any) -> str:
             parts.append(extra.expected)
         elif extra == FINITE:
             parts.append("finite")
-    return " ".join(part for part in parts if part)
+    return ", ".join(part for part in parts if part)
 
 
 def _kind(base: Any) -> str:
     origin = typing.get_origin(base)
     if inspect.isclass(base) and issubclass(base, AbstractArray):
         numbers = {"Float": "floating-point"}.get(base.dtype.__name__, base.dtype.__name__.lower())
-        return f"{_article(numbers)} tensor of shape ({', '.join(base.dim_str.split())})"
+        return f"{_article(numbers)} tensor of shape ``({', '.join(base.dim_str.split())})``"
     if origin in {typing.Union, types.UnionType}:
         return " or ".join(
             "None" if part is type(None) else expectation(part) for part in typing.get_args(base)

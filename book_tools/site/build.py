@@ -30,7 +30,7 @@ def notebooks(root: Path) -> list[Path]:
     """Return the notebooks that ``_toc.yml`` names, in reading order.
 
     Raises:
-        BuildFailed: if there is no table of contents, or it names a file that is missing.
+        BuildFailed: if the table of contents is missing, or it names a file that is.
     """
     toc = root / "_toc.yml"
     if not toc.is_file():
@@ -87,7 +87,7 @@ def run_sphinx(root: Path, build: Path) -> None:
     Raises:
         BuildFailed: with Sphinx's warnings, or the end of its log.
     """
-    shutil.rmtree(build / "html", ignore_errors=True)  # no page stays of a chapter that has gone
+    shutil.rmtree(build / "html", ignore_errors=True)  # no page of a removed chapter is left
     log = build / "sphinx.log"
     call = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "-n", "--keep-going", "--path-output", str(build.parent)]

@@ -47,7 +47,7 @@ def browser_path() -> str:
     """Return the path of an installed Chromium.
 
     Raises:
-        BookError: if there is none.
+        BookError: if it is missing.
     """
     for name in _BROWSERS:
         if found := shutil.which(name):
@@ -162,7 +162,7 @@ def check_pages(
     """Return the problems of every page, those without any included; print a line for each.
 
     Raises:
-        BookError: if there is no site.
+        BookError: if the site is missing.
     """
     names = html_files(site) if site.is_dir() else []
     if not names:

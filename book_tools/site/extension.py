@@ -17,7 +17,7 @@ from sphinx.errors import ExtensionError
 from book_tools.site import bibliography
 
 #: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
-#: list whose children are no list items, and one identifier for every exercise of a page. And each
+#: list whose children are not list items, and one identifier for every exercise of a page. And each
 #: figure becomes a link to itself: alone it can be enlarged.
 _CLEANER = (
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),

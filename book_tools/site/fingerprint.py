@@ -25,7 +25,7 @@ _BYPRODUCTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache"}
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yield the files of a folder (or the file itself) that are no by-products, sorted."""
+    """Yield the files of a folder (or the file itself) that are not by-products, sorted."""
     if path.is_file():
         yield path
     elif path.is_dir():

@@ -50,7 +50,7 @@ def read_page(file: Path) -> Page:
 
 
 def html_files(site: Path) -> list[PurePosixPath]:
-    """Return the pages of a site, relative to it (templates below ``_static`` are none)."""
+    """Return the pages of a site, relative to it (templates below ``_static`` are not pages)."""
     found = (file.relative_to(site) for file in site.rglob("*.html"))
     return sorted(PurePosixPath(f.as_posix()) for f in found if f.parts[0] != "_static")
 

@@ -1,11 +1,19 @@
-"""Images that a network sees in training: mirrored, shifted, partly erased."""
+"""What a network sees in an epoch: images in a new order, mirrored, shifted, partly erased."""
 
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reference_impl.checks import require_tensor
+from reference_impl.checked import checked
+from reference_impl.data import Examples, batches
+from reference_impl.training.recipe import QatRecipe, Recipe, Seed
+
+Images = Float[Tensor, "n 1 height width"]
+Batch = tuple[Tensor, Tensor]  # images and labels
 
 SHIFT = 2
 """Augmentation moves an image by up to this many pixels in each direction."""
@@ -14,20 +22,9 @@ ERASED = (4, 14)
 """The shortest and the longest side, in pixels, of an erased rectangle."""
 
 
-def augment(
-    images: Float[Tensor, "n 1 height width"], generator: torch.Generator
-) -> Float[Tensor, "n 1 height width"]:
-    """Mirror each image with probability ½ and shift it by up to ±2 pixels, black flowing in.
-
-    Args:
-        images: the batch; it is left as it is.
-        generator: the only source of chance.
-
-    Raises:
-        TypeError: if ``images`` is no tensor.
-        ValueError: if it is empty or has another shape.
-    """
-    _require_grey("images", images)
+@checked
+def augment(images: Images, generator: torch.Generator) -> Images:
+    """Mirror each image with probability ½ and shift it by up to ±2 pixels, black flowing in."""
     n, _, height, width = images.shape
     padded = F.pad(images, (SHIFT,) * 4)
     corner = torch.randint(2 * SHIFT + 1, (2, n, 1), generator=generator)
@@ -39,26 +36,15 @@ def augment(
     return chosen.unsqueeze(1)
 
 
-def erase(
-    images: Float[Tensor, "n 1 height width"], generator: torch.Generator
-) -> Float[Tensor, "n 1 height width"]:
+@checked
+def erase(images: Images, generator: torch.Generator) -> Images:
     """Overwrite with probability ½ a random rectangle of each image with noise from [0, 1).
 
-    The sides are drawn from `ERASED` but end at the image's size, the place uniformly from all
-    that fit.
+    Its sides are drawn from `ERASED`, up to the size of the image, and its place uniformly from
+    all places where it fits.
 
-    Args:
-        images: the batch; it is left as it is.
-        generator: the only source of chance.
-
-    Raises:
-        TypeError: if ``images`` is no tensor.
-        ValueError: if it is empty or has another shape.
-
-    References:
-        Zhong, Zheng, Kang, Li & Yang (2020), Random erasing data augmentation.
+    References: Zhong et al. (2020), Random erasing data augmentation.
     """
-    _require_grey("images", images)
     n, _, height, width = images.shape
     down = _stripes(n, height, generator)
     across = _stripes(n, width, generator)
@@ -76,7 +62,26 @@ def _stripes(n: int, size: int, generator: torch.Generator) -> Bool[Tensor, "n s
     return (place >= start) & (place < start + side)
 
 
-def _require_grey(name: str, images: Tensor) -> None:
-    require_tensor(name, images)
-    if images.ndim != 4 or images.shape[1] != 1:
-        raise ValueError(f"{name} must be (n, 1, h, w), got {tuple(images.shape)}")
+@checked
+def epoch_seeds(seed: Seed, epoch: Seed) -> tuple[int, int]:
+    """Return independent seeds for the order and for the augmentation of one epoch."""
+    order, chance = np.random.SeedSequence([seed, epoch]).generate_state(2)
+    return int(order), int(chance)
+
+
+@checked
+def epoch_batches(
+    examples: Examples,
+    recipe: Recipe | QatRecipe,
+    epoch: Seed,
+    progress: Callable[[Iterable[Batch]], Iterable[Batch]] = lambda plan: plan,
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch, in an order and with changes drawn from (seed, epoch) alone.
+
+    ``progress`` wraps the batches before they are augmented, for example in ``tqdm``.
+    """
+    order, chance = epoch_seeds(recipe.seed, epoch)
+    generator = torch.Generator().manual_seed(chance)
+    for plain, labels in progress(batches(examples, recipe.batch_size, seed=order)):
+        images = augment(plain, generator) if recipe.augment else plain
+        yield (erase(images, generator) if recipe.erase else images), labels

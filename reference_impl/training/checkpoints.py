@@ -1,161 +1,132 @@
 """Trained networks on disk: the weights as safetensors, and beside them where they come from."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
-from reference_impl.checks import require_instance, require_int, require_real
-from reference_impl.files import ROOT, file_error, folder_or, read_bytes, sha256, write_atomically
+from reference_impl.checked import Count, NonNegative, Where, Within, checked
+from reference_impl.files import ROOT, file_error, read_bytes, write_atomically
 from reference_impl.models import MODELS, Network
+from reference_impl.training.recipe import ModelName
 
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 """The folder of the shipped networks."""
 
+Percent = Annotated[float, Within(0, 100)]
+CheckpointName = Annotated[
+    str,
+    Where("letters, digits, '-' and '_'", lambda s: s.replace("-", "").replace("_", "").isalnum()),
+]
+"""Name of the two files without their endings: in the shipped folder a key of `MODELS`."""
 
+
+@checked
 @dataclass(frozen=True)
 class Provenance:
-    """Where a network comes from and what it is worth.
+    """Where a network comes from and how accurate it is."""
 
-    Args:
-        model: its name in `MODELS`.
-        widths: label → number of units, as `Network.widths`.
-        parameters: how many numbers were trained.
-        command: rebuilds it, from the folder of the course.
-        recipe: every choice of the training, the seed among them.
-        epochs: passes over the training images.
-        best_epoch: the one whose weights were kept, counted from 1.
-        validation_accuracy: in percent, at that epoch; what the choice was made by.
-        test_accuracy: in percent, measured once, at the end.
-        seconds: wall time of the training.
-        versions: program → version.
-        date: when the training ended, year-month-day.
-        sha256: of the weights' file.
-    """
-
-    model: str
-    widths: Mapping[str, int]
-    parameters: int
-    command: str
-    recipe: Mapping[str, Any]
-    epochs: int
-    best_epoch: int
-    validation_accuracy: float
-    test_accuracy: float
-    seconds: float
-    versions: Mapping[str, str]
-    date: str
-    sha256: str
+    model: ModelName
+    widths: Mapping[str, int]  #: label → number of units, as `Network.widths`
+    parameters: Count  #: how many numbers were trained
+    command: str  #: rebuilds it, from the folder of the course
+    recipe: Mapping[str, Any]  #: every choice of the training, the seed among them
+    epochs: Count
+    best_epoch: Count  #: the one whose weights were kept, counted from 1
+    validation_accuracy: Percent  #: at that epoch; it decided which epoch is kept
+    test_accuracy: Percent  #: measured once, at the end
+    seconds: NonNegative  #: wall time of the training
+    versions: Mapping[str, str]  #: program → version
+    date: str  #: when the training ended, year-month-day
+    sha256: str  #: of the weights' file
 
     def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f"model must be one of {sorted(MODELS)}, got {self.model!r}")
-        require_int("parameters", self.parameters, 1)
-        require_int("epochs", self.epochs, 1)
-        require_int("best_epoch", self.best_epoch, 1, self.epochs)
-        require_real("validation_accuracy", self.validation_accuracy, 0, 100)
-        require_real("test_accuracy", self.test_accuracy, 0, 100)
-        require_real("seconds", self.seconds, 0)
-        for name in ("widths", "recipe", "versions"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise TypeError(f"{name} must be a mapping, got {getattr(self, name)!r}")
+        if self.best_epoch > self.epochs:
+            raise ValueError(f"best_epoch must be in [1, {self.epochs}], got {self.best_epoch}")
 
 
 def save_checkpoint(
-    model: Network, name: str, *, folder: Path | str | None = None, **record: Any
+    model: Network, name: CheckpointName, *, folder: Path | str | None = None, **record: Any
 ) -> Provenance:
     """Write ``<name>.safetensors`` and its record ``<name>.json``, each whole or not at all.
 
-    Args:
-        model: what to save.
-        name: of the two files.
-        folder: None is the shipped one, `CHECKPOINTS`.
-        record: the fields of `Provenance` but for the four that are taken from the model and its
-            file: ``model``, ``widths``, ``parameters``, ``sha256``.
-
-    Returns:
-        The record as written.
+    ``record`` has the fields of `Provenance`, except ``model``, ``widths``, ``parameters`` and
+    ``sha256``, which are taken from the model and its file. Without a folder it is `CHECKPOINTS`.
 
     Raises:
-        TypeError: if ``model`` is no network of `MODELS`, or a field is missing or unknown.
-        ValueError: if a field is out of its range. Nothing is written then.
+        TypeError: if ``model`` is not a network of `MODELS`, or a field is missing or unknown;
+            nothing is written then, nor if a field is out of its range.
     """
     kinds = {kind: key for key, kind in MODELS.items()}
     if type(model) not in kinds:
         raise TypeError(f"model must be one of {sorted(MODELS)}, got {type(model).__name__}")
     weights, side = _files(name, folder)
-    taken: dict[str, Any] = {
-        "model": kinds[type(model)],
-        "widths": dict(model.widths),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
-    _text(Provenance(**taken, **record, sha256=""))  # a bad field must fail before the first write
-    state = {key: value.contiguous() for key, value in model.state_dict().items()}
-    write_atomically(weights, lambda part: save_file(state, part))
-    provenance = Provenance(**taken, **record, sha256=sha256(weights))
-    write_atomically(side, lambda part: part.write_text(_text(provenance), encoding="utf-8"))
+    content = save({key: value.contiguous() for key, value in model.state_dict().items()})
+    provenance = Provenance(
+        model=kinds[type(model)],
+        widths=dict(model.widths),
+        parameters=sum(p.numel() for p in model.parameters()),
+        **record,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    text = json.dumps(asdict(provenance), indent=2, ensure_ascii=False) + "\n"
+    write_atomically(weights, lambda part: part.write_bytes(content))
+    write_atomically(side, lambda part: part.write_text(text, encoding="utf-8"))
     return provenance
 
 
-def provenance(name: str, *, folder: Path | str | None = None) -> Provenance:
-    """Return the record of a checkpoint.
-
-    Args:
-        name: a key of `MODELS`, such as "teacher", in the shipped folder.
-        folder: None is the shipped one, `CHECKPOINTS`.
+@checked
+def provenance(name: CheckpointName, *, folder: Path | str | None = None) -> Provenance:
+    """Return the record of a checkpoint; without a folder of a shipped one, in `CHECKPOINTS`.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is no record.
+        FileNotFoundError: if the folder or the record is missing.
+        ValueError: if the file does not hold a record.
     """
     _, side = _files(name, folder)
+    if not side.parent.is_dir():
+        raise FileNotFoundError(
+            f"{side.parent}: no such folder; the course's repository has the trained networks, "
+            "the package does not: folder must name where they are"
+        )
     try:
-        record = json.loads(read_bytes(side))
-        if not isinstance(record, dict):
-            raise TypeError(f"a {type(record).__name__}")
-        return Provenance(**record)
+        return Provenance(**json.loads(read_bytes(side)))
     except (ValueError, TypeError) as error:
-        raise file_error(side, f"no provenance record ({error})") from error
+        raise file_error(side, f"something other than a provenance record ({error})") from error
 
 
-def load_checkpoint(name: str, *, folder: Path | str | None = None) -> Network:
+@checked
+def load_checkpoint(name: CheckpointName, *, folder: Path | str | None = None) -> Network:
     """Return a trained network in evaluation mode, its weights verified by their SHA-256.
 
-    Args:
-        name: a key of `MODELS`, such as "teacher", in the shipped folder.
-        folder: None is the shipped one, `CHECKPOINTS`.
+    Without a folder it is a shipped network, such as "teacher", from the repository's ``data``.
 
     Raises:
-        FileNotFoundError: if the weights or their record are missing.
+        FileNotFoundError: if the folder, the weights or their record are missing.
         ValueError: if the weights are not those of the record, or do not fit the network.
     """
     record = provenance(name, folder=folder)
     weights, side = _files(name, folder)
-    read_bytes(weights)
-    if (found := sha256(weights)) != record.sha256:
+    content = read_bytes(weights)
+    if (found := hashlib.sha256(content).hexdigest()) != record.sha256:
         raise file_error(weights, f"sha256 {found}, expected {record.sha256} of {side.name}")
     try:
         with torch.random.fork_rng(devices=()):  # initial weights are drawn, and replaced
             model = MODELS[record.model].from_widths(record.widths)
-        model.load_state_dict(load_file(weights))
+        model.load_state_dict(load(content))
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise file_error(weights, f"no weights of {record.model} ({error})") from error
+        raise file_error(weights, f"weights that do not fit {record.model} ({error})") from error
     return model.eval()
 
 
-def _files(name: str, folder: Path | str | None) -> tuple[Path, Path]:
+@checked
+def _files(name: CheckpointName, folder: Path | str | None) -> tuple[Path, Path]:
     """Return the paths of the weights and of their record."""
-    require_instance("name", name, str)
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise ValueError(f"name must be letters, digits, '-' and '_', got {name!r}")
-    root = folder_or(folder, CHECKPOINTS)
+    root = CHECKPOINTS if folder is None else Path(folder)
     return root / f"{name}.safetensors", root / f"{name}.json"
-
-
-def _text(record: Provenance) -> str:
-    return json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"

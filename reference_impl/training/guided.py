@@ -14,54 +14,35 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checks import require_instance, require_int, require_real
+from reference_impl import distillation
+from reference_impl.checked import NonNegative, checked
 from reference_impl.compress import Tapped, outputs_at
 from reference_impl.data import Examples
-from reference_impl.distillation import (
-    angle_relation_loss,
-    attention_transfer_loss,
-    contrastive_loss,
-    correlation_loss,
-    decoupled_loss,
-    distance_relation_loss,
-    hint_loss,
-    pair_scores,
-    similarity_preserving_loss,
-    soft_target_loss,
-)
 from reference_impl.models import Network
-from reference_impl.training.distil import Objective, Targets, View, view
+from reference_impl.training.distil import Targets, View, view
+from reference_impl.training.loop import Objective
+from reference_impl.training.recipe import Seed
 
-MAPS = "relu3"
-"""The place of feature maps, 7×7 positions in the student and in the teacher."""
-
-MEANS = "flatten"
-"""The place of the features that the head takes: the mean of each channel."""
-
-FEW = 32
-"""RKD's angles are taken between so many examples of a batch: n³ of them is too much for 128."""
-
-SHARED = 64
-"""Numbers behind CRD's adapters."""
+MAPS = "relu3"  # the place of feature maps, 7×7 positions in the student and in the teacher
+MEANS = "flatten"  # the place of the features that the head takes: the mean of each channel
+FEW = 32  # RKD takes angles between this many examples of a batch: 128³ would be too many
+SHARED = 64  # features after CRD's adapters, of the student and of the teacher
 
 Outputs = Mapping[str, Tensor]
 
 
+@checked
 class Guided(nn.Module):
-    """A student with the adapters that a method needs while it trains.
+    """A student with the adapters (name → module) that a method trains with it.
 
-    Args:
-        student: its own modules are trained; nothing else of this one is kept.
-        adapters: name → module, trained too.
-        names: the places in the student's chain that the method looks at.
+    Nothing but the student's own modules is kept after the training.
     """
 
     def __init__(
         self, student: Network, adapters: Mapping[str, nn.Module], names: tuple[str, ...]
     ) -> None:
-        """Tap the student."""
+        """Tap the student's chain at the named places."""
         super().__init__()
-        require_instance("student", student, Network)
         self.tapped = Tapped(student.chain(), names)
         self.adapters = nn.ModuleDict(adapters)
 
@@ -71,38 +52,35 @@ class Guided(nn.Module):
         return outputs | {"logits": outputs[self.tapped.last]}
 
 
+@checked
 @dataclass(frozen=True)
 class Method:
-    """One way to distil.
-
-    Args:
-        loss: (student's outputs, targets, adapters) → scalar.
-        places: where it looks, in both networks; none if the logits are enough.
-        adapters: makes the modules that fit the student's features to the teacher's.
-    """
+    """One way to distil: a loss, the places where it looks in both networks, and its adapters."""
 
     loss: Callable[[Outputs, Targets, nn.ModuleDict], Tensor]
     places: tuple[str, ...] = ()
     adapters: Callable[[], dict[str, nn.Module]] = field(default=dict)
+    """Makes the modules that fit the student's features to the teacher's."""
 
-    def guide(self, student: Network, *, seed: int) -> Guided:
+    @checked
+    def guide(self, student: Network, *, seed: Seed) -> Guided:
         """Return the student with new adapters, drawn from the seed."""
-        require_int("seed", seed, 0, 2**63 - 1)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
             return Guided(student, self.adapters(), self.places)
 
-    def objective(self, guided: Guided, weight: float) -> Objective:
-        """Return CE(y, softmax(z)) + w · loss, of the outputs of ``guided``."""
-        w = require_real("weight", weight, 0)
+    @checked
+    def objective(self, guided: Guided, weight: NonNegative) -> Objective:
+        """Return CE(y, softmax(z)) + w · loss, a function of the outputs of ``guided``."""
 
         def objective(outputs: Outputs, targets: Targets) -> Tensor:
             hard = F.cross_entropy(outputs["logits"], targets.labels)
-            return hard + w * self.loss(outputs, targets, guided.adapters)
+            return hard + weight * self.loss(outputs, targets, guided.adapters)
 
         return objective
 
 
+@checked
 def view_with_features(teacher: Network, examples: Examples, names: tuple[str, ...]) -> View:
     """Return the view of the images as they are, with the teacher's features in half precision."""
     plain = view(teacher, examples)
@@ -110,52 +88,43 @@ def view_with_features(teacher: Network, examples: Examples, names: tuple[str, .
     return replace(plain, features={name: found[name].half() for name in names})
 
 
-def _logits(
-    loss: Callable[[Tensor, Tensor], Tensor], outputs: Outputs, to: Targets, _: nn.ModuleDict
-) -> Tensor:
-    return loss(outputs["logits"], to.logits)
+def _of_logits(loss: Callable[[Tensor, Tensor], Tensor]) -> Method:
+    return Method(lambda student, to, _: loss(student["logits"], to.logits))
 
 
-def _features(
-    loss: Callable[[Tensor, Tensor], Tensor],
-    place: str,
-    outputs: Outputs,
-    to: Targets,
-    _: nn.ModuleDict,
-) -> Tensor:
-    return loss(outputs[place], to.features[place])
+def _at(place: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Method:
+    return Method(lambda student, to, _: loss(student[place], to.features[place]), (place,))
 
 
-def _decoupled(outputs: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
-    return decoupled_loss(
-        outputs["logits"], to.logits, to.labels, temperature=1.0, others_weight=1.0
-    )
+def _decoupled(student: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
+    loss = partial(distillation.decoupled_loss, temperature=1.0, others_weight=1.0)
+    return loss(student["logits"], to.logits, to.labels)
 
 
-def _hint(outputs: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
-    return hint_loss(adapters["student"](outputs[MAPS]), to.features[MAPS])
+def _hint(student: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
+    return distillation.hint_loss(adapters["student"](student[MAPS]), to.features[MAPS])
 
 
 def _relations(student: Tensor, teacher: Tensor) -> Tensor:
-    angles = angle_relation_loss(student[:FEW], teacher[:FEW])
-    return distance_relation_loss(student, teacher) + 2 * angles  # 1 : 2, as in the paper
+    angles = distillation.angle_relation_loss(student[:FEW], teacher[:FEW])
+    return distillation.distance_relation_loss(student, teacher) + 2 * angles  # 1 : 2, as in RKD
 
 
-def _contrast(outputs: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
-    student = adapters["student"](outputs[MEANS])
-    teacher = adapters["teacher"](to.features[MEANS].to(student.dtype))
-    return contrastive_loss(pair_scores(student, teacher))
+def _contrast(student: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:
+    mine = adapters["student"](student[MEANS])
+    theirs = adapters["teacher"](to.features[MEANS].to(mine.dtype))
+    return distillation.contrastive_loss(distillation.pair_scores(mine, theirs))
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "soft targets": Method(partial(_logits, partial(soft_target_loss, temperature=1.0))),
+        "soft targets": _of_logits(partial(distillation.soft_target_loss, temperature=1.0)),
         "decoupled": Method(_decoupled),
-        "correlations": Method(partial(_logits, correlation_loss)),
+        "correlations": _of_logits(distillation.correlation_loss),
         "hint": Method(_hint, (MAPS,), lambda: {"student": nn.Conv2d(32, 128, 1)}),
-        "attention": Method(partial(_features, attention_transfer_loss, MAPS), (MAPS,)),
-        "similarities": Method(partial(_features, similarity_preserving_loss, MAPS), (MAPS,)),
-        "distances, angles": Method(partial(_features, _relations, MEANS), (MEANS,)),
+        "attention": _at(MAPS, distillation.attention_transfer_loss),
+        "similarities": _at(MAPS, distillation.similarity_preserving_loss),
+        "distances, angles": _at(MEANS, _relations),
         "contrast": Method(
             _contrast,
             (MEANS,),

@@ -2,51 +2,38 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from reference_impl.checks import require_instance, require_int
+from reference_impl.checked import Count, Within, checked
 from reference_impl.training.recipe import Recipe
 
-Targets = TypeVar("Targets")
+Pairs = Iterable[tuple[Tensor, Any]]  # inputs and targets
+Objective = Callable[[Any, Any], Tensor]
+"""(outputs, targets) → scalar loss, mean over the batch; targets: labels, or a teacher's logits."""
 
 
+@checked
 def train_steps(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Targets]],
-    objective: Callable[[Tensor, Targets], Tensor],
-    optimizer: torch.optim.Optimizer,
+    model: nn.Module, batches: Pairs, objective: Objective, optimizer: Optimizer
 ) -> Iterator[float]:
-    """Take one optimizer step per batch and yield its loss; the caller's loop body is the callback.
+    """Take one optimizer step per batch (inputs, targets) and yield the loss before the step.
 
-    The model is put in training mode once, before the first step, and left in it.
-
-    Args:
-        model: maps a batch of inputs to outputs.
-        batches: pairs (inputs, targets). Targets are whatever the objective takes: labels, or a
-            teacher's logits.
-        objective: (outputs, targets) → scalar loss, mean over the batch.
-        optimizer: holds the parameters to change.
-
-    Yields:
-        The loss before the step.
+    The caller's loop body is the callback. The model is put in training mode once, before the first
+    step, and left in it.
 
     Raises:
-        TypeError: if ``model`` or ``optimizer`` is none.
-        ValueError: if the loss is no scalar, or is nan or infinite; the parameters are then those
-            of the step before.
+        ValueError: if the loss is not a finite scalar; the step is not taken.
     """
-    require_instance("model", model, nn.Module)
-    require_instance("optimizer", optimizer, torch.optim.Optimizer)
     model.train()
     for step, (inputs, targets) in enumerate(batches):
         loss = objective(model(inputs), targets)
         if loss.numel() != 1:
             raise ValueError(f"objective must return a scalar, got shape {tuple(loss.shape)}")
-        value = loss.item()
-        if not math.isfinite(value):
+        if not math.isfinite(value := loss.item()):
             raise ValueError(
                 f"loss must be finite, got {value} at step {step}: lower the learning rate?"
             )
@@ -56,42 +43,36 @@ def train_steps(
         yield value
 
 
+@checked
+def adamw(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """Return AdamW with the recipe's weight decay; `one_cycle_steps` sets its rate."""
+    return torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay, fused=True)
+
+
+@checked
 def one_cycle_steps(
     network: nn.Module,
-    batches: Iterable[tuple[Tensor, Targets]],
-    objective: Callable[[Tensor, Targets], Tensor],
+    batches: Pairs,
+    objective: Objective,
     recipe: Recipe,
-    n_steps: int,
+    n_steps: Count,
+    *,
+    optimizer: Optimizer | None = None,
+    done: Annotated[int, Within(0)] = 0,
 ) -> Iterator[float]:
-    """Train in place and yield each step's loss; the rate follows ``recipe.rate`` over all steps.
+    """Train in place by AdamW, its rate set by ``recipe.rate``; yield the loss before each step.
 
-    Args:
-        network: left in evaluation mode at the end.
-        batches: of all epochs, ``n_steps`` of them.
-        objective: (outputs, targets) → scalar loss, mean over the batch.
-        recipe: learning rate and weight decay; its epochs and seed are the caller's business.
-        n_steps: over which the cycle goes.
-
-    Yields:
-        The loss before the step.
-
-    Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if ``n_steps`` is below 1, or as `reference_impl.training.loop.train_steps`.
+    There are ``n_steps`` batches in all epochs. To resume, pass the optimizer, an `adamw`,
+    and the number of steps already done. The network ends in evaluation mode.
     """
-    require_instance("network", network, nn.Module)
-    require_instance("recipe", recipe, Recipe)
-    require_int("n_steps", n_steps, 1)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), weight_decay=recipe.weight_decay, fused=True
-    )
+    optimizer = adamw(network, recipe) if optimizer is None else optimizer
 
     def set_rate(step: int) -> None:
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
 
-    set_rate(0)
-    for step, loss in enumerate(train_steps(network, batches, objective, optimizer), start=1):
+    set_rate(done)
+    for step, loss in enumerate(train_steps(network, batches, objective, optimizer), done + 1):
         yield loss
         set_rate(step)
     network.eval()

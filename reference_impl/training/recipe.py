@@ -2,55 +2,42 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from reference_impl.checks import require_instance, require_int, require_real
-from reference_impl.models import MODELS
+import torch
+
+from reference_impl.checked import Count, NonNegative, Positive, Share, Where, Within, checked
+from reference_impl.compress.learned import EDGE_BITS
+from reference_impl.models import MODELS, Network
+
+ModelName = Annotated[str, Where(f"one of {sorted(MODELS)}", MODELS.__contains__)]
+BatchSize = Annotated[int, Within(2)]  # BatchNorm needs two
+FewBits = Annotated[int, Within(2, 8)]
+Seed = Annotated[int, Within(0, 2**63 - 1)]
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """How a network of `MODELS` is trained: AdamW on the cross-entropy.
 
-    Args:
-        model: name of the network.
-        epochs: passes over the training images.
-        batch_size: images per step.
-        learning_rate: its peak, see `rate`.
-        warm_up: share of the steps before the peak, in (0, 1).
-        weight_decay: decoupled, AdamW's λ.
-        augment: mirror and shift the images at random, see `training.augmentation.augment`.
-        erase: overwrite a part of them at random, see `training.augmentation.erase`.
-        seed: of the initial weights, the order of the images and the augmentation.
-
-    References:
-        Loshchilov & Hutter (2019), Decoupled weight decay regularization; Smith & Topin (2019),
-        Super-convergence (one cycle of the learning rate).
+    References: Loshchilov & Hutter (2019), Decoupled weight decay regularization; Smith & Topin
+    (2019), Super-convergence (one cycle of the learning rate).
     """
 
-    model: str
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    warm_up: float = 0.2
-    weight_decay: float = 0.01
-    augment: bool = False
-    erase: bool = False
-    seed: int = 0
+    model: ModelName
+    epochs: Count  #: passes over the training images
+    batch_size: BatchSize = 128  #: images per step
+    learning_rate: Positive = 1e-3  #: its peak, see `rate`
+    warm_up: Annotated[float, Within(0, 0.99, above=True)] = 0.2  #: share of steps before the peak
+    weight_decay: NonNegative = 0.01  #: decoupled, AdamW's λ
+    augment: bool = False  #: mirror and shift the images, see `training.augmentation.augment`
+    erase: bool = False  #: overwrite a part of them, see `training.augmentation.erase`
+    seed: Seed = 0  #: of the initial weights, the order of the images and the augmentation
 
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f"model must be one of {sorted(MODELS)}, got {self.model!r}")
-        require_int("epochs", self.epochs, 1)
-        require_int("batch_size", self.batch_size, 2)  # BatchNorm needs two
-        require_real("learning_rate", self.learning_rate, 0, open_low=True)
-        require_real("warm_up", self.warm_up, 0, 0.99, open_low=True)
-        require_real("weight_decay", self.weight_decay, 0)
-        require_int("seed", self.seed, 0, 2**31 - 1)
-        require_instance("augment", self.augment, bool)
-        require_instance("erase", self.erase, bool)
-
-    def rate(self, progress: float) -> float:
-        """Return the learning rate at a share ``progress`` of all steps, 0 ≤ progress ≤ 1.
+    @checked
+    def rate(self, progress: Share) -> float:
+        """Return the learning rate after a share ``progress`` of all steps.
 
         A straight line from 0 to the peak during the warm-up, then half a cosine back to 0.
 
@@ -58,8 +45,41 @@ class Recipe:
         >>> [round(recipe.rate(p), 6) for p in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
         """
-        require_real("progress", progress, 0, 1)
         if progress < self.warm_up:
             return self.learning_rate * progress / self.warm_up
         after = (progress - self.warm_up) / (1 - self.warm_up)
         return self.learning_rate * (1 + math.cos(math.pi * after)) / 2
+
+
+PlainRecipe = Annotated[
+    Recipe, Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase))
+]
+
+
+@checked
+@dataclass(frozen=True)
+class QatRecipe:
+    """How a trained network learns to work with few bits: SGD with momentum on the cross-entropy.
+
+    References: Esser et al. 2020, "Learned step size quantization", section 3.
+    """
+
+    bits: FewBits | None  #: of weights and inputs; None: full precision, the control
+    edges: FewBits = EDGE_BITS  #: bits of the first and the last layer
+    epochs: Count = 4
+    batch_size: BatchSize = 128
+    learning_rate: Positive = 0.01  #: η at the start; it falls along half a cosine to 0
+    scale_rate: NonNegative = 1.0  #: multiple of η with which the steps of the quantizers learn
+    momentum: Annotated[float, Within(0, 1, below=True)] = 0.9
+    fold: bool = False  #: BatchNorm before the training, not when the network is deployed
+    augment: bool = False  #: as in `Recipe`
+    erase: bool = False  #: as in `Recipe`
+    seed: Seed = 0  #: of the order of the images and their augmentation
+
+
+@checked
+def new_student(recipe: Recipe) -> Network:
+    """Return the recipe's network with the initial weights that its seed draws."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(recipe.seed)
+        return MODELS[recipe.model]().to(memory_format=torch.channels_last)  # twice as fast

@@ -225,7 +225,7 @@ def chained(outer: Exception, inner: Exception) -> Exception:
         (NotebookFailed("a.ipynb, cell 3:\n1 / 0"), "make book: a.ipynb, cell 3 failed"),
     ],
 )
-def test_what_a_user_can_mend_is_one_last_line_without_a_traceback(
+def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(
     error: Exception, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the line itself."""

@@ -1,4 +1,4 @@
-"""The list of mutants fits the sources; breaking, noticing and mending work."""
+"""The list of mutants fits the sources; breaking, noticing and restoring work."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_a_mutant_that_fits_nowhere_is_refused() -> None:
         lost.broken("x + y; x + y")
 
 
-def test_a_broken_formula_is_noticed_and_mended(tmp_path: Path) -> None:
+def test_a_broken_formula_is_noticed_and_restored(tmp_path: Path) -> None:
     """Oracle: a project of one formula and one test, right and broken."""
     (tmp_path / "double.py").write_text("def double(x):\n    return 2 * x\n")
     (tmp_path / "test_double.py").write_text(

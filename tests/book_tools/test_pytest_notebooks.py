@@ -191,7 +191,7 @@ def test_a_notebook_runs_on_one_process_and_two_notebooks_side_by_side(run: Run)
 
 
 def test_a_wrong_output_is_shown_beside_the_stored_one_and_the_repair(run: Run) -> None:
-    """Oracle: what a person needs to mend it."""
+    """Oracle: what a person needs to fix it."""
     (message,) = run.of("number").values()
     for part in ("number.ipynb, Cell 0", "stored:", "0.8", "got:", "0.5", "print(0.5)", "refresh"):
         assert part in message

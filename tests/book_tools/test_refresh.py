@@ -33,7 +33,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Refresh good and bad notebooks at once; return the run, the folder and the bytes before."""
     folder = tmp_path_factory.mktemp("refresh")
     write(folder / "good.ipynb", "import os; print(os.path.basename(os.getcwd()))", "print(0.5)")
-    raising = "from reference_impl.checks import require_int\nrequire_int('bits', 17, 1, 16)"
+    raising = "from reference_impl.training import QatRecipe\nQatRecipe(17)"
     write(folder / "raising.ipynb", raising, tags=("raises-exception",))
     write(folder / "failing.ipynb", "1 / 0")
     write(folder / "noisy.ipynb", "import warnings; warnings.warn('old')")
@@ -59,7 +59,7 @@ def test_an_expected_exception_is_stored_without_this_machines_folders(first_run
     """Oracle: the folder of the project, which a traceback names otherwise."""
     _, folder, _ = first_run
     text = (folder / "raising.ipynb").read_text("utf-8")
-    assert "bits must be in [1, 16], got 17" in text
+    assert "bits must be in [2, 8], got 17" in text
     assert "reference_impl/checked.py" in text
     assert str(ROOT) not in text
 
@@ -128,7 +128,7 @@ def test_only_notebooks_that_exist_are_chosen(tmp_path: Path) -> None:
     """Oracle: a file of another kind, and none."""
     (tmp_path / "a.md").write_text("", encoding="utf-8")
     for path in (tmp_path / "a.md", tmp_path / "missing.ipynb"):
-        with pytest.raises(BookError, match="is no notebook"):
+        with pytest.raises(BookError, match="is not a notebook"):
             chosen([path])
     path = tmp_path / "a.ipynb"
     notebook = new_notebook()

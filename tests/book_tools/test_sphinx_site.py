@@ -42,7 +42,7 @@ def test_a_failed_build_copies_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_bars_in_docstrings_are_absolute_values(line: str, escaped: str) -> None:
-    """Oracle: by hand; code stays as it is."""
+    """Oracle: by hand; code remains as it is."""
     lines = [line]
     mend_docstring(None, "function", "f", None, None, lines)
     assert lines == [escaped]
@@ -58,7 +58,7 @@ def test_identifiers_of_exercises_become_classes() -> None:
 
 
 def test_a_figure_links_to_itself() -> None:
-    """Oracle: by hand; pictures that are no figures stay as they are."""
+    """Oracle: by hand; pictures that are not figures remain as they are."""
     figure = '<img alt="Two curves." src="../_images/0123.svg" />'
     context = {"body": f'<figure>{figure}</figure><img src="logo.png" />'}
     clean_html(None, "page", "page.html", context, None)

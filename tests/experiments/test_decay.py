@@ -25,7 +25,7 @@ def small_dataset() -> Dataset:
 
 
 def test_the_plan_varies_rate_and_decay_and_leaves_the_rest():
-    """Oracle: counting; the fifth recipe is the shipped one but for its decay."""
+    """Oracle: counting; the fifth recipe is the shipped one except for its decay."""
     recipes = {(run.epochs, run.learning_rate, run.weight_decay) for run in planned()}
     assert recipes == {
         *((12, rate, decay) for rate in (0.001, 0.002) for decay in (0, 0.05)),

@@ -1,4 +1,4 @@
-"""experiments.merging: fair pairs, unseen images, and a record that goes on."""
+"""experiments.merging: fair pairs, unseen images, and a record that continues."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""experiments.narrowing: what methods leave, and a record that goes on."""
+"""experiments.narrowing: what methods leave, and a record that continues."""
 
 import copy
 import json
@@ -60,7 +60,10 @@ def test_what_torch_pruning_leaves_computes_the_same_in_our_network():
         ignored_layers=[theirs.head],
     ).step()
     x = torch.rand(4, 1, 28, 28)
-    assert torch.equal(ours(x), theirs.eval()(x))
+    assert all(
+        torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
+    torch.testing.assert_close(ours(x), theirs.eval()(x))
 
 
 def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path, small):

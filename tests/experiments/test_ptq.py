@@ -42,7 +42,7 @@ def test_every_recipe_is_one(recipe: str) -> None:
     assert PostTraining(bits=4, **arguments).adaptive == recipe.startswith("AdaRound")
 
 
-def test_an_interrupted_record_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_record_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: a run that was not interrupted gives the same rows; known rows are not repeated."""
     whole = load_dataset()
     few = Dataset(whole.train, whole.validation.subset(40), whole.test.subset(40))

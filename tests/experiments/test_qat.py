@@ -41,8 +41,9 @@ def test_a_run_is_recorded_as_it_is_when_made_by_hand(command, tmp_path, small):
     assert quantized["start_validation"] == accuracy(chain, small.validation)
     losses = list(fine_tune(chain, QUICK, small.train))
     assert quantized["loss"] == pytest.approx(sum(losses) / len(losses))
-    assert quantized["test"] == accuracy(deploy(chain), small.test)
-    assert quantized["validation"] == accuracy(chain, small.validation)
+    final = deploy(chain)
+    assert quantized["test"] == accuracy(final, small.test)
+    assert quantized["validation"] == accuracy(final, small.validation)
     assert quantized["recipe"] == asdict(QUICK)
     assert control["recipe"]["bits"] is None
     assert found["provenance"]["seed"] == [0]
@@ -57,7 +58,7 @@ def test_a_run_is_recorded_as_it_is_when_made_by_hand(command, tmp_path, small):
     assert 80 < rounded["adaround"] <= 100
 
 
-def test_an_interrupted_command_goes_on_with_the_unfinished_run(
+def test_an_interrupted_command_continues_with_the_unfinished_run(
     command, monkeypatch, tmp_path, capsys
 ):
     """Oracle: the first run is made once, the second twice: it was interrupted."""
@@ -72,7 +73,7 @@ def test_an_interrupted_command_goes_on_with_the_unfinished_run(
 
     monkeypatch.setattr(record_qat, "trained", interrupted)
     assert command() == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "continues" in capsys.readouterr().err
     assert len(json.loads((tmp_path / "qat.json").read_text(encoding="utf-8"))["runs"]) == 1
     assert command() == 0
     assert made == [4, None, None]

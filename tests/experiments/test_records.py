@@ -85,7 +85,7 @@ def test_an_opened_record_writes_what_was_put_into_it(tmp_path):
     ("error", "code", "said"),
     [
         (None, 0, ""),
-        (KeyboardInterrupt(), 130, "the same command goes on"),
+        (KeyboardInterrupt(), 130, "the same command continues"),
         (OSError("no room"), 1, "recorder: no room"),
         (ValueError("bad"), 1, "recorder: bad"),
     ],

@@ -85,7 +85,7 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
     first = capsys.readouterr()
     assert first.out.count("lenet300: loss") == 2
     assert first.out.count("student: loss") == 1
-    assert "interrupted; the same command goes on" in first.err
+    assert "interrupted; the same command continues" in first.err
     monkeypatch.setattr(retrain, "fit", whole)
     assert command() == 0
     second = capsys.readouterr().out

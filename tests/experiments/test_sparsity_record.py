@@ -1,4 +1,4 @@
-"""experiments.sparsity: ways to drop weights, the order of runs, a record that goes on."""
+"""experiments.sparsity: ways to drop weights, the order of runs, a record that continues."""
 
 import copy
 import json

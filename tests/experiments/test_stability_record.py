@@ -1,4 +1,4 @@
-"""experiments.stability: what rules see, and a record that goes on."""
+"""experiments.stability: what rules see, and a record that continues."""
 
 import json
 

@@ -11,6 +11,7 @@ from reference_impl.data import load_dataset
 from reference_impl.models import LeNet300
 from reference_impl.pruning import cubic_sparsity, keep_highest_of_each
 from reference_impl.training import Growth, Recipe, magnitude_masks, pruned_steps, tickets
+from reference_impl.training.augmentation import epoch_batches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,6 +26,22 @@ def few():
 def small() -> LeNet300:
     torch.manual_seed(0)
     return LeNet300((20, 10))
+
+
+def spread() -> LeNet300:
+    """Return a network whose weights are so far apart that no rounding makes two equal."""
+    network = small()
+    chance = torch.Generator().manual_seed(1)
+    weights = prunable_weights(network).values()
+    n = sum(w.numel() for w in weights)
+    magnitudes = (torch.randperm(n, generator=chance) + 1) / n
+    signs = torch.randint(2, (n,), generator=chance) * 2 - 1
+    with torch.no_grad():
+        for w, part in zip(
+            weights, (magnitudes * signs).split([w.numel() for w in weights]), strict=True
+        ):
+            w.copy_(part.view_as(w))
+    return network
 
 
 def test_a_dropped_weight_is_zero_after_every_step(few):
@@ -80,9 +97,8 @@ def remembered(seen):
 
 
 def replayed(few):
-    from reference_impl.training.prune import _batches
-
-    for step, (images, labels) in enumerate(_batches(few, RECIPE)):
+    both = (batch for epoch in range(2) for batch in epoch_batches(few, RECIPE, epoch))
+    for step, (images, labels) in enumerate(both):
         yield step, images, labels
 
 
@@ -157,7 +173,7 @@ def test_without_masks_it_is_plain_training(few):
 
 def test_tickets_are_initial_weights_of_the_largest_trained_ones():
     """Oracle: by hand, with a training that turns the order of magnitudes round."""
-    network = small()
+    network = spread()
     start = copy.deepcopy(network.state_dict())
     seen = []
 
@@ -205,10 +221,9 @@ def test_tickets_may_be_chosen_of_each_layer():
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"final": 1.0}, ValueError, "final must be below 1"),
-        ({"final": -0.1}, ValueError, "final must be in"),
-        ({"begin": -0.1}, ValueError, "begin must be in"),
-        ({"begin": 0.7, "end": 0.6}, ValueError, "end must be in"),
+        ({"final": 1.0}, ValueError, r"final must be in \[0, 1\), got 1.0"),
+        ({"begin": -0.1}, ValueError, r"begin must be in \[0, 1\], got -0.1"),
+        ({"begin": 0.7, "end": 0.6}, ValueError, "end must be at least begin = 0.7, got 0.6"),
         ({"every": 0}, ValueError, "every must be at least 1"),
         ({"choose": "global"}, TypeError, "choose must be callable, got str"),
     ],
@@ -224,10 +239,8 @@ def test_bad_growths_are_refused(change, error, text):
     [
         ({"masks": {}, "growth": Growth(0.5)}, ValueError, "must not both be given"),
         ({"growth": 0.5}, TypeError, "growth must be Growth, got float"),
-        ({"masks": {"fc1.weight": torch.ones(2).bool()}}, ValueError, "the weight's shape"),
+        ({"masks": {"fc1.weight": torch.ones(2).bool()}}, ValueError, "masks.*fc1.weight"),
         ({"recipe": Recipe("lenet300", epochs=1, augment=True)}, ValueError, "augment"),
-        ({"recipe": "lenet300"}, TypeError, "recipe must be Recipe"),
-        ({"examples": [1]}, TypeError, "examples must be Examples"),
     ],
 )
 def test_bad_trainings_are_refused_and_change_nothing(few, arguments, error, text):
@@ -235,31 +248,21 @@ def test_bad_trainings_are_refused_and_change_nothing(few, arguments, error, tex
     network = small()
     given = {"examples": few, "recipe": RECIPE} | arguments
     with pytest.raises(error, match=text):
-        next(pruned_steps(network, given.pop("examples"), given.pop("recipe"), **given))
+        next(pruned_steps(network, **given))
     assert torch.equal(network.fc1.weight, small().fc1.weight)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "error", "text"),
     [
-        ({"share": 0.0}, ValueError),
-        ({"share": 1.0}, ValueError),
-        ({"share": "all"}, TypeError),
-        ({"rounds": 0}, ValueError),
-        ({"rounds": 60, "share": 0.5}, ValueError),
-        ({"network": "lenet300"}, TypeError),
-        ({"train": None}, TypeError),
-        ({"choose": 3}, TypeError),
+        ({"share": 0.0}, ValueError, r"share must be in \(0, 1\), got 0.0"),
+        ({"share": 1.0}, ValueError, r"share must be in \(0, 1\), got 1.0"),
+        ({"rounds": 0}, ValueError, "rounds must be at least 1, got 0"),
+        ({"train": None}, TypeError, "train must be callable, got NoneType"),
     ],
 )
-def test_bad_rounds_are_refused(arguments, error):
-    """Oracle: the error names the argument."""
-    given = {"network": small(), "train": lambda *_: None, "share": 0.2, "rounds": 1} | arguments
-    with pytest.raises(error, match=next(iter(arguments))):
-        next(tickets(given.pop("network"), given.pop("train"), **given))
-
-
-def test_a_choice_that_cannot_be_called_is_refused():
+def test_bad_rounds_are_refused(arguments, error, text):
     """Oracle: the error's text."""
-    with pytest.raises(TypeError, match="choose must be callable, got int"):
-        magnitude_masks(small(), 0.5, 3)
+    given = {"network": small(), "train": lambda *_: None, "share": 0.2, "rounds": 1} | arguments
+    with pytest.raises(error, match=text):
+        tickets(**given)

@@ -17,6 +17,7 @@ from reference_impl.training import (
     accuracy,
     fine_tune,
     load_checkpoint,
+    predict,
     prepare,
     train_steps,
 )
@@ -51,7 +52,8 @@ def test_two_bits_recover_what_rounding_lost() -> None:
     after = accuracy(chain, dataset.validation)
     assert before < 85
     assert after > 87
-    assert accuracy(deploy(chain), dataset.validation) == after
+    images = dataset.validation.images
+    torch.testing.assert_close(predict(deploy(chain), images), predict(chain, images))
     assert len(losses) == math.ceil(6000 / 32)
 
 
@@ -180,33 +182,17 @@ CHAIN, DATA = chain_of(), Examples(torch.rand(4, 1, 28, 28), torch.zeros(4, dtyp
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: QatRecipe(bits=1), ValueError, r"bits must be in \[2, 8\], got 1"),
-        (lambda: QatRecipe(bits=9), ValueError, r"bits must be in \[2, 8\], got 9"),
-        (lambda: QatRecipe(bits="4"), TypeError, "bits must be an integer, got '4'"),
-        (lambda: QatRecipe(4, edges=1), ValueError, "edges must be in"),
-        (lambda: QatRecipe(4, epochs=0), ValueError, "epochs must be at least 1"),
-        (lambda: QatRecipe(4, batch_size=1), ValueError, "batch_size must be at least 2"),
-        (lambda: QatRecipe(4, learning_rate=0), ValueError, "learning_rate must be in"),
-        (lambda: QatRecipe(4, scale_rate=-1), ValueError, "scale_rate must be in"),
-        (lambda: QatRecipe(4, momentum=1), ValueError, "momentum must be in"),
-        (lambda: QatRecipe(4, seed=-1), ValueError, "seed must be in"),
-        (lambda: QatRecipe(4, fold=1), TypeError, "fold must be bool, got int 1"),
-        (lambda: QatRecipe(4, augment=0), TypeError, "augment must be bool"),
-        (lambda: QatRecipe(4, erase=None), TypeError, "erase must be bool"),
         (lambda: prepare(LeNet300(), TINY, DATA), TypeError, "chain must be Sequential"),
-        (lambda: prepare(CHAIN, 4, DATA), TypeError, "recipe must be QatRecipe, got int 4"),
-        (lambda: prepare(CHAIN, TINY, DATA.images), TypeError, "train must be Examples"),
-        (lambda: next(fine_tune(LeNet300(), TINY, DATA)), TypeError, "chain must be Sequential"),
-        (lambda: next(fine_tune(CHAIN, 4, DATA)), TypeError, "recipe must be QatRecipe"),
-        (lambda: next(fine_tune(CHAIN, TINY, None)), TypeError, "train must be Examples"),
+        (lambda: fine_tune(CHAIN, 4, DATA), TypeError, "recipe must be QatRecipe, got int 4"),
+        (lambda: fine_tune(CHAIN, TINY, None), TypeError, "train must be Examples, got NoneType"),
         (
             lambda: prepare(chain_of(ConvStudent).train(), replace(TINY, fold=True), DATA),
             ValueError,
-            "chain must be in evaluation mode",
+            "evaluation mode",
         ),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:
-    """Oracle: the list of bad input; argument, value and expectation are named."""
+    """Oracle: argument, value and expectation are named, at the call."""
     with pytest.raises(error, match=message):
         call()

@@ -1,0 +1,105 @@
+"""Answers and accuracy against counts; what a model must be after it was asked."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reference_impl.data import Examples
+from reference_impl.models import ConvStudent
+from reference_impl.training import accuracy, predict
+
+IMAGES = torch.ones(2, 1, 28, 28)
+
+
+class Constant(nn.Module):
+    """Answers every image with the same logits."""
+
+    def __init__(self, label: int):
+        super().__init__()
+        self.logits = nn.Parameter(F.one_hot(torch.tensor(label), 10).float())
+
+    def forward(self, images):
+        return self.logits.expand(len(images), 10)
+
+
+def labelled(labels: list[int]) -> Examples:
+    return Examples(torch.rand(len(labels), 1, 28, 28), torch.tensor(labels))
+
+
+def student() -> ConvStudent:
+    torch.manual_seed(0)
+    return ConvStudent((2, 2, 2))
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_predicting_changes_nothing_in_the_model(mode):
+    """Oracle: every entry of the state, the mode, and the absence of a gradient."""
+    model = student().train(mode)
+    before = {name: entry.clone() for name, entry in model.state_dict().items()}
+    outputs = predict(model, torch.rand(6, 1, 28, 28))
+    assert model.training is mode
+    assert not outputs.requires_grad
+    assert all(torch.equal(entry, before[name]) for name, entry in model.state_dict().items())
+
+
+def test_predictions_do_not_depend_on_the_batch_size():
+    """Oracle: one pass over all images in evaluation mode."""
+    model, images = student(), torch.rand(7, 1, 28, 28)
+    expected = model.eval()(images)
+    for batch_size in (1, 3, 7, 1000):
+        torch.testing.assert_close(predict(model, images, batch_size=batch_size), expected)
+
+
+def test_a_batch_norm_that_was_frozen_on_purpose_stays_frozen():
+    """Oracle: the modes of all modules before; a failing model keeps them too."""
+    model = student().train()
+    model.norms[0].eval()
+    before = [module.training for module in model.modules()]
+    predict(model, IMAGES)
+    accuracy(model, labelled([1, 2]))
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(ValueError, match="images must be"):
+        predict(model, torch.zeros(2, 1, 5, 5))
+    assert [module.training for module in model.modules()] == before
+    assert not model.norms[0].training
+
+
+def test_a_constant_answer_is_right_as_often_as_its_class_occurs():
+    """Oracle: counting the labels."""
+    examples = labelled([3, 3, 1, 0, 3, 2, 9])
+    for label, expected in ((3, 300 / 7), (0, 100 / 7), (5, 0)):
+        assert accuracy(Constant(label), examples, batch_size=2) == pytest.approx(expected)
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    """Oracle: images whose first ten pixels are logits; 31 of 50 have their label's highest."""
+    answers = torch.arange(50) % 10
+    images = torch.rand(50, 1, 28, 28) / 2
+    images[torch.arange(50), 0, 0, answers] = 1  # above all others, which are below a half
+    wrong = torch.arange(50) >= 31
+    reader = nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False))
+    nn.init.eye_(reader[1].weight)
+    assert accuracy(reader, Examples(images, (answers + wrong) % 10)) == pytest.approx(62)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: predict(F.relu, IMAGES), TypeError, "model must be Module, got function"),
+        (lambda: predict(student(), "images"), TypeError, "images must be a torch.Tensor, got str"),
+        (lambda: predict(student(), IMAGES.byte()), TypeError, "images must hold floating-point"),
+        (lambda: predict(student(), IMAGES[:0]), ValueError, "images must not be empty"),
+        (lambda: predict(student(), IMAGES / 0), ValueError, "images must be finite"),
+        (lambda: accuracy(student(), IMAGES), TypeError, "examples must be Examples, got Tensor"),
+        (
+            lambda: accuracy(student(), labelled([1]), batch_size=0),
+            ValueError,
+            "batch_size must be at least 1, got 0",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    """Oracle: the words of the message."""
+    with pytest.raises(error, match=message):
+        call()
