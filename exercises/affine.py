@@ -1,73 +1,280 @@
-"""Exercise of chapter 03 on formulas: scale, zero point and codes by hand."""
+"""Exercises of chapter 03: scale and codes by hand, a scale for each channel, a budget of bits."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from exercises.framework import Claim, Exercise, Mistake, as_numbers, numbers
-from reference_impl.quantization import IntegerGrid, affine_from_range
+from exercises.framework import (
+    Exercise,
+    Test,
+    WrongResultError,
+    a_function,
+    agrees,
+    as_numbers,
+    at,
+    leaves,
+    normals,
+    numbers,
+    same,
+    shaped_as,
+)
+from reference_impl.checked import Count, checked
+from reference_impl.measuring import sqnr
+from reference_impl.quantization import (
+    IntegerGrid,
+    affine_from_range,
+    min_max_range,
+    split_groups,
+    symmetric_from_range,
+)
+from reference_impl.training import load_checkpoint
 
-_LOW, _HIGH, _BITS = -1.0, 2.2, 4
-_VALUES = torch.tensor([0.0, 0.36, 3.0])
-_QUANTIZER = affine_from_range(torch.tensor(_LOW), torch.tensor(_HIGH), IntegerGrid(_BITS))
+EXERCISES: dict[str, Exercise] = {}
+
+# -- by hand: low −1, high 2.2, 4 bits; the codes of 0, 0.36 and 3 ---------------------------------
+
+EXERCISES["affine-by-hand"] = Exercise(
+    kind=numbers(5),
+    claims={
+        "the scale divides the range into 15 steps": (
+            at(0, 3.2 / 15, within=0.004),
+            "s = (2.2 − (−1.0)) / (q_max − q_min), to three decimals.",
+        ),
+        "the zero point is right": (
+            at(1, 5),
+            "z = q_min − round(low / s): low / s lies between −5 and −4; round it to the nearest.",
+        ),
+        "zero has the zero point as its code": (
+            lambda answer: bool(as_numbers(answer)[2] == as_numbers(answer)[1]),
+            "q = round(0 / s) + z = z.",
+        ),
+        "the code of 0.36 is right": (
+            at(3, 7),
+            "Round 0.36 / s first, then add z.",
+        ),
+        "the value outside the range is clipped": (at(4, 15), "Four bits end at the code 15."),
+    },
+    mistakes={
+        "You divided by 2^b: 16 codes have 15 steps between them.": at(0, 0.2),
+        "You left the lower end out of the width.": at(0, 2.2 / 15, within=0.001),
+        "The zero point has the wrong sign: it is q_min − round(low / s).": at(1, -5),
+        "The zero point must be a code, hence a whole number.": at(1, 4.6875, within=0.1),
+        "You cut the fraction of the zero point off: round it.": at(1, 4),
+        "You rounded (x − low) / s, the formula of chapter 02: here x / s is rounded, and z, "
+        "a whole number, is added.": at(3, 6),
+        "You did not clip: 4 bits have no code above 15.": at(4, 19),
+    },
+)
+
+# -- to implement: a scale for each output channel of a weight -------------------------------------
 
 
-def _begins(start: int, expected: Sequence[float], within: float = 0.0) -> Callable[[Any], bool]:
-    """Return the test whether an answer has these numbers from place ``start`` on."""
-    wanted = torch.tensor(expected, dtype=torch.float64)
+def _weights() -> tuple[Tensor, Tensor]:
+    """Return a matrix and a convolution's weight whose channels differ widely in size."""
+    matrix, kernel = normals(5, (6, 8), (6, 3, 2, 2))
+    sizes = 10 ** torch.linspace(-2, 1, 6)
+    return matrix * sizes.view(6, 1), kernel * sizes.view(6, 1, 1, 1)
 
-    def holds(answer: Any) -> bool:
-        found = as_numbers(answer)[start : start + len(wanted)]
-        return bool(((found - wanted).abs() <= within).all())
+
+def _restored(answer: Callable[..., Any], weight: Tensor, bits: int = 4) -> Tensor:
+    return shaped_as(weight, "the weight", answer(weight.clone(), bits)).double()
+
+
+def _ends(weight: Tensor, kept: Sequence[int] = (0,)) -> Tensor:
+    """Return max |w|, by default of each channel, else for each entry along the axes ``kept``."""
+    return weight.abs().amax([i for i in range(weight.ndim) if i not in kept], keepdim=True)
+
+
+def _largest(weight: Tensor) -> Tensor:
+    return weight.abs() >= _ends(weight)
+
+
+def _agrees(formula: Callable[..., Any], where: Callable[..., Tensor] = torch.ones_like) -> Test:
+    """Return the test whether an answer agrees with ``formula`` where the mask of w is true."""
+    return agrees(
+        lambda weight, bits: formula(weight, bits) * where(weight),
+        lambda: [(weight, bits) for weight in _weights() for bits in (2, 4, 8)],
+        lambda answer, case: _restored(answer, *case) * where(case[0]),
+        within=1e-7,
+    )
+
+
+def _made_by(formula: Callable[..., Any]) -> Test:
+    """Return `_agrees` except for the largest of each channel, where rounding may decide."""
+    return _agrees(formula, lambda weight: ~_largest(weight))
+
+
+def _restoring(
+    kept: Sequence[int] = (0,), *, more: float = 0, rounding: Any = torch.round, codes: bool = False
+) -> Callable[..., Any]:
+    """Return the round trip, or the codes alone, with s = max |w| / (q_max + more)."""
+
+    def formula(weight: Tensor, bits: int) -> Tensor:
+        q_max = 2 ** (bits - 1) - 1
+        scale = _ends(weight, kept) / (q_max + more)
+        q: Tensor = rounding(weight / scale).clamp(-q_max, q_max)
+        return q if codes else q * scale
+
+    return formula
+
+
+def _for_matrices_only(answer: Callable[..., Any]) -> bool:
+    """Return whether the scales are right for a matrix, and too many for a filter."""
+    right, (matrix, kernel) = _restoring(), _weights()
+    if not same(_restored(answer, matrix), right(matrix, 4)):
+        return False
+    try:
+        return not same(_restored(answer, kernel), right(kernel, 4))
+    except (RuntimeError, IndexError, ValueError, WrongResultError):
+        return True
+
+
+def _unmoved_by(*factors: float) -> Test:
+    """Return the test whether channels come back as before when others are louder, or dead."""
+
+    def holds(answer: Callable[..., Any]) -> bool:
+        for weight in _weights():
+            by = torch.tensor(factors).view(-1, *[1] * (weight.ndim - 1))
+            found, before = _restored(answer, weight * by), _restored(answer, weight)
+            if not same(found * (by <= 1), before * (by == 1), within=1e-8):
+                return False
+        return True
 
     return holds
 
 
-_BY_HAND = Exercise(
-    kind=numbers(5),
-    claims=(
-        Claim(
-            "the scale divides the range into 15 steps",
-            _begins(0, [_QUANTIZER.scale.item()], within=0.004),
-            "s = (2.2 − (−1.0)) / (q_max − q_min), to three decimals.",
+EXERCISES["per-channel-weights"] = Exercise(
+    kind=a_function("per_channel(weight, bits)"),
+    claims={
+        "the largest magnitude of each channel comes back": (
+            _agrees(lambda weight, _: weight, _largest),
+            "With s = max |w| / q_max the largest weight of a channel has the code ±q_max.",
         ),
-        Claim(
-            "the zero point is right",
-            _begins(1, [_QUANTIZER.zero_point.item()]),
-            "z = q_min − round(low / s): low / s lies between −5 and −4; round it to the nearest.",
+        "no channel depends on another": (
+            _unmoved_by(1, 1, 1, 100, 100, 100),
+            "Each output channel (axis 0) has a scale of its own: reduce all axes but the first.",
         ),
-        Claim(
-            "zero has the zero point as its code",
-            lambda answer: float(as_numbers(answer)[2]) == float(as_numbers(answer)[1]),
-            "q = round(0 / s) + z = z.",
+        "all values are right, at 2, 4 and 8 bits": (
+            _agrees(_restoring()),
+            "s = max |w| / (2^(b−1) − 1), q = clip(round(w / s), −q_max, q_max), ŵ = s q.",
         ),
-        Claim(
-            "the code of 0.36 is right",
-            _begins(3, [_QUANTIZER.quantize(_VALUES)[1].item()]),
-            "Round 0.36 / s first, then add z.",
+        "a channel of zeros stays zero": (
+            _unmoved_by(1, 1, 0, 1, 1, 1),
+            "There max |w| = 0 and w / s is 0 / 0: take any other scale, such as 1.",
         ),
-        Claim(
-            "the value outside the range is clipped",
-            _begins(4, [2**_BITS - 1]),
-            "Four bits end at the code 15.",
+        "the weight is left as it was": (
+            leaves(lambda: (_weights()[0], 4)),
+            "Work on a copy of the weight.",
         ),
-    ),
-    mistakes=(
-        Mistake("You divided by 2^b: 16 codes have 15 steps between them.", _begins(0, [0.2])),
-        Mistake("You left the lower end out of the width.", _begins(0, [2.2 / 15], within=0.001)),
-        Mistake(
-            "The zero point has the wrong sign: it is q_min − round(low / s).", _begins(1, [-5])
+    },
+    mistakes={
+        "You returned the codes q: the restored weight is s q.": _made_by(_restoring(codes=True)),
+        "You cut the fraction of w / s off: round to the nearest.": _made_by(
+            _restoring(rounding=torch.trunc)
         ),
-        Mistake("The zero point must be a code, hence a whole number.", _begins(1, [4.6875], 0.1)),
-        Mistake("You cut the fraction of the zero point off: round it.", _begins(1, [4])),
-        Mistake(
-            "You rounded (x − low) / s, the formula of chapter 02: here x / s is rounded, and z, "
-            "a whole number, is added.",
-            _begins(3, [6]),
+        "You used one scale for the whole tensor.": _made_by(_restoring(())),
+        "Your scales belong to the inputs, axis 1: an output channel is an entry of axis "
+        "0.": _made_by(_restoring((1,))),
+        "You divided by 2^(b−1): q_max is one less.": _made_by(_restoring(more=1)),
+        "You divided by (2^b − 1)/2, the convention of torch's observers: on a narrow grid "
+        "q_max is 2^(b−1) − 1.": _made_by(_restoring(more=0.5)),
+        "You used an asymmetric range: here z = 0.": _made_by(
+            lambda w, b: affine_from_range(*min_max_range(w, 0), IntegerGrid(b)).round_trip(w)
         ),
-        Mistake("You did not clip: 4 bits have no code above 15.", _begins(4, [19])),
-    ),
+        "It is right for a matrix, not for a convolution's weight: reduce all axes but the "
+        "first.": _for_matrices_only,
+    },
 )
 
-EXERCISES = {"affine-by-hand": _BY_HAND}
+# -- to explore: the fewest bits for a weight, scales included -------------------------------------
+
+DECIBELS = 25.0
+"""The SQNR to reach."""
+
+COLUMNS = 784
+
+
+@cache
+def _weight() -> Tensor:
+    return load_checkpoint("lenet300").get_parameter("fc1.weight").detach()
+
+
+def budget_weight() -> Tensor:
+    """Return the weight of LeNet-300-100's first layer, (300, 784)."""
+    return _weight().clone()
+
+
+@cache
+def group_sqnr(bits: int, size: int) -> float:
+    """Return the SQNR of the weight in groups of ``size`` columns, in decibels."""
+    groups = split_groups(_weight(), size)
+    grid = IntegerGrid(bits, signed=True, narrow=True)
+    quantizer = symmetric_from_range(*min_max_range(groups, (0, 1)), grid)
+    return sqnr(groups, quantizer.round_trip(groups))
+
+
+@checked
+def bits_per_weight(bits: Count, size: Count) -> float:
+    """Return b + 16/g, the bits of a weight with its share of a 16-bit scale."""
+    return bits + 16 / size
+
+
+@cache
+def fewest_bits_per_weight() -> float:
+    """Return the least b + 16/g at which the SQNR reaches `DECIBELS`, over 2 to 8 bits."""
+    sizes = [size for size in range(1, COLUMNS + 1) if COLUMNS % size == 0]
+    choices = sorted(
+        (bits_per_weight(bits, size), bits, size) for size in sizes for bits in range(2, 9)
+    )
+    return next(total for total, *choice in choices if group_sqnr(*choice) >= DECIBELS)
+
+
+def _choice(test: Callable[[int, int], bool]) -> Test:
+    """Return the test of bits and group size, where they are possible."""
+
+    def holds(answer: Any) -> bool:
+        bits, size = as_numbers(answer).tolist()
+        possible = bits in range(2, 9) and size in range(1, COLUMNS + 1) and COLUMNS % size == 0
+        return possible and test(int(bits), int(size))
+
+    return holds
+
+
+_possible = _choice(lambda *_: True)
+
+
+def _reaches(bits: int, size: int) -> bool:
+    return group_sqnr(bits, size) >= DECIBELS
+
+
+EXERCISES["scale-budget"] = Exercise(
+    kind=numbers(2),
+    claims={
+        "bits are 2 to 8, and the group size divides 784": (
+            _possible,
+            "Answer with two whole numbers: bits from 2 to 8, then a divisor of 784.",
+        ),
+        "this choice reaches 25 dB": (
+            _choice(_reaches),
+            "Measure the SQNR of the restored weight: 25 dB are not reached.",
+        ),
+        "no choice takes fewer bits and reaches 25 dB": (
+            _choice(lambda *choice: bits_per_weight(*choice) < fewest_bits_per_weight() + 1e-6),
+            "Another choice takes fewer bits per weight, the scales counted: b + 16/g.",
+        ),
+    },
+    mistakes={
+        "You gave the group size first: the bits come first.": lambda answer: (
+            not _possible(answer) and _possible(as_numbers(answer).flip(0))
+        ),
+        "You left the scales out: a group of g weights adds 16/g bits to each of them.": _choice(
+            lambda bits, size: _reaches(bits, size) and bits < 5
+        ),
+        "One scale for each row needs 6 bits here; smaller groups need fewer.": _choice(
+            lambda bits, size: _reaches(bits, size) and size == COLUMNS
+        ),
+    },
+)

@@ -1,178 +1,187 @@
-"""Exercises of chapter 05 on clusters: the best pair by hand, and a step of Lloyd's."""
+"""Exercises of chapter 05: the best pair by hand, a step of Lloyd's, a codebook's length."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from exercises.framework import Claim, Exercise, Mistake, a_function, a_tensor, as_numbers, numbers
+from exercises.framework import (
+    Case,
+    Exercise,
+    Test,
+    a_function,
+    a_number,
+    agrees,
+    as_numbers,
+    leaves,
+    near,
+    normals,
+    numbers,
+    same,
+    value,
+)
+from reference_impl.checked import Finite, checked
+from reference_impl.measuring import sqnr
+from reference_impl.quantization import min_max_quantizer, optimal_codebook
+from reference_impl.training import load_checkpoint
 
-# -- by hand: the best two values for six numbers ----------------------------------------------
+EXERCISES: dict[str, Exercise] = {}
 
-_SIX = torch.tensor([1.0, 2.0, 3.0, 8.0, 9.0, 22.0], dtype=torch.float64)
-
-
-def _pair(answer: Any) -> Tensor:
-    return as_numbers(answer).sort().values
+# -- by hand: the best two values for six numbers --------------------------------------------------
 
 
-def _is(low: float, high: float) -> Callable[[Any], bool]:
-    """Return the test whether an answer is this pair, to a tenth."""
-    wanted = torch.tensor([low, high], dtype=torch.float64)
-    return lambda answer: torch.allclose(_pair(answer), wanted, rtol=0, atol=0.05)
+def _six() -> Tensor:
+    return torch.tensor([1.0, 2.0, 3.0, 8.0, 9.0, 22.0], dtype=torch.float64)
 
 
-def _error(pair: Tensor) -> float:
-    return float((_SIX[:, None] - pair).square().amin(dim=1).sum())
+def _pair(test: Callable[[Tensor], bool]) -> Test:
+    """Return the test of the two values in their order."""
+    return lambda answer: test(as_numbers(answer).sort().values)
 
 
-def _means_of_the_nearest(answer: Any) -> bool:
-    pair = _pair(answer)
-    return torch.allclose(_step(_SIX, pair), pair, rtol=0, atol=0.05)
-
-
-_BY_HAND = Exercise(
+EXERCISES["best-pair"] = Exercise(
     kind=numbers(2),
-    claims=(
-        Claim(
-            "each value is the mean of the numbers nearest to it",
-            _means_of_the_nearest,
+    claims={
+        "each value is the mean of the numbers nearest to it": (
+            _pair(lambda pair: same(_step(_six(), pair), pair, share=0, within=0.05)),
             "Give each number to the nearer of your two values; both must be means of theirs.",
         ),
-        Claim(
-            "no other pair has a smaller squared error",
-            lambda answer: _error(_pair(answer)) < 53.3,
+        "no other pair has a smaller squared error": (
+            _pair(lambda pair: bool((_six()[:, None] - pair).square().amin(dim=1).sum() < 53.3)),
             "There are five ways to cut six numbers in two: compute the cost of each.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "Three numbers each, 2 and 13, is a fixed point of Lloyd's iteration, with the squared "
-            "error 124; another cut has less than half of it.",
-            _is(2, 13),
-        ),
-        Mistake("These are the ends: the two values of min–max rounding.", _is(1, 22)),
-        Mistake("You took medians: the squared error is least about the mean.", _is(3, 22)),
-    ),
+    },
+    mistakes={
+        "Three numbers each, 2 and 13, is a fixed point of Lloyd's iteration, with the squared "
+        "error 124; another cut has less than half of it.": _pair(near([2, 13], 0.05)),
+        "These are the ends: the two values of min–max rounding.": _pair(near([1, 22], 0.05)),
+        "You took medians: the squared error is least about the mean.": _pair(near([3, 22], 0.05)),
+    },
 )
 
-# -- to implement: one step of Lloyd's ---------------------------------------------------------
+# -- to implement: one step of Lloyd's -------------------------------------------------------------
 
 Step = Callable[[Tensor, Tensor], Tensor]
 
 
-def _step(x: Tensor, centroids: Tensor) -> Tensor:
-    """Return the means of the values nearest to each centroid; one without values stays."""
-    nearest = (x[:, None] - centroids).abs().argmin(dim=1)
-    means = [
-        x[nearest == k].mean() if bool((nearest == k).any()) else centroids[k]
-        for k in range(len(centroids))
-    ]
-    return torch.stack(means)
-
-
-def _returned(result: Any) -> Tensor:
-    """Return what an answer returned, a tensor or an array of NumPy's, as a float64 tensor."""
-    return a_tensor(torch.tensor(result) if isinstance(result, np.ndarray) else result).double()
-
-
-def _draws(*, gap: bool) -> list[tuple[Tensor, Tensor]]:
-    """Return values with starts; with ``gap`` one centroid lies where no value is nearest."""
-    generator = torch.Generator().manual_seed(5)
-    cases = []
-    for size in (1, 2, 5, 16):
-        x = torch.randn(400, generator=generator)
-        start = torch.linspace(-1.5, 1.5, size) if size > 1 else torch.tensor([0.3])
-        cases.append((x, torch.cat([start, torch.tensor([90.0])]) if gap else start))
-    return cases
-
-
-def _agrees(formula: Step, *, gap: bool = False) -> Callable[[Step], bool]:
-    """Return the test whether an answer agrees with ``formula`` on four draws."""
-
-    def holds(answer: Step) -> bool:
-        for x, start in _draws(gap=gap):
-            found = _returned(answer(x.clone(), start.clone()))
-            expected = formula(x, start).double()
-            if found.shape != expected.shape:
-                return False
-            if not torch.allclose(found, expected, rtol=0, atol=1e-4, equal_nan=True):
-                return False
-        return True
-
-    return holds
-
-
-def _leaves_its_arguments(answer: Step) -> bool:
-    x, start = _draws(gap=False)[2]
-    before, start_before = x.clone(), start.clone()
-    answer(x, start)
-    return torch.equal(x, before) and torch.equal(start, start_before)
-
-
-def _with_empty(value: Callable[[Tensor], Tensor]) -> Step:
-    """Return a step that gives ``value(centroid)`` to one without values."""
+def _moved(
+    average: Callable[[Tensor], Tensor] = torch.mean,
+    empty: Callable[[Tensor], Tensor] = torch.clone,
+    *,
+    at_centroids: bool = False,
+) -> Step:
+    """Return a step to the average of the nearest values, and to ``empty(c)`` where none is."""
 
     def step(x: Tensor, centroids: Tensor) -> Tensor:
-        nearest = (x[:, None] - centroids).abs().argmin(dim=1)
-        empty = torch.tensor([not bool((nearest == k).any()) for k in range(len(centroids))])
-        return torch.where(empty, value(centroids), _step(x, centroids))
+        owner = (x[:, None] - centroids).abs().argmin(dim=1)
+        if at_centroids:
+            owner = (torch.bucketize(x, centroids) - 1).clamp_min(0)
+        owned = [x[owner == k] for k in range(len(centroids))]
+        pairs = zip(owned, centroids, strict=True)
+        return torch.stack([average(own) if len(own) else empty(c) for own, c in pairs])
 
     return step
 
 
-def _of_medians(x: Tensor, centroids: Tensor) -> Tensor:
-    nearest = (x[:, None] - centroids).abs().argmin(dim=1)
-    return torch.stack([x[nearest == k].median() for k in range(len(centroids))])
+_step: Step = _moved()
 
 
-def _cut_at_centroids(x: Tensor, centroids: Tensor) -> Tensor:
-    below = (torch.bucketize(x, centroids) - 1).clamp_min(0)
-    return torch.stack([x[below == k].mean() for k in range(len(centroids))])
+def _draws(*, gap: bool = False) -> list[Case]:
+    """Return values with starts; with ``gap`` one centroid lies where no value is nearest."""
+    cases = []
+    for size, drawn in zip((1, 2, 5, 16), normals(5, *[(400,)] * 4), strict=True):
+        start = torch.linspace(-1.5, 1.5, size) if size > 1 else torch.tensor([0.3])
+        edges = torch.cat([start, (start[1:] + start[:-1]) / 2])  # which side rounding may decide
+        x = drawn[(drawn[:, None] - edges).abs().amin(dim=1) > 1e-4]
+        cases.append((x, torch.cat([start, torch.tensor([90.0])]) if gap else start))
+    return cases
 
 
-_LLOYD_STEP = Exercise(
+def _made_by(formula: Step, *, gap: bool = False) -> Test:
+    return agrees(formula, lambda: _draws(gap=gap), share=0, within=1e-4)
+
+
+EXERCISES["lloyd-step"] = Exercise(
     kind=a_function("step(x, centroids)"),
-    claims=(
-        Claim(
-            "each centroid moves to the mean of the values nearest to it",
-            _agrees(_step),
+    claims={
+        "each centroid moves to the mean of the values nearest to it": (
+            _made_by(_step),
             "For each value find the nearest centroid; then average the values of each centroid.",
         ),
-        Claim(
-            "a centroid without values stays where it is",
-            _agrees(_step, gap=True),
+        "a centroid without values stays where it is": (
+            _made_by(_step, gap=True),
             "No value may be nearest to a centroid: keep it, and do not divide by 0.",
         ),
-        Claim(
-            "x and centroids are left as they were",
-            _leaves_its_arguments,
+        "x and centroids are left as they were": (
+            leaves(lambda: _draws()[2]),
             "Work on new tensors.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "A centroid without values became nan: the mean of nothing.",
-            _agrees(_with_empty(lambda c: torch.full_like(c, torch.nan)), gap=True),
+    },
+    mistakes={
+        "A centroid without values became nan: the mean of nothing.": _made_by(
+            _moved(empty=lambda c: torch.full_like(c, torch.nan)), gap=True
         ),
-        Mistake(
-            "A centroid without values became 0: the sum of nothing, divided by something else.",
-            _agrees(_with_empty(torch.zeros_like), gap=True),
+        "A centroid without values became 0: the sum of nothing, divided by something "
+        "else.": _made_by(_moved(empty=torch.zeros_like), gap=True),
+        "You took medians: the squared error is least about the mean.": _made_by(
+            _moved(torch.median)
         ),
-        Mistake(
-            "You took medians: the squared error is least about the mean.", _agrees(_of_medians)
-        ),
-        Mistake(
-            "You cut at the centroids themselves: nearest means half-way between two of them.",
-            _agrees(_cut_at_centroids),
-        ),
-        Mistake("You returned the centroids as they were.", _agrees(lambda _, start: start)),
-    ),
+        "You cut at the centroids themselves: nearest means half-way between two of "
+        "them.": _made_by(_moved(at_centroids=True)),
+        "You returned the centroids as they were.": _made_by(lambda _, start: start),
+    },
 )
 
-EXERCISES = {
-    "best-pair": _BY_HAND,
-    "lloyd-step": _LLOYD_STEP,
-}
+# -- to explore: how many values a codebook needs --------------------------------------------------
+
+
+def layer_weights() -> Tensor:
+    """Return the 30,000 weights of LeNet-300-100's second layer."""
+    return load_checkpoint("lenet300").get_parameter("fc2.weight").detach()
+
+
+@checked
+def least_size(x: Finite[Tensor, "..."], decibels: float) -> int:
+    """Return the smallest K whose best codebook reaches an SQNR.
+
+    Raises:
+        ValueError: if 64 values do not reach it.
+    """
+    for size in range(1, 65):
+        if sqnr(x, optimal_codebook(x, size).round_trip(x)) >= decibels:
+            return size
+    raise ValueError(f"decibels must be reached with 64 values, got {decibels}")
+
+
+@cache
+def _least() -> int:
+    """Return the smallest codebook that is as good as min–max rounding at 4 bits."""
+    x = layer_weights()
+    return least_size(x, sqnr(x, min_max_quantizer(x, 4).round_trip(x)))
+
+
+EXERCISES["codebook-size"] = Exercise(
+    kind=a_number,
+    claims={
+        "the answer is a whole number of values": (
+            value(float.is_integer),
+            "Count the values of the codebook.",
+        ),
+        "this many values reach the SQNR of min–max rounding at 4 bits": (
+            value(lambda size: round(size) >= _least()),
+            "Measure optimal_codebook(weights, size) for a few sizes.",
+        ),
+        "one value fewer does not": (
+            value(lambda size: round(size - 1) < _least()),
+            "A smaller codebook is enough.",
+        ),
+    },
+    mistakes={
+        "That is the number of bits; the question is how many values the list has.": value(
+            lambda size: size in (3, 4)
+        ),
+        "16 is what min–max rounding uses at 4 bits.": near(16),
+        "8 is the next power of two: a list may have any length.": near(8),
+    },
+)

@@ -1,14 +1,25 @@
-"""How a learner's answer is examined: claims that a right answer fulfils, mistakes to recognise."""
+"""How a learner's answer is examined: claims that a right answer fulfils, mistakes to recognise.
+
+An exercise is data: a kind of answer, claims ``{text: (test, hint)}``, mistakes ``{text: test}``.
+The tests are made below, of numbers (`at`, `near`, `value`) and of functions (`agrees`, `leaves`).
+"""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+Test = Callable[[Any], bool]
+"""Of an answer."""
+
+Case = tuple[Any, ...]
+"""What a learner's function is called with."""
 
 
 class WrongResultError(Exception):
@@ -16,29 +27,18 @@ class WrongResultError(Exception):
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A property that every right answer has, and what to say to one that lacks it."""
-
-    text: str
-    holds: Callable[[Any], bool]
-    otherwise: str
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A well-known wrong answer: how to recognise it and how to name it."""
-
-    text: str
-    made_by: Callable[[Any], bool]
-
-
-@dataclass(frozen=True)
 class Exercise:
-    """One exercise: the kind of answer it takes, its claims and the mistakes it can name."""
+    """One exercise.
+
+    Args:
+        kind: returns what is wrong with the kind of an answer, or None.
+        claims: each property of a right answer, its test and what to say to an answer without it.
+        mistakes: what to say to each well-known wrong answer, and how to recognise it.
+    """
 
     kind: Callable[[Any], str | None]
-    claims: tuple[Claim, ...]
-    mistakes: tuple[Mistake, ...] = ()
+    claims: Mapping[str, tuple[Test, str]]
+    mistakes: Mapping[str, Test] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse an exercise that nothing could fail."""
@@ -63,7 +63,50 @@ def a_number(answer: Any) -> str | None:
         finite = math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
         finite = False
-    return None if finite else "The answer is a finite number; this is none."
+    return None if finite else "The answer is a finite number; this is not."
+
+
+def numbers(count: int) -> Callable[[Any], str | None]:
+    """Return the kind "a list of ``count`` numbers" (list, tuple, array or tensor)."""
+
+    def kind(answer: Any) -> str | None:
+        try:
+            found = as_numbers(answer)
+            finite = found.isfinite().tolist()
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            return _no_numbers(answer, count)
+        if found.numel() != count:
+            return f"The answer has {count} numbers; this has {found.numel()}."
+        return None if all(finite) else f"Entry {1 + finite.index(False)} is not a finite number."
+
+    return kind
+
+
+def _no_numbers(answer: Any, count: int) -> str:
+    """Return why ``answer`` cannot be read as numbers: its type, or the entry that is not one."""
+    if isinstance(answer, list | tuple):
+        for place, entry in enumerate(answer, start=1):
+            if entry is ...:
+                return f"Entry {place} is still dots: put a number in their place."
+            if not isinstance(entry, Real | Tensor | list | tuple):
+                return f"Entry {place} is not a number: {entry!r} is a {type(entry).__name__}."
+            if isinstance(entry, int) and abs(entry) > 2**1023:
+                return f"Entry {place} is too large a number."
+    return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
+
+
+def a_function(signature: str) -> Callable[[Any], str | None]:
+    """Return the kind "a function", described by ``signature``."""
+
+    def kind(answer: Any) -> str | None:
+        if callable(answer):
+            return None
+        return (
+            f"The answer is the function itself, {signature}, without a call; "
+            f"this is a {type(answer).__name__}."
+        )
+
+    return kind
 
 
 def _without_axes(answer: Any) -> Any:
@@ -89,62 +132,126 @@ def as_numbers(answer: Any) -> Tensor:
     return torch.as_tensor(answer, dtype=torch.float64).flatten()
 
 
-def a_tensor(result: Any) -> Tensor:
-    """Return what a learner's function returned, which must be a tensor.
+def value(test: Callable[[float], bool]) -> Test:
+    """Return the test of a number."""
+    return lambda answer: test(as_number(answer))
 
-    Raises:
-        WrongResultError: if it is none.
-    """
+
+def at(place: int, *expected: Any, within: float = 0.0, share: float = 0.0) -> Test:
+    """Return the test whether one entry is one of these numbers, or of what functions return."""
+
+    def holds(answer: Any) -> bool:
+        found = float(as_numbers(answer)[place])
+        wanted = (one() if callable(one) else one for one in expected)
+        return any(math.isclose(found, x, rel_tol=share, abs_tol=within) for x in wanted)
+
+    return holds
+
+
+def near(expected: Any, within: float = 0.0, *, share: float = 0.0) -> Test:
+    """Return the test whether an answer begins with these numbers, or with a function's."""
+
+    def holds(answer: Any) -> bool:
+        wanted = as_numbers(expected() if callable(expected) else expected)
+        off = (as_numbers(answer)[: len(wanted)] - wanted).abs()
+        return bool((off <= within + share * wanted.abs()).all())
+
+    return holds
+
+
+def either(*tests: Test) -> Test:
+    """Return the test whether an answer passes one of the tests."""
+    return lambda answer: any(test(answer) for test in tests)
+
+
+def normals(seed: int, *shapes: tuple[int, ...], dtype: torch.dtype | None = None) -> list[Tensor]:
+    """Return tensors of standard normal numbers, drawn one after the other from one seed."""
+    draws = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=draws, dtype=dtype) for shape in shapes]
+
+
+def a_tensor(result: Any) -> Tensor:
+    """Return what a learner's function returned, which must be a tensor or a NumPy array."""
+    if isinstance(result, np.ndarray):
+        return torch.tensor(result)
     if not isinstance(result, Tensor):
         kind = type(result).__name__
         raise WrongResultError(f"The function must return a tensor; it returned a {kind}.")
     return result
 
 
-def numbers(count: int) -> Callable[[Any], str | None]:
-    """Return the kind "a list of ``count`` numbers" (list, tuple, array or tensor)."""
-
-    def kind(answer: Any) -> str | None:
-        try:
-            found = as_numbers(answer)
-            finite = found.isfinite().tolist()
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            return _no_numbers(answer, count)
-        if found.numel() != count:
-            return f"The answer has {count} numbers; this has {found.numel()}."
-        return None if all(finite) else f"Entry {1 + finite.index(False)} is no finite number."
-
-    return kind
-
-
-def _no_numbers(answer: Any, count: int) -> str:
-    """Return why ``answer`` cannot be read as numbers: its type, or the entry that is none."""
-    if isinstance(answer, list | tuple):
-        for place, entry in enumerate(answer, start=1):
-            if entry is ...:
-                return f"Entry {place} is still dots: put a number in their place."
-            if not isinstance(entry, Real | torch.Tensor | list | tuple):
-                return f"Entry {place} is no number: {entry!r} is a {type(entry).__name__}."
-            if isinstance(entry, int) and abs(entry) > 2**1023:
-                return f"Entry {place} is too large a number."
-    return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
-
-
-def a_function(signature: str) -> Callable[[Any], str | None]:
-    """Return the kind "a function", described by ``signature``."""
-
-    def kind(answer: Any) -> str | None:
-        if callable(answer):
-            return None
-        return (
-            f"The answer is the function itself, {signature}, without a call; "
-            f"this is a {type(answer).__name__}."
+def shaped_as(model: Tensor, name: str, result: Any) -> Tensor:
+    """Return what a learner's function returned, which must have the shape of ``model``."""
+    found = a_tensor(result)
+    if found.shape != model.shape:
+        raise WrongResultError(
+            f"The result must have the shape of {name}, {tuple(model.shape)}; "
+            f"it has {tuple(found.shape)}."
         )
+    return found
 
-    return kind
+
+def tensors(result: Any, *names: str) -> list[Tensor]:
+    """Return what a learner's function returned, which must be as many tensors as names."""
+    parts = result if isinstance(result, tuple | list) else ()
+    if len(parts) != len(names) or not all(isinstance(p, Tensor | np.ndarray) for p in parts):
+        count = {2: "two", 3: "three"}[len(names)]
+        raise WrongResultError(f"The function must return {count} tensors: {', '.join(names)}.")
+    return [a_tensor(part) for part in parts]
 
 
-def _attempt(test: Callable[[Any], bool], answer: Any) -> tuple[bool, str]:
+def called(answer: Any, case: Case) -> Tensor:
+    """Return the tensor that an answer returns for a copy of a case."""
+    return a_tensor(answer(*deepcopy(case)))
+
+
+def same(found: Any, expected: Any, *, share: float = 1e-4, within: float = 1e-6) -> bool:
+    """Return whether two tensors, or sequences of them, agree in shape and values."""
+    if not isinstance(expected, Tensor):
+        pairs = zip(found, expected, strict=True)
+        return all(same(a, b, share=share, within=within) for a, b in pairs)
+    return found.shape == expected.shape and torch.allclose(
+        found.double(), expected.double(), rtol=share, atol=within, equal_nan=True
+    )
+
+
+def agrees(
+    formula: Callable[..., Any],
+    cases: Callable[[], Iterable[Case]],
+    run: Callable[[Any, Any], Any] = called,
+    *,
+    share: float = 1e-4,
+    within: float = 1e-6,
+) -> Test:
+    """Return the test whether an answer gives on each case what ``formula``, right or wrong, gives.
+
+    ``run`` calls an answer with copies of a case and returns what `same` compares.
+    """
+    return lambda answer: all(
+        same(run(answer, case), formula(*case), share=share, within=within) for case in cases()
+    )
+
+
+def leaves(case: Callable[[], Case]) -> Test:
+    """Return the test whether an answer leaves the arguments that it is given as they are."""
+
+    def holds(answer: Any) -> bool:
+        given = deepcopy(case())
+        answer(*given)
+        return all(map(torch.equal, _tensors_in(given), _tensors_in(case())))
+
+    return holds
+
+
+def _tensors_in(part: Any) -> Sequence[Tensor]:
+    if isinstance(part, nn.Module):
+        return list(part.state_dict().values())
+    if isinstance(part, tuple | list):
+        return [tensor for one in part for tensor in _tensors_in(one)]
+    return [part] if isinstance(part, Tensor) else []
+
+
+def _attempt(test: Test, answer: Any) -> tuple[bool, str]:
     """Return whether ``test`` holds and, if the learner's code raised, what it raised."""
     try:
         return bool(test(answer)), ""
@@ -161,12 +268,13 @@ def examine(exercise: Exercise, answer: Any) -> Report:
     wrong_kind = exercise.kind(answer)
     if wrong_kind:
         return Report(passed=False, lines=(f"✗ {wrong_kind}",))
-    results = [(claim, *_attempt(claim.holds, answer)) for claim in exercise.claims]
-    lines = [f"{'✓' if held else '✗'} {claim.text}" for claim, held, _ in results]
-    failed = [(claim, raised) for claim, held, raised in results if not held]
-    if not failed:
-        return Report(passed=True, lines=tuple(lines))
-    named = [mistake.text for mistake in exercise.mistakes if _attempt(mistake.made_by, answer)[0]]
-    first, raised = failed[0]
-    lines.append(f"→ {named[0] if named else raised or first.otherwise}")
-    return Report(passed=False, lines=tuple(lines))
+    lines, advice = [], []
+    for text, (test, hint) in exercise.claims.items():
+        held, raised = _attempt(test, answer)
+        lines.append(f"{'✓' if held else '✗'} {text}")
+        if not held:
+            advice.append(raised or hint)
+    if advice:
+        made = (text for text, test in exercise.mistakes.items() if _attempt(test, answer)[0])
+        lines.append(f"→ {next(made, advice[0])}")
+    return Report(passed=not advice, lines=tuple(lines))

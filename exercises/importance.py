@@ -1,194 +1,227 @@
-"""Exercises of chapter 12: the surgeon by hand, and a unit's Taylor score to implement."""
+"""Exercises of chapter 12: the surgeon by hand, a unit's Taylor score, channels to spare."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from exercises.framework import Claim, Exercise, Mistake, a_function, a_tensor, as_numbers, numbers
-from reference_impl.pruning import (
-    inverse_hessian,
-    optimal_brain_surgeon,
-    surgeon_update,
-    unit_taylor,
+from exercises.framework import (
+    Case,
+    Exercise,
+    Test,
+    a_function,
+    a_number,
+    agrees,
+    at,
+    called,
+    leaves,
+    near,
+    normals,
+    numbers,
+    value,
 )
+from reference_impl.compress import (
+    incoming_rows,
+    outgoing_columns,
+    outputs_at,
+    silence_units,
+    unit_contributions,
+)
+from reference_impl.data import load_dataset
+from reference_impl.models import Network
+from reference_impl.pruning import (
+    gate_taylor,
+    mean_square_gate_taylor,
+    output_change,
+    row_norm,
+)
+from reference_impl.training import load_checkpoint
 
-# -- by hand: two weights, H = [[3, 1], [1, 2]], w = (1, −2) -----------------------------------
+EXERCISES: dict[str, Exercise] = {}
 
-_W = torch.tensor([1.0, -2.0], dtype=torch.float64)
-_H = torch.tensor([[3.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
-
-
-def _close(answer: Any, expected: list[float]) -> bool:
-    wanted = torch.tensor(expected, dtype=torch.float64)
-    return torch.allclose(as_numbers(answer), wanted, rtol=0, atol=0.01)
+# -- by hand: two weights, H = [[3, 1], [1, 2]], w = (1, −2) ---------------------------------------
 
 
-def _by_hand() -> list[float]:
-    """Return both weights' costs and what is left of each once the cheaper one is gone."""
-    inverse = inverse_hessian(_H)
-    costs = optimal_brain_surgeon(_W, inverse)
-    left = _W + surgeon_update(_W, inverse, int(costs.argmin()))
-    return [*costs.tolist(), *left.tolist()]
+BY_HAND = (1.25, 10 / 3, 0.0, -1.5)
+"""Both weights' costs, and what is left of each once the cheaper one is gone."""
 
 
-_HAND = Exercise(
+def _left(*weights: float) -> Test:
+    """Return the test of right costs, and these weights."""
+    return near((*BY_HAND[:2], *weights), 0.01)
+
+
+EXERCISES["importance-surgeon"] = Exercise(
     kind=numbers(4),
-    claims=(
-        Claim(
-            "both costs are right",
-            lambda answer: _close(as_numbers(answer)[:2], _by_hand()[:2]),
+    claims={
+        "both costs are right": (
+            near(BY_HAND[:2], 0.01),
             "ΔL_q = w_q²/(2 [H⁻¹]_qq): invert H first, then read the diagonal.",
         ),
-        Claim(
-            "the cheaper weight is gone",
-            lambda answer: abs(float(as_numbers(answer)[2])) < 0.01,
+        "the cheaper weight is gone": (
+            at(2, 0, within=0.01),
             "The weight of the smaller cost goes: its place is 0.",
         ),
-        Claim(
-            "the other weight makes up",
-            lambda answer: abs(float(as_numbers(answer)[3]) - _by_hand()[3]) < 0.01,
+        "the other weight makes up": (
+            at(3, BY_HAND[3], within=0.01),
             "δw = −(w_q/[H⁻¹]_qq) H⁻¹ e_q: the other moves by the off-diagonal entry's share.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "These costs are optimal brain damage, ½ [H]_qq w_q²: the surgeon divides by the "
-            "diagonal of the inverse.",
-            lambda answer: _close(as_numbers(answer)[:2], [1.5, 4.0]),
-        ),
-        Mistake(
-            "You left the factor ½ out of the costs.",
-            lambda answer: _close(as_numbers(answer)[:2], [2.5, 20 / 3]),
-        ),
-        Mistake(
-            "You left the other weight where it was: that is optimal brain damage.",
-            lambda answer: _close(answer, [*_by_hand()[:2], 0.0, -2.0]),
-        ),
-        Mistake(
-            "The update has the wrong sign: the other weight moves the other way.",
-            lambda answer: _close(answer, [*_by_hand()[:2], 0.0, -2.5]),
-        ),
-        Mistake(
-            "You gave the step δw: asked is what is left, w + δw.",
-            lambda answer: _close(answer, [*_by_hand()[:2], -1.0, 0.5]),
-        ),
-        Mistake(
-            "You removed the dearer weight: the one of the smaller cost goes.",
-            lambda answer: _close(answer, [*_by_hand()[:2], 1 / 3, 0.0]),
-        ),
-    ),
+    },
+    mistakes={
+        "These costs are optimal brain damage, ½ [H]_qq w_q²: the surgeon divides by the "
+        "diagonal of the inverse.": near([1.5, 4.0], 0.01),
+        "You left the factor ½ out of the costs.": near([2.5, 20 / 3], 0.01),
+        "You left the other weight where it was: that is optimal brain damage.": _left(0.0, -2.0),
+        "The update has the wrong sign: the other weight moves the other way.": _left(0.0, -2.5),
+        "You gave the step δw: asked is what is left, w + δw.": _left(-1.0, 0.5),
+        "You removed the dearer weight: the one of the smaller cost goes.": _left(1 / 3, 0.0),
+    },
 )
 
-# -- to implement: Taylor's score of whole units ------------------------------------------------
+# -- to implement: Taylor's score of whole units ---------------------------------------------------
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
-def _a_unit_layer(seed: int, units: int = 5, width: int = 7) -> tuple[Tensor, Tensor]:
-    """Return float64 weights of units and their gradients on 11 examples, (n, units, width)."""
-    draws = torch.Generator().manual_seed(seed)
-    w = torch.randn(units, width, generator=draws, dtype=torch.float64)
-    g = torch.randn(11, units, width, generator=draws, dtype=torch.float64)
+def _layer(seed: int) -> Case:
+    """Return float64 weights of 5 units of 7, and their gradients on 11 examples."""
+    w, g = normals(seed, (5, 7), (11, 5, 7), dtype=torch.float64)
     return w, g + 0.3
 
 
-def _equals(formula: Score) -> Callable[[Score], bool]:
+def _equals(formula: Score) -> Test:
     """Return the test whether an answer agrees with ``formula`` on three layers."""
+    return agrees(formula, lambda: [_layer(seed) for seed in range(3)], within=1e-8)
 
-    def holds(answer: Score) -> bool:
-        for seed in range(3):
-            w, g = _a_unit_layer(seed)
-            found = a_tensor(answer(w.clone(), g.clone())).double()
-            expected = formula(w, g)
-            if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4):
-                return False
-        return True
+
+def _score(weight: list[float], gradients: list[list[float]], expected: float) -> Test:
+    """Return the test whether one unit has this score."""
+
+    def holds(answer: Callable[..., Any]) -> bool:
+        w = torch.tensor([weight], dtype=torch.float64)
+        g = torch.tensor([[one] for one in gradients], dtype=torch.float64)
+        return bool((called(answer, (w, g)).flatten()[0] - expected).abs() < 1e-6)
 
     return holds
 
 
-def _cancels(answer: Score) -> bool:
-    """Return whether two weights of one unit whose contributions cancel score 0."""
-    w = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
-    g = torch.tensor([[[2.0, -1.0]], [[4.0, -2.0]]], dtype=torch.float64)
-    return float(a_tensor(answer(w, g)).abs().max()) < 1e-9
-
-
-def _keeps_images(answer: Score) -> bool:
-    """Return whether two images whose contributions cancel do not score 0."""
-    w = torch.tensor([[1.0]], dtype=torch.float64)
-    g = torch.tensor([[[3.0]], [[-3.0]]], dtype=torch.float64)
-    return abs(float(a_tensor(answer(w, g)).flatten()[0]) - 9) < 1e-6
-
-
-def _leaves_arguments(answer: Score) -> bool:
-    w, g = _a_unit_layer(9)
-    kept = w.clone(), g.clone()
-    answer(w, g)
-    return torch.equal(w, kept[0]) and torch.equal(g, kept[1])
-
-
-def _without_weight(weight: Tensor, gradients: Tensor) -> Tensor:  # noqa: ARG001 — the mistake
-    return gradients.sum(dim=2).square().mean(dim=0)
-
-
-_UNIT = Exercise(
+EXERCISES["importance-unit"] = Exercise(
     kind=a_function("score(weight, gradients)"),
-    claims=(
-        Claim(
-            "one score per unit",
-            lambda f: tuple(a_tensor(f(*_a_unit_layer(0))).shape) == (5,),
+    claims={
+        "one score per unit": (
+            lambda f: called(f, _layer(0)).shape == (5,),
             "Sum over a unit's weights and average over the images: what is left is one axis.",
         ),
-        Claim(
-            "a unit's weights go together: their contributions may cancel",
-            _cancels,
+        "a unit's weights go together: their contributions may cancel": (
+            _score([1.0, 2.0], [[2.0, -1.0], [4.0, -2.0]], 0),
             "Sum g w over the unit's weights before you square.",
         ),
-        Claim(
-            "images do not cancel",
-            _keeps_images,
+        "images do not cancel": (
+            _score([1.0], [[3.0], [-3.0]], 9),
             "Square each image's sum first, then take the mean over images.",
         ),
-        Claim(
-            "the scores are right",
+        "the scores are right": (
             _equals(lambda w, g: (g * w).sum(dim=2).square().mean(dim=0)),
             "mean over images of (sum over the unit's weights of g w)².",
         ),
-        Claim(
-            "the arguments stay as they were",
-            _leaves_arguments,
+        "the arguments stay as they were": (
+            leaves(lambda: _layer(9)),
             "Do not work in place: gradients *= weight changes the caller's tensor.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "You took the mean over images before the square: gradients of opposite sign cancel.",
-            _equals(lambda w, g: unit_taylor(w, g.mean(dim=0))),
+    },
+    mistakes={
+        "You took the mean over images before the square: gradients of opposite sign "
+        "cancel.": _equals(lambda w, g: (g.mean(dim=0) * w).sum(dim=1).square()),
+        "You squared each weight's product before the sum over the unit.": _equals(
+            lambda w, g: (g * w).square().sum(dim=2).mean(dim=0)
         ),
-        Mistake(
-            "You squared each weight's product before the sum over the unit.",
-            _equals(lambda w, g: (g * w).square().sum(dim=2).mean(dim=0)),
+        "You left the weight out: a slope is not yet a change of the loss.": _equals(
+            lambda _, g: g.sum(dim=2).square().mean(dim=0)
         ),
-        Mistake(
-            "You left the weight out: a slope is not yet a change of the loss.",
-            _equals(_without_weight),
+        "You summed over the images: the score must not grow with their number.": _equals(
+            lambda w, g: (g * w).sum(dim=2).square().sum(dim=0)
         ),
-        Mistake(
-            "You summed over the images: the score must not grow with their number.",
-            _equals(lambda w, g: (g * w).sum(dim=2).square().sum(dim=0)),
+        "You took the absolute value in the place of the square.": _equals(
+            lambda w, g: (g * w).sum(dim=2).abs().mean(dim=0)
         ),
-        Mistake(
-            "You took the absolute value in the place of the square.",
-            _equals(lambda w, g: (g * w).sum(dim=2).abs().mean(dim=0)),
-        ),
-        Mistake(
-            "Your scores are half of what is asked: the ½ belongs to curvature, not to this score.",
-            _equals(lambda w, g: 0.5 * (g * w).sum(dim=2).square().mean(dim=0)),
-        ),
-    ),
+        "Your scores are half of what is asked: the ½ belongs to curvature, not to this "
+        "score.": _equals(lambda w, g: 0.5 * (g * w).sum(dim=2).square().mean(dim=0)),
+    },
 )
 
-EXERCISES = {"importance-surgeon": _HAND, "importance-unit": _UNIT}
+# -- to explore: how many channels go before accuracy falls below 62 % -----------------------------
+
+_ENOUGH = 0.62
+"""All four orders cross it by two images of a hundred, and at different counts."""
+
+
+@cache
+def channels_to_spare() -> dict[str, int]:
+    """Return how many of the student's conv3 channels go, in the order of four scores.
+
+    The lowest go first, one by one; the count is that before accuracy on the validation images
+    2,500 to 3,499 first falls below 62 %, the channels being silent.
+    """
+    validation = load_dataset().validation
+    student = load_checkpoint("student").eval()
+    c = unit_contributions(student, {"conv3": "relu3"}, validation[:2000])["conv3"]
+    outputs = outputs_at(student.chain(), ["relu3"], validation.images[:500])["relu3"]
+    mean_square = outputs.square().mean(dim=(0, 2, 3))
+    scores = {
+        "square first": mean_square_gate_taylor(c),
+        "mean first": gate_taylor(c),
+        "norm": row_norm(incoming_rows(student, "conv3")),
+        "output": output_change(outgoing_columns(student, "conv3"), mean_square),
+    }
+    return {name: _before_the_fall(student, score) for name, score in scores.items()}
+
+
+def _before_the_fall(student: Network, score: Tensor) -> int:
+    held = load_dataset().validation[2500:3500]
+    keep = torch.ones(len(score), dtype=torch.bool)
+    for gone, i in enumerate(score.argsort(stable=True).tolist()[:-1]):
+        keep[i] = False
+        silent = silence_units(student, {"conv3": keep}).eval()
+        with torch.no_grad():
+            right = (silent(held.images).argmax(dim=1) == held.labels).double().mean()
+        if right < _ENOUGH:
+            return gone
+    return len(score) - 1
+
+
+def _most() -> int:
+    return channels_to_spare()["square first"]
+
+
+EXERCISES["importance-spare"] = Exercise(
+    kind=a_number,
+    claims={
+        "the answer counts channels: a whole number from 0 to 31": (
+            value(lambda count: count in range(32)),
+            "Count the channels that go; one of the 32 has to stay.",
+        ),
+        "with so many gone, and with fewer, accuracy is at least 62 %": (
+            value(lambda count: count <= _most()),
+            "Stop before accuracy first falls below 62 %.",
+        ),
+        "with one more it falls below": (
+            value(lambda count: count >= _most()),
+            "The next channel still leaves 62 %: go on.",
+        ),
+    },
+    mistakes={
+        "That is the count in the order of the filters' norms.": near(
+            lambda: channels_to_spare()["norm"], 0.4
+        ),
+        "That is the count with the mean over images before the square.": near(
+            lambda: channels_to_spare()["mean first"], 0.4
+        ),
+        "That is the count in the order of the change of the next layer's output.": near(
+            lambda: channels_to_spare()["output"], 0.4
+        ),
+        "You counted the channel that broke the limit.": near(lambda: _most() + 1, 0.4),
+        "You counted the channels that stay.": near(lambda: 32 - _most(), 0.4),
+    },
+)

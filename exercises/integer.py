@@ -1,6 +1,7 @@
-"""Exercises of chapter 04 on sums of codes: a layer by hand, and the product of matrices."""
+"""Exercises of chapter 04: a layer by hand, a product of codes, exact rounding, sums of 16 bits."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -9,78 +10,68 @@ import torch
 from torch import Tensor
 
 from exercises.framework import (
-    Claim,
+    Case,
     Exercise,
-    Mistake,
+    Test,
     WrongResultError,
     a_function,
-    as_numbers,
+    a_number,
+    agrees,
+    at,
+    leaves,
+    near,
     numbers,
+    value,
 )
 
-# -- by hand: one output of a layer --------------------------------------------------------------
+EXERCISES: dict[str, Exercise] = {}
 
-_QA, _ZA, _QB, _BIAS, _M, _ZY = (3, 0, 7), 2, (2, -1, 4), 12, Fraction(35, 100), 5
-_SUM = sum((a - _ZA) * b for a, b in zip(_QA, _QB, strict=True)) + _BIAS
+# -- by hand: codes (3, 0, 7) with z_a = 2, weights (2, −1, 4), bias 12, M = 0.35, z_y = 5 ---------
 
-
-def _entry(place: int, *values: int) -> Callable[[Any], bool]:
-    """Return the test whether one entry of an answer is one of ``values``."""
-    return lambda answer: float(as_numbers(answer)[place]) in values
-
-
-_BY_HAND = Exercise(
+EXERCISES["integer-by-hand"] = Exercise(
     kind=numbers(3),
-    claims=(
-        Claim(
-            "the accumulator is right",
-            _entry(0, _SUM),
+    claims={
+        "the accumulator is right": (
+            at(0, 36),
             "Subtract z_a from each code of the input, multiply, add up, then add the bias.",
         ),
-        Claim(
-            "M = 2^−n M_0 with ½ ≤ M_0 < 1",
-            _entry(1, 1),
+        "M = 2^−n M_0 with ½ ≤ M_0 < 1": (
+            at(1, 1),
             "Double M until it lies between ½ and 1; n counts how often.",
         ),
-        Claim(
-            "the code is right",
-            _entry(2, round(_M * _SUM) + _ZY),
+        "the code is right": (
+            at(2, 18),
             "Multiply the accumulator by M, round to the nearest, then add z_y.",
         ),
-    ),
-    mistakes=(
-        Mistake("You left the zero point of the input out.", _entry(0, 46)),
-        Mistake("You added z_a; it has to be subtracted.", _entry(0, 56)),
-        Mistake("You left the bias out.", _entry(0, _SUM - _BIAS)),
-        Mistake("You left out the zero point of the input and the bias.", _entry(0, 34)),
-        Mistake("M is below 1, so n is positive: M = 2^−n M_0.", _entry(1, -1)),
-        Mistake("0.35 · 4 = 1.4 is above 1: that is one doubling too many.", _entry(1, 2)),
-        Mistake("You left the zero point of the output out.", _entry(2, 13)),
-        Mistake("You cut the fraction off; round to the nearest.", _entry(2, 17)),
-        Mistake("You added z_y before multiplying by M.", _entry(2, 14)),
-    ),
+    },
+    mistakes={
+        "You left the zero point of the input out.": at(0, 46),
+        "You added z_a; it has to be subtracted.": at(0, 56),
+        "You left the bias out.": at(0, 24),
+        "You left out the zero point of the input and the bias.": at(0, 34),
+        "M is below 1, so n is positive: M = 2^−n M_0.": at(1, -1),
+        "0.35 · 4 = 1.4 is above 1: that is one doubling too many.": at(1, 2),
+        "You left the zero point of the output out.": at(2, 13),
+        "You cut the fraction off; round to the nearest.": at(2, 17),
+        "You added z_y before multiplying by M.": at(2, 14),
+    },
 )
 
-# -- to implement: the product of codes with zero points -----------------------------------------
+# -- to implement: the product of codes with zero points -------------------------------------------
 
 Product = Callable[[Tensor, Tensor, int, int], Any]
-_SEED = 4
 _ZEROS = ((0, 0), (3, 0), (0, -2), (3, -2), (128, 5))
 
 
 def _codes(n: int, k: int, m: int) -> tuple[Tensor, Tensor]:
-    draws = torch.Generator().manual_seed(_SEED)
+    draws = torch.Generator().manual_seed(4)
     a = torch.randint(0, 256, (n, k), generator=draws, dtype=torch.uint8)
-    b = torch.randint(-128, 128, (k, m), generator=draws, dtype=torch.int8)
-    return a, b
+    return a, torch.randint(-128, 128, (k, m), generator=draws, dtype=torch.int8)
 
 
-def as_integers(result: Any) -> Tensor:
-    """Return what an answer returned, integers in a tensor, an array or a number, as int64.
-
-    Raises:
-        WrongResultError: if it is anything else.
-    """
+def _integers(answer: Callable[..., Any], case: Case) -> Tensor:
+    """Return what an answer returned, integers in a tensor, an array or a number, as int64."""
+    result = answer(*deepcopy(case))
     if isinstance(result, int | np.integer):
         return torch.tensor(int(result))
     found = torch.from_numpy(result) if isinstance(result, np.ndarray) else result
@@ -92,90 +83,155 @@ def as_integers(result: Any) -> Tensor:
     return found.long()
 
 
-def _true_product(a: Tensor, b: Tensor, za: int, zb: int) -> Tensor:
+def _product_is(formula: Product, n_zeros: int = len(_ZEROS)) -> Test:
+    """Return the test whether an answer agrees with ``formula`` on small and large codes."""
+
+    def cases() -> list[Case]:
+        shapes = ((2, 3, 4), (5, 40, 3))
+        return [(*_codes(*shape), *zeros) for shape in shapes for zeros in _ZEROS[:n_zeros]]
+
+    return agrees(formula, cases, _integers, share=0, within=0)
+
+
+def _right(a: Tensor, b: Tensor, za: int, zb: int) -> Tensor:
     return (a.long() - za) @ (b.long() - zb)
 
 
-def _product_equals(
-    formula: Product, zeros: tuple[tuple[int, int], ...] = _ZEROS
-) -> Callable[[Product], bool]:
-    """Return the test whether an answer agrees with ``formula`` on small and large codes."""
-
-    def holds(answer: Product) -> bool:
-        for shape in ((2, 3, 4), (5, 40, 3)):
-            for za, zb in zeros:
-                a, b = _codes(*shape)
-                expected = formula(a.clone(), b.clone(), za, zb)
-                if not torch.equal(as_integers(answer(a, b, za, zb)), expected):
-                    return False
-        return True
-
-    return holds
-
-
-def _leaves_codes(answer: Product) -> bool:
-    a, b = _codes(2, 3, 4)
-    before = a.clone(), b.clone()
-    answer(a, b, 3, -2)
-    return torch.equal(a, before[0]) and torch.equal(b, before[1])
-
-
-def _terms(za_sign: int, zb_sign: int, last: int) -> Product:
+def _terms(sign: int, last: int) -> Product:
     """Return the four terms with other signs."""
 
     def formula(a: Tensor, b: Tensor, za: int, zb: int) -> Tensor:
         a, b = a.long(), b.long()
         rows, columns = a.sum(1, keepdim=True), b.sum(0, keepdim=True)
-        return a @ b + zb_sign * zb * rows + za_sign * za * columns + last * len(b) * za * zb
+        return a @ b + sign * (zb * rows + za * columns) + last * len(b) * za * zb
 
     return formula
 
 
-def _wrapping(a: Tensor, b: Tensor, za: int, zb: int) -> Tensor:
-    """Return the product of differences taken in the codes' own types, which wrap around."""
-    return (a - za).long() @ (b - zb).long()
-
-
-_PRODUCT = Exercise(
+EXERCISES["integer-product"] = Exercise(
     kind=a_function("product(qa, qb, za, zb)"),
-    claims=(
-        Claim(
-            "with both zero points 0 it is the matrix product of the codes",
-            _product_equals(_true_product, _ZEROS[:1]),
+    claims={
+        "with both zero points 0 it is the matrix product of the codes": (
+            _product_is(_right, 1),
             "Widen the codes before multiplying: bytes wrap around.",
         ),
-        Claim(
-            "the zero point of the first factor is right",
-            _product_equals(_true_product, _ZEROS[:2]),
+        "the zero point of the first factor is right": (
+            _product_is(_right, 2),
             "Subtract z_a times the sum of each column of q_b.",
         ),
-        Claim(
-            "the zero point of the second factor is right",
-            _product_equals(_true_product, _ZEROS[:3]),
+        "the zero point of the second factor is right": (
+            _product_is(_right, 3),
             "Subtract z_b times the sum of each row of q_a.",
         ),
-        Claim(
-            "with both zero points it is right",
-            _product_equals(_true_product),
+        "with both zero points it is right": (
+            _product_is(_right),
             "The fourth term is + K z_a z_b, with K the number of products in a sum.",
         ),
-        Claim("the codes are left as they were", _leaves_codes, "Work on copies of the codes."),
-    ),
-    mistakes=(
-        Mistake("The term K z_a z_b is missing.", _product_equals(_terms(-1, -1, 0))),
-        Mistake("The sign of K z_a z_b is wrong.", _product_equals(_terms(-1, -1, -1))),
-        Mistake(
-            "You added the zero points; they are subtracted.", _product_equals(_terms(1, 1, 1))
+        "the codes are left as they were": (
+            leaves(lambda: (*_codes(2, 3, 4), 3, -2)),
+            "Work on copies of the codes.",
         ),
-        Mistake("You left the zero points out.", _product_equals(_terms(0, 0, 0))),
-        Mistake(
-            "The differences wrapped around: 2 − 3 is 255 in a uint8. Widen the codes first.",
-            _product_equals(_wrapping),
-        ),
-    ),
+    },
+    mistakes={
+        "The term K z_a z_b is missing.": _product_is(_terms(-1, 0)),
+        "The sign of K z_a z_b is wrong.": _product_is(_terms(-1, -1)),
+        "You added the zero points; they are subtracted.": _product_is(_terms(1, 1)),
+        "You left the zero points out.": _product_is(_terms(0, 0)),
+        "The differences wrapped around: 2 − 3 is 255 in a uint8. Widen the codes "
+        "first.": _product_is(lambda a, b, za, zb: (a - za).long() @ (b - zb).long()),
+    },
 )
 
-EXERCISES = {
-    "integer-by-hand": _BY_HAND,
-    "integer-product": _PRODUCT,
-}
+# -- to implement: the rounding shift --------------------------------------------------------------
+
+_NEAR_TIES = (1_227_133_513, -1_227_133_513, 1_332_920_885, -1_332_920_885)
+"""Times the multipliers of _FINE they come within 2^−32 of a tie, too near for a float64."""
+
+_ACCUMULATORS = (*range(-40, 41), -(2**31), 2**31 - 1, 1_234_567, -7_654_321, *_NEAR_TIES)
+
+_NO_TIES = ((3 * 2**29 + 1, 41), (2**31 - 1, 35))
+_TIES = ((2**30, 32), (2**30, 31), (3 * 2**29, 33))
+_FINE = ((2_147_483_641, 32), (2_147_483_619, 32))
+"""(m, t) of r m 2^−t."""
+
+
+def _rounds_as(rule: Callable[[int, int, int], int], *shifts: tuple[int, int]) -> Test:
+    """Return the test whether an answer agrees with ``rule`` for each (m, t)."""
+
+    def formula(r: Tensor, m: int, t: int) -> Tensor:
+        return torch.tensor([rule(a, m, t) for a in r.tolist()])
+
+    def cases() -> list[Case]:
+        return [(torch.tensor(_ACCUMULATORS), m, t) for m, t in shifts]
+
+    return agrees(formula, cases, _integers, share=0, within=0)
+
+
+def _nearest(a: int, m: int, t: int) -> int:
+    return round(Fraction(a * m, 2**t))
+
+
+def _sign(a: int) -> int:
+    return -1 if a < 0 else 1
+
+
+EXERCISES["integer-rescale"] = Exercise(
+    kind=a_function("rescale(r, m, t)"),
+    claims={
+        "it rounds to the nearest integer": (
+            _rounds_as(_nearest, *_NO_TIES),
+            "Add half of 2^t before shifting, or compare the remainder with half of 2^t.",
+        ),
+        "ties go to the even neighbour": (
+            _rounds_as(_nearest, *_TIES),
+            "Where the remainder is just half of 2^t, go up only if the floor is odd.",
+        ),
+        "it is exact to the last of 62 bits": (
+            _rounds_as(_nearest, *_FINE),
+            "A float64 has 53 bits; stay with integers.",
+        ),
+    },
+    mistakes={
+        "A shift alone is the floor: everything is rounded down.": _rounds_as(
+            lambda a, m, t: a * m >> t, *_NO_TIES, *_TIES
+        ),
+        "You cut the fraction off, towards zero.": _rounds_as(
+            lambda a, m, t: _sign(a) * (abs(a * m) >> t), *_NO_TIES, *_TIES
+        ),
+        "Ties go up with you: adding a half lifts all of them. Here they go to the even "
+        "one.": _rounds_as(lambda a, m, t: (a * m + 2 ** (t - 1)) >> t, *_NO_TIES, *_TIES),
+        "Ties go away from zero with you; here they go to the even neighbour.": _rounds_as(
+            lambda a, m, t: _sign(a) * (abs(a * m) + 2 ** (t - 1) >> t), *_NO_TIES, *_TIES
+        ),
+        "You rounded a float64: it has 53 bits, and m r up to 62. Stay with integers.": _rounds_as(
+            lambda a, m, t: round(float(a) * m / 2**t), *_NO_TIES, *_TIES, *_FINE
+        ),
+    },
+)
+
+# -- to explore: activations that a 16-bit sum of two products can bear ----------------------------
+
+
+def pair_fits(bits: float) -> bool:
+    """Return whether 2 (2^b − 1) 127 ≤ 2^15 − 1: two products of b-bit codes fit 16 bits."""
+    return 2 * (2.0 ** int(bits) - 1) * 127 <= 2**15 - 1
+
+
+EXERCISES["integer-pair-bits"] = Exercise(
+    kind=a_number,
+    claims={
+        "the answer is a whole number of bits": (
+            value(lambda bits: bits.is_integer() and 1 <= bits <= 16),
+            "A code has a whole number of bits, from 1 to 16.",
+        ),
+        "no pair of products exceeds 16 bits": (
+            value(pair_fits),
+            "The largest pair is 2 · (2^b − 1) · 127; the largest 16-bit number is 32,767.",
+        ),
+        "with one bit more, a pair can": (
+            value(lambda bits: not pair_fits(bits + 1)),
+            "Try one bit more.",
+        ),
+    },
+    mistakes={"One product of 8-bit codes fits, but two are added.": near(8)},
+)

@@ -1,220 +1,279 @@
-"""Exercises of chapter 06 on layers: equalizing by hand, folding BatchNorm."""
+"""Exercises of chapter 06: equalizing by hand, folding, the best rounding, where to clip."""
 
-import math
+import itertools
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from exercises.framework import (
-    Claim,
+    Case,
     Exercise,
-    Mistake,
-    WrongResultError,
+    Test,
     a_function,
+    a_number,
+    agrees,
     as_numbers,
+    leaves,
+    near,
+    normals,
     numbers,
+    shaped_as,
+    tensors,
+    value,
 )
 
-# -- by hand: equalizing two channels ----------------------------------------------------------
+EXERCISES: dict[str, Exercise] = {}
 
-_R1, _R2 = (9.0, 0.5), (1.0, 8.0)
-_FACTORS = [math.sqrt(a / b) for a, b in zip(_R1, _R2, strict=True)]
+# -- by hand: equalizing two channels, r1 = (9, 0.5) and r2 = (1, 8) -------------------------------
 
+_factors = partial(near, share=0.01)
 
-def _close(expected: list[float]) -> Callable[[Any], bool]:
-    """Return the test whether an answer is this list of numbers, to a hundredth of each."""
-    wanted = torch.tensor(expected, dtype=torch.float64)
-    return lambda answer: torch.allclose(as_numbers(answer), wanted, rtol=0.01, atol=0)
-
-
-def _equal_ranges(answer: Any) -> bool:
-    s1, s2 = as_numbers(answer).tolist()
-    return all(
-        s > 0 and math.isclose(r1 / s, r2 * s, rel_tol=0.02)
-        for s, r1, r2 in zip((s1, s2), _R1, _R2, strict=True)
-    )
-
-
-_EQUALIZE = Exercise(
+EXERCISES["equalize-by-hand"] = Exercise(
     kind=numbers(2),
-    claims=(
-        Claim(
-            "both factors are above 0",
+    claims={
+        "both factors are above 0": (
             lambda answer: bool((as_numbers(answer) > 0).all()),
             "A ReLU lets only positive factors pass.",
         ),
-        Claim(
-            "after dividing and multiplying, both layers have the same range in each channel",
-            _equal_ranges,
+        "after dividing and multiplying, both layers have the same range in each channel": (
+            _factors([3, 1 / 4]),
             "Set r1/s = r2 s and solve for s.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "These are the factors upside down: layer 1 is divided by s.",
-            _close([1 / s for s in _FACTORS]),
-        ),
-        Mistake(
-            "You left out the square root: then the two ranges change places.",
-            _close([a / b for a, b in zip(_R1, _R2, strict=True)]),
-        ),
-        Mistake(
-            "These are the ranges that come out, √(r1 r2), not the factors.",
-            _close([math.sqrt(a * b) for a, b in zip(_R1, _R2, strict=True)]),
-        ),
-    ),
+    },
+    mistakes={
+        "These are the factors upside down: layer 1 is divided by s.": _factors([1 / 3, 4]),
+        "You left out the square root: then the two ranges change places.": _factors([9, 1 / 16]),
+        "These are the ranges that come out, √(r1 r2), not the factors.": _factors([3, 2]),
+    },
 )
 
-# -- to implement: folding BatchNorm -----------------------------------------------------------
-
-Fold = Callable[[Tensor, Tensor, nn.BatchNorm2d], Any]
-_SHAPES = ((2, 3), (4, 2, 3, 3), (3, 1, 3, 3))
+# -- to implement: folding BatchNorm ---------------------------------------------------------------
 
 
-def _case(shape: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor, nn.BatchNorm2d]:
-    """Return weight and bias of one layer and its norm, in float64."""
-    draws = torch.Generator().manual_seed(seed)
-    channels = shape[0]
-    weight = torch.randn(shape, generator=draws, dtype=torch.float64)
-    bias, gamma, beta, mean = torch.randn(4, channels, generator=draws, dtype=torch.float64)
-    norm = nn.BatchNorm2d(channels, eps=0.25, dtype=torch.float64)
-    state = {"weight": gamma, "bias": beta, "running_mean": mean}
-    state["running_var"] = torch.rand(channels, generator=draws, dtype=torch.float64) + 0.1
-    state["num_batches_tracked"] = torch.tensor(1)
-    norm.load_state_dict(state)
-    return weight, bias, norm.eval().requires_grad_(requires_grad=False)
+def _layers() -> list[Case]:
+    """Return weight and bias of three layers and their norms, in float64."""
+    cases: list[Case] = []
+    for seed, shape in enumerate(((2, 3), (4, 2, 3, 3), (3, 1, 3, 3))):
+        shapes = (shape, *[shape[:1]] * 5)
+        weight, bias, gamma, beta, mean, spread = normals(seed, *shapes, dtype=torch.float64)
+        norm = nn.BatchNorm2d(len(bias), eps=0.25, dtype=torch.float64)
+        state = {"weight": gamma, "bias": beta, "running_mean": mean}
+        state |= {"running_var": spread.abs() + 0.1, "num_batches_tracked": torch.tensor(1)}
+        norm.load_state_dict(state)
+        cases.append((weight, bias, norm.eval().requires_grad_(requires_grad=False)))
+    return cases
 
 
-def _returned(result: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pair that an answer returned.
+def _folded(answer: Callable[..., Any], case: Case) -> list[Tensor]:
+    names = ("the weight", "the bias")
+    parts = zip(case[:2], names, tensors(answer(*deepcopy(case)), *names), strict=True)
+    return [shaped_as(model, name, part).detach() for model, name, part in parts]
 
-    Raises:
-        WrongResultError: if it is no pair of tensors in the shapes of weight and bias.
+
+def _folds(
+    scale: Callable[[Tensor, Tensor, float], Tensor] = lambda g, v, e: g / torch.sqrt(v + e),
+    shift: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = lambda a, b, m, t: a * (b - m) + t,
+    parts: slice = slice(2),
+) -> Test:
+    """Return the test of the folding with a = scale(γ, σ², ε) and b' = shift(a, b, μ, β)."""
+
+    def fold(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> list[Tensor]:
+        state = norm.state_dict()
+        a = scale(state["weight"], state["running_var"], norm.eps)
+        shifted = shift(a, bias, state["running_mean"], state["bias"])
+        return [weight * a.view(-1, *[1] * (weight.ndim - 1)), shifted][parts]
+
+    return agrees(fold, _layers, lambda answer, case: _folded(answer, case)[parts])
+
+
+EXERCISES["fold-batch-norm"] = Exercise(
+    kind=a_function("fold(weight, bias, norm)"),
+    claims={
+        "the weight is right, for linear layers and convolutions": (
+            _folds(parts=slice(1)),
+            "Multiply the weights of output i by γ_i / √(σ²_i + ε).",
+        ),
+        "the bias is right": (
+            _folds(parts=slice(1, 2)),
+            "Put W x + b in the place of u in the formula of BatchNorm, and collect what has no x.",
+        ),
+        "the arguments are left as they were": (
+            leaves(lambda: _layers()[1]),
+            "Your function changed one of its arguments: make new tensors.",
+        ),
+    },
+    mistakes={
+        "You left ε, norm.eps, out: here it is 0.25, and counts.": _folds(
+            lambda g, v, _: g / torch.sqrt(v)
+        ),
+        "You added ε to the root: it belongs under it.": _folds(
+            lambda g, v, e: g / (torch.sqrt(v) + e)
+        ),
+        "You divided by the variance: BatchNorm divides by its root.": _folds(
+            lambda g, v, e: g / (v + e)
+        ),
+        "You left out the layer's own bias: it passes through BatchNorm too.": _folds(
+            shift=lambda a, _, m, beta: beta - a * m
+        ),
+        "You scaled β: BatchNorm adds it after its scale.": _folds(
+            shift=lambda a, b, m, beta: a * (b - m + beta)
+        ),
+        "You subtracted the mean without its scale.": _folds(
+            shift=lambda a, b, m, beta: a * b - m + beta
+        ),
+        "You forgot the mean.": _folds(shift=lambda a, b, _, beta: a * b + beta),
+        "You forgot γ.": _folds(lambda _, v, e: 1 / torch.sqrt(v + e)),
+    },
+)
+
+# -- to implement: the best of all roundings -------------------------------------------------------
+
+
+def _problem(seed: int, n: int) -> Case:
+    """Return a weight of n numbers, a step and the second moments of correlated inputs.
+
+    No w/s lies within 0.06 of a code or of the middle between two.
     """
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise WrongResultError("The function must return two tensors: the weight and the bias.")
-    found = [
-        torch.as_tensor(part).detach() if isinstance(part, Tensor | np.ndarray) else None
-        for part in result
-    ]
-    if found[0] is None or found[1] is None:
-        raise WrongResultError("The function must return two tensors: the weight and the bias.")
-    if found[0].shape != weight.shape or found[1].shape != weight.shape[:1]:
-        raise WrongResultError(
-            f"For a weight of shape {tuple(weight.shape)} the results must have that shape and "
-            f"{tuple(weight.shape[:1])}; they have {tuple(found[0].shape)} and "
-            f"{tuple(found[1].shape)}."
-        )
-    return found[0].double(), found[1].double()
+    u, own, shared = normals(seed, (n,), (100, n), (100, 1))
+    u, x = 2.5 * u, (own + shared).relu()
+    half = torch.floor(2 * u) / 2
+    return 0.4 * (half + 0.06 + 0.76 * (u - half)), 0.4, x.T @ x / 100
 
 
-def _agrees(formula: Fold, part: int | None = None) -> Callable[[Fold], bool]:
-    """Return the test whether an answer agrees with a formula, in one part or both."""
+def _everywhere(test: Callable[[Tensor, Case], bool]) -> Test:
+    """Return the test of the codes, in float64, of five problems."""
 
-    def holds(answer: Fold) -> bool:
-        for seed, shape in enumerate(_SHAPES):
-            expected = formula(*_case(shape, seed))
-            case = _case(shape, seed)
-            found = _returned(answer(*case), case[0])
-            parts = (0, 1) if part is None else (part,)
-            if not all(torch.allclose(found[i], expected[i], rtol=1e-4, atol=1e-6) for i in parts):
+    def holds(answer: Callable[..., Any]) -> bool:
+        for case in map(_problem, range(5), (1, 2, 5, 6, 7)):
+            found = answer(*deepcopy(case))
+            found = torch.tensor(found) if isinstance(found, list | tuple) else found
+            if not test(shaped_as(case[0], "the weight", found).double(), case):
                 return False
         return True
 
     return holds
 
 
-def _leaves_arguments(answer: Fold) -> bool:
-    weight, bias, norm = _case(_SHAPES[1], 9)
-    answer(weight, bias, norm)
-    old_weight, old_bias, old_norm = _case(_SHAPES[1], 9)
-    state = norm.state_dict()
-    return (
-        torch.equal(weight, old_weight)
-        and torch.equal(bias, old_bias)
-        and all(torch.equal(state[key], value) for key, value in old_norm.state_dict().items())
-    )
+def _loss(codes: Tensor, case: Case) -> float:
+    """Return Δw G Δwᵀ with Δw = s q − w."""
+    weight, step, gram = case
+    delta = step * codes - weight.double()
+    return float(delta @ gram.double() @ delta)
 
 
-Scale = Callable[[Tensor, Tensor, float], Tensor]
-"""(γ, σ², ε) → a."""
-
-Shift = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(a, b, μ, β) → b'."""
+def _floor(case: Case) -> Tensor:
+    return torch.floor(case[0].double() / case[1])
 
 
-def _with(scale: Scale, shift: Shift) -> Fold:
-    """Return the folding with its own a and b'."""
-
-    def fold(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-        state = norm.state_dict()
-        a = scale(state["weight"], state["running_var"], norm.eps)
-        shifted = shift(a, bias, state["running_mean"], state["bias"])
-        return weight * a.view(-1, *[1] * (weight.ndim - 1)), shifted
-
-    return fold
+def _losses(case: Case) -> list[float]:
+    """Return the losses of all 2^n choices of up or down."""
+    choices = itertools.product((0.0, 1.0), repeat=len(case[0]))
+    return [_loss(_floor(case) + torch.tensor(up, dtype=torch.float64), case) for up in choices]
 
 
-def _root(gamma: Tensor, variance: Tensor, eps: float) -> Tensor:
-    return gamma / torch.sqrt(variance + eps)
+def _are_neighbours(codes: Tensor, case: Case) -> bool:
+    floor = _floor(case)
+    return bool(((codes == floor) | (codes == floor + 1)).all())
 
 
-def _shifted(a: Tensor, bias: Tensor, mean: Tensor, beta: Tensor) -> Tensor:
-    return a * (bias - mean) + beta
+def _are_values(found: Tensor, case: Case) -> bool:
+    codes = found / case[1]
+    whole = torch.round(codes)
+    return torch.allclose(codes, whole, atol=1e-4) and _are_neighbours(whole, case)
 
 
-_RIGHT = _with(_root, _shifted)
+def _least(codes: Tensor, case: Case) -> bool:
+    """Return whether no other rounding has a noticeably smaller loss: ties are as good."""
+    return _loss(codes, case) <= (1 + 1e-4) * min(_losses(case)) + 1e-9
 
-_FOLD = Exercise(
-    kind=a_function("fold(weight, bias, norm)"),
-    claims=(
-        Claim(
-            "the weight is right, for linear layers and convolutions",
-            _agrees(_RIGHT, 0),
-            "Multiply the weights of output i by γ_i / √(σ²_i + ε).",
+
+def _least_sum(codes: Tensor, case: Case) -> bool:
+    """Return whether (Σ Δw)² is least: all roundings with as many up tie, and each counts."""
+    return _are_neighbours(codes, case) and _least(codes, (*case[:2], torch.ones_like(case[2])))
+
+
+EXERCISES["best-rounding"] = Exercise(
+    kind=a_function("best_rounding(weight, step, gram)"),
+    claims={
+        "every code is one of the two neighbours of w/s": (
+            _everywhere(_are_neighbours),
+            "Codes are whole numbers, ⌊w/s⌋ or ⌊w/s⌋ + 1; w itself may be negative.",
         ),
-        Claim(
-            "the bias is right",
-            _agrees(_RIGHT, 1),
-            "Put W x + b in the place of u in the formula of BatchNorm, and collect what has no x.",
+        "no other rounding has a smaller loss": (
+            _everywhere(_least),
+            "Try all 2^n combinations, and compute Δw G Δwᵀ with Δw = s q − w for each.",
         ),
-        Claim(
-            "the arguments are left as they were",
-            _leaves_arguments,
-            "Your function changed one of its arguments: make new tensors.",
+    },
+    mistakes={
+        "This is rounding to the nearest: it looks at each weight alone.": _everywhere(
+            lambda codes, case: torch.equal(codes, torch.round(case[0].double() / case[1]))
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "You left ε, norm.eps, out: here it is 0.25, and counts.",
-            _agrees(_with(lambda g, v, _: g / torch.sqrt(v), _shifted)),
+        "You rounded down everywhere.": _everywhere(
+            lambda codes, case: torch.equal(codes, _floor(case))
         ),
-        Mistake(
-            "You added ε to the root: it belongs under it.",
-            _agrees(_with(lambda g, v, e: g / (torch.sqrt(v) + e), _shifted)),
+        "This is the worst rounding: take the least loss.": _everywhere(
+            lambda codes, case: _loss(codes, case) >= (1 - 1e-4) * max(_losses(case))
         ),
-        Mistake(
-            "You divided by the variance: BatchNorm divides by its root.",
-            _agrees(_with(lambda g, v, e: g / (v + e), _shifted)),
-        ),
-        Mistake(
-            "You left out the layer's own bias: it passes through BatchNorm too.",
-            _agrees(_with(_root, lambda a, _, m, beta: beta - a * m)),
-        ),
-        Mistake(
-            "You scaled β: BatchNorm adds it after its scale.",
-            _agrees(_with(_root, lambda a, b, m, beta: a * (b - m + beta))),
-        ),
-        Mistake(
-            "You subtracted the mean without its scale.",
-            _agrees(_with(_root, lambda a, b, m, beta: a * b - m + beta)),
-        ),
-        Mistake("You forgot the mean.", _agrees(_with(_root, lambda a, b, _, beta: a * b + beta))),
-        Mistake("You forgot γ.", _agrees(_with(lambda _, v, e: 1 / torch.sqrt(v + e), _shifted))),
-    ),
+        "You summed the errors without the second moments: Δw G Δwᵀ.": _everywhere(_least_sum),
+        "You returned values, s q: return the codes q.": _everywhere(_are_values),
+    },
 )
 
-EXERCISES = {"equalize-by-hand": _EQUALIZE, "fold-batch-norm": _FOLD}
+# -- to explore: where to clip ---------------------------------------------------------------------
+
+
+def exponential_signal() -> Tensor:
+    """Return 10,000 numbers with the density e^(−x), x ≥ 0."""
+    draws = torch.Generator().manual_seed(6)
+    return -torch.log1p(-torch.rand(10_000, generator=draws, dtype=torch.float64))
+
+
+def clipping_error(end: float) -> float:
+    """Return the mean squared error of the signal in 3 unsigned bits over the range [0, end]."""
+    x = exponential_signal()
+    step = end / 7
+    return float((torch.round(x.clamp(0, end) / step) * step - x).square().mean())
+
+
+@cache
+def _largest() -> float:
+    return float(exponential_signal().max())
+
+
+@cache
+def _least_error() -> float:
+    return min(clipping_error(k / 20) for k in range(20, 201))
+
+
+EXERCISES["where-to-clip"] = Exercise(
+    kind=a_number,
+    claims={
+        "the end is positive and not above the largest value": (
+            value(lambda end: 0 < end <= _largest() + 0.01),
+            "The range is [0, end], and a range beyond the largest value wastes codes.",
+        ),
+        "clipping there is better than not clipping": (
+            value(lambda end: clipping_error(end) < 0.999 * clipping_error(_largest())),
+            "Compute the error for some ends below the largest value.",
+        ),
+        "no other end has an error smaller by more than 2 %": (
+            value(lambda end: clipping_error(end) <= 1.02 * _least_error()),
+            "Compute the error for ends from 1 to 10 and take the least.",
+        ),
+    },
+    mistakes={
+        "This clips nothing: it is the range of min–max.": near(_largest, 0.1),
+        "You gave the step; the question is for the end of the range, 7 steps.": value(
+            lambda step: 0 < step < 1 and clipping_error(7 * step) <= 1.02 * _least_error()
+        ),
+        "This clips too much: the squared distance of what is cut off outweighs the finer "
+        "steps of the rest.": value(lambda end: 0 < end < 4.6),
+        "This clips too little: the steps are too coarse for the many small values.": value(
+            lambda end: 5.5 < end <= _largest()
+        ),
+    },
+)

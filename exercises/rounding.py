@@ -1,174 +1,280 @@
-"""Exercises of chapter 02 on codes: the formula by hand, and its inverse."""
+"""Exercises of chapter 02: codes by hand, their inverse, stochastic rounding, an outlier."""
 
+import math
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
+from unittest.mock import patch
 
-import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from exercises.framework import Claim, Exercise, Mistake, a_function, a_tensor, as_numbers, numbers
+from exercises.framework import (
+    Case,
+    Exercise,
+    Test,
+    a_function,
+    a_number,
+    a_tensor,
+    agrees,
+    at,
+    called,
+    leaves,
+    near,
+    normals,
+    numbers,
+    value,
+)
+from reference_impl.checked import Finite, checked
+from reference_impl.measuring import sqnr
 from reference_impl.quantization import min_max_quantizer
 
-# -- by hand: the codes of four numbers --------------------------------------------------------
+EXERCISES: dict[str, Exercise] = {}
 
-_VALUES = torch.tensor([-1.0, -0.5, 0.7, 1.4])
-_BITS = 3
+# -- by hand: the codes of −1, −0.5, 0.7 and 1.4, 3 bits -------------------------------------------
 
-
-def _equals(expected: list[int]) -> Callable[[Any], bool]:
-    """Return the test whether an answer is exactly this list of numbers."""
-    wanted = torch.tensor(expected, dtype=torch.float64)
-    return lambda answer: torch.equal(as_numbers(answer), wanted)
-
-
-def _codes_of_the_values(answer: Any) -> bool:
-    codes = min_max_quantizer(_VALUES, _BITS).quantize(_VALUES)
-    return _equals(codes.tolist())(answer)
-
-
-_BY_HAND = Exercise(
+EXERCISES["min-max-codes"] = Exercise(
     kind=numbers(4),
-    claims=(
-        Claim(
-            "the smallest value has code 0",
-            lambda answer: float(as_numbers(answer)[0]) == 0,
+    claims={
+        "the smallest value has code 0": (
+            at(0, 0),
             "Subtract the smallest value first: then it sits at 0.",
         ),
-        Claim(
-            "the largest value has the largest code of 3 bits",
-            lambda answer: float(as_numbers(answer)[3]) == 2**_BITS - 1,
+        "the largest value has the largest code of 3 bits": (
+            at(3, 7),
             "Three bits count from 0 to 7.",
         ),
-        Claim(
-            "all four codes are right",
-            _codes_of_the_values,
+        "all four codes are right": (
+            near([0, 1, 5, 7]),
             "Divide (x − min) by the step 2.4 / 7 ≈ 0.343, then round to the nearest integer.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "You divided the range into 2^b steps: 2^b codes have only 2^b − 1 steps between them.",
-            _equals([0, 2, 6, 8]),
-        ),
-        Mistake("You did not subtract the minimum before dividing.", _equals([-3, -1, 2, 4])),
-        Mistake("You cut the fraction off: round to the nearest integer.", _equals([0, 1, 4, 7])),
-        Mistake("You used b steps, or 2 bits: 3 bits have 2³ − 1 = 7.", _equals([0, 1, 2, 3])),
-    ),
+    },
+    mistakes={
+        "You divided the range into 2^b steps: 2^b codes have only 2^b − 1 steps between "
+        "them.": near([0, 2, 6, 8]),
+        "You did not subtract the minimum before dividing.": near([-3, -1, 2, 4]),
+        "You cut the fraction off: round to the nearest integer.": near([0, 1, 4, 7]),
+        "You used b steps, or 2 bits: 3 bits have 2³ − 1 = 7.": near([0, 1, 2, 3]),
+    },
 )
 
-# -- to implement: the inverse -----------------------------------------------------------------
+# -- to implement: the inverse ---------------------------------------------------------------------
 
-Inverse = Callable[[Tensor, float, float, int], Tensor]
-_GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.5, 7.5, 4), (-2.0, 3.0, 10))
-
-
-def _returned(result: Any) -> Tensor:
-    """Return what an answer returned, a tensor or an array of NumPy's, as a float64 tensor."""
-    return a_tensor(torch.tensor(result) if isinstance(result, np.ndarray) else result).double()
+_GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.6, 7.4, 4), (-2.0, 3.0, 10))
+"""Low, high and bits. No value but an end is half-way between integers: some round the values."""
 
 
-def _value_of(answer: Inverse, code: int, low: float, high: float, bits: int) -> float:
-    """Return the value that an answer gives to one code."""
-    return float(_returned(answer(torch.tensor([code]), low, high, bits)).item())
+def _all_codes() -> list[Case]:
+    return [(torch.arange(2**bits, dtype=torch.int32), *ends, bits) for *ends, bits in _GRIDS]
 
 
-def _inverse_equals(formula: Inverse) -> Callable[[Inverse], bool]:
-    """Return the test whether an answer agrees with ``formula`` on every code of four grids."""
-
-    def holds(answer: Inverse) -> bool:
-        for low, high, bits in _GRIDS:
-            codes = torch.arange(2**bits, dtype=torch.int32)
-            found = _returned(answer(codes, low, high, bits))
-            expected = formula(codes, low, high, bits).double()
-            if not torch.allclose(found, expected, rtol=0, atol=1e-5):
-                return False
-        return True
-
-    return holds
+def _ends(place: int) -> list[Case]:
+    return [(codes[[place]].long(), *grid) for codes, *grid in _all_codes()[:3]]
 
 
-def _survives_uint8(answer: Inverse) -> bool:
-    """Return whether uint8 codes with integer ends come back right."""
-    codes = torch.tensor([0, 100, 255], dtype=torch.uint8)
-    found = _returned(answer(codes, -1, 3, 8))
-    return torch.allclose(found, -1 + 4 / 255 * codes.double(), rtol=0, atol=1e-5)
+_spaced = partial(agrees, cases=_all_codes, share=0, within=1e-5)
 
 
-def _keeps_shape(answer: Inverse) -> bool:
-    codes = torch.arange(6, dtype=torch.int64).view(2, 3)
-    return tuple(_returned(answer(codes, 0.0, 7.0, 3)).shape) == (2, 3)
+def _inverse(q: Tensor, low: float, high: float, bits: int) -> Tensor:
+    return low + (high - low) / ((1 << bits) - 1) * q.double()
 
 
-_INVERSE = Exercise(
+EXERCISES["min-max-inverse"] = Exercise(
     kind=a_function("inverse(codes, low, high, bits)"),
-    claims=(
-        Claim(
-            "code 0 comes back as the minimum",
-            lambda f: all(
-                abs(_value_of(f, 0, low, high, bits) - low) < 1e-6 for low, high, bits in _GRIDS[:3]
-            ),
+    claims={
+        "code 0 comes back as the minimum": (
+            _spaced(_inverse, cases=lambda: _ends(0)),
             "Code 0 stands for min: min + s · 0.",
         ),
-        Claim(
-            "the largest code comes back as the maximum",
-            lambda f: all(
-                abs(_value_of(f, 2**bits - 1, low, high, bits) - high) < 1e-5
-                for low, high, bits in _GRIDS[:3]
-            ),
+        "the largest code comes back as the maximum": (
+            _spaced(_inverse, cases=lambda: _ends(-1)),
             "The largest code 2^b − 1 stands for max.",
         ),
-        Claim(
-            "codes in between are evenly spaced, at every width",
-            _inverse_equals(lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * q),
+        "codes in between are evenly spaced, at every width": (
+            _spaced(_inverse),
             "Between min and max the values grow by one step s = (max − min)/(2^b − 1) a code; "
             "a code of more than 8 bits must not pass through a uint8.",
         ),
-        Claim(
-            "codes in a uint8, with integers for min and max, come back right",
-            _survives_uint8,
+        "codes in a uint8, with integers for min and max, come back right": (
+            _spaced(_inverse, cases=lambda: [(torch.tensor([0, 100, 255]).byte(), -1, 3, 8)]),
             "uint8 arithmetic wraps around at 256: convert the codes to float before multiplying.",
         ),
-        Claim(
-            "the result has the shape of the codes",
-            _keeps_shape,
+        "the result has the shape of the codes": (
+            lambda f: called(f, (torch.arange(6).view(2, 3), 0.0, 7.0, 3)).shape == (2, 3),
             "Give back one value for each code, in the same shape.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "You left the minimum out: s q starts at 0.",
-            _inverse_equals(lambda q, low, high, bits: (high - low) / (2**bits - 1) * q),
+    },
+    mistakes={
+        "You left the minimum out: s q starts at 0.": _spaced(
+            lambda q, low, high, bits: (high - low) / (2**bits - 1) * q
         ),
-        Mistake(
-            "Your step is (max − min)/2^b: 2^b codes have 2^b − 1 steps between them.",
-            _inverse_equals(lambda q, low, high, bits: low + (high - low) / 2**bits * q),
+        "Your step is (max − min)/2^b: 2^b codes have 2^b − 1 steps between them.": _spaced(
+            lambda q, low, high, bits: low + (high - low) / 2**bits * q
         ),
-        Mistake(
-            "You put each value at the middle of its cell; rounding puts it at min + s q.",
-            _inverse_equals(
-                lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * (q + 0.5)
-            ),
+        "You put each value at the middle of its cell; rounding puts it at min + s q.": _spaced(
+            lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * (q + 0.5)
         ),
-        Mistake(
-            "You cut the range into 2^b cells and took their middles: here the codes lie on "
-            "min and max themselves, with 2^b − 1 steps between them.",
-            _inverse_equals(lambda q, low, high, bits: low + (high - low) / 2**bits * (q + 0.5)),
+        "You cut the range into 2^b cells and took their middles: here the codes lie on "
+        "min and max themselves, with 2^b − 1 steps between "
+        "them.": _spaced(lambda q, low, high, bits: low + (high - low) / 2**bits * (q + 0.5)),
+        "You rounded the values: only the codes are integers.": _spaced(
+            lambda *grid: torch.round(_inverse(*grid))
         ),
-        Mistake(
-            "You rounded the values: only the codes are integers.",
-            _inverse_equals(
-                lambda q, low, high, bits: torch.round(low + (high - low) / (2**bits - 1) * q)
-            ),
+        "You used max as the step's numerator: the range is max − min.": _spaced(
+            lambda q, low, high, bits: low + high / (2**bits - 1) * q
         ),
-        Mistake(
-            "You used max as the step's numerator: the range is max − min.",
-            _inverse_equals(lambda q, low, high, bits: low + high / (2**bits - 1) * q),
-        ),
-    ),
+    },
 )
 
-EXERCISES = {
-    "min-max-codes": _BY_HAND,
-    "min-max-inverse": _INVERSE,
-}
+# -- to implement: stochastic rounding -------------------------------------------------------------
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _means_are(expected: Callable[[float], float]) -> Test:
+    """Return the test whether E[round(x)] is ``expected(x)`` within 5 standard errors."""
+
+    def mean(answer: Callable[..., Any], x: float) -> float:
+        return a_tensor(answer(torch.full((20_000,), x), _seeded(7))).double().mean().item()
+
+    tolerance = 5 * 0.5 / 20_000**0.5
+    return lambda answer: all(
+        abs(mean(answer, x) - expected(x)) < tolerance for x in (0.1, 0.25, 0.9, -0.3, 3.7)
+    )
+
+
+def _keeps_integers(answer: Callable[..., Any]) -> bool:
+    """Return whether integers stay, large ones and those whose random number is 0 too."""
+    integers = torch.cat([torch.arange(-50, 300), torch.arange(100_000, 105_000)]).float()
+    if not torch.equal(a_tensor(answer(integers.clone(), _seeded(3))), integers):
+        return False
+    rand = torch.rand  # every draw is 0 once in 2²⁴
+    with patch.object(torch, "rand", lambda *size, **options: rand(*size, **options).zero_()):
+        return torch.equal(a_tensor(answer(integers.clone(), torch.Generator())), integers)
+
+
+def _gives_neighbours(answer: Callable[..., Any]) -> bool:
+    x = 5 * normals(1, (50, 20))[0]
+    rounded = a_tensor(answer(x.clone(), _seeded(2)))
+    return rounded.shape == x.shape and bool(((rounded == x.floor()) | (rounded == x.ceil())).all())
+
+
+def _rounded(answer: Callable[..., Any], generator: torch.Generator) -> Tensor:
+    """Return the roundings of 0.01, 0.02, … 0.99."""
+    return a_tensor(answer(torch.linspace(0.01, 0.99, 99), generator)).clone()
+
+
+def _varies(answer: Callable[..., Any]) -> bool:
+    """Return whether seeds, and calls on one generator, give different results."""
+    generator = _seeded(7)
+    first, second = _rounded(answer, generator), _rounded(answer, generator)
+    return not torch.equal(first, second) and not torch.equal(first, _rounded(answer, _seeded(5)))
+
+
+def _draws_each_alone(answer: Callable[..., Any]) -> bool:
+    """Return whether elements agree about half of the time, at whatever distance they lie."""
+    count = 32 * 32
+    rounded = a_tensor(answer(torch.full((32, 32), 0.5), _seeded(4))).flatten()
+    agreeing = [(rounded[k:] == rounded[:-k]).double().mean() for k in range(1, count // 2 + 1)]
+    tolerance = 6 * 0.5 / (count / 2) ** 0.5
+    return len(rounded) == count and all(abs(share - 0.5) < tolerance for share in agreeing)
+
+
+def _never_varies(expected: Callable[[float], float]) -> Test:
+    return lambda answer: not _varies(answer) and _means_are(expected)(answer)
+
+
+EXERCISES["stochastic-rounding"] = Exercise(
+    kind=a_function("stochastic(x, generator)"),
+    claims={
+        "every result is a neighbouring integer": (
+            _gives_neighbours,
+            "The result must be ⌊x⌋ or ⌊x⌋ + 1, nothing else, in the shape of x.",
+        ),
+        "integers stay as they are": (
+            _keeps_integers,
+            "An integer must never move. ⌊x + r⌋ moves a large one, because float32 rounds the sum "
+            "up to the next integer if r is close to 1; and r <= x − ⌊x⌋ moves one if r is 0.",
+        ),
+        "x is left as it was": (
+            leaves(lambda: (torch.full((100,), 0.5), _seeded(2))),
+            "You changed x itself: work on a new tensor.",
+        ),
+        "the same seed gives the same result": (
+            lambda f: torch.equal(_rounded(f, _seeded(4)), _rounded(f, _seeded(4))),
+            "Draw from the generator that is given: generator=generator.",
+        ),
+        "another seed, or a second call, gives another result": (
+            _varies,
+            "Nothing random comes from the generator: draw from it, and do not seed it yourself.",
+        ),
+        "each element has a draw of its own": (
+            _draws_each_alone,
+            "Elements moved together: draw one random number for each of them.",
+        ),
+        "the mean over many draws is x": (_means_are(float), "Go up with probability x − ⌊x⌋."),
+    },
+    mistakes={
+        "This always rounds to the nearest: nothing is random.": _never_varies(round),
+        "This always rounds down: the random number never decides.": _never_varies(math.floor),
+        "Up and down are swapped: go up with probability x − ⌊x⌋, not 1 − (x − ⌊x⌋).": _means_are(
+            lambda x: 2 * (x // 1) + 1 - x
+        ),
+        "You toss a fair coin: the nearer integer must be the likelier.": _means_are(
+            lambda x: x // 1 + 0.5
+        ),
+    },
+)
+
+# -- to explore: bits for a wanted SQNR ------------------------------------------------------------
+
+
+@checked
+def bits_for(x: Finite[Tensor, "..."], decibels: float) -> int:
+    """Return the fewest bits at which min–max rounding of ``x`` reaches this SQNR.
+
+    Raises:
+        ValueError: if 16 bits do not reach ``decibels``.
+    """
+    for bits in range(1, 17):
+        if sqnr(x, min_max_quantizer(x, bits).round_trip(x)) >= decibels:
+            return bits
+    raise ValueError(f"decibels must be reached with 16 bits, got {decibels}")
+
+
+def outlier_signal() -> Float[Tensor, "10001"]:
+    """Return the exercise's signal: 10,000 standard normal numbers, then one outlier of 50."""
+    return torch.cat([*normals(2, (10_000,)), torch.tensor([50.0])])
+
+
+@cache
+def _bits(last: int | None = None) -> int:
+    return bits_for(outlier_signal()[:last], 40)
+
+
+EXERCISES["outlier-bits"] = Exercise(
+    kind=a_number,
+    claims={
+        "the answer is a whole number of bits": (
+            value(lambda b: b.is_integer() and 1 <= b <= 16),
+            "A code has a whole number of bits, from 1 to 16.",
+        ),
+        "this many bits reach 40 dB": (
+            value(lambda b: _bits() <= b <= 16),
+            "Measure again: with that few bits the SQNR stays below 40 dB.",
+        ),
+        "one bit fewer does not": (
+            value(lambda b: b - 1 < _bits()),
+            "Fewer bits reach 40 dB too: try one less.",
+        ),
+    },
+    mistakes={
+        "That is 40/6.02 rounded up: the rule of thumb holds for a uniform signal only.": near(7),
+        "That is the answer without the outlier: append it before you take min and max.": near(
+            lambda: _bits(-1)
+        ),
+    },
+)

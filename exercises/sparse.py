@@ -1,53 +1,170 @@
-"""Exercises of chapter 11: thresholds and schedules by hand, and which layer is the dearest."""
+"""Exercises of chapter 11: thresholds and schedules by hand, global masks, one layer pruned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
-from exercises.framework import Claim, Exercise, Mistake, as_numbers, numbers
+import torch
+from torch import Tensor
 
-# -- by hand: thresholds, schedule, rounds, patterns ----------------------------------------------
+from exercises.framework import (
+    Case,
+    Exercise,
+    Test,
+    WrongResultError,
+    a_function,
+    agrees,
+    as_numbers,
+    at,
+    leaves,
+    near,
+    normals,
+    numbers,
+)
+
+EXERCISES: dict[str, Exercise] = {}
+
+# -- by hand: thresholds, schedule, rounds, patterns -----------------------------------------------
 
 SOFT, HARD, GROWN, ROUNDS, PATTERNS = -1.5, -2.0, 0.555, 6, 20
 """S and H of −2 at τ = ½; 0.96 · 37/64; (2/3)^6 ≤ 1/10; three places of six."""
 
 
-def _is(place: int, expected: float, tolerance: float = 1e-9) -> Callable[[Any], bool]:
-    return lambda answer: abs(float(as_numbers(answer)[place]) - expected) <= tolerance
-
-
-_HAND = Exercise(
+EXERCISES["sparse-hand"] = Exercise(
     kind=numbers(5),
-    claims=(
-        Claim("the soft threshold is right", _is(0, SOFT), "sign(x) · max(|x| − τ, 0)."),
-        Claim("the hard threshold is right", _is(1, HARD), "What stays, stays as it is."),
-        Claim(
-            "the sparsity after a quarter is right",
-            _is(2, GROWN, 0.0055),
+    claims={
+        "the soft threshold is right": (at(0, SOFT, within=1e-9), "sign(x) · max(|x| − τ, 0)."),
+        "the hard threshold is right": (at(1, HARD, within=1e-9), "What stays, stays as it is."),
+        "the sparsity after a quarter is right": (
+            at(2, GROWN, within=0.0055),
             "s_f − s_f (1 − t/n)³ with t/n = ¼.",
         ),
-        Claim(
-            "the rounds are right",
-            _is(3, ROUNDS),
+        "the rounds are right": (
+            at(3, ROUNDS),
             "Two thirds of what is left stay each round: the first power below a tenth.",
         ),
-        Claim("the patterns are right", _is(4, PATTERNS), "Three of six places: 6! / (3! 3!)."),
-    ),
-    mistakes=(
-        Mistake("You lost the sign: the soft threshold is odd.", _is(0, 1.5)),
-        Mistake("You added τ: a threshold moves towards 0.", _is(0, -2.5)),
-        Mistake("You moved what the hard threshold keeps; only the soft one does.", _is(1, -1.5)),
-        Mistake("You took t/n for 1 − t/n; most goes early.", _is(2, 0.96 / 64, 0.0015)),
-        Mistake("You gave the share that is still to go.", _is(2, 0.405, 0.0015)),
-        Mistake("You took a straight line; the schedule is cubic.", _is(2, 0.24, 0.0015)),
-        Mistake("You gave per cent; a share is asked.", _is(2, 55.5, 0.15)),
-        Mistake("You stopped a round early: (2/3)^5 is 13 %.", _is(3, 5)),
-        Mistake("A third of what is left goes each round, and two thirds stay.", _is(3, 3)),
-        Mistake("You counted orders; a pattern is a set of places.", _is(4, 120)),
-        Mistake("You counted all masks of six places; three of them are true.", _is(4, 64)),
-    ),
+        "the patterns are right": (at(4, PATTERNS), "Three of six places: 6! / (3! 3!)."),
+    },
+    mistakes={
+        "You lost the sign: the soft threshold is odd.": at(0, 1.5, within=1e-9),
+        "You added τ: a threshold moves towards 0.": at(0, -2.5, within=1e-9),
+        "You moved what the hard threshold keeps; only the soft one does.": at(
+            1, -1.5, within=1e-9
+        ),
+        "You took t/n for 1 − t/n; most goes early.": at(2, 0.96 / 64, within=0.0015),
+        "You gave the share that is still to go.": at(2, 0.405, within=0.0015),
+        "You took a straight line; the schedule is cubic.": at(2, 0.24, within=0.0015),
+        "You gave per cent; a share is asked.": at(2, 55.5, within=0.15),
+        "You stopped a round early: (2/3)^5 is 13 %.": at(3, 5),
+        "A third of what is left goes each round, and two thirds stay.": at(3, 3),
+        "You counted orders; a pattern is a set of places.": at(4, 120),
+        "You counted all masks of six places; three of them are true.": at(4, 64),
+    },
 )
 
-# -- to explore: 90 % of one layer of LeNet-300-100 -----------------------------------------------
+# -- to implement: global masks, by count ----------------------------------------------------------
+
+Masks = Callable[[list[Tensor], float], Sequence[Tensor]]
+
+
+def _drawn() -> list[Tensor]:
+    drawn = normals(0, (20, 30), (10, 20), (4, 3, 3, 3))
+    return [scale * w for w, scale in zip(drawn, (0.1, 0.3, 1.0), strict=True)]
+
+
+def _tied() -> list[Tensor]:
+    """Return ten weights; four of them tie."""
+    return [
+        torch.tensor([[0.1, -0.2], [0.3, 0.1]]),
+        torch.tensor([-0.1, 0.4, 0.1, -0.5, 0.6, 0.7]),
+    ]
+
+
+def _run(answer: Masks, case: Case) -> list[Tensor]:
+    weights = case[0]
+    found = answer(*deepcopy(case))
+    if not isinstance(found, list | tuple) or len(found) != len(weights):
+        raise WrongResultError(f"The function must return {len(weights)} masks, one for a tensor.")
+    for mask, weight in zip(found, weights, strict=True):
+        if not isinstance(mask, Tensor) or mask.shape != weight.shape:
+            raise WrongResultError("A mask must be a tensor of its weight's shape.")
+    return [mask.bool() for mask in found]
+
+
+def _right(weights: list[Tensor], sparsity: float) -> list[Tensor]:
+    return _signed([w.abs() for w in weights], sparsity)
+
+
+def _signed(weights: list[Tensor], sparsity: float, more: int = 0) -> list[Tensor]:
+    """Return the masks without the lowest weights, by count, the sign left on."""
+    flat = torch.cat([w.flatten() for w in weights])
+    kept = torch.ones(len(flat), dtype=torch.bool)
+    kept[flat.argsort(stable=True)[: round(sparsity * len(flat)) + more]] = False
+    parts = kept.split([w.numel() for w in weights])
+    return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
+
+
+def _n_dropped(answer: Masks, sparsity: float) -> int:
+    return sum(int((~mask).sum()) for mask in _run(answer, (_drawn(), sparsity)))
+
+
+def _counts(answer: Masks) -> bool:
+    n = sum(w.numel() for w in _drawn())
+    return all(_n_dropped(answer, s) == round(s * n) for s in (0.1, 0.5, 0.93))
+
+
+def _smallest(answer: Masks) -> bool:
+    masks = torch.cat([mask.flatten() for mask in _run(answer, (_drawn(), 0.7))])
+    sizes = torch.cat([w.flatten().abs() for w in _drawn()])
+    dropped, kept = sizes[~masks], sizes[masks]
+    return bool(len(dropped) and len(kept) and dropped.max() <= kept.min())
+
+
+def _makes(formula: Callable[[list[Tensor], float], Any]) -> Test:
+    return agrees(formula, lambda: [(_drawn(), 0.7)], _run)
+
+
+EXERCISES["sparse-masks"] = Exercise(
+    kind=a_function("masks(weights, sparsity)"),
+    claims={
+        "round(sparsity * n) weights are dropped of all together": (
+            _counts,
+            "Count: sort the magnitudes, and drop so many from the front.",
+        ),
+        "no dropped weight is larger than a kept one, whatever its tensor": (
+            _smallest,
+            "One order of all magnitudes: concatenate before you sort.",
+        ),
+        "ties are decided by the order of the list": (
+            agrees(_right, lambda: [(_tied(), s) for s in (0.1, 0.2, 0.3, 0.6)], _run),
+            "A threshold cannot part equals; argsort(stable=True) keeps their order.",
+        ),
+        "a sparsity of 0 drops nothing": (
+            lambda answer: _n_dropped(answer, 0.0) == 0,
+            "x[:0] is empty, x[-0:] is not.",
+        ),
+        "what it is given stays as it is": (
+            leaves(lambda: (_drawn(), 0.5)),
+            "Return masks, change nothing.",
+        ),
+    },
+    mistakes={
+        "You dropped a share of each tensor; the smallest of all together are to go.": _makes(
+            lambda weights, sparsity: [_right([w], sparsity)[0] for w in weights]
+        ),
+        "Your masks are true where a weight is dropped.": _makes(
+            lambda *case: [~mask for mask in _right(*case)]
+        ),
+        "You dropped the largest magnitudes.": _makes(
+            lambda weights, sparsity: [~mask for mask in _right(weights, 1 - sparsity)]
+        ),
+        "You forgot the magnitude: a large negative weight is large.": _makes(_signed),
+        "You dropped one too many: a comparison <= with the threshold drops the threshold, "
+        "too.": _makes(lambda weights, s: _signed([w.abs() for w in weights], s, more=1)),
+    },
+)
+
+# -- to explore: 90 % of one layer of LeNet-300-100 ------------------------------------------------
 
 PRUNED = (44.8, 81.7, 67.0)
 """Accuracy on 1,000 validation images without 90 % of fc1, fc2, fc3."""
@@ -65,51 +182,36 @@ OF_ALL_TOGETHER = (44.5, 81.3, 87.3)
 TOLERANCE = 0.75
 """A few images of a thousand may fall to the other side on another processor."""
 
-
-def _near(expected: tuple[float, ...], tolerance: float = TOLERANCE) -> Callable[[Any], bool]:
-    return lambda answer: all(
-        abs(a - b) < tolerance for a, b in zip(as_numbers(answer).tolist(), expected, strict=True)
-    )
-
-
-_LAYERS = Exercise(
+EXERCISES["sparse-layers"] = Exercise(
     kind=numbers(3),
-    claims=(
-        Claim(
-            "they are percentages",
-            lambda answer: all(1 < a <= 100 for a in as_numbers(answer).tolist()),
+    claims={
+        "they are percentages": (
+            lambda answer: all(1 < a <= 100 for a in as_numbers(answer)),
             "Accuracies in percent, of fc1, fc2 and fc3.",
         ),
-        Claim(
-            "fc1 is the dearest, fc2 the cheapest",
-            lambda answer: (
-                sorted(range(3), key=as_numbers(answer).tolist().__getitem__) == [0, 2, 1]
-            ),
+        "fc1 is the dearest, fc2 the cheapest": (
+            lambda answer: as_numbers(answer).argsort().tolist() == [0, 2, 1],
             "In the order of the layers: fc1, fc2, fc3.",
         ),
-        Claim(
-            "the accuracies are right",
-            _near(PRUNED),
+        "the accuracies are right": (
+            near(PRUNED, TOLERANCE),
             "apply_masks(network, {name: keep_highest(weight.abs(), 0.9)}) on a fresh copy for "
             "each layer; dataset.validation[:1000].",
         ),
-    ),
-    mistakes=(
-        Mistake("You gave shares; multiply by 100.", _near(tuple(a / 100 for a in PRUNED), 0.0075)),
-        Mistake("You dropped the largest weights.", _near(LARGEST_DROPPED)),
-        Mistake("You forgot the magnitude: a large negative weight is large.", _near(SIGNED)),
-        Mistake("You kept 90 %, and dropped 10 %.", _near(TENTH_DROPPED)),
-        Mistake("You dropped 90 % of each row, not of the layer.", _near(WITHIN_ROWS)),
-        Mistake("You asked all validation images; the first 1,000 are meant.", _near(ON_ALL)),
-        Mistake("You pruned one network more and more; take a fresh one.", _near(ONE_BY_ONE)),
-        Mistake("You pruned the two other layers.", _near(THE_OTHERS)),
-        Mistake("Those are global masks; 90 % of each layer go.", _near(OF_ALL_TOGETHER)),
-        Mistake(
-            "You gave what is wrong, or lost; the share that is right is asked.",
-            _near(tuple(100 - a for a in PRUNED)),
+    },
+    mistakes={
+        "You gave shares; multiply by 100.": near([a / 100 for a in PRUNED], 0.0075),
+        "You dropped the largest weights.": near(LARGEST_DROPPED, TOLERANCE),
+        "You forgot the magnitude: a large negative weight is large.": near(SIGNED, TOLERANCE),
+        "You kept 90 %, and dropped 10 %.": near(TENTH_DROPPED, TOLERANCE),
+        "You dropped 90 % of each row, not of the layer.": near(WITHIN_ROWS, TOLERANCE),
+        "You asked all validation images; the first 1,000 are meant.": near(ON_ALL, TOLERANCE),
+        "You pruned one network more and more; take a fresh one.": near(ONE_BY_ONE, TOLERANCE),
+        "You pruned the two other layers.": near(THE_OTHERS, TOLERANCE),
+        "Those are global masks; 90 % of each layer go.": near(OF_ALL_TOGETHER, TOLERANCE),
+        "You gave what is wrong, or lost; the share that is right is asked.": near(
+            [100 - a for a in PRUNED], TOLERANCE
         ),
-        Mistake("You looked at test images; choices are made on validation.", _near(ON_TEST, 0.35)),
-    ),
+        "You looked at test images; choices are made on validation.": near(ON_TEST, 0.35),
+    },
 )
-
-EXERCISES = {"sparse-hand": _HAND, "sparse-layers": _LAYERS}

@@ -1,89 +1,185 @@
-"""Exercises of chapter 13: frequencies and the bound by hand, and blind choices."""
+"""Exercises of chapter 13: frequencies and the bound by hand, stable units, blind choices."""
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from exercises.framework import Claim, Exercise, Mistake, a_number, as_number, as_numbers, numbers
-from reference_impl.pruning import (
-    coefficient_of_variation,
-    false_selections_bound,
-    largest_choice,
-    selection_frequency,
+from exercises.framework import (
+    Case,
+    Exercise,
+    Test,
+    WrongResultError,
+    a_function,
+    a_number,
+    agrees,
+    at,
+    leaves,
+    near,
+    normals,
+    numbers,
+    value,
+)
+from reference_impl.pruning import choose_highest, selection_frequency
+
+EXERCISES: dict[str, Exercise] = {}
+
+# -- by hand: a frequency, a variation, the bound, the largest q -----------------------------------
+
+
+_entry = partial(at, share=5e-3)
+
+
+EXERCISES["stability-numbers"] = Exercise(
+    kind=numbers(4),
+    claims={
+        "unit 1 is chosen from four of five halves": (
+            _entry(0, 0.8),
+            "Count the halves that choose unit 1, and divide by the number of halves, 5.",
+        ),
+        "the coefficient of variation is the deviation over the mean": (
+            _entry(1, 0.5),
+            "The mean is 4; the sum of squared deviations, 8, is divided by 3 − 1.",
+        ),
+        "the bound is q² / ((2π − 1) p)": (
+            _entry(2, 5),
+            "400 over 0.4 · 200.",
+        ),
+        "the largest q is √(v (2π − 1) p), rounded down": (
+            _entry(3, 12),
+            "Solve q² ≤ v (2π − 1) p with v = 2 and p = 200.",
+        ),
+    },
+    mistakes={
+        "You counted the choices of unit 0 or 1, not their share.": _entry(0, 4),
+        "You divided by the number of choices, 10: divide by the number of halves, 5.": _entry(
+            0, 0.4
+        ),
+        "You divided by B, not B − 1, in the variance.": _entry(1, 1 / math.sqrt(6)),
+        "That is the variance over the mean: take the root of the variance first.": _entry(1, 1),
+        "That is the deviation: divide it by the mean.": _entry(1, 2),
+        "You left 2π − 1 out of the bound.": _entry(2, 2),
+        "You divided by π instead of 2π − 1.": _entry(2, 400 / (0.7 * 200)),
+        "You did not square q in the bound.": _entry(2, 20 / (0.4 * 200)),
+        "q is a whole number, and one more breaks the bound.": _entry(3, 160**0.5),
+        "You rounded up: 13² is above 160.": _entry(3, 13),
+        "The bound of two, not of one: v = 2.": _entry(3, 8),
+    },
 )
 
-# -- by hand: a frequency, a variation, the bound, the largest q --------------------------------
+# -- to implement: stable units of scores, with a threshold that rounding must not move ------------
 
-_CHOSEN = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1], [1, 1, 0, 0]])
-_SCORES = torch.tensor([[2.0], [4.0], [6.0]], dtype=torch.float64)
-_P, _Q, _THRESHOLD, _ACCEPTED = 200, 20, 0.7, 2.0
+Stable = Callable[[Tensor, int, float], Any]
+
+_CASES = ((9, 6, 2, 0.6), (20, 8, 3, 0.51), (40, 12, 4, 0.89), (10, 5, 1, 0.75), (7, 9, 5, 0.95))
+"""Samples, units, q and π; no share is just π."""
 
 
-def _near(place: int, expected: Callable[[], float]) -> Callable[[Any], bool]:
-    """Return the test whether one of the four numbers is this, within 0.5 %."""
-    return lambda answer: math.isclose(
-        float(as_numbers(answer)[place]), expected(), rel_tol=5e-3, abs_tol=1e-9
+def _run(answer: Stable, case: Case) -> Tensor:
+    """Return what an answer returned as booleans: a tensor, an array or a list of truths."""
+    result = answer(*deepcopy(case))
+    if not isinstance(result, Tensor | np.ndarray | list | tuple):
+        raise WrongResultError(
+            f"The function must return one truth a unit; it returned a {type(result).__name__}."
+        )
+    found = torch.as_tensor(result)
+    if found.ndim != 1:
+        raise WrongResultError(
+            f"The function must return one truth a unit; it has the shape {tuple(found.shape)}."
+        )
+    if not bool(((found == 0) | (found == 1)).all()):
+        raise WrongResultError("The function must return truths; it returned other numbers.")
+    return found.bool()
+
+
+def _scores(seed: int, samples: int, units: int) -> Tensor:
+    """Return scores, some negative, of units the first of which tend to be higher."""
+    return normals(seed, (samples, units))[0] - 0.3 * torch.arange(units)
+
+
+def _made_by(formula: Callable[[Tensor, int, float], Tensor]) -> Test:
+    """Return the test whether an answer agrees with ``formula`` on five random cases."""
+    return agrees(
+        formula,
+        lambda: [(_scores(seed, n, units), *rest) for seed, (n, units, *rest) in enumerate(_CASES)],
+        _run,
     )
 
 
-def _frequency() -> float:
-    return float(selection_frequency(_CHOSEN.bool())[1])
+def _right(scores: Tensor, q: int, threshold: float) -> Tensor:
+    return selection_frequency(choose_highest(scores, q)) >= threshold - 1e-9
 
 
-def _variation() -> float:
-    return float(coefficient_of_variation(_SCORES))
+def _in_columns(scores: Tensor, q: int, threshold: float) -> Tensor:
+    """Return which units are often among the q highest of their own column."""
+    highest = choose_highest(scores.T.contiguous(), min(q, len(scores)))
+    return highest.double().mean(dim=1) >= threshold - 1e-9
 
 
-_BY_HAND = Exercise(
-    kind=numbers(4),
-    claims=(
-        Claim(
-            "unit 1 is chosen from four of five halves",
-            _near(0, _frequency),
-            "Count the halves that choose unit 1, and divide by the number of halves, 5.",
-        ),
-        Claim(
-            "the coefficient of variation is the deviation over the mean",
-            _near(1, _variation),
-            "The mean is 4; the sum of squared deviations, 8, is divided by 3 − 1.",
-        ),
-        Claim(
-            "the bound is q² / ((2π − 1) p)",
-            _near(2, lambda: false_selections_bound(_Q, _P, _THRESHOLD)),
-            "400 over 0.4 · 200.",
-        ),
-        Claim(
-            "the largest q is √(v (2π − 1) p), rounded down",
-            _near(3, lambda: largest_choice(_P, _THRESHOLD, _ACCEPTED)),
-            "Solve q² ≤ v (2π − 1) p with v = 2 and p = 200.",
-        ),
-    ),
-    mistakes=(
-        Mistake("You counted the choices of unit 0 or 1, not their share.", _near(0, lambda: 4)),
-        Mistake(
-            "You divided by the number of choices, 10: divide by the number of halves, 5.",
-            _near(0, lambda: 0.4),
-        ),
-        Mistake(
-            "You divided by B, not B − 1, in the variance.", _near(1, lambda: 1 / math.sqrt(6))
-        ),
-        Mistake(
-            "That is the variance over the mean: take the root of the variance first.",
-            _near(1, lambda: 1.0),
-        ),
-        Mistake("That is the deviation: divide it by the mean.", _near(1, lambda: 2.0)),
-        Mistake("You left 2π − 1 out of the bound.", _near(2, lambda: 2.0)),
-        Mistake("You divided by π instead of 2π − 1.", _near(2, lambda: 400 / (0.7 * 200))),
-        Mistake("You did not square q in the bound.", _near(2, lambda: 20 / (0.4 * 200))),
-        Mistake("q is a whole number, and one more breaks the bound.", _near(3, lambda: 160**0.5)),
-        Mistake("You rounded up: 13² is above 160.", _near(3, lambda: 13)),
-        Mistake("The bound of two, not of one: v = 2.", _near(3, lambda: 8)),
-    ),
+def _keeps(*cases: tuple[int, int, float]) -> Test:
+    """Return the test whether a unit chosen in just the share π is stable, and one less is not."""
+
+    def first_is_stable(answer: Stable, hits: int, samples: int, threshold: float) -> bool:
+        first = (torch.arange(samples) < hits).float()
+        scores = torch.stack([first, 1 - first], dim=1)
+        return bool(_run(answer, (scores, 1, threshold))[0])
+
+    return lambda answer: all(
+        first_is_stable(answer, hits, n, pi) and not first_is_stable(answer, hits - 1, n, pi)
+        for hits, n, pi in cases
+    )
+
+
+_meets_the_threshold = _keeps((3, 4, 0.75), (7, 8, 0.875), (6, 8, 0.75))  # exact in any dtype
+_survives_rounding = _keeps(
+    (55, 100, 0.55), (56, 100, 0.56), (57, 100, 0.57), (7, 10, 0.7), (90, 100, 0.9)
 )
 
-# -- to explore: how low may the threshold be? --------------------------------------------------
+EXERCISES["stability-stable"] = Exercise(
+    kind=a_function("stable(scores, q, threshold)"),
+    claims={
+        "of random scores the stable units are right": (
+            _made_by(_right),
+            "On each row mark the q highest scores; a unit's share is the mean of its column.",
+        ),
+        "a share equal to the threshold is stable, a smaller one is not": (
+            _meets_the_threshold,
+            "The condition is a share of at least π: ≥, not >.",
+        ),
+        "55 of 100 meet 0.55, whatever the rounding": (
+            _survives_rounding,
+            "0.55 · 100 is above 55 in floating point, and float32 shares are off as well: "
+            "forgive a difference of 1e-6, say.",
+        ),
+        "the scores are left as they were": (
+            leaves(lambda: (_scores(11, 6, 4), 2, 0.6)),
+            "Do not write into the tensor that you are given: make a new one for the choices.",
+        ),
+    },
+    mistakes={
+        "You chose the lowest scores.": _made_by(lambda scores, *rest: _right(-scores, *rest)),
+        "You chose by magnitude: the scores are what they are, with their sign.": _made_by(
+            lambda scores, *rest: _right(scores.abs(), *rest)
+        ),
+        "You averaged the scores and chose once: choose on each sample, then count.": _made_by(
+            lambda scores, q, _: choose_highest(scores.mean(dim=0), q)
+        ),
+        "You chose the highest of each unit's column: choose among the units of each "
+        "sample.": _made_by(_in_columns),
+        "You required more than the threshold: at least is enough.": lambda answer: (
+            _made_by(_right)(answer) and not _meets_the_threshold(answer)
+        ),
+        "You compared with threshold · B, or a float32 share, without forgiving its "
+        "rounding.": lambda answer: _meets_the_threshold(answer) and not _survives_rounding(answer),
+    },
+)
+
+# -- to explore: how low may the threshold be? -----------------------------------------------------
 
 UNITS, CHOSEN, SAMPLES, ACCEPTED = 300, 60, 50, 0.01
 """Of the exercise: p, q, B, and the number of stable units that is allowed by chance."""
@@ -105,49 +201,33 @@ def smallest_threshold(
     return least / samples
 
 
-def _is(value: Callable[[], float]) -> Callable[[Any], bool]:
-    return lambda answer: abs(as_number(answer) - value()) < 5e-3
-
-
-_THRESHOLD_EXERCISE = Exercise(
+EXERCISES["stability-threshold"] = Exercise(
     kind=a_number,
-    claims=(
-        Claim(
-            "at this threshold fewer than 0.01 units are stable by chance",
-            lambda answer: as_number(answer) > smallest_threshold() - 5e-3,
+    claims={
+        "at this threshold fewer than 0.01 units are stable by chance": (
+            value(lambda pi: pi > smallest_threshold() - 5e-3),
             "300 · P(X ≥ 50 π) must be below 0.01; X is binomial with 50 trials and 60/300.",
         ),
-        Claim(
-            "and at 1/50 less there are more",
-            lambda answer: as_number(answer) < smallest_threshold() + 5e-3,
+        "and at 1/50 less there are more": (
+            value(lambda pi: pi < smallest_threshold() + 5e-3),
             "Go down in steps of 1/50: one of them still has fewer than 0.01.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "That is the number of choices: divide it by 50.",
-            _is(lambda: SAMPLES * smallest_threshold()),
+    },
+    mistakes={
+        "That is the number of choices: divide it by 50.": near(
+            lambda: SAMPLES * smallest_threshold(), 5e-3
         ),
-        Mistake(
-            "sf(k) is P(X > k): at least k is sf(k − 1).",
-            _is(lambda: smallest_threshold() - 1 / SAMPLES),
+        "sf(k) is P(X > k): at least k is sf(k − 1).": near(
+            lambda: smallest_threshold() - 1 / SAMPLES, 5e-3
         ),
-        Mistake(
-            "That is for one unit: there are 300, so multiply by p.",
-            _is(lambda: smallest_threshold(units=1)),
+        "That is for one unit: there are 300, so multiply by p.": near(
+            lambda: smallest_threshold(units=1), 5e-3
         ),
-        Mistake(
-            "You counted 50 pairs, which are 100 choices: here are 50.",
-            _is(lambda: smallest_threshold(samples=2 * SAMPLES)),
+        "You counted 50 pairs, which are 100 choices: here are 50.": near(
+            lambda: smallest_threshold(samples=2 * SAMPLES), 5e-3
         ),
-        Mistake(
-            "You searched above a half only: that is what the bound needs, not blind choices.",
-            _is(lambda: 0.52),
+        "You searched above a half only: that is what the bound needs, not blind choices.": near(
+            0.52, 5e-3
         ),
-    ),
+    },
 )
-
-EXERCISES = {
-    "stability-numbers": _BY_HAND,
-    "stability-threshold": _THRESHOLD_EXERCISE,
-}

@@ -2,11 +2,32 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache, partial
 from typing import Any
 
-from exercises.framework import Claim, Exercise, Mistake, a_number, as_number, as_numbers, numbers
+import torch
+from torch import Tensor
 
-# -- by hand: a paired gain and its interval ----------------------------------------------------
+from exercises.framework import (
+    Case,
+    Exercise,
+    WrongResultError,
+    a_function,
+    a_number,
+    as_number,
+    at,
+    leaves,
+    near,
+    normals,
+    numbers,
+    value,
+)
+from reference_impl.distillation import best_class_bias
+
+EXERCISES: dict[str, Exercise] = {}
+
+# -- by hand: a paired gain and its interval -------------------------------------------------------
 
 ALONE = (87.2, 87.6, 87.1)
 DISTILLED = (87.9, 88.0, 87.8)
@@ -22,60 +43,125 @@ T_2 = 4.302653
 HALF_WIDTH = T_2 * ERROR
 
 
-def _half_width(expected: float) -> Callable[[Any], bool]:
-    return lambda answer: abs(float(as_numbers(answer)[1]) - expected) < 0.008
+_half_width = partial(at, 1, within=0.008)
 
 
-_GAIN = Exercise(
+EXERCISES["student-gain"] = Exercise(
     kind=numbers(2),
-    claims=(
-        Claim(
-            "the mean gain is right",
-            lambda answer: abs(float(as_numbers(answer)[0]) - GAIN) < 0.008,
+    claims={
+        "the mean gain is right": (
+            at(0, GAIN, within=0.008),
             "Take the difference distilled − alone of each seed, then the mean of the three.",
         ),
-        Claim(
-            "the half width is right",
+        "the half width is right": (
             _half_width(HALF_WIDTH),
             "t s / √3, with s² the sum of the squared deviations of the gains, divided by 2.",
         ),
-    ),
-    mistakes=(
-        Mistake(
-            "You subtracted the wrong way round: a gain is distilled − alone.",
-            lambda answer: abs(float(as_numbers(answer)[0]) + GAIN) < 0.008,
+    },
+    mistakes={
+        "You subtracted the wrong way round: a gain is distilled − alone.": at(
+            0, -GAIN, within=0.008
         ),
-        Mistake(
-            "You took 1.96, the normal quantile: with three seeds it is 4.30.",
-            _half_width(1.96 * ERROR),
+        "You took 1.96, the normal quantile: with three seeds it is 4.30.": _half_width(
+            1.96 * ERROR
         ),
-        Mistake("You left out t: that is the standard error.", _half_width(ERROR)),
-        Mistake(
-            "You left out t and √3: that is the standard deviation of the gains.",
-            _half_width(math.sqrt(0.03)),
+        "You left out t: that is the standard error.": _half_width(ERROR),
+        "You left out t and √3: that is the standard deviation of the gains.": _half_width(
+            math.sqrt(0.03)
         ),
-        Mistake(
-            "You divided the squares by 3, not by 2.", _half_width(T_2 * ERROR * math.sqrt(2 / 3))
+        "You divided the squares by 3, not by 2.": _half_width(T_2 * ERROR * math.sqrt(2 / 3)),
+        "You did not divide by √3.": _half_width(T_2 * math.sqrt(0.03)),
+        "You took t with three degrees of freedom; one is spent on the mean.": _half_width(
+            3.182446 * ERROR
         ),
-        Mistake("You did not divide by √3.", _half_width(T_2 * math.sqrt(0.03))),
-        Mistake(
-            "You took t with three degrees of freedom; one is spent on the mean.",
-            _half_width(3.182446 * ERROR),
+        "You took the one-sided quantile: 2.5 % are left out on each side.": _half_width(
+            2.919986 * ERROR
         ),
-        Mistake(
-            "You took the one-sided quantile: 2.5 % are left out on each side.",
-            _half_width(2.919986 * ERROR),
-        ),
-        Mistake(
-            "You treated the runs as unpaired: what a seed does to both then counts twice.",
-            lambda answer: any(
-                _half_width(t * math.sqrt(0.08 / 3))(answer) for t in (T_2, 2.776445)
-            ),
-        ),
-    ),
+        "You treated the runs as unpaired: what a seed does to both then counts "
+        "twice.": _half_width(T_2 * math.sqrt(0.08 / 3), 2.776445 * math.sqrt(0.08 / 3)),
+    },
 )
 
-# -- to explore: the temperature that calibrates a network ---------------------------------------
+# -- to implement: the bias of a class that a student never saw ------------------------------------
+
+Fit = Callable[[Tensor, Tensor, int], Any]
+_OFTEN = 6
+
+
+def _problem(seed: int) -> Case:
+    """Return logits that know the class k but hold it back by 4, the labels and k.
+
+    With the seed `_OFTEN` the class answers too often instead: the right bias is below 0.
+    """
+    labels = torch.randint(4, (300,), generator=torch.Generator().manual_seed(seed))
+    logits = normals(seed, (300, 4))[0] + 2.5 * torch.eye(4)[labels]
+    k = seed % 4
+    logits[:, k] += 4 if seed == _OFTEN else -4
+    return logits, labels, k
+
+
+def _n_right(case: Case, bias: float) -> int:
+    logits, labels, k = case
+    moved = logits.clone()
+    moved[:, k] += bias
+    return int((moved.argmax(dim=1) == labels).sum())
+
+
+@cache
+def _best(seed: int) -> int:
+    return _n_right(_problem(seed), best_class_bias(*_problem(seed)))
+
+
+def _bias(answer: Fit, seed: int) -> float:
+    bias = answer(*deepcopy(_problem(seed)))
+    if a_number(bias):
+        raise WrongResultError(f"The function must return a number; it returned {bias!r}.")
+    return as_number(bias)
+
+
+def _as_good(answer: Fit, *seeds: int, sign: int = 1) -> bool:
+    """Return whether at most two examples fewer are right than with the best bias."""
+    return all(
+        _n_right(_problem(seed), sign * _bias(answer, seed)) >= _best(seed) - 2 for seed in seeds
+    )
+
+
+def _recognises_all(answer: Fit) -> bool:
+    """Return whether all examples of the class are recognised: the bias is too large."""
+    logits, labels, k = _problem(0)
+    own = labels == k
+    return _n_right((logits[own], labels[own], k), _bias(answer, 0)) == int(own.sum())
+
+
+EXERCISES["student-bias"] = Exercise(
+    kind=a_function("class_bias(logits, labels, k)"),
+    claims={
+        "of a class that was held back it finds a bias as good as the best": (
+            lambda answer: _as_good(answer, *range(_OFTEN)),
+            "Try many b: add b to column k, count the right answers, keep the b of the most.",
+        ),
+        "of a class that answers too often as well: b may be below 0": (
+            lambda answer: _as_good(answer, _OFTEN),
+            "Try numbers below 0 too.",
+        ),
+        "the logits are left as they are": (
+            leaves(lambda: _problem(0)),
+            "Add to a copy: logits.clone().",
+        ),
+    },
+    mistakes={
+        "Your sign is the wrong way round: b is added to the logit.": lambda answer: (
+            not _as_good(answer, 0) and _as_good(answer, 0, sign=-1)
+        ),
+        "You count only the examples of class k: with a large b all of them are right, and "
+        "many others wrong.": _recognises_all,
+        "That is 0, no correction.": lambda answer: all(
+            abs(_bias(answer, seed)) < 1e-6 for seed in range(_OFTEN)
+        ),
+    },
+)
+
+# -- to explore: the temperature that calibrates a network -----------------------------------------
 
 CALIBRATED = 1.661
 """T of the least NLL of `lenet300` on the validation images."""
@@ -86,43 +172,29 @@ ON_TRAINING_IMAGES = 0.782
 LEAST_ECE = 1.57
 """T of the least ECE on the validation images, in steps of 0.01."""
 
-
-def _close(expected: float, tolerance: float = 0.03) -> Callable[[Any], bool]:
-    return lambda answer: abs(as_number(answer) - expected) < tolerance
-
-
-_SCALING = Exercise(
+EXERCISES["student-scaling"] = Exercise(
     kind=a_number,
-    claims=(
-        Claim(
-            "it is a temperature: above 0",
-            lambda answer: as_number(answer) > 0,
+    claims={
+        "it is a temperature: above 0": (
+            value(lambda t: t > 0),
             "Logits are divided by T > 0.",
         ),
-        Claim(
-            "it lowers the confidence",
-            lambda answer: as_number(answer) > 1,
+        "it lowers the confidence": (
+            value(lambda t: t > 1),
             "The network is surer than it is right, on images that it has not seen; T > 1 makes "
             "it less sure.",
         ),
-        Claim(
-            "the NLL of the validation images is least there",
-            _close(CALIBRATED, 0.045),  # 1.7 as well: two digits are asked for
+        "the NLL of the validation images is least there": (
+            near(CALIBRATED, 0.045),  # 1.7 as well: two digits are asked for
             "Compute F.cross_entropy(logits / T, labels) on the validation images for T = 1.00, "
             "1.01, … and take the least.",
         ),
-    ),
-    mistakes=(
-        Mistake("You multiplied the logits by it: that is 1 / T.", _close(1 / CALIBRATED, 0.012)),
-        Mistake(
-            "You fitted it on the training images, which the network knows too well.",
-            _close(ON_TRAINING_IMAGES),
+    },
+    mistakes={
+        "You multiplied the logits by it: that is 1 / T.": near(1 / CALIBRATED, 0.012),
+        "You fitted it on the training images, which the network knows too well.": near(
+            ON_TRAINING_IMAGES, 0.03
         ),
-        Mistake("You minimised the ECE: it asks for less, see the chapter.", _close(LEAST_ECE)),
-    ),
+        "You minimised the ECE: it asks for less, see the chapter.": near(LEAST_ECE, 0.03),
+    },
 )
-
-EXERCISES = {
-    "student-gain": _GAIN,
-    "student-scaling": _SCALING,
-}

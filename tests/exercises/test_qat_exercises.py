@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.optimize import brentq, minimize_scalar
 
-from exercises import report
 from exercises.qat import BEST, CLIPPED_FIRST, SETTLED
 from reference_impl.quantization import IntegerGrid, learned_fake_quantize
+from tests.exercises.claims import advised, passing
 
 
 def by_where(x, scale, q_min, q_max):
@@ -38,27 +38,23 @@ def with_max_min(x, scale, q_min, q_max):
     return scale * (code * mask + (1 - mask) * code.detach().clamp(q_min, q_max))
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("qat-slopes", [-4, 0.2, 0.3, -0.4]),
-        ("qat-slopes", (-4.0, 0.2, 0.3, -0.4)),
-        ("qat-slopes", np.array([[-4.0, 0.2], [0.3, -0.4]])),
-        ("qat-slopes", torch.tensor([-4.0, 0.2, 0.3, -0.4])),
-        ("qat-trainable", by_where),
-        ("qat-trainable", by_reference),
-        ("qat-trainable", by_torch),
-        ("qat-trainable", with_max_min),
-        ("qat-settles", 2 - 2**0.5),
-        ("qat-settles", 0.586),
-        ("qat-settles", torch.tensor(0.5858)),
-        ("qat-settles", np.float32(0.585)),
-    ],
-)
-def test_right_answers_pass(name, answer):
-    """Oracle: several ways to write the right answer."""
-    found = report(name, answer)
-    assert found.passed, found.lines
+RIGHT = [
+    ("qat-slopes", [-4, 0.2, 0.3, -0.4]),
+    ("qat-slopes", (-4.0, 0.2, 0.3, -0.4)),
+    ("qat-slopes", np.array([[-4.0, 0.2], [0.3, -0.4]])),
+    ("qat-slopes", torch.tensor([-4.0, 0.2, 0.3, -0.4])),
+    ("qat-trainable", by_where),
+    ("qat-trainable", by_reference),
+    ("qat-trainable", by_torch),
+    ("qat-trainable", with_max_min),
+    ("qat-settles", 2 - 2**0.5),
+    ("qat-settles", 0.586),
+    ("qat-settles", torch.tensor(0.5858)),
+    ("qat-settles", np.float32(0.585)),
+]
+
+
+test_right_answers_pass = passing(RIGHT)
 
 
 def no_estimator(x, scale, q_min, q_max):
@@ -109,53 +105,48 @@ def flat(x, scale, q_min, q_max):
     return by_where(x.flatten(), scale, q_min, q_max)
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "line"),
-    [
-        ("qat-slopes", [-4, -1, 1, 3], "You gave the codes"),
-        ("qat-slopes", [-4, -0.2, -0.3, 0.4], "wrong way round"),
-        ("qat-slopes", [0, 0.2, 0.3, -0.4], "You gave clipped values no slope"),
-        ("qat-slopes", [-4, 0.2, 0.3, 3], "You clipped first, as the paper does"),
-        ("qat-slopes", [0.2, 0.2, 0.3, -0.4], "You used the residual outside too"),
-        ("qat-slopes", [1.2, 0.2, 0.3, -0.4], "You used the residual outside too"),
-        ("qat-slopes", [-2, 0.1, 0.15, -0.2], "You multiplied by s"),
-        ("qat-slopes", [-3, 0.2, 0.3, -0.4], "not narrow"),
-        ("qat-slopes", [-2, -0.5, 0.5, 1.5], "You gave x̂"),
-        ("qat-slopes", [-5, -1, 1, 3], "You gave round(x/s)"),
-        ("qat-slopes", [-4, 0.7, 0.3, -0.4], "here x/s = −1.2"),
-        ("qat-slopes", [-4, 0.2, 0.9, -0.4], "here x/s = 0.7"),
-        ("qat-slopes", [-4, 0.2, 0.3, 0.9], "nothing is clipped"),
-        ("qat-slopes", [7, 0.2, 0.3, -0.4], "clipped to s q_min"),
-        ("qat-slopes", [1, 2, 3], "has 4 numbers; this has 3"),
-        ("qat-slopes", ..., "No answer yet"),
-        ("qat-trainable", no_estimator, "derivative is 0: detach the residual"),
-        ("qat-trainable", all_detached, "derivative is 0: detach the residual"),
-        ("qat-trainable", only_x, "s gets no gradient at all"),
-        ("qat-trainable", by_clamp, "that is torch.clamp"),
-        ("qat-trainable", papers_order, "You clipped first and rounded then"),
-        ("qat-trainable", through_everything, "even where it is clipped"),
-        ("qat-trainable", codes_constant, "s gets the code as its gradient"),
-        ("qat-trainable", outside_constant, "no gradient where x is clipped"),
-        ("qat-trainable", flat, "must have the shape of x, (3, 4)"),
-        ("qat-trainable", not_clipped, "even where it is clipped"),
-        ("qat-trainable", lambda x, scale, q_min, q_max: x, "even where it is clipped"),
-        ("qat-trainable", lambda x, scale, q_min, q_max: 3.0, "must return a tensor"),
-        ("qat-trainable", lambda x: x, "It raised TypeError"),
-        ("qat-trainable", torch.ones(3), "The answer is the function itself"),
-        ("qat-settles", 2 / 3, "That is the best step, 2/3"),
-        ("qat-settles", 0.71, "You clipped first, as the paper does"),
-        ("qat-settles", 1.0, "where LSQ starts"),
-        ("qat-settles", 3.414, "the other root"),
-        ("qat-settles", 0.5, "Balance the two"),
-        ("qat-settles", -2.0, "The values lie in [−1, 1]"),
-        ("qat-settles", "0.5", "The answer is a number"),
-    ],
-)
-def test_wrong_answers_fail_and_are_named(name, answer, line):
-    """Oracle: the mistake by hand."""
-    found = report(name, answer)
-    assert not found.passed
-    assert line in found.lines[-1]
+WRONG = [
+    ("qat-slopes", [-4, -1, 1, 3], "You gave the codes"),
+    ("qat-slopes", [-4, -0.2, -0.3, 0.4], "wrong way round"),
+    ("qat-slopes", [0, 0.2, 0.3, -0.4], "You gave clipped values no slope"),
+    ("qat-slopes", [-4, 0.2, 0.3, 3], "You clipped first, as the paper does"),
+    ("qat-slopes", [0.2, 0.2, 0.3, -0.4], "You used the residual outside too"),
+    ("qat-slopes", [1.2, 0.2, 0.3, -0.4], "You used the residual outside too"),
+    ("qat-slopes", [-2, 0.1, 0.15, -0.2], "You multiplied by s"),
+    ("qat-slopes", [-3, 0.2, 0.3, -0.4], "not narrow"),
+    ("qat-slopes", [-2, -0.5, 0.5, 1.5], "You gave x̂"),
+    ("qat-slopes", [-5, -1, 1, 3], "You gave round(x/s)"),
+    ("qat-slopes", [-4, 0.7, 0.3, -0.4], "here x/s = −1.2"),
+    ("qat-slopes", [-4, 0.2, 0.9, -0.4], "here x/s = 0.7"),
+    ("qat-slopes", [-4, 0.2, 0.3, 0.9], "nothing is clipped"),
+    ("qat-slopes", [7, 0.2, 0.3, -0.4], "clipped to s q_min"),
+    ("qat-slopes", [1, 2, 3], "has 4 numbers; this has 3"),
+    ("qat-slopes", ..., "No answer yet"),
+    ("qat-trainable", no_estimator, "derivative is 0: detach the residual"),
+    ("qat-trainable", all_detached, "derivative is 0: detach the residual"),
+    ("qat-trainable", only_x, "s gets no gradient at all"),
+    ("qat-trainable", by_clamp, "that is torch.clamp"),
+    ("qat-trainable", papers_order, "You clipped first and rounded then"),
+    ("qat-trainable", through_everything, "even where it is clipped"),
+    ("qat-trainable", codes_constant, "s gets the code as its gradient"),
+    ("qat-trainable", outside_constant, "no gradient where x is clipped"),
+    ("qat-trainable", flat, "must have the shape of x, (3, 4)"),
+    ("qat-trainable", not_clipped, "even where it is clipped"),
+    ("qat-trainable", lambda x, scale, q_min, q_max: x, "even where it is clipped"),
+    ("qat-trainable", lambda x, scale, q_min, q_max: 3.0, "must return a tensor"),
+    ("qat-trainable", lambda x: x, "It raised TypeError"),
+    ("qat-trainable", torch.ones(3), "The answer is the function itself"),
+    ("qat-settles", 2 / 3, "That is the best step, 2/3"),
+    ("qat-settles", 0.71, "You clipped first, as the paper does"),
+    ("qat-settles", 1.0, "where LSQ starts"),
+    ("qat-settles", 3.414, "the other root"),
+    ("qat-settles", 0.5, "Balance the two"),
+    ("qat-settles", -2.0, "The values lie in [−1, 1]"),
+    ("qat-settles", "0.5", "The answer is a number"),
+]
+
+
+test_wrong_answers_are_named = advised(WRONG)
 
 
 def fraction(x: np.ndarray, s: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,10 @@ import pytest
 import torch
 
 from exercises import report
+from exercises.rounding import bits_for, outlier_signal
+from reference_impl.measuring import sqnr
+from reference_impl.quantization import min_max_quantizer
+from tests.exercises.claims import advised, crossed, passing
 
 
 def reference_inverse(codes, low, high, bits):
@@ -50,135 +54,269 @@ def unpacking_stochastic(x, generator):
     return x.floor() + (draws < x - x.floor()).float()
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("min-max-codes", [0, 1, 5, 7]),
-        ("min-max-codes", torch.tensor([0.0, 1.0, 5.0, 7.0])),
-        ("min-max-codes", (0, 1, 5, 7)),
-        ("min-max-codes", np.array([[0, 1], [5, 7]])),
-        ("min-max-inverse", reference_inverse),
-        ("min-max-inverse", interpolating_inverse),
-        ("min-max-inverse", numpy_inverse),
-        ("stochastic-rounding", reference_stochastic),
-        ("stochastic-rounding", ceiling_stochastic),
-        ("stochastic-rounding", bernoulli_stochastic),
-        ("stochastic-rounding", keyword_stochastic),
-        ("stochastic-rounding", filling_stochastic),
-        ("stochastic-rounding", unpacking_stochastic),
-        ("outlier-bits", 11),
-        ("outlier-bits", torch.tensor(11)),
-        ("outlier-bits", np.array([11])),
-    ],
-)
-def test_right_answers_pass(name: str, answer: object) -> None:
-    """Oracle: the reference solution and others, derived another way."""
-    found = report(name, answer)
-    assert found.passed, found.lines
+RIGHT = [
+    ("min-max-codes", [0, 1, 5, 7]),
+    ("min-max-codes", torch.tensor([0.0, 1.0, 5.0, 7.0])),
+    ("min-max-codes", (0, 1, 5, 7)),
+    ("min-max-codes", np.array([[0, 1], [5, 7]])),
+    ("min-max-inverse", reference_inverse),
+    ("min-max-inverse", interpolating_inverse),
+    ("min-max-inverse", numpy_inverse),
+    ("stochastic-rounding", reference_stochastic),
+    ("stochastic-rounding", ceiling_stochastic),
+    ("stochastic-rounding", bernoulli_stochastic),
+    ("stochastic-rounding", keyword_stochastic),
+    ("stochastic-rounding", filling_stochastic),
+    ("stochastic-rounding", unpacking_stochastic),
+    ("outlier-bits", 11),
+    ("outlier-bits", torch.tensor(11)),
+    ("outlier-bits", np.array([11])),
+]
 
 
-WRONG = {
-    "min-max-codes": {
-        "2^b steps": [0, 2, 6, 8],
-        "no minimum": [-3, -1, 2, 4],
-        "cut off": [0, 1, 4, 7],
-        "two bits": [0, 1, 2, 3],
-        "a slip": [0, 1, 5, 6],
-        "another slip": [0, 2, 5, 7],
-    },
-    "min-max-inverse": {
-        "no minimum": lambda q, low, high, b: (high - low) / (2**b - 1) * q.float(),
-        "2^b steps": lambda q, low, high, b: low + (high - low) / 2**b * q.float(),
-        "middle of the cell": lambda q, low, high, b: (
-            low + (high - low) / (2**b - 1) * (q.float() + 0.5)
-        ),
-        "max for the range": lambda q, low, high, b: low + high / (2**b - 1) * q.float(),
-        "middle of 2^b cells": lambda q, low, high, b: (
-            low + (high - low) / 2**b * (q.float() + 0.5)
-        ),
-        "rounded values": lambda q, low, high, b: (
-            low + (high - low) / (2**b - 1) * q.float()
-        ).round(),
-        "integer overflow": lambda q, low, high, b: low + (high - low) * q / (2**b - 1),
-        "through uint8": lambda q, low, high, b: (
-            low + (high - low) / (2**b - 1) * q.to(torch.uint8).float()
-        ),
-        "flattened": lambda q, low, high, b: low + (high - low) / (2**b - 1) * q.float().flatten(),
-        "down instead of up": lambda q, low, high, b: high - (high - low) / (2**b - 1) * q.float(),
-    },
-    "stochastic-rounding": {
-        "nearest": lambda x, g: torch.round(x),
-        "floor": lambda x, g: torch.floor(x),
-        "swapped": lambda x, g: (
+test_right_answers_pass = passing(RIGHT)
+
+
+WRONG = [
+    ("min-max-codes", [0, 2, 6, 8], "2^b − 1 steps"),
+    ("min-max-codes", [-3, -1, 2, 4], "subtract the minimum"),
+    ("min-max-codes", [0, 1, 4, 7], "cut the fraction off"),
+    ("min-max-codes", [0, 1, 2, 3], "b steps, or 2 bits"),
+    ("min-max-codes", [0, 1, 5, 6], "count from 0 to 7"),
+    ("min-max-codes", [0, 2, 5, 7], "Divide (x − min) by the step"),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: (high - low) / (2**b - 1) * q.float(),
+        "left the minimum out",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) / 2**b * q.float(),
+        "Your step is",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) / (2**b - 1) * (q.float() + 0.5),
+        "rounding puts it at",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + high / (2**b - 1) * q.float(),
+        "the range is max − min",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) / 2**b * (q.float() + 0.5),
+        "took their middles",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: (low + (high - low) / (2**b - 1) * q.float()).round(),
+        "only the codes are integers",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) * q / (2**b - 1),
+        "wraps around",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) / (2**b - 1) * q.to(torch.uint8).float(),
+        "one step",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: low + (high - low) / (2**b - 1) * q.float().flatten(),
+        "same shape",
+    ),
+    (
+        "min-max-inverse",
+        lambda q, low, high, b: high - (high - low) / (2**b - 1) * q.float(),
+        "Code 0 stands for min",
+    ),
+    ("stochastic-rounding", lambda x, g: torch.round(x), "nothing is random"),
+    ("stochastic-rounding", lambda x, g: torch.floor(x), "always rounds down"),
+    (
+        "stochastic-rounding",
+        lambda x, g: (
             x.floor()
             + (torch.rand(x.shape, generator=g) > x - x.floor()).float() * (x != x.floor())
         ),
-        "fair coin": lambda x, g: (
+        "Up and down are swapped",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: (
             x.floor() + (torch.rand(x.shape, generator=g) < 0.5).float() * (x != x.floor())
         ),
-        "one draw for all": lambda x, g: (
-            x.floor() + (torch.rand((), generator=g) < x - x.floor()).float()
-        ),
-        "at most instead of less": lambda x, g: (
-            x.floor() + (torch.rand(x.shape, generator=g) <= x - x.floor()).float()
-        ),
-        "own generator": lambda x, g: x.floor() + (torch.rand(x.shape) < x - x.floor()).float(),
-        "seeds it anew": lambda x, g: (
+        "fair coin",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: x.floor() + (torch.rand((), generator=g) < x - x.floor()).float(),
+        "Elements moved together",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: x.floor() + (torch.rand(x.shape, generator=g) <= x - x.floor()).float(),
+        "if r is 0",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: x.floor() + (torch.rand(x.shape) < x - x.floor()).float(),
+        "generator that is given",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: (
             x.floor() + (torch.rand(x.shape, generator=g.manual_seed(1)) < x - x.floor()).float()
         ),
-        "in place": lambda x, g: x.copy_(
+        "do not seed it yourself",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: x.copy_(
             x.floor() + (torch.rand(x.shape, generator=g) < x - x.floor()).float()
         ),
-        "floor of x + u": lambda x, g: torch.floor(
-            x + torch.rand(x.shape, generator=g) * (1 - 2**-30)
-        ),
-        "noise of a whole step": lambda x, g: torch.round(
-            x + 2 * torch.rand(x.shape, generator=g) - 1
-        ),
-    },
-    "outlier-bits": {
-        "rule of thumb": 7,
-        "without the outlier": 8,
-        "one too few": 10,
-        "one too many": 12,
-        "a fraction": 10.5,
-        "too large": 100,
-    },
-}
+        "changed x itself",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: torch.floor(x + torch.rand(x.shape, generator=g) * (1 - 2**-30)),
+        "moves a large one",
+    ),
+    (
+        "stochastic-rounding",
+        lambda x, g: torch.round(x + 2 * torch.rand(x.shape, generator=g) - 1),
+        "nothing else",
+    ),
+    ("outlier-bits", 7, "rule of thumb"),
+    ("outlier-bits", 8, "without the outlier"),
+    ("outlier-bits", 10, "stays below 40 dB"),
+    ("outlier-bits", 12, "try one less"),
+    ("outlier-bits", 10.5, "whole number of bits"),
+    ("outlier-bits", 100, "from 1 to 16"),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "case"), [(name, case) for name, cases in WRONG.items() for case in cases]
-)
-def test_wrong_answers_are_refused(name: str, case: str) -> None:
-    """Oracle: plausible mistakes, written here and not taken from the checker."""
-    found = report(name, WRONG[name][case])
-    assert not found.passed
-    assert found.lines[-1].startswith("→ ")
+test_wrong_answers_are_named = advised(WRONG)
 
 
-def test_advice_names_the_mistake_that_was_made() -> None:
-    """Oracle: what a teacher would say to each."""
-    expected = {
-        ("min-max-inverse", "integer overflow"): "wraps around",
-        ("min-max-inverse", "through uint8"): "one step",
-        ("min-max-inverse", "flattened"): "same shape",
-        ("min-max-inverse", "middle of 2^b cells"): "took their middles",
-        ("stochastic-rounding", "one draw for all"): "Elements moved together",
-        ("stochastic-rounding", "at most instead of less"): "if r is 0",
-        ("stochastic-rounding", "floor of x + u"): "moves a large one",
-        ("stochastic-rounding", "own generator"): "generator that is given",
-        ("stochastic-rounding", "seeds it anew"): "do not seed it yourself",
-        ("stochastic-rounding", "in place"): "changed x itself",
-        ("stochastic-rounding", "nearest"): "nothing is random",
-        ("outlier-bits", "too large"): "from 1 to 16",
-    }
-    for (name, case), advice in expected.items():
-        assert advice in report(name, WRONG[name][case]).lines[-1], (name, case)
+def shared(x, draws):
+    """Round stochastically, several elements by each draw."""
+    return x.floor() + (draws.flatten()[: x.numel()].view(x.shape) < x - x.floor()).float()
 
 
-@pytest.mark.parametrize("name", sorted(WRONG))
-def test_wrong_answers_get_different_advice(name: str) -> None:
-    """Oracle: at least three messages of their own for each exercise."""
-    advice = {case: report(name, answer).lines[-1] for case, answer in WRONG[name].items()}
-    assert len(set(advice.values())) >= 4, advice
+def in_pairs(x, generator):
+    draws = torch.rand((x.numel() + 1) // 2, generator=generator)
+    return shared(x, draws.repeat_interleave(2))
+
+
+def in_halves(x, generator):
+    return shared(x, torch.rand((x.numel() + 1) // 2, generator=generator).repeat(2))
+
+
+def flattening(x, generator):
+    return reference_stochastic(x.flatten(), generator)
+
+
+def moving_large_integers(x, generator):
+    return reference_stochastic(x, generator) + (x >= 100_000).float()
+
+
+def flat_inverse(q, low, high, bits):
+    return reference_inverse(q, low, high, bits).flatten()
+
+
+def doubling_ends(q, low, high, bits):
+    """Give another value to code 0 only where it stands alone."""
+    return reference_inverse(q, low, high, bits) + (q.numel() == 1) * (q == 0)
+
+
+def doubling_tops(q, low, high, bits):
+    return reference_inverse(q, low, high, bits) + (q.numel() == 1) * (q > 0)
+
+
+def nearly_even(q, low, high, bits):
+    middle = (q > 0) & (q < 2**bits - 1) & (q.dtype == torch.int32)
+    return reference_inverse(q, low, high, bits) + 1e-3 * middle
+
+
+def first_call_only(x, generator):
+    """Draw anew for a new seed, but give a second call on one generator the same result."""
+    again = torch.Generator().manual_seed(generator.initial_seed())
+    return reference_stochastic(x, again)
+
+
+def same_start(x, generator):
+    """Follow the calls on the generator but give each first call the same result."""
+    fresh = torch.equal(
+        generator.get_state(), torch.Generator().manual_seed(generator.initial_seed()).get_state()
+    )
+    return reference_stochastic(x, generator.manual_seed(1) if fresh else generator)
+
+
+def likelier_up(x, generator):
+    part = x - x.floor()
+    draws = torch.rand(x.shape, generator=generator)
+    return x.floor() + (draws < part + 0.05 * (part > 0)).float()
+
+
+CLAIMS = [
+    ("min-max-codes", [1, 1, 5, 7], ["the smallest", "all four"]),
+    ("min-max-codes", [0, 1, 5, 6], ["the largest", "all four"]),
+    ("min-max-codes", [0, 2, 5, 7], ["all four"]),
+    ("min-max-inverse", doubling_ends, ["code 0"]),
+    ("min-max-inverse", doubling_tops, ["the largest code"]),
+    ("min-max-inverse", nearly_even, ["codes in between"]),
+    ("min-max-inverse", flat_inverse, ["the result has the shape"]),
+    ("stochastic-rounding", flattening, ["every result"]),
+    ("stochastic-rounding", moving_large_integers, ["integers stay"]),
+    ("stochastic-rounding", in_pairs, ["each element"]),
+    ("stochastic-rounding", in_halves, ["each element"]),
+    ("stochastic-rounding", first_call_only, ["another seed"]),
+    ("stochastic-rounding", same_start, ["another seed"]),
+    ("stochastic-rounding", likelier_up, ["the mean"]),
+    ("outlier-bits", 11.5, ["the answer is a whole"]),
+    ("outlier-bits", 10, ["this many bits"]),
+    ("outlier-bits", 12, ["one bit fewer"]),
+]
+
+test_each_claim_can_fail = crossed(CLAIMS)
+
+
+def test_seven_and_a_half_bits_are_no_rule_of_thumb() -> None:
+    """Oracle: 40/6.02 rounded up is 7, not 7.5."""
+    assert "rule of thumb" in report("outlier-bits", 7).lines[-1]
+    assert "whole number" in report("outlier-bits", 7.5).lines[-1]
+
+
+def test_more_bits_than_a_code_has_do_not_reach_the_sqnr() -> None:
+    """Oracle: codes have 16 bits at most."""
+    assert "✗ this many bits reach 40 dB" in report("outlier-bits", 17).lines
+
+
+def test_the_codes_by_hand_are_the_packages() -> None:
+    """Oracle: the package's quantizer."""
+    values = torch.tensor([-1.0, -0.5, 0.7, 1.4])
+    assert min_max_quantizer(values, 3).quantize(values).tolist() == [0, 1, 5, 7]
+
+
+def test_the_outlier_is_50() -> None:
+    """Oracle: the exercise's text."""
+    assert outlier_signal()[-1] == 50
+    assert outlier_signal().shape == (10_001,)
+
+
+def test_bits_are_the_fewest_up_to_16_or_an_error() -> None:
+    """Oracle: the SQNR measured at each width."""
+    x = outlier_signal()
+    for bits in (3, 16):
+        reached = float(sqnr(x, min_max_quantizer(x, bits).round_trip(x)))
+        assert bits_for(x, reached - 1e-6) == bits
+    with pytest.raises(ValueError, match="decibels must be reached with 16 bits"):
+        bits_for(x, 1e9)
+    with pytest.raises(ValueError, match="decibels must be finite"):
+        bits_for(x, float("nan"))
+    with pytest.raises(TypeError, match=r"x must be a torch\.Tensor"):
+        bits_for([1.0], 40)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from exercises import report, sparse
+from exercises import sparse
 from reference_impl.compress import apply_masks, prunable_weights
 from reference_impl.data import load_dataset
 from reference_impl.pruning import (
@@ -19,7 +19,7 @@ from reference_impl.pruning import (
     soft_threshold,
 )
 from reference_impl.training import accuracy, load_checkpoint
-from tests.exercises.claims import assert_failed
+from tests.exercises.claims import advised, crossed, passing
 
 HAND = [-1.5, -2, 0.555, 6, 20]
 
@@ -50,24 +50,20 @@ def by_python(weights, sparsity):
     return masks
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("sparse-hand", HAND),
-        ("sparse-hand", hand(2, 0.56)),
-        ("sparse-hand", torch.tensor(HAND, dtype=torch.float64)),
-        ("sparse-hand", np.array([-1.5, -2, 0.96 * 37 / 64, 6, 20])),
-        ("sparse-masks", by_sort),
-        ("sparse-masks", by_package),
-        ("sparse-masks", by_python),
-        ("sparse-layers", sparse.PRUNED),
-        ("sparse-layers", torch.tensor(sparse.PRUNED) + 0.4),
-    ],
-)
-def test_right_answers_pass(name, answer):
-    """Oracle: several ways to write the right answer."""
-    found = report(name, answer)
-    assert found.passed, found.lines
+RIGHT = [
+    ("sparse-hand", HAND),
+    ("sparse-hand", hand(2, 0.56)),
+    ("sparse-hand", torch.tensor(HAND, dtype=torch.float64)),
+    ("sparse-hand", np.array([-1.5, -2, 0.96 * 37 / 64, 6, 20])),
+    ("sparse-masks", by_sort),
+    ("sparse-masks", by_package),
+    ("sparse-masks", by_python),
+    ("sparse-layers", sparse.PRUNED),
+    ("sparse-layers", torch.tensor(sparse.PRUNED) + 0.4),
+]
+
+
+test_right_answers_pass = passing(RIGHT)
 
 
 def layerwise(weights, sparsity):
@@ -118,79 +114,70 @@ def in_place(weights, sparsity):
     return masks
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "line"),
-    [
-        ("sparse-hand", hand(0, 1.5), "lost the sign"),
-        ("sparse-hand", hand(0, -2.5), "towards 0"),
-        ("sparse-hand", hand(1, -1.5), "only the soft one"),
-        ("sparse-hand", hand(2, 0.015), "t/n for 1"),
-        ("sparse-hand", hand(2, 0.405), "still to go"),
-        ("sparse-hand", hand(2, 0.24), "straight line"),
-        ("sparse-hand", hand(2, 55.5), "a share is asked"),
-        ("sparse-hand", hand(3, 5), "a round early"),
-        ("sparse-hand", hand(3, 3), "two thirds stay"),
-        ("sparse-hand", hand(4, 120), "set of places"),
-        ("sparse-hand", hand(4, 64), "three of them"),
-        ("sparse-hand", hand(0, -1), "max(|x| − τ, 0)"),
-        ("sparse-hand", hand(1, -1), "stays as it is"),
-        ("sparse-hand", hand(2, 0.5), "t/n = ¼"),
-        ("sparse-hand", hand(3, 7), "first power below a tenth"),
-        ("sparse-hand", hand(4, 15), "Three of six places"),
-        ("sparse-hand", HAND[:4], "has 5 numbers"),
-        ("sparse-masks", layerwise, "of each tensor"),
-        ("sparse-masks", inverted, "true where a weight is dropped"),
-        ("sparse-masks", largest_dropped, "the largest magnitudes"),
-        ("sparse-masks", signed, "forgot the magnitude"),
-        ("sparse-masks", at_threshold, "one too many"),
-        ("sparse-masks", by_threshold, "cannot part equals"),
-        ("sparse-masks", from_the_end, "x[-0:] is not"),
-        ("sparse-masks", in_place, "change nothing"),
-        ("sparse-masks", lambda w, s: by_sort(w, s)[0], "must return 3 masks"),
-        ("sparse-masks", lambda w, s: [True, True, True], "weight's shape"),
-        ("sparse-masks", lambda w, s: [x != 0 for x in w], "Count:"),
-        ("sparse-layers", [a / 100 for a in sparse.PRUNED], "multiply by 100"),
-        ("sparse-layers", sparse.LARGEST_DROPPED, "dropped the largest"),
-        ("sparse-layers", sparse.SIGNED, "forgot the magnitude"),
-        ("sparse-layers", sparse.TENTH_DROPPED, "kept 90 %"),
-        ("sparse-layers", sparse.WITHIN_ROWS, "of each row"),
-        ("sparse-layers", sparse.ON_TEST, "test images"),
-        ("sparse-layers", sparse.ON_ALL, "first 1,000"),
-        ("sparse-layers", sparse.ONE_BY_ONE, "a fresh one"),
-        ("sparse-layers", sparse.THE_OTHERS, "two other layers"),
-        ("sparse-layers", sparse.OF_ALL_TOGETHER, "global masks"),
-        ("sparse-layers", [100 - a for a in sparse.PRUNED], "that is right is asked"),
-        ("sparse-layers", sparse.PRUNED[::-1], "In the order of the layers"),
-        ("sparse-layers", [50.0, 80.0, 60.0], "on a fresh copy"),
-        ("sparse-layers", ..., "No answer yet"),
-    ],
-)
-def test_wrong_answers_fail_and_are_named(name, answer, line):
-    """Oracle: the mistake by hand."""
-    found = report(name, answer)
-    assert not found.passed
-    assert line in found.lines[-1], found.lines
+WRONG = [
+    ("sparse-hand", hand(0, 1.5), "lost the sign"),
+    ("sparse-hand", hand(0, -2.5), "towards 0"),
+    ("sparse-hand", hand(1, -1.5), "only the soft one"),
+    ("sparse-hand", hand(2, 0.015), "t/n for 1"),
+    ("sparse-hand", hand(2, 0.405), "still to go"),
+    ("sparse-hand", hand(2, 0.24), "straight line"),
+    ("sparse-hand", hand(2, 55.5), "a share is asked"),
+    ("sparse-hand", hand(3, 5), "a round early"),
+    ("sparse-hand", hand(3, 3), "two thirds stay"),
+    ("sparse-hand", hand(4, 120), "set of places"),
+    ("sparse-hand", hand(4, 64), "three of them"),
+    ("sparse-hand", hand(0, -1), "max(|x| − τ, 0)"),
+    ("sparse-hand", hand(1, -1), "stays as it is"),
+    ("sparse-hand", hand(2, 0.5), "t/n = ¼"),
+    ("sparse-hand", hand(3, 7), "first power below a tenth"),
+    ("sparse-hand", hand(4, 15), "Three of six places"),
+    ("sparse-hand", HAND[:4], "has 5 numbers"),
+    ("sparse-masks", layerwise, "of each tensor"),
+    ("sparse-masks", inverted, "true where a weight is dropped"),
+    ("sparse-masks", largest_dropped, "the largest magnitudes"),
+    ("sparse-masks", signed, "forgot the magnitude"),
+    ("sparse-masks", at_threshold, "one too many"),
+    ("sparse-masks", by_threshold, "cannot part equals"),
+    ("sparse-masks", from_the_end, "x[-0:] is not"),
+    ("sparse-masks", in_place, "change nothing"),
+    ("sparse-masks", lambda w, s: by_sort(w, s)[0], "must return 3 masks"),
+    ("sparse-masks", lambda w, s: [True, True, True], "weight's shape"),
+    ("sparse-masks", lambda w, s: [x != 0 for x in w], "Count:"),
+    ("sparse-layers", [a / 100 for a in sparse.PRUNED], "multiply by 100"),
+    ("sparse-layers", sparse.LARGEST_DROPPED, "dropped the largest"),
+    ("sparse-layers", sparse.SIGNED, "forgot the magnitude"),
+    ("sparse-layers", sparse.TENTH_DROPPED, "kept 90 %"),
+    ("sparse-layers", sparse.WITHIN_ROWS, "of each row"),
+    ("sparse-layers", sparse.ON_TEST, "test images"),
+    ("sparse-layers", sparse.ON_ALL, "first 1,000"),
+    ("sparse-layers", sparse.ONE_BY_ONE, "a fresh one"),
+    ("sparse-layers", sparse.THE_OTHERS, "two other layers"),
+    ("sparse-layers", sparse.OF_ALL_TOGETHER, "global masks"),
+    ("sparse-layers", [100 - a for a in sparse.PRUNED], "that is right is asked"),
+    ("sparse-layers", sparse.PRUNED[::-1], "In the order of the layers"),
+    ("sparse-layers", [50.0, 80.0, 60.0], "on a fresh copy"),
+    ("sparse-layers", ..., "No answer yet"),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "starts"),
-    [
-        ("sparse-hand", hand(0, -1), ["the soft"]),
-        ("sparse-hand", hand(1, -1), ["the hard"]),
-        ("sparse-hand", hand(2, 0.5), ["the sparsity"]),
-        ("sparse-hand", hand(3, 7), ["the rounds"]),
-        ("sparse-hand", hand(4, 15), ["the patterns"]),
-        ("sparse-masks", by_threshold, ["ties"]),
-        ("sparse-masks", in_place, ["what it is given"]),
-        ("sparse-masks", from_the_end, ["a sparsity of 0"]),
-        ("sparse-masks", layerwise, ["no dropped", "ties"]),
-        ("sparse-layers", [a + 1 for a in sparse.PRUNED], ["the accuracies"]),
-        ("sparse-layers", [0.5, 81.7, 67.0], ["they are percentages", "the accuracies"]),
-    ],
-)
-def test_each_claim_can_fail_alone_or_with_its_kin(name, answer, starts):
-    """Oracle: by hand."""
-    assert_failed(name, answer, starts)
+test_wrong_answers_are_named = advised(WRONG)
+
+
+CLAIMS = [
+    ("sparse-hand", hand(0, -1), ["the soft"]),
+    ("sparse-hand", hand(1, -1), ["the hard"]),
+    ("sparse-hand", hand(2, 0.5), ["the sparsity"]),
+    ("sparse-hand", hand(3, 7), ["the rounds"]),
+    ("sparse-hand", hand(4, 15), ["the patterns"]),
+    ("sparse-masks", by_threshold, ["ties"]),
+    ("sparse-masks", in_place, ["what it is given"]),
+    ("sparse-masks", from_the_end, ["a sparsity of 0"]),
+    ("sparse-masks", layerwise, ["no dropped", "ties"]),
+    ("sparse-layers", [a + 1 for a in sparse.PRUNED], ["the accuracies"]),
+    ("sparse-layers", [0.5, 81.7, 67.0], ["they are percentages", "the accuracies"]),
+]
+
+test_each_claim_can_fail = crossed(CLAIMS)
 
 
 def test_the_numbers_by_hand_are_those_of_the_package():

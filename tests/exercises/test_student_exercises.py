@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 
-from exercises import report
 from exercises.student import (
     ALONE,
     CALIBRATED,
@@ -20,6 +19,7 @@ from reference_impl.data import load_dataset
 from reference_impl.distillation import best_class_bias
 from reference_impl.measuring import mean_interval, paired_gain, reliability
 from reference_impl.training import load_checkpoint, predict
+from tests.exercises.claims import advised, passing
 
 
 def count(logits, labels, k, bias):
@@ -43,28 +43,24 @@ def at_the_gaps(logits, labels, k):
     return max((gap + 1e-4 for gap in gaps), key=lambda b: count(logits, labels, k, b))
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("student-gain", [0.6, 0.43]),
-        ("student-gain", (0.6, 0.4303)),
-        ("student-gain", np.array([0.6, 0.43])),
-        ("student-gain", torch.tensor([0.6, 0.43])),
-        ("student-bias", best_class_bias),
-        ("student-bias", by_grid),
-        ("student-bias", by_tensor),
-        ("student-bias", at_the_gaps),
-        ("student-scaling", 1.66),
-        ("student-scaling", 1.7),
-        ("student-scaling", 1.65),
-        ("student-scaling", torch.tensor(1.661)),
-        ("student-scaling", np.float32(1.67)),
-    ],
-)
-def test_right_answers_pass(name, answer):
-    """Oracle: several ways to write the right answer."""
-    found = report(name, answer)
-    assert found.passed, found.lines
+RIGHT = [
+    ("student-gain", [0.6, 0.43]),
+    ("student-gain", (0.6, 0.4303)),
+    ("student-gain", np.array([0.6, 0.43])),
+    ("student-gain", torch.tensor([0.6, 0.43])),
+    ("student-bias", best_class_bias),
+    ("student-bias", by_grid),
+    ("student-bias", by_tensor),
+    ("student-bias", at_the_gaps),
+    ("student-scaling", 1.66),
+    ("student-scaling", 1.7),
+    ("student-scaling", 1.65),
+    ("student-scaling", torch.tensor(1.661)),
+    ("student-scaling", np.float32(1.67)),
+]
+
+
+test_right_answers_pass = passing(RIGHT)
 
 
 def negated(logits, labels, k):
@@ -86,47 +82,42 @@ def positive(logits, labels, k):
     return max(np.linspace(0, 15, 601), key=lambda b: count(logits, labels, k, b))
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "line"),
-    [
-        ("student-gain", [-0.6, 0.43], "wrong way round"),
-        ("student-gain", [0.5, 0.43], "difference distilled − alone of each seed"),
-        ("student-gain", [0.6, 0.9], "divided by 2"),
-        ("student-gain", [0.6, 0.196], "1.96, the normal quantile"),
-        ("student-gain", [0.6, 0.1], "standard error"),
-        ("student-gain", [0.6, 0.173], "standard deviation of the gains"),
-        ("student-gain", [0.6, 0.351], "You divided the squares by 3"),
-        ("student-gain", [0.6, 0.745], "You did not divide by √3"),
-        ("student-gain", [0.6, 0.318], "three degrees of freedom"),
-        ("student-gain", [0.6, 0.292], "one-sided"),
-        ("student-gain", [0.6, 0.703], "unpaired"),
-        ("student-gain", [0.6, 0.453], "unpaired"),
-        ("student-gain", [0.6], "has 2 numbers; this has 1"),
-        ("student-gain", ..., "No answer yet"),
-        ("student-bias", negated, "sign is the wrong way round"),
-        ("student-bias", most_recall, "You count only the examples of class k"),
-        ("student-bias", lambda logits, labels, k: 0.0, "no correction"),
-        ("student-bias", lambda logits, labels, k: 1.0, "Try many b"),
-        ("student-bias", positive, "Try numbers below 0 too"),
-        ("student-bias", in_place, "Add to a copy"),
-        ("student-bias", lambda logits, labels, k: logits, "must return a number"),
-        ("student-bias", lambda logits, labels, k: None, "must return a number"),
-        ("student-bias", lambda logits: 1.0, "It raised TypeError"),
-        ("student-bias", 3.0, "The answer is the function itself"),
-        ("student-scaling", 0.6, "You multiplied the logits"),
-        ("student-scaling", 0.78, "You fitted it on the training images"),
-        ("student-scaling", 1.57, "You minimised the ECE"),
-        ("student-scaling", 1.0, "surer than it is right"),
-        ("student-scaling", 2.5, "take the least"),
-        ("student-scaling", -1.0, "T > 0"),
-        ("student-scaling", "2", "The answer is a number"),
-    ],
-)
-def test_wrong_answers_fail_and_are_named(name, answer, line):
-    """Oracle: the mistake by hand."""
-    found = report(name, answer)
-    assert not found.passed
-    assert line in found.lines[-1]
+WRONG = [
+    ("student-gain", [-0.6, 0.43], "wrong way round"),
+    ("student-gain", [0.5, 0.43], "difference distilled − alone of each seed"),
+    ("student-gain", [0.6, 0.9], "divided by 2"),
+    ("student-gain", [0.6, 0.196], "1.96, the normal quantile"),
+    ("student-gain", [0.6, 0.1], "standard error"),
+    ("student-gain", [0.6, 0.173], "standard deviation of the gains"),
+    ("student-gain", [0.6, 0.351], "You divided the squares by 3"),
+    ("student-gain", [0.6, 0.745], "You did not divide by √3"),
+    ("student-gain", [0.6, 0.318], "three degrees of freedom"),
+    ("student-gain", [0.6, 0.292], "one-sided"),
+    ("student-gain", [0.6, 0.703], "unpaired"),
+    ("student-gain", [0.6, 0.453], "unpaired"),
+    ("student-gain", [0.6], "has 2 numbers; this has 1"),
+    ("student-gain", ..., "No answer yet"),
+    ("student-bias", negated, "sign is the wrong way round"),
+    ("student-bias", most_recall, "You count only the examples of class k"),
+    ("student-bias", lambda logits, labels, k: 0.0, "no correction"),
+    ("student-bias", lambda logits, labels, k: 1.0, "Try many b"),
+    ("student-bias", positive, "Try numbers below 0 too"),
+    ("student-bias", in_place, "Add to a copy"),
+    ("student-bias", lambda logits, labels, k: logits, "must return a number"),
+    ("student-bias", lambda logits, labels, k: None, "must return a number"),
+    ("student-bias", lambda logits: 1.0, "It raised TypeError"),
+    ("student-bias", 3.0, "The answer is the function itself"),
+    ("student-scaling", 0.6, "You multiplied the logits"),
+    ("student-scaling", 0.78, "You fitted it on the training images"),
+    ("student-scaling", 1.57, "You minimised the ECE"),
+    ("student-scaling", 1.0, "surer than it is right"),
+    ("student-scaling", 2.5, "take the least"),
+    ("student-scaling", -1.0, "T > 0"),
+    ("student-scaling", "2", "The answer is a number"),
+]
+
+
+test_wrong_answers_are_named = advised(WRONG)
 
 
 def test_the_gain_is_the_packages_and_the_interval_of_the_differences():
