@@ -58,10 +58,10 @@ mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m experiments.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging result-decay  ## measure all of data/results again (six hours)
+results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging result-decay  ## measure all of data/results again (ten hours)
 
 result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
-	@$(BIN)/python -m reference_impl.measuring.roofline
+	@$(BIN)/python -m experiments.roofline
 
 result-granularity: $(STAMP)  ## chapter 03: accuracy by bits and granularity (ten minutes)
 	@$(BIN)/python -m experiments.granularity

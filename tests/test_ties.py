@@ -1,0 +1,102 @@
+"""What ranks numbers does not depend on their order, nor on their last digit.
+
+An exact tie is decided by rounding, and rounding differs between processors. Where no two numbers
+are close, a choice must be the same for permuted inputs and for inputs moved by one ulp.
+"""
+
+import math
+
+import pytest
+import torch
+
+from reference_impl.merging import (
+    complete_linkage,
+    connected_components,
+    cosine_similarity,
+    greedy_keep,
+    least_pair,
+    nearest_kept,
+    pair_saliency,
+)
+from reference_impl.pruning import (
+    choose_highest,
+    keep_highest,
+    keep_highest_of_all,
+    optimal_brain_surgeon,
+    wanda,
+)
+from reference_impl.quantization import optimal_codebook
+
+N = 12
+IMAGES = torch.randn(40, 5, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+
+
+def draws(seed: int) -> torch.Tensor:
+    return torch.randn(N, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def moved(x: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return x with each number one ulp up, one down, or as it is."""
+    step = torch.randint(-1, 2, x.shape, generator=torch.Generator().manual_seed(seed))
+    towards = torch.where(step > 0, math.inf, torch.where(step < 0, -math.inf, x))
+    return torch.nextafter(x, towards)
+
+
+def kept_units(x: torch.Tensor) -> torch.Tensor:
+    """Return for each unit whether a choice by several scores keeps it."""
+    rows = x.norm(dim=1)
+    hessian = torch.diag(1 + torch.linspace(0, 1, x.shape[1], dtype=x.dtype))
+    scores = [
+        keep_highest(rows, 0.5),
+        keep_highest_of_all({"w": wanda(x, hessian.diagonal()).sum(dim=1)}, 0.4)["w"],
+        choose_highest(rows[None], 3)[0],
+        keep_highest(optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), 0.7),
+        greedy_keep((IMAGES @ x.T).relu(), x, 4, ridge=0.1),
+    ]
+    return torch.stack(scores)
+
+
+def partners(x: torch.Tensor) -> torch.Tensor:
+    """Return for each pair of units whether they are put together."""
+    similarity = cosine_similarity(x)
+    keep = keep_highest(x.norm(dim=1), 0.5)
+    labels = [
+        nearest_kept(similarity, keep),
+        complete_linkage(similarity, 0.3),
+        connected_components(similarity, 0.6),
+    ]
+    return torch.stack([one[:, None] == one for one in labels])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_follow_their_units(seed):
+    """Oracle: the masks of the inputs as they were, permuted alike."""
+    x = draws(seed)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    expected = kept_units(x)
+    assert torch.equal(kept_units(moved(x, seed)), expected)
+    assert torch.equal(kept_units(x[order]), expected[:, order])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_partners_follow_their_units(seed):
+    """Oracle: who was with whom before."""
+    x = draws(seed)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    expected = partners(x)
+    assert torch.equal(partners(moved(x, seed)), expected)
+    assert torch.equal(partners(x[order]), expected[:, order][:, :, order])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_least_pair_and_the_best_codebook_stay_the_same(seed):
+    """Oracle: the pair by its units, the codebook by its values."""
+    x = draws(seed)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    pair = set(least_pair(pair_saliency(x, x)))
+    assert set(least_pair(pair_saliency(moved(x, seed), moved(x, seed)))) == pair
+    assert {int(order[i]) for i in least_pair(pair_saliency(x[order], x[order]))} == pair
+    values = torch.tensor(optimal_codebook(x, 4).values)
+    for other in (moved(x, seed), x[order]):
+        again = torch.tensor(optimal_codebook(other, 4).values)
+        torch.testing.assert_close(again, values, rtol=1e-12, atol=1e-12)
