@@ -161,9 +161,16 @@ def find_exported(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) 
     )
 
 
+def drop_list_of_modules(app: Sphinx, exception: Exception | None) -> None:
+    """Remove viewcode's list of all listings: it links to builtins, and nests lists badly."""
+    if exception is None and app.builder.format == "html":
+        (Path(app.outdir) / "_modules" / "index.html").unlink(missing_ok=True)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-process-docstring", complete_docstring, priority=950)
     app.connect("missing-reference", find_exported)
+    app.connect("build-finished", drop_list_of_modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

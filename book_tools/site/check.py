@@ -185,6 +185,8 @@ def _look(
         return _check_missing(chromium, root, pictures)
     if read_page(site / name).redirects:
         return []  # its target is a link, and a page of its own
+    if name.parts[0] == "_modules" and "models" not in name.parts:
+        return []  # a listing of source: one folder of them stands for all; links are checked above
     page = chromium.new_page()
     stem = str(name.with_suffix("")).replace("/", "-")
     visit = Visit(page, root)
