@@ -101,7 +101,7 @@ def shares(ax, parts, given):
         ),
         (lambda ax: plots.plot_roofline(ax, {}, POINTS), ValueError, "roofs must be of 1 to 3"),
         (
-            lambda ax: plots.plot_roofline(ax, ROOFS, {i: [(1, 1)] for i in range(8)}),
+            lambda ax: plots.plot_roofline(ax, ROOFS, {i: [(1, 1)] for i in "abcdefgh"}),
             ValueError,
             "points must be of 1 to 7 networks",
         ),
