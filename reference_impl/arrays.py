@@ -110,7 +110,7 @@ class _Array:
             return
         if first == name:
             raise ValueError(f"{name} must be ({', '.join(self.dims)}), got shape {shape}")
-        if dims == self.dims:
+        if dims == self.dims and not {"_", "..."} & {*dims}:  # shapes must be equal
             raise ValueError(
                 f"{first} must have the shape of {name}, {shape}, got {tuple(first_shape)}"
             )

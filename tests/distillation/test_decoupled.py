@@ -183,12 +183,12 @@ Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
         (
             lambda: decoupled_loss(Z, Z[:2], Y, temperature=1),
             ValueError,
-            r"student must have the shape of teacher, \(2, 4\)",
+            "student must have the shape of teacher",
         ),
         (
             lambda: decoupled_loss(Z, Z * torch.nan, Y, temperature=1),
             ValueError,
-            r"student must have the shape of teacher, \(2, 4\)",
+            "teacher must be finite",
         ),
         (lambda: decoupled_loss(Z[:, :1], Z[:, :1], 0 * Y, temperature=1), ValueError, "two class"),
         (
