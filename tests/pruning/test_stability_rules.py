@@ -121,7 +121,7 @@ ONES = torch.ones(3, 2)
             {"a": ONES, "b": ONES.T},
             1,
             ValueError,
-            r"values\['a'\] must have the shape of values\['b'\], \(2, 3\)",
+            r"values\['a'\] must have the 3 units of values\['b'\], got 2",
         ),
         ({"a": -ONES, "b": ONES}, 1, ValueError, r"values\['a'\] must be at least 0, got -1"),
         (ONES, 1, TypeError, "values must be Mapping"),
