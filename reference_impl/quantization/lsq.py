@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checked import Count, Finite, NonNegative, Values, checked, widened
-from reference_impl.quantization.affine import AffineQuantizer, Scale, in_steps, nearest_codes
+from reference_impl.quantization.affine import AffineQuantizer, Scale, in_steps
 from reference_impl.quantization.grid import IntegerGrid
 from reference_impl.quantization.ranges import Axes, part_means
 from reference_impl.quantization.straight_through import differential
@@ -50,13 +50,13 @@ def learned_fake_quantize(
     initialization".
     Equation: eq-qat-quantizer, eq-qat-step, eq-qat-zero, eq-qat-euler, chapter 07.
     """
-    s, z = scale.detach(), _rounded(zero_point, grid)
-    u = in_steps(x.detach(), s)
-    level = nearest_codes(u, z, grid) - z  # q − z
+    u, s = in_steps(x.detach(), scale.detach()), scale.detach()  # x / s
+    z = _rounded(zero_point, grid)
+    level = torch.clamp(torch.round(u) + z, grid.q_min, grid.q_max) - z  # q − z
     inside = torch.round(u) == level
     slope = level - torch.where(inside, u, 0)  # ∂x̂/∂s
-    x_hat = s * level + inside * differential(x) + slope * differential(scale)
-    return (x_hat - ~inside * (s * differential(zero_point))).to(x.dtype)
+    dx, ds, dz = (value - value.detach() for value in (x, scale, zero_point))  # 0 with a derivative
+    return (s * level + inside * dx + slope * ds - ~inside * (s * dz)).to(x.dtype)
 
 
 def _rounded(zero_point: Tensor, grid: IntegerGrid) -> Tensor:
