@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.merging import RECIPES, SPARSITIES, STATES, Merger
+from experiments.merging import RECIPES, SPARSITIES, Merger
 from experiments.records import make_missing, open_record, run_recorder
 from reference_impl.compress import incoming_rows, merge_nearest, remove_units
 from reference_impl.data import Dataset
@@ -22,7 +22,7 @@ from reference_impl.files import ROOT
 from reference_impl.merging import gaussian_scale, norm_ratio_scale
 from reference_impl.models import Network
 from reference_impl.pruning import keep_highest
-from reference_impl.training import accuracy, fit, trained
+from reference_impl.training import accuracy, fit
 
 RESULT = ROOT / "data" / "results" / "decay.json"
 COMMAND = "python -m experiments.decay"
@@ -89,13 +89,8 @@ def made(run: Run, dataset: Dataset) -> Network:
         weight_decay=run.weight_decay,
         seed=run.seed,
     )
-    STATES.mkdir(parents=True, exist_ok=True)
-    state = STATES / f"training-{run.epochs}-{run.learning_rate}-{run.weight_decay}-{run.seed}.pt"
-    for _ in fit(recipe, dataset, state):
-        pass
-    network = trained(recipe, state).model
-    state.unlink()
-    return network
+    *_, last = fit(recipe, dataset)
+    return last.best
 
 
 def measured(network: Network, dataset: Dataset) -> dict[str, Any]:

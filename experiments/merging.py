@@ -41,12 +41,10 @@ from reference_impl.merging import (
 )
 from reference_impl.models import Network
 from reference_impl.pruning import keep_highest, n_dropped, row_norm
-from reference_impl.training import Recipe, accuracy, fit, load_checkpoint, trained
+from reference_impl.training import Recipe, accuracy, fit, load_checkpoint
 
 RESULT = ROOT / "data" / "results" / "merging.json"
 COMMAND = "python -m experiments.merging"
-STATES = ROOT / "_build" / "merging"
-"""Where networks are trained."""
 
 RECIPES = {
     "shipped": SHIPPED_RECIPES["lenet300"],
@@ -138,14 +136,8 @@ def made(run: Run, dataset: Dataset) -> Network:
     """Return the shipped network, or one trained from the run's seed."""
     if run == Run("shipped", 0):
         return load_checkpoint("lenet300")
-    recipe = replace(RECIPES[run.recipe], seed=run.seed)
-    STATES.mkdir(parents=True, exist_ok=True)
-    state = STATES / f"{run.recipe}-{run.seed}.pt"
-    for _ in fit(recipe, dataset, state):
-        pass
-    network = trained(recipe, state).model
-    state.unlink()
-    return network
+    *_, last = fit(replace(RECIPES[run.recipe], seed=run.seed), dataset)
+    return last.best
 
 
 def images_of(run: Run, dataset: Dataset) -> Tensor:

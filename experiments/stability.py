@@ -26,7 +26,7 @@ from reference_impl.models import Network
 from reference_impl.pruning import RULES, n_dropped
 from reference_impl.pruning.stability_rules import Rule
 from reference_impl.shifts import shifted_sets
-from reference_impl.training import Recipe, accuracy, load_checkpoint, new_student, one_cycle_steps
+from reference_impl.training import Recipe, accuracy, load_checkpoint, new_student, recipe_steps
 
 RESULT = ROOT / "data" / "results" / "stability.json"
 COMMAND = "python -m experiments.stability"
@@ -139,7 +139,7 @@ def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
     ]
     n_steps = sum(len(plan) for plan in plans)
     source = (batch for plan in plans for batch in plan)
-    steps = one_cycle_steps(network, source, F.cross_entropy, recipe, n_steps)
+    steps = recipe_steps(network, source, F.cross_entropy, recipe, n_steps)
     for _ in tqdm(steps, total=n_steps, disable=None, leave=False):
         pass
 

@@ -1,26 +1,24 @@
 """Training as a generator, the course's recipes, and its checkpoints."""
 
 # fmt: off
-from reference_impl.training.recipe import Recipe, new_student, QatRecipe
-from reference_impl.training.loop import train_steps, one_cycle_steps
+from reference_impl.training.recipe import BaseRecipe, Recipe, new_student, QatRecipe
+from reference_impl.training.loop import train_steps, recipe_steps, example_steps, Epoch, fit
 from reference_impl.training.evaluate import predict, accuracy
 from reference_impl.training.augmentation import augment, erase
 from reference_impl.training.checkpoints import (
     CHECKPOINTS, Provenance, save_checkpoint, provenance, load_checkpoint,
 )
-from reference_impl.training.resumable import Trained, fit, trained
 from reference_impl.training.distil import Targets, View, view, student_steps
 from reference_impl.training.guided import Guided, Method, view_with_features, METHODS
 from reference_impl.training.prune import Growth, magnitude_masks, pruned_steps, tickets
 from reference_impl.training.quantize import prepare, fine_tune
 
 __all__ = [
-    "Recipe", "new_student", "QatRecipe",  # recipe
-    "train_steps", "one_cycle_steps",  # loop
+    "BaseRecipe", "Recipe", "new_student", "QatRecipe",  # recipe
+    "train_steps", "recipe_steps", "example_steps", "Epoch", "fit",  # loop
     "predict", "accuracy",  # evaluate
     "augment", "erase",  # augmentation
     "CHECKPOINTS", "Provenance", "save_checkpoint", "provenance", "load_checkpoint",  # checkpoints
-    "Trained", "fit", "trained",  # resumable
     "Targets", "View", "view", "student_steps",  # distil
     "Guided", "Method", "view_with_features", "METHODS",  # guided
     "Growth", "magnitude_masks", "pruned_steps", "tickets",  # prune

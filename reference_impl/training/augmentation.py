@@ -1,6 +1,6 @@
 """What a network sees in an epoch: images in a new order, mirrored, shifted, partly erased."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -9,11 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reference_impl.checked import checked
-from reference_impl.data import Examples, batches
-from reference_impl.training.recipe import QatRecipe, Recipe, Seed
+from reference_impl.data import Examples, Seed, batches
+from reference_impl.training.recipe import BaseRecipe
 
 Images = Float[Tensor, "n 1 height width"]
-Batch = tuple[Tensor, Tensor]  # images and labels
 
 SHIFT = 2
 """Augmentation moves an image by up to this many pixels in each direction."""
@@ -71,17 +70,11 @@ def epoch_seeds(seed: Seed, epoch: Seed) -> tuple[int, int]:
 
 @checked
 def epoch_batches(
-    examples: Examples,
-    recipe: Recipe | QatRecipe,
-    epoch: Seed,
-    progress: Callable[[Iterable[Batch]], Iterable[Batch]] = lambda plan: plan,
-) -> Iterator[Batch]:
-    """Yield the batches of an epoch, in an order and with changes drawn from (seed, epoch) alone.
-
-    ``progress`` wraps the batches before they are augmented, for example in ``tqdm``.
-    """
+    examples: Examples, recipe: BaseRecipe, epoch: Seed
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an epoch's batches, their order and changes drawn from (seed, epoch) alone."""
     order, chance = epoch_seeds(recipe.seed, epoch)
     generator = torch.Generator().manual_seed(chance)
-    for plain, labels in progress(batches(examples, recipe.batch_size, seed=order)):
+    for plain, labels in batches(examples, recipe.batch_size, seed=order):
         images = augment(plain, generator) if recipe.augment else plain
         yield (erase(images, generator) if recipe.erase else images), labels

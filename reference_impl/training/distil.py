@@ -15,11 +15,11 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from reference_impl.checked import Finite, Where, Within, checked
-from reference_impl.data import Examples
+from reference_impl.data import Examples, Seed
 from reference_impl.training.augmentation import augment, epoch_seeds
 from reference_impl.training.evaluate import predict
-from reference_impl.training.loop import Objective, one_cycle_steps
-from reference_impl.training.recipe import PlainRecipe, Seed
+from reference_impl.training.loop import Objective, recipe_steps
+from reference_impl.training.recipe import PlainRecipe
 
 LEVELS = 255  # a pixel is a whole number of 255ths, and so it is kept: in a quarter of the memory
 AT_ONCE = 5000  # images that are augmented at a time
@@ -98,7 +98,7 @@ def student_steps(
         for epoch, one in enumerate(epochs)
         for chosen in _order(len(one.labels), recipe, epoch).split(recipe.batch_size)
     )
-    yield from one_cycle_steps(student, batches, objective, recipe, n_steps)
+    return recipe_steps(student, batches, objective, recipe, n_steps)
 
 
 def _order(n: int, recipe: PlainRecipe, epoch: int) -> Int64[Tensor, " n"]:

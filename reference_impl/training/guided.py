@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from reference_impl import distillation
 from reference_impl.checked import NonNegative, checked
 from reference_impl.compress import Tapped, outputs_at
-from reference_impl.data import Examples
+from reference_impl.data import Examples, Seed
 from reference_impl.models import Network
 from reference_impl.training.distil import Targets, View, view
 from reference_impl.training.loop import Objective
-from reference_impl.training.recipe import Seed
 
 MAPS = "relu3"  # the place of feature maps, 7×7 positions in the student and in the teacher
 MEANS = "flatten"  # the place of the features that the head takes: the mean of each channel

@@ -1,15 +1,25 @@
-"""Training as a generator: one optimizer step a batch, and AdamW under one cycle of its rate."""
+"""The one loop: a step for each batch, its rate set by a recipe, and whole trainings on top."""
 
+import copy
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
-from reference_impl.checked import Count, Within, checked
-from reference_impl.training.recipe import Recipe
+from reference_impl.checked import Count, checked
+from reference_impl.data import Dataset, Examples, batches
+from reference_impl.models import Network
+from reference_impl.training.augmentation import epoch_batches
+from reference_impl.training.evaluate import accuracy
+from reference_impl.training.recipe import BaseRecipe, Recipe, new_student
 
 Pairs = Iterable[tuple[Tensor, Any]]  # inputs and targets
 Objective = Callable[[Any, Any], Tensor]
@@ -44,35 +54,55 @@ def train_steps(
 
 
 @checked
-def adamw(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """Return AdamW with the recipe's weight decay; `one_cycle_steps` sets its rate."""
-    return torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay, fused=True)
+def recipe_steps(
+    network: nn.Module, batches: Pairs, objective: Objective, recipe: BaseRecipe, n_steps: Count
+) -> Iterator[float]:
+    """Take `train_steps` with the recipe's optimizer and rate; the network ends in evaluation mode.
+
+    There are ``n_steps`` batches in all epochs together.
+    """
+    optimizer = recipe.optimizer(network)
+    rate = LambdaLR(optimizer, lambda step: recipe.rate(min(1.0, (step + recipe.moment) / n_steps)))
+    for loss in train_steps(network, batches, objective, optimizer):
+        yield loss
+        rate.step()
+    network.eval()
 
 
 @checked
-def one_cycle_steps(
-    network: nn.Module,
-    batches: Pairs,
-    objective: Objective,
-    recipe: Recipe,
-    n_steps: Count,
-    *,
-    optimizer: Optimizer | None = None,
-    done: Annotated[int, Within(0)] = 0,
-) -> Iterator[float]:
-    """Train in place by AdamW, its rate set by ``recipe.rate``; yield the loss before each step.
+def example_steps(network: nn.Module, examples: Examples, recipe: BaseRecipe) -> Iterator[float]:
+    """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order."""
+    n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
+    source = (b for epoch in range(recipe.epochs) for b in epoch_batches(examples, recipe, epoch))
+    return recipe_steps(network, source, F.cross_entropy, recipe, n_steps)
 
-    There are ``n_steps`` batches in all epochs. To resume, pass the optimizer, an `adamw`,
-    and the number of steps already done. The network ends in evaluation mode.
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """What an epoch of `fit` has brought, and the best network so far."""
+
+    loss: float  #: mean over the steps, in nats
+    validation_accuracy: float  #: after the epoch, in percent
+    seconds: float
+    best: Network  #: of all epochs, on the validation set; the first of equals
+    best_epoch: int  #: counted from 1
+
+
+@checked
+def fit(recipe: Recipe, dataset: Dataset) -> Iterator[Epoch]:
+    """Train a new network by the recipe and yield after each epoch; the test set is not looked at.
+
+    What the last epoch calls the best is the result: ``*_, last = fit(…)``, then ``last.best``.
     """
-    optimizer = adamw(network, recipe) if optimizer is None else optimizer
-
-    def set_rate(step: int) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(min(1.0, (step + 0.5) / n_steps))  # the middle of the step
-
-    set_rate(done)
-    for step, loss in enumerate(train_steps(network, batches, objective, optimizer), done + 1):
-        yield loss
-        set_rate(step)
-    network.eval()
+    network = new_student(recipe)
+    steps = example_steps(network, dataset.train, recipe)
+    per_epoch = len(batches(dataset.train, recipe.batch_size))
+    highest = -1.0
+    for epoch in range(1, recipe.epochs + 1):
+        start = time.perf_counter()
+        loss = sum(islice(steps, per_epoch)) / per_epoch
+        right = accuracy(network, dataset.validation)
+        if right > highest:
+            highest, best_epoch = right, epoch
+            best = copy.deepcopy(network).to(memory_format=torch.contiguous_format).eval()
+        yield Epoch(loss, right, time.perf_counter() - start, best, best_epoch)

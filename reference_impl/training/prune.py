@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated
 
-import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -17,9 +16,8 @@ from reference_impl.checked import Count, Share, Within, checked
 from reference_impl.compress import apply_masks, prunable_weights
 from reference_impl.data import Examples, batches
 from reference_impl.pruning import cubic_sparsity, keep_highest_of_all
-from reference_impl.training.augmentation import epoch_batches
-from reference_impl.training.loop import Objective, one_cycle_steps
-from reference_impl.training.recipe import PlainRecipe
+from reference_impl.training.loop import example_steps
+from reference_impl.training.recipe import Recipe
 
 Masks = Mapping[str, Bool[Tensor, "..."]]  # name of a weight → true where it is kept
 
@@ -86,7 +84,7 @@ def masked_steps(
     """Yield the losses of ``n_steps`` training steps, the network being masked after each.
 
     An optimizer's averages of past gradients go on moving a dropped weight; it is set back to 0
-    before anyone sees it. The steps are those of `one_cycle_steps` or `student_steps`. With a
+    before anyone sees it. The steps are those of `recipe_steps` or `student_steps`. With a
     growth instead of masks, those are chosen by magnitude whenever it is due, before the first
     step too; a weight that was dropped has magnitude 0, so it is dropped again.
 
@@ -109,20 +107,15 @@ def masked_steps(
 def pruned_steps(
     network: nn.Module,
     examples: Examples,
-    recipe: PlainRecipe,
+    recipe: Recipe,
     *,
     masks: Masks | None = None,
     growth: Growth | None = None,
-    objective: Objective = F.cross_entropy,
 ) -> Iterator[float]:
-    """Train in place by AdamW, masked as in `masked_steps`, and yield the loss before each step.
-
-    The examples have a new order in each epoch. The network ends in evaluation mode.
-    """
+    """Take `example_steps`, masked as in `masked_steps`."""
     n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
-    source = (b for epoch in range(recipe.epochs) for b in epoch_batches(examples, recipe, epoch))
-    steps = one_cycle_steps(network, source, objective, recipe, n_steps)
-    yield from masked_steps(network, steps, n_steps, masks=masks, growth=growth)
+    steps = example_steps(network, examples, recipe)
+    return masked_steps(network, steps, n_steps, masks=masks, growth=growth)
 
 
 @checked

@@ -1,18 +1,15 @@
 """Quantization-aware training: a trained network is trained on, with its quantizers in the loop."""
 
 import copy
-import math
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from reference_impl import compress
 from reference_impl.checked import checked
-from reference_impl.data import Examples, batches
-from reference_impl.training.augmentation import epoch_batches
-from reference_impl.training.loop import train_steps
+from reference_impl.data import Examples
+from reference_impl.training.loop import example_steps
 from reference_impl.training.recipe import QatRecipe
 
 N_START = 512
@@ -43,24 +40,6 @@ def fine_tune(chain: nn.Sequential, recipe: QatRecipe, train: Examples) -> Itera
     After each step, `keep_scales_positive` holds the steps of the quantizers above 0. The chain
     ends in evaluation mode.
     """
-    optimizer = _optimizer(chain, recipe)
-    n_steps = recipe.epochs * len(batches(train, recipe.batch_size))
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: (1 + math.cos(math.pi * step / n_steps)) / 2
-    )
-    source = (b for epoch in range(recipe.epochs) for b in epoch_batches(train, recipe, epoch))
-    for loss in train_steps(chain, source, F.cross_entropy, optimizer):
+    for loss in example_steps(chain, train, recipe):
         compress.keep_scales_positive(chain)
         yield loss
-        rate.step()
-    chain.eval()
-
-
-def _optimizer(chain: nn.Sequential, recipe: QatRecipe) -> torch.optim.SGD:
-    """Return the optimizer, with the quantizers' parameters in a group of their own."""
-    own = [p for quantizer in compress.learned_quantizers(chain) for p in quantizer.parameters()]
-    known = set(own)
-    rest = [p for p in chain.parameters() if p not in known]
-    rates = ((rest, recipe.learning_rate), (own, recipe.learning_rate * recipe.scale_rate))
-    groups = [{"params": p, "lr": rate} for p, rate in rates if p]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)

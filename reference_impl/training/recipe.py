@@ -1,24 +1,51 @@
 """Training recipes: everything that decides the result of a training, in one frozen value."""
 
 import math
-from dataclasses import dataclass
-from typing import Annotated
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from reference_impl.checked import Count, NonNegative, Positive, Share, Where, Within, checked
-from reference_impl.compress.learned import EDGE_BITS
+from reference_impl.compress.learned import EDGE_BITS, LearnedQuantizer
+from reference_impl.data import Seed
 from reference_impl.models import MODELS, Network
 
 ModelName = Annotated[str, Where(f"one of {sorted(MODELS)}", MODELS.__contains__)]
 BatchSize = Annotated[int, Within(2)]  # BatchNorm needs two
 FewBits = Annotated[int, Within(2, 8)]
-Seed = Annotated[int, Within(0, 2**63 - 1)]
+
+
+@checked
+@dataclass(frozen=True, kw_only=True)
+class BaseRecipe(ABC):
+    """What every recipe says; the loop takes any of them."""
+
+    epochs: Count  #: passes over the training images
+    batch_size: BatchSize = 128  #: images per step
+    learning_rate: Positive  #: η, the peak of `rate`
+    augment: bool = False  #: mirror and shift the images, see `training.augmentation.augment`
+    erase: bool = False  #: overwrite a part of them, see `training.augmentation.erase`
+    seed: Seed = 0  #: of the initial weights, the order of the images and their augmentation
+
+    moment: ClassVar[float]  #: of a step at which its rate is taken: 0 its beginning, ½ its middle
+
+    @checked
+    def rate(self, progress: Share) -> float:
+        """Return the learning rate after a share of all steps: half a cosine, from η to 0."""
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+    @abstractmethod
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """Return the optimizer; its own rates are multiples of `rate`."""
 
 
 @checked
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(BaseRecipe):
     """How a network of `MODELS` is trained: AdamW on the cross-entropy.
 
     References: Loshchilov & Hutter (2019), Decoupled weight decay regularization; Smith & Topin
@@ -26,14 +53,12 @@ class Recipe:
     """
 
     model: ModelName
-    epochs: Count  #: passes over the training images
-    batch_size: BatchSize = 128  #: images per step
-    learning_rate: Positive = 1e-3  #: its peak, see `rate`
+    _: KW_ONLY
+    learning_rate: Positive = 1e-3
     warm_up: Annotated[float, Within(0, 0.99, above=True)] = 0.2  #: share of steps before the peak
     weight_decay: NonNegative = 0.01  #: decoupled, AdamW's λ
-    augment: bool = False  #: mirror and shift the images, see `training.augmentation.augment`
-    erase: bool = False  #: overwrite a part of them, see `training.augmentation.erase`
-    seed: Seed = 0  #: of the initial weights, the order of the images and the augmentation
+
+    moment = 0.5
 
     @checked
     def rate(self, progress: Share) -> float:
@@ -47,8 +72,13 @@ class Recipe:
         """
         if progress < self.warm_up:
             return self.learning_rate * progress / self.warm_up
-        after = (progress - self.warm_up) / (1 - self.warm_up)
-        return self.learning_rate * (1 + math.cos(math.pi * after)) / 2
+        return super().rate((progress - self.warm_up) / (1 - self.warm_up))
+
+    @checked
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """Return AdamW with the weight decay."""
+        own = network.parameters()
+        return torch.optim.AdamW(own, lr=1.0, weight_decay=self.weight_decay, fused=True)
 
 
 PlainRecipe = Annotated[
@@ -58,23 +88,33 @@ PlainRecipe = Annotated[
 
 @checked
 @dataclass(frozen=True)
-class QatRecipe:
+class QatRecipe(BaseRecipe):
     """How a trained network learns to work with few bits: SGD with momentum on the cross-entropy.
 
     References: Esser et al. 2020, "Learned step size quantization", section 3.
     """
 
     bits: FewBits | None  #: of weights and inputs; None: full precision, the control
+    _: KW_ONLY
     edges: FewBits = EDGE_BITS  #: bits of the first and the last layer
     epochs: Count = 4
-    batch_size: BatchSize = 128
-    learning_rate: Positive = 0.01  #: η at the start; it falls along half a cosine to 0
+    learning_rate: Positive = 0.01
     scale_rate: NonNegative = 1.0  #: multiple of η with which the steps of the quantizers learn
     momentum: Annotated[float, Within(0, 1, below=True)] = 0.9
     fold: bool = False  #: BatchNorm before the training, not when the network is deployed
-    augment: bool = False  #: as in `Recipe`
-    erase: bool = False  #: as in `Recipe`
-    seed: Seed = 0  #: of the order of the images and their augmentation
+
+    moment = 0.0
+
+    @checked
+    def optimizer(self, network: nn.Module) -> Optimizer:
+        """Return SGD with momentum, the quantizers' parameters in a group of their own."""
+        quantizers = (one for one in network.modules() if isinstance(one, LearnedQuantizer))
+        own = [p for one in quantizers for p in one.parameters()]
+        known = set(own)
+        rest = [p for p in network.parameters() if p not in known]
+        rates = ((rest, 1.0), (own, self.scale_rate))
+        groups = [{"params": part, "lr": rate} for part, rate in rates if part]
+        return torch.optim.SGD(groups, momentum=self.momentum)
 
 
 @checked

@@ -25,12 +25,8 @@ def command(monkeypatch, tmp_path, small):
     recipes = {name: Recipe(name, epochs=2) for name in ("lenet300", "student")}
     monkeypatch.setattr(retrain, "RECIPES", recipes)
     monkeypatch.setattr(retrain, "load_dataset", lambda: small)
-
-    def run(*arguments: str) -> int:
-        folders = ["--folder", str(tmp_path / "made"), "--state", str(tmp_path / "state")]
-        return retrain.main([*arguments, *folders])
-
-    return run
+    monkeypatch.setattr(retrain, "FINISHED", tmp_path / "finished")
+    return lambda *arguments: retrain.main([*arguments, "--folder", str(tmp_path / "made")])
 
 
 def test_the_shipped_networks_are_as_good_as_their_records_say(capsys):
@@ -57,7 +53,7 @@ def test_a_run_writes_networks_that_load_and_measure_as_recorded(command, tmp_pa
         assert record.validation_accuracy == accuracy(model, small.validation)
         assert f"{record.test_accuracy:.2f} %" in capsys.readouterr().out or name == "student"
     assert record.recipe == asdict(Recipe("student", epochs=2))
-    assert list((tmp_path / "state").iterdir()) == []
+    assert list((tmp_path / "finished").iterdir()) == []
     assert command("--check") == 0
 
 
@@ -70,27 +66,51 @@ def test_the_same_command_makes_the_same_weights(command, tmp_path):
     assert sums[0] == sums[1]
 
 
-def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys):
-    """Oracle: the epochs printed by the second call."""
+def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys, tmp_path):
+    """Oracle: the epochs printed by the second call; the folders after each."""
     whole = retrain.fit
 
-    def interrupted(recipe, *arguments, **options):
-        for done, epoch in enumerate(whole(recipe, *arguments, **options), start=1):
-            yield epoch
-            if recipe.model == "student" and done == 1:
-                raise KeyboardInterrupt
+    def interrupted(recipe, dataset):
+        yield next(steps := whole(recipe, dataset))
+        if recipe.model == "student":
+            raise KeyboardInterrupt
+        yield from steps
 
     monkeypatch.setattr(retrain, "fit", interrupted)
     assert command() == 130
     first = capsys.readouterr()
-    assert first.out.count("lenet300: loss") == 2
-    assert first.out.count("student: loss") == 1
-    assert "interrupted; the same command continues" in first.err
+    assert [line.split(":")[0] for line in first.out.splitlines()] == [
+        *("lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2")
+    ]
+    assert first.err == "\ninterrupted; the same command keeps the finished networks\n"
+    assert list((tmp_path / "made").iterdir()) == []  # all networks or none are replaced
     monkeypatch.setattr(retrain, "fit", whole)
     assert command() == 0
     second = capsys.readouterr().out
-    assert "lenet300: loss" not in second
-    assert second.count("student: loss") == 1
+    assert "lenet300: kept as it was finished before" in second
+    assert second.count("student 1/2: loss") == second.count("student 2/2: loss") == 1
+    assert len(list((tmp_path / "made").iterdir())) == 4
+    assert command("--check") == 0
+
+
+@pytest.mark.parametrize("damage", ["weights", "record", "recipe"])
+def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, tmp_path, damage):
+    """Oracle: the epochs printed, with a network that waits damaged or by another recipe."""
+    assert command("lenet300") == 0
+    for path in (tmp_path / "made").iterdir():
+        (tmp_path / "finished" / path.name).write_bytes(path.read_bytes())
+    weights, side = (tmp_path / "finished" / f"lenet300.{e}" for e in ("safetensors", "json"))
+    record = json.loads(side.read_text())
+    other = record | {"recipe": record["recipe"] | {"seed": 1}}
+    {
+        "weights": lambda: weights.write_bytes(b"half"),
+        "record": lambda: side.write_text("{"),
+        "recipe": lambda: side.write_text(json.dumps(other)),
+    }[damage]()
+    capsys.readouterr()
+    assert command("lenet300") == 0
+    assert "lenet300 2/2: loss" in capsys.readouterr().out
+    assert command("--check", "lenet300") == 0
 
 
 def test_the_check_finds_an_accuracy_that_is_not_as_recorded(command, tmp_path, capsys):

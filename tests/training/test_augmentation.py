@@ -59,7 +59,7 @@ def hole(image: torch.Tensor) -> tuple[int, int] | None:
     return down, across
 
 
-def test_erasing_fills_one_rectangle_of_half_of_the_images_with_noise():
+def test_erasing_fills_one_rectangle_of_half_of_the_images_with_noise_anywhere():
     """Oracle: bounding boxes; uniform noise has mean ½; 6 deviations of a binomial count."""
     n = 2000
     images = erase(-torch.ones(n, 1, 28, 28), torch.Generator().manual_seed(0))
@@ -69,12 +69,7 @@ def test_erasing_fills_one_rectangle_of_half_of_the_images_with_noise():
     noise = images[images >= 0]
     assert noise.max() < 1
     assert noise.mean().item() == pytest.approx(0.5, abs=0.01)
-
-
-def test_every_pixel_may_be_erased():
-    """Oracle: the pixels that are changed in 2000 draws."""
-    images = erase(-torch.ones(2000, 1, 28, 28), torch.Generator().manual_seed(0))
-    assert (images != -1).any(dim=0).all()
+    assert (images != -1).any(dim=0).all(), "a pixel is never erased"
 
 
 def test_an_image_smaller_than_the_longest_side_can_be_erased():
@@ -85,19 +80,11 @@ def test_an_image_smaller_than_the_longest_side_can_be_erased():
 
 
 @pytest.mark.parametrize("change", [augment, erase])
-@pytest.mark.parametrize(
-    ("images", "error", "message"),
-    [
-        (torch.zeros(3, 28, 28), ValueError, r"images must be \(n, 1, height, width\), got shape"),
-        (torch.zeros(0, 1, 28, 28), ValueError, "images must not be empty"),
-        (torch.zeros(2, 3, 28, 28), ValueError, r"images must be .* got shape \(2, 3, 28, 28\)"),
-        ("images", TypeError, "images must be a torch.Tensor, got str"),
-    ],
-)
-def test_only_batches_of_grey_images_are_changed(change, images, error, message):
+@pytest.mark.parametrize("shape", [(3, 28, 28), (0, 1, 28, 28), (2, 3, 28, 28)])
+def test_only_batches_of_grey_images_are_changed(change, shape):
     """Oracle: the words of the message."""
-    with pytest.raises(error, match=message):
-        change(images, torch.Generator())
+    with pytest.raises(ValueError, match=r"images must (be .*, got shape|not be empty)"):
+        change(torch.zeros(shape), torch.Generator())
 
 
 def numbered(n: int) -> Examples:
@@ -120,20 +107,14 @@ def test_an_epoch_shows_each_example_once_in_an_order_of_its_seed_and_its_number
     assert torch.equal(shown(recipe, 1), orders[1])
 
 
-def test_an_epoch_is_augmented_then_erased_and_its_progress_wraps_the_plain_batches():
-    """Oracle: `augment`, then `erase`, of the batches that the progress saw, by one generator."""
+def test_an_epoch_is_augmented_then_erased():
+    """Oracle: `augment`, then `erase`, of the batches of the plain recipe, by one generator."""
     plain = Recipe("lenet300", epochs=1, batch_size=8, seed=3)
-    seen = []
-
-    def progress(plan):
-        for images, labels in plan:
-            seen.append(images)
-            yield images, labels
-
-    recipe = replace(plain, augment=True, erase=True)
-    found = [images for images, _ in epoch_batches(numbered(50), recipe, 4, progress)]
-    assert torch.equal(torch.cat(seen), shown(plain, 4))
     generator = torch.Generator().manual_seed(epoch_seeds(3, 4)[1])
+    seen, found = (
+        [images for images, _ in epoch_batches(numbered(50), recipe, 4)]
+        for recipe in (plain, replace(plain, augment=True, erase=True))
+    )
     for images, changed in zip(seen, found, strict=True):
         assert torch.equal(changed, erase(augment(images, generator), generator))
 

@@ -1,28 +1,31 @@
-"""Steps against hand-made gradients, one cycle of AdamW against a loop written out with torch."""
+"""Steps against hand-made gradients, a recipe against a loop written out, whole trainings."""
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reference_impl.data import Examples, batches
-from reference_impl.models import ConvStudent
-from reference_impl.training import Recipe, one_cycle_steps, train_steps
-from reference_impl.training.loop import adamw
+import reference_impl.training.loop as looping
+from reference_impl.data import Dataset, Examples
+from reference_impl.training import (
+    Recipe,
+    accuracy,
+    example_steps,
+    fit,
+    new_student,
+    recipe_steps,
+    train_steps,
+)
 
-RECIPE = Recipe("lenet300", epochs=1, learning_rate=0.03, weight_decay=0.2)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def squared_error(outputs, targets):
     return (outputs - targets).square().mean()
-
-
-def student() -> ConvStudent:
-    torch.manual_seed(0)
-    return ConvStudent((2, 2, 2))
 
 
 def line(weight: float) -> nn.Linear:
@@ -58,15 +61,6 @@ def test_the_callers_loop_body_runs_between_two_steps():
     assert losses == [1.0, 1.0, 1.0]
 
 
-def test_targets_may_be_a_teachers_logits():
-    """Oracle: the teacher's weight, which the student must reach."""
-    teacher, model = line(3.0), line(0.0)
-    inputs = torch.linspace(-1, 1, 8).unsqueeze(1)
-    plan = [(inputs, teacher(inputs).detach())] * 200
-    list(train_steps(model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.3)))
-    assert model.weight.item() == pytest.approx(3.0, abs=1e-4)
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_training_before_the_step(bad):
     """Oracle: the weight after the last good step."""
@@ -81,21 +75,12 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_the_step(bad):
 
 def test_a_loss_per_example_is_refused():
     """Oracle: the words of the message."""
-    model = line(1.0)
-    plan = [(torch.ones(3, 1), torch.zeros(3, 1))]
-    steps = train_steps(model, plan, torch.sub, torch.optim.SGD(model.parameters(), 0.1))
+    model, plan = line(1.0), [(torch.ones(3, 1), torch.zeros(3, 1))]
     with pytest.raises(ValueError, match=r"objective must return a scalar, got shape \(3, 1\)"):
-        next(steps)
+        next(train_steps(model, plan, torch.sub, torch.optim.SGD(model.parameters(), 0.1)))
 
 
-def test_training_puts_the_model_in_training_mode():
-    """Oracle: BatchNorm's running mean, which only training moves."""
-    model = student().eval()
-    before = model.norms[0].running_mean.clone()
-    plan = batches(Examples(torch.rand(4, 1, 28, 28), torch.arange(4)), 4)
-    list(train_steps(model, plan, F.cross_entropy, torch.optim.SGD(model.parameters(), 0.1)))
-    assert model.training
-    assert not torch.equal(model.norms[0].running_mean, before)
+RECIPE = Recipe("lenet300", epochs=1, learning_rate=0.03, weight_decay=0.2)
 
 
 def made() -> tuple[nn.Linear, list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -104,7 +89,7 @@ def made() -> tuple[nn.Linear, list[tuple[torch.Tensor, torch.Tensor]]]:
     return nn.Linear(3, 2), data
 
 
-def test_each_step_has_the_rate_of_its_middle_and_decays():
+def test_each_step_of_a_recipe_has_the_rate_of_its_middle_and_decays():
     """Oracle: torch.optim.AdamW by hand, its rate set before each step; no rounding apart."""
     network, data = made()
     oracle = copy.deepcopy(network)
@@ -117,55 +102,88 @@ def test_each_step_has_the_rate_of_its_middle_and_decays():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    found = list(one_cycle_steps(network, data, F.cross_entropy, RECIPE, 5))
+    found = list(recipe_steps(network, data, F.cross_entropy, RECIPE, 5))
     assert found == pytest.approx(losses, rel=1e-5)
     torch.testing.assert_close(network.weight, oracle.weight)
 
 
-def test_the_network_trains_in_training_mode_and_ends_in_evaluation_mode():
-    """Oracle: the flag, at each step and at the end."""
-    network, data = made()
-    network.eval()
-    for _ in one_cycle_steps(network, data, F.cross_entropy, RECIPE, 5):
+def test_a_recipe_trains_in_training_mode_and_ends_in_evaluation_mode():
+    """Oracle: the flag; BatchNorm's running mean, which only training moves."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
+    for _ in recipe_steps(network, made()[1], F.cross_entropy, RECIPE, 5):
         assert network.training
+    assert network[0].running_mean.all()
     assert not network.training
 
 
-def test_a_cycle_may_be_taken_in_two_parts():
-    """Oracle: the same cycle in one; weights and losses bit by bit."""
-    network, data = made()
-    whole, parts = copy.deepcopy(network), copy.deepcopy(network)
-    expected = list(one_cycle_steps(whole, data, F.cross_entropy, RECIPE, 5))
-    optimizer = adamw(parts, RECIPE)
-    losses = []
-    for done, part in ((0, data[:2]), (2, data[2:])):
-        losses += one_cycle_steps(
-            parts, part, F.cross_entropy, RECIPE, 5, optimizer=optimizer, done=done
-        )
-    assert losses == expected
-    assert torch.equal(parts.weight, whole.weight)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"network": None}, TypeError, "network must be Module, got NoneType"),
-        ({"batches": 3}, TypeError, "batches must be Iterable, got int 3"),
-        ({"objective": None}, TypeError, "objective must be callable"),
-        ({"recipe": {}}, TypeError, "recipe must be Recipe, got dict"),
-        ({"n_steps": 0}, ValueError, "n_steps must be at least 1, got 0"),
-        ({"optimizer": 0.1}, TypeError, "optimizer must be Optimizer, got float 0.1"),
-    ],
-)
-def test_bad_input_is_named_at_the_call(change, error, message):
+def test_a_bad_number_of_steps_is_named_at_the_call():
     """Oracle: the words of the message; nothing is asked of the generator."""
-    network, data = made()
-    given = {
-        "network": network,
-        "batches": data,
-        "objective": F.cross_entropy,
-        "recipe": RECIPE,
-        "n_steps": 5,
-    }
-    with pytest.raises(error, match=message):
-        one_cycle_steps(**(given | change))
+    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
+        recipe_steps(*made(), F.cross_entropy, RECIPE, 0)
+
+
+BARS = Recipe(
+    "student", epochs=4, batch_size=32, learning_rate=1e-2, augment=True, erase=True, seed=5
+)
+
+
+def small_dataset() -> Dataset:
+    """Return ten classes that can be learnt: a bright bar whose place is the label, and noise."""
+    labels = torch.arange(350) % 10
+    images = torch.rand(350, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 0.3
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[:, 4 + 2 * label : 6 + 2 * label, 4:24] = 1
+    whole = Examples(images, labels)
+    return Dataset(train=whole[:200], validation=whole[200:300], test=whole[300:])
+
+
+def test_a_fit_learns_and_the_test_set_is_not_touched():
+    """Oracle: chance, ln 10 nats and 10 %; a data set without a test set."""
+    blind = small_dataset()
+    object.__setattr__(blind, "test", None)
+    *_, last = fit(replace(BARS, epochs=8, augment=False, erase=False), blind)
+    assert last.loss < math.log(10) - 0.5
+    assert accuracy(last.best, blind.validation) > 50
+
+
+def test_the_epochs_of_a_fit_are_those_of_its_steps():
+    """Oracle: the steps alone, from the same weights; mean losses and last weights bit by bit."""
+    dataset = small_dataset()
+    epochs = list(fit(replace(BARS, epochs=2), dataset))
+    network = new_student(BARS)
+    losses = list(example_steps(network, dataset.train, replace(BARS, epochs=2)))
+    assert [epoch.loss for epoch in epochs] == [sum(losses[:7]) / 7, sum(losses[7:]) / 7]
+    assert epochs[-1].validation_accuracy == accuracy(network, dataset.validation)
+
+
+def test_the_best_epoch_on_the_validation_set_is_kept_as_it_was():
+    """Oracle: the highest accuracy in the history; the weights measured in training's layout."""
+    dataset = small_dataset()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    epochs = list(fit(BARS, dataset))
+    assert torch.equal(torch.get_rng_state(), state)
+    scores, last = [epoch.validation_accuracy for epoch in epochs], epochs[-1]
+    assert last.best_epoch == scores.index(max(scores)) + 1
+    assert not last.best.training
+    same = last.best.to(memory_format=torch.channels_last)  # so it rounds as it did
+    assert accuracy(same, dataset.validation) == max(scores)
+
+
+def test_of_equal_epochs_the_first_is_kept(monkeypatch):
+    """Oracle: scripted accuracies."""
+    scores = iter([0.0, 80.0, 80.0, 60.0])
+    monkeypatch.setattr(looping, "accuracy", lambda *_: next(scores))
+    found = [(epoch.best_epoch, epoch.best) for epoch in fit(BARS, small_dataset())]
+    assert [best for best, _ in found] == [1, 2, 2, 2]
+    assert found[1][1] is found[3][1]
+
+
+def test_the_seed_decides_a_fit_and_the_global_generator_does_not():
+    """Oracle: runs with the same and another seed, from different global states."""
+    losses = []
+    for run, seed in enumerate((5, 5, 6)):
+        torch.manual_seed(run)
+        losses.append(next(fit(replace(BARS, seed=seed), small_dataset())).loss)
+    assert losses[0] == losses[1] != losses[2]
