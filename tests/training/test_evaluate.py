@@ -33,13 +33,17 @@ def student() -> ConvStudent:
 
 
 @pytest.mark.parametrize("mode", [True, False])
-def test_predicting_changes_nothing_in_the_model(mode):
-    """Oracle: every entry of the state, the mode, and the absence of a gradient."""
+def test_predicting_changes_nothing_in_the_model_and_a_frozen_batch_norm_stays_frozen(mode):
+    """Oracle: every entry of the state, all modes, no gradient; a model that fails keeps them."""
     model = student().train(mode)
+    model.norms[0].eval()
+    modes = [module.training for module in model.modules()]
     before = {name: entry.clone() for name, entry in model.state_dict().items()}
-    outputs = predict(model, torch.rand(6, 1, 28, 28))
-    assert model.training is mode
-    assert not outputs.requires_grad
+    assert not predict(model, torch.rand(6, 1, 28, 28)).requires_grad
+    accuracy(model, labelled([1, 2]))
+    with pytest.raises(ValueError, match="images must be"):
+        predict(model, torch.zeros(2, 1, 5, 5))
+    assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(entry, before[name]) for name, entry in model.state_dict().items())
 
 
@@ -49,20 +53,6 @@ def test_predictions_do_not_depend_on_the_batch_size():
     expected = model.eval()(images)
     for batch_size in (1, 3, 7, 1000):
         torch.testing.assert_close(predict(model, images, batch_size=batch_size), expected)
-
-
-def test_a_batch_norm_that_was_frozen_on_purpose_stays_frozen():
-    """Oracle: the modes of all modules before; a failing model keeps them too."""
-    model = student().train()
-    model.norms[0].eval()
-    before = [module.training for module in model.modules()]
-    predict(model, IMAGES)
-    accuracy(model, labelled([1, 2]))
-    assert [module.training for module in model.modules()] == before
-    with pytest.raises(ValueError, match="images must be"):
-        predict(model, torch.zeros(2, 1, 5, 5))
-    assert [module.training for module in model.modules()] == before
-    assert not model.norms[0].training
 
 
 def test_a_constant_answer_is_right_as_often_as_its_class_occurs():
@@ -84,22 +74,14 @@ def test_accuracy_is_the_share_of_right_answers():
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "message"),
     [
-        (lambda: predict(F.relu, IMAGES), TypeError, "model must be Module, got function"),
-        (lambda: predict(student(), "images"), TypeError, "images must be a torch.Tensor, got str"),
-        (lambda: predict(student(), IMAGES.byte()), TypeError, "images must hold floating-point"),
-        (lambda: predict(student(), IMAGES[:0]), ValueError, "images must not be empty"),
-        (lambda: predict(student(), IMAGES / 0), ValueError, "images must be finite"),
-        (lambda: accuracy(student(), IMAGES), TypeError, "examples must be Examples, got Tensor"),
-        (
-            lambda: accuracy(student(), labelled([1]), batch_size=0),
-            ValueError,
-            "batch_size must be at least 1, got 0",
-        ),
+        (lambda: predict(student(), IMAGES[:0]), "images must not be empty"),
+        (lambda: predict(student(), IMAGES / 0), "images must be finite"),
+        (lambda: accuracy(student(), labelled([1]), batch_size=0), "batch_size must be at least 1"),
     ],
 )
-def test_bad_input_is_named(call, error, message):
+def test_bad_input_is_named(call, message):
     """Oracle: the words of the message."""
-    with pytest.raises(error, match=message):
+    with pytest.raises(ValueError, match=message):
         call()

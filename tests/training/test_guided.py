@@ -126,30 +126,7 @@ def test_to_train_what_is_guided_is_to_train_the_student():
     assert mine == {id(p) for p in (*student.parameters(), *adapter.parameters())}
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: Guided(nn.ReLU(), {}, ()), TypeError, "student must be Network, got ReLU"),
-        (lambda: Guided(MODELS["student"](), {}, ("relu9",)), ValueError, r"got \['relu9'\]"),
-        (lambda: METHODS["hint"].objective(None, 1), TypeError, "guided must be Guided"),
-        (
-            lambda: METHODS["hint"].objective(Guided(MODELS["student"](), {}, ()), -1),
-            ValueError,
-            "weight must be at least 0, got -1",
-        ),
-        (
-            lambda: METHODS["hint"].guide(MODELS["student"](), seed=-1),
-            ValueError,
-            "seed must be in",
-        ),
-        (
-            lambda: view_with_features(MODELS["teacher"](), None, ()),
-            TypeError,
-            "examples must be Examples",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the message names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()
+def test_a_place_that_the_student_does_not_have_is_named():
+    """Oracle: the words of the message."""
+    with pytest.raises(ValueError, match=r"got \['relu9'\]"):
+        Guided(MODELS["student"](), {}, ("relu9",))
