@@ -52,13 +52,13 @@ MARGIN = 0.05
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.retrain", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", choices=[*RECIPES, []], metavar="NAME", help="default: all"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {[*RECIPES]}, default: all")
     parser.add_argument("--check", action="store_true", help="train nothing, verify what is there")
     parser.add_argument("--folder", type=Path, default=CHECKPOINTS, help="of the checkpoints")
     options = parser.parse_args(arguments)
     names = dict.fromkeys(options.names or RECIPES)
+    if unknown := [name for name in names if name not in RECIPES]:
+        parser.error(f"unknown {unknown}, choose from {[*RECIPES]}")
     torch.set_num_threads(1)
     try:
         dataset = load_dataset()

@@ -1,6 +1,9 @@
 """What several tests of trainings use."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from reference_impl.data import Examples, load_dataset
 
@@ -9,3 +12,11 @@ from reference_impl.data import Examples, load_dataset
 def few() -> Examples:
     """Return the first 640 training images: ten steps an epoch, with 64 a step."""
     return load_dataset().train.subset(640)
+
+
+@pytest.fixture
+def unmoved() -> Iterator[None]:
+    """Require that nothing is drawn from torch's global generator."""
+    state = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), state)
