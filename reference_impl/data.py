@@ -6,6 +6,7 @@ each axis, as big-endian 32-bit numbers; then one unsigned byte per entry, last 
 References: LeCun, Cortes & Burges, The MNIST database of handwritten digits, "File formats".
 """
 
+import gzip
 import math
 import struct
 import zlib
@@ -187,10 +188,6 @@ def _unzip(file: Path) -> bytes:
     """Return the content of a gzip file, its checksum and length verified."""
     packed = read_bytes(file)
     try:
-        content = zlib.decompress(packed, wbits=31)  # 31: a gzip header and trailer are required
-    except zlib.error as error:
+        return gzip.decompress(packed)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise file_error(file, f"no intact gzip data ({error})") from error
-    size = int.from_bytes(packed[-4:], "little")  # a gzip file ends with its content's length
-    if len(content) != size:
-        raise file_error(file, f"{len(content)} bytes of gzip data that end with the length {size}")
-    return content

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from scipy.special import stdtrit
+
 from reference_impl.checked import Count, Where, Within, checked
 
 Values = Annotated[Sequence[float], Where("two numbers or more", lambda values: len(values) >= 2)]
@@ -65,30 +67,7 @@ def paired_gain(after: Values, before: Values, *, level: Level = 0.95) -> Interv
 def student_quantile(level: Level, freedom: Count) -> float:
     """Return t with P(|x| ≤ t) = ``level`` for Student's x with ν = ``freedom`` degrees of freedom.
 
-    With θ = arctan(t/√ν), the probability is a finite sum of powers of cos θ; it grows with θ,
-    which is found by halving its range.
-
     >>> round(student_quantile(0.95, 4), 3)
     2.776
-
-    References: Abramowitz & Stegun 1964, Handbook of mathematical functions, 26.7.3 and 26.7.4.
     """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):  # as far as a float goes
-        middle = (low + high) / 2
-        if _probability(middle, freedom) < level:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _probability(theta: float, freedom: int) -> float:
-    """Return P(|x| ≤ √ν tan θ)."""
-    odd = freedom % 2
-    term, total = (math.cos(theta) if odd else 1.0), 0.0
-    for power in range(2 + odd, freedom + 1, 2):  # terms cos^(power − 2), up to cos^(ν − 2)
-        total += term
-        term *= math.cos(theta) ** 2 * (power - 1) / power
-    area = math.sin(theta) * total
-    return 2 / math.pi * (theta + area) if odd else area
+    return float(stdtrit(freedom, (1 + level) / 2))

@@ -11,7 +11,7 @@ from reference_impl.files import ROOT
 from reference_impl.measuring.latency import measure_latency
 from reference_impl.models import evaluating
 
-RESULT = ROOT / "data" / "results" / "roofline.json"  # by `python -m experiments.roofline`
+RESULT = ROOT / "data" / "results" / "roofline.json"  # by `python -m experiments roofline`
 EXAMPLE_SHAPE = (1, 28, 28)
 MEMORY_BYTES = 128 * 2**20
 CACHE_BYTES = 2**19
