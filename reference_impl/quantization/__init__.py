@@ -20,7 +20,8 @@ from reference_impl.quantization.formats import (
     power_of_two_codebook, normal_float_codebook, FloatFormat, E4M3, E5M2,
 )
 from reference_impl.quantization.intervals import Intervals
-from reference_impl.quantization.kmeans import optimal_codebook, optimal_splits, row_minima
+from reference_impl.quantization.kmeans import optimal_codebook, recursive_splits
+from reference_impl.quantization.kmeans_fast import optimal_splits, row_minima
 from reference_impl.quantization.lloyd import (
     LloydRun, lloyd, linear_start, density_start, random_start, normal_codebook,
 )
@@ -53,7 +54,8 @@ __all__ = [
     "CodebookQuantizer", "BlockQuantizer",  # codebook
     "power_of_two_codebook", "normal_float_codebook", "FloatFormat", "E4M3", "E5M2",  # formats
     "Intervals",  # intervals
-    "optimal_codebook", "optimal_splits", "row_minima",  # kmeans
+    "optimal_codebook", "recursive_splits",  # kmeans
+    "optimal_splits", "row_minima",  # kmeans_fast
     "LloydRun", "lloyd", "linear_start", "density_start",  # lloyd
     "random_start", "normal_codebook",
     "round_straight_through", "fake_quantize",  # straight_through

@@ -14,16 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import (
-    Count,
-    Finite,
-    NonNegative,
-    Positive,
-    Scalar,
-    Values,
-    Within,
-    checked,
-)
+from reference_impl.checked import Count, Finite, NonNegative, Positive, Scalar, Within, checked
 from reference_impl.quantization.affine import AffineQuantizer
 
 WarmUp = Annotated[float, Within(0, 1, below=True)]
@@ -68,10 +59,7 @@ class LayerLoss:
 
     @checked
     def of(self, weight: Float[Tensor, "groups o k"]) -> Float[Tensor, "groups o"]:
-        """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ), without p.
-
-        Raises:
-            ValueError: if ``weight`` has another shape than C.
+        """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ), without p; Ŵ has the shape of C.
 
         Equation: eq-ptq-layer, chapter 06.
         """
@@ -130,7 +118,7 @@ def inverse_rectified_sigmoid(h: Choices) -> Float[Tensor, "*shape"]:
 
 
 @checked
-def undecidedness(h: Values, beta: Positive) -> Scalar:
+def undecidedness(h: Choices, beta: Positive) -> Scalar:
     """Return Σ (1 − |2 h − 1|^β): 0 where every h is 0 or 1, one for each h = ½.
 
     A large β pushes only the nearly decided; as β falls, all are pushed to the nearer end.
@@ -168,8 +156,8 @@ def restored(u: Float[Tensor, "*shape"], quantizer: AffineQuantizer) -> Float[Te
 
 @checked
 def adaround_objective(
-    h: Weight,
-    floor: Weight,
+    h: Annotated[Float[Tensor, "groups o k"], Within(0, 1)],
+    floor: Annotated[Float[Tensor, "groups o k"], Within()],  # the clip would hide what is infinite
     quantizer: AffineQuantizer,
     loss: LayerLoss,
     settings: AdaRoundSettings,

@@ -3,9 +3,6 @@
 Each ``…_range`` is a range estimator (x, axes) → (low, high), to be used in the place of
 `reference_impl.quantization.ranges.min_max_range`; bind the other arguments with
 ``functools.partial``. Ranges are computed in float32 or wider.
-
-Calibration by entropy is the method of TensorRT. Its own description is a set of slides; what
-they leave open is decided here and written down at `entropy_threshold`.
 """
 
 import math
@@ -135,13 +132,13 @@ def entropy_threshold(counts: Counts, levels: Count) -> int:
     P is the histogram cut to its first i bins, with all that is cut off added to bin i. Q is what
     ``levels`` codes keep of the same i bins, `merged`, without what is cut off.
 
-    The slides leave open how i bins are divided among the codes where i is not a multiple of
-    their number (here evenly: ⌊k · levels / i⌋) and what happens where Q is 0 and P is not, which
-    is where bin i was empty before the rest was added (here D is infinite, so that such an i is
-    never chosen). Three oddities belong to the method. With i = levels each bin has its own code,
-    so that only what is cut off counts. Distance does not count, see `relative_entropy`. And a
-    peak at exactly 0, as a ReLU makes it, is spread over the whole first code, which looks like a
-    loss although 0 is exact.
+    This is TensorRT's method. Its slides leave open how i bins are divided among the codes where i
+    is not a multiple of their number (here evenly: ⌊k · levels / i⌋) and what happens where Q is 0
+    and P is not, which is where bin i was empty before the rest was added (here D is infinite, so
+    that such an i is never chosen). Three oddities belong to the method. With i = levels each bin
+    has its own code, so that only what is cut off counts. Distance does not count, see
+    `relative_entropy`. And a peak at exactly 0, as a ReLU makes it, is spread over the whole first
+    code, which looks like a loss although 0 is exact.
 
     References: Migacz 2017, "8-bit Inference with TensorRT", GPU Technology Conference.
     """

@@ -79,11 +79,7 @@ class CodebookQuantizer:
 
 @checked
 def look_up(values: Float64[Tensor, " size"], q: Codes, dtype: FloatType) -> Reals:
-    """Return the value of each code, rounded to ``dtype``, which must be able to represent it.
-
-    Raises:
-        ValueError: if a code is not in 0 … K − 1, or a finite value becomes infinite.
-    """
+    """Return the values of codes in 0 … K − 1, rounded to a ``dtype`` that holds finite ones."""
     places, rounded = q.long(), values.to(dtype)
     low, high = int(places.min()), int(places.max())
     if low < 0 or high >= len(values):
@@ -131,11 +127,7 @@ class BlockQuantizer:
 
     @checked
     def dequantize(self, q: Codes, scales: Scales) -> Reals:
-        """Return x̂_i = s c_{q_i} in the dtype of ``scales``.
-
-        Raises:
-            ValueError: if ``scales`` has not one number for each block.
-        """
+        """Return x̂_i = s c_{q_i} in the dtype of ``scales``, which has one s for each block."""
         if len(scales) != (blocks := -(-q.numel() // self.block)):
             raise ValueError(f"scales must be {blocks}, one for each block, got {len(scales)}")
         wide = self._each(widened(scales), q.shape)

@@ -77,13 +77,11 @@ def rescale(accumulators: Sums, multiplier: FixedPointMultiplier) -> Int64[Tenso
     """Return round(M r), exact, in integers; ties go to the even neighbour.
 
     With p = m r and t = 31 + n it is ⌊(p + 2^(t−1) − 1 + e) / 2^t⌋, where e is 1 if ⌊p / 2^t⌋ is
-    odd, else 0: only an odd floor is lifted from a tie.
+    odd, else 0: only an odd floor is lifted from a tie. M is one number, or one for each entry of
+    r's last axis.
 
     >>> rescale(torch.tensor([1, 2, 3, 5], dtype=torch.int32), fixed_point(torch.tensor(0.5)))
     tensor([0, 1, 2, 2])
-
-    Raises:
-        ValueError: if M is not one number, nor one for each entry of r's last axis.
 
     Equation: eq-integer-shift, chapter 04.
     """
@@ -108,15 +106,12 @@ def requantize(
 ) -> Codes:
     """Return q = clip(round(M r) + z, q_min, q_max), in integers; with ``relu`` from z on.
 
-    r is a sum in units of s_a s_b and M = s_a s_b / s. The value s (q − z) is not negative where
-    q ≥ z: a clip that starts at z is a ReLU.
+    r is a sum in units of s_a s_b and M = s_a s_b / s; z is a code. The value s (q − z) is not
+    negative where q ≥ z: a clip that starts at z is a ReLU.
 
     >>> r = torch.tensor([-700, 30, 9000], dtype=torch.int32)
     >>> requantize(r, fixed_point(torch.tensor(0.05)), IntegerGrid(8), 10, relu=True).tolist()
     [10, 12, 255]
-
-    Raises:
-        ValueError: if ``zero_point`` is not a code of the grid.
 
     References: Jacob et al. 2018, equations 5 and 6, and section 2.4.
     Equation: eq-integer-requantize, eq-integer-relu, chapter 04.

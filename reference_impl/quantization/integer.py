@@ -11,17 +11,17 @@ from itertools import product
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int, Int32, Integer, UInt8
+from jaxtyping import Int, Int32, Integer, UInt8
 from torch import Tensor
 
 from reference_impl.checked import Count, Finite, Within, checked
+from reference_impl.quantization.affine import Scale
 from reference_impl.quantization.grid import IntegerGrid
 
 INT32_MAX = 2**31 - 1
 Rows = UInt8[Tensor, "n k"] | Int[Tensor, "n k"]
 Columns = UInt8[Tensor, "k m"] | Int[Tensor, "k m"]
 Magnitude = Annotated[int, Within(0)]
-Scale = Annotated[Float[Tensor, "*granularity"], Within(0, above=True)]
 ZeroPoint = Annotated[int, Within(-INT32_MAX, INT32_MAX)]
 
 
@@ -59,13 +59,12 @@ def integer_matmul(
 ) -> Int32[Tensor, "n m"]:
     """Return Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + K z_a z_b, which is Σ (q_a − z_a)(q_b − z_b).
 
+    K max|q_a − z_a| max|q_b − z_b| must fit int32.
+
     >>> a = torch.tensor([[3, 0, 5]], dtype=torch.uint8)
     >>> b = torch.tensor([[2], [-1], [4]], dtype=torch.int8)
     >>> integer_matmul(a, b, zero_a=1).item()
     21
-
-    Raises:
-        ValueError: if K codes as large as the largest ones could sum to more than int32 holds.
 
     References: Jacob et al. 2018, equations 4 and 7.
     Equation: eq-integer-terms, chapter 04.
@@ -132,13 +131,10 @@ def int8_products_are_exact() -> bool:
 def round_bias(bias: Finite[Tensor, " m"], scale: Scale) -> Int32[Tensor, " m"]:
     """Return round(bias / (s_a s_b)): the bias in units of the products, off by half of one.
 
-    ``scale`` is s_a s_b, one number, or one for each of the m outputs.
+    ``scale`` is s_a s_b, one number, or one for each of the m outputs. The result must fit int32.
 
     >>> round_bias(torch.tensor([0.1, -0.25]), torch.tensor(0.01)).tolist()
     [10, -25]
-
-    Raises:
-        ValueError: if ``scale`` has another number of entries, or the result exceeds int32.
 
     Equation: eq-integer-bias, chapter 04.
     """
@@ -156,15 +152,12 @@ class IntegerLinear:
     """The map q ↦ Σ q_b (q − z_a) + q_bias: a linear layer's accumulators from codes.
 
     The weights are symmetric, z_b = 0, so the only term that depends on the input is the matrix
-    product; the rest is one integer for each output.
+    product; the rest is one integer for each output. No accumulator may exceed int32.
 
     >>> weight, bias = torch.tensor([[2, -1, 4]]).char(), torch.tensor([100]).int()
     >>> layer = IntegerLinear(weight, bias, IntegerGrid(8), input_zero=1)
     >>> layer.accumulate(torch.tensor([[3, 0, 5]], dtype=torch.uint8)).item()
     121
-
-    Raises:
-        ValueError: if ``input_zero`` is not a code, or an accumulator could exceed int32.
     """
 
     weight: UInt8[Tensor, "m k"] | Int[Tensor, "m k"]  #: q_b

@@ -1,14 +1,14 @@
 """Sorted values and their running sums: the squared error of any interval in a few operations."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reference_impl.checked import Values, checked
 
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+Floats = np.ndarray[Any, np.dtype[np.float64]]  # NDArray is an alias that hides its class
+Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @checked

@@ -97,11 +97,7 @@ def density_start(x: Values, size: Size) -> Float64[Tensor, " size"]:
 
 @checked
 def random_start(x: Values, size: Size, generator: torch.Generator) -> Float64[Tensor, " size"]:
-    """Return K elements of x drawn without replacement (Forgy's start).
-
-    Raises:
-        ValueError: if ``x`` has fewer than K elements.
-    """
+    """Return K of the elements of x, which has as many, drawn without replacement (Forgy)."""
     if size > x.numel():
         raise ValueError(f"size must be at most the {x.numel()} elements of x, got {size}")
     drawn = torch.randperm(x.numel(), generator=generator)[:size]

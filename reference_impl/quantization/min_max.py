@@ -33,7 +33,6 @@ class MinMaxQuantizer:
     1.0
     >>> quantizer.quantize(torch.tensor([-1.0, -0.4, 0.4, 7.0])).tolist()
     [0, 1, 1, 3]
-
     """
 
     low: float

@@ -22,7 +22,7 @@ FewBits = Annotated[int, Within(2, 8)]
 @checked
 @dataclass(frozen=True, kw_only=True)
 class BaseRecipe(ABC):
-    """What every recipe says; the loop takes any of them."""
+    """The fields of every recipe; the loop takes any of them."""
 
     epochs: Count  #: passes over the training images
     batch_size: BatchSize = 128  #: images per step
