@@ -1,20 +1,14 @@
-"""Layers in integers against the best in float32; one thread.
+"""Chapter 04: times of layers in integers against the best in float32 (two minutes).
 
-``python -m benchmarks.integer`` measures this machine and rewrites ``data/results/integer.json``,
-which chapter 04 shows.
+What `make bench` times, and an experiment: `python -m experiments integer` records this machine.
 """
 
 import copy
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from torch import nn
 
@@ -27,9 +21,8 @@ from reference_impl.compress import (
     quantize_layers,
     weight_layers,
 )
-from reference_impl.data import load_dataset
-from reference_impl.files import ROOT, write_atomically
-from reference_impl.measuring import compare_latencies, device_name
+from reference_impl.data import Dataset
+from reference_impl.measuring import compare_latencies
 from reference_impl.quantization import (
     IntegerGrid,
     IntegerLinear,
@@ -41,12 +34,12 @@ from reference_impl.quantization import (
 )
 from reference_impl.training import load_checkpoint
 
-RESULT = ROOT / "data" / "results" / "integer.json"
-COMMAND = "python -m benchmarks.integer"
+PACKAGES = ("onnxruntime",)
 SHAPES = ((64, 1024, 4096), (1, 1024, 4096))
 NETWORKS = ("lenet300", "lenet5")
 BATCHES = (64, 1)
 SEED = 0
+ROUNDS = 50
 BYTE = IntegerGrid(8)
 
 Calls = dict[str, Callable[[], object]]
@@ -154,50 +147,52 @@ def cases() -> Iterator[Case]:
         )
 
 
-def record(path: Path = RESULT, *, rounds: int = 50) -> dict[str, Any]:
-    """Measure the layer and the networks on this machine; write the record and return it.
+@dataclass(frozen=True)
+class LayerRun:
+    """One linear layer of random codes."""
 
-    Each number is seconds of one call, the best of several rounds in which all take turns:
-    whatever else runs on the machine can only slow it down.
+    place: ClassVar = "layers"
+    batch: int
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """One trained network."""
+
+    place: ClassVar = "networks"
+    network: str
+    batch: int
+
+
+def about() -> dict[str, Any]:
+    """Return how each time is measured."""
+    return {"provenance": {"rounds": ROUNDS, "seed": SEED}}
+
+
+def planned(_: Sequence[Any]) -> Iterator[LayerRun | NetworkRun]:
+    """Yield the layers, then the networks."""
+    yield from (LayerRun(*shape) for shape in SHAPES)
+    yield from (NetworkRun(name, n) for name in NETWORKS for n in BATCHES)
+
+
+def measured(run: LayerRun | NetworkRun, dataset: Dataset) -> dict[str, Any]:
+    """Return the seconds of one call of each way.
+
+    They are the best of several rounds in which all take turns: whatever else runs on the machine
+    can only slow it down.
     """
-    torch.set_num_threads(1)
-    layers, networks, images = [], [], load_dataset().test.images
     with torch.inference_mode():
-        for n, k, m in SHAPES:
-            given = problem(n, k, m)
+        if isinstance(run, NetworkRun):
+            calls = network_calls(run.network, dataset.test.images[: run.batch])
+        else:
+            given = problem(run.batch, run.inputs, run.outputs)
             calls = {**float_calls(given), **integer_calls(given)}
-            layers.append({"batch": n, "inputs": k, "outputs": m, "seconds": _best(calls, rounds)})
-        for name in NETWORKS:
-            for n in BATCHES:
-                calls = network_calls(name, images[:n])
-                networks.append({"network": name, "batch": n, "seconds": _best(calls, rounds)})
-    found = {
-        "provenance": {
-            "command": COMMAND,
-            "date": datetime.now(UTC).date().isoformat(),
-            "device": device_name(),
-            "rounds": rounds,
-            "seed": SEED,
-            "threads": 1,
-            "versions": {
-                "onnxruntime": onnxruntime.__version__,
-                "torch": torch.__version__,
-            },
-        },
-        "layers": layers,
-        "networks": networks,
-    }
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
-    return found
-
-
-def _best(calls: Calls, rounds: int) -> dict[str, float]:
-    """Return the seconds of one call of each, the least over rounds."""
-    found = [
-        compare_latencies(calls, threads=1, rounds=1, min_run_time=0.02) for _ in range(rounds)
-    ]
-    return {name: min(took[name] for took in found) for name in calls}
+        rounds = [
+            compare_latencies(calls, threads=1, rounds=1, min_run_time=0.02) for _ in range(ROUNDS)
+        ]
+    return {"seconds": {name: min(took[name] for took in rounds) for name in calls}}
 
 
 def _repeat(call: Callable[[], object], times: int = 10) -> object:
@@ -206,9 +201,3 @@ def _repeat(call: Callable[[], object], times: int = 10) -> object:
         for _ in range(times - 1):
             call()
         return call()
-
-
-if __name__ == "__main__":
-    record()
-    print(f"wrote {RESULT.relative_to(ROOT)}")
-    sys.exit(0)

@@ -1,28 +1,24 @@
-"""``python -m experiments.distillation``: train chapter 09's students, record the results.
+"""Chapter 09: students alone and distilled (two hours)."""
 
-The record, ``data/results/distillation.json``, is written after each run. A command that is
-interrupted and started again skips the runs that are in it already.
-"""
-
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from experiments.records import make_missing, open_record, run_recorder
-from experiments.student_measures import bias_curve, calibration, percent_right, recovered
+from experiments.measures import (
+    bias_curve,
+    calibration,
+    logits_of,
+    mean_of_last,
+    percent_right,
+    recovered,
+)
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import distillation_objective
-from reference_impl.files import ROOT
 from reference_impl.models import Network
 from reference_impl.training import (
     Recipe,
@@ -30,13 +26,9 @@ from reference_impl.training import (
     View,
     load_checkpoint,
     new_student,
-    predict,
     student_steps,
     view,
 )
-
-RESULT = ROOT / "data" / "results" / "distillation.json"
-COMMAND = "python -m experiments.distillation"
 
 FEW = 10_000
 ALL = 55_000
@@ -81,18 +73,28 @@ TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 ALPHAS = (0.5, 0.9, 1.0)
 TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
 OMITTED = Run("omitted", n_images=20_000, epochs=12, alpha=1.0)
+CURVES = ("labels", "teacher")
 
 
-CURVES: Mapping[str, Run] = MappingProxyType(
-    {
-        "labels": replace(OMITTED, omitted=0).alone(),
-        "teacher": replace(OMITTED, omitted=0),
-    }
-)
-"""What is learned from → the student whose answers are counted for many biases."""
+@dataclass(frozen=True)
+class Curve:
+    """A student that never saw the first class: its right answers, counted for many biases."""
+
+    learned_from: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return where it stands in the record."""
+        return "curves", self.learned_from
+
+    @property
+    def student(self) -> Run:
+        """Return the run whose student it is."""
+        run = replace(OMITTED, omitted=0)
+        return run if self.learned_from == "teacher" else run.alone()
 
 
-def planned() -> Iterator[Run]:
+def planned(_: Sequence[Any]) -> Iterator[Run | Curve]:
     """Yield the runs in the order in which they are made.
 
     All others have the temperature and α that the sweep chose on the validation set, except that
@@ -117,6 +119,7 @@ def planned() -> Iterator[Run]:
             yield replace(OMITTED, omitted=omitted, temperature=4.0, seed=seed)
     yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
+    yield from map(Curve, CURVES)
 
 
 def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
@@ -126,66 +129,27 @@ def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
         yield replace(run, seed=seed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
-
-
-def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Args:
-        path: of the record.
-        dataset: to train on and to measure.
-        runs: all that are planned by default.
-
-    Raises:
-        OSError: if the record cannot be written.
-    """
-    found, write = open_record(path, COMMAND)
-    make_missing(
-        found, planned() if runs is None else runs, lambda run: trained(run, dataset), write
-    )
-    for name, run in CURVES.items():
-        if run.omitted is not None and name not in found.setdefault("curves", {}):
-            student, _ = taught(run, dataset)
-            logits = predict(student, dataset.validation.images)
-            curve = bias_curve(run.omitted, logits, dataset.validation.labels)
-            found["curves"][name] = asdict(run) | curve
-            write()
-
-
-def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of the student: accuracies in percent, and its calibration."""
-    began = time.perf_counter()
-    student, losses = taught(run, dataset)
-    logits = {
-        name: predict(student, examples.images)
-        for name, examples in (("validation", dataset.validation), ("test", dataset.test))
-    }
+def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
+    """Return the results of a student: accuracies in percent, and its calibration."""
+    student, losses = taught(run if isinstance(run, Run) else run.student, dataset)
+    logits = logits_of(student, dataset)
+    if isinstance(run, Curve):
+        curve = bias_curve(0, logits["validation"], dataset.validation.labels)
+        return asdict(run.student) | curve
     result = {
-        "loss": sum(losses[-100:]) / len(losses[-100:]),
+        "loss": mean_of_last(losses),
         "validation": percent_right(logits["validation"], dataset.validation.labels),
         "test": percent_right(logits["test"], dataset.test.labels),
         **calibration(logits["test"], dataset.test.labels),
-        "seconds": round(time.perf_counter() - began, 1),
     }
-    if run.omitted is not None:
-        result |= recovered(run.omitted, logits, dataset)
-    print(run, result["validation"], result["test"], flush=True)
-    return result
+    return result if run.omitted is None else result | recovered(run.omitted, logits, dataset)
 
 
 def taught(run: Run, dataset: Dataset) -> tuple[Network, list[float]]:
     """Return the student and the loss of each step."""
     recipe = Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
     student = new_student(recipe)
-    views = _views(run, dataset)
-    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
-    steps = student_steps(student, views, _objective(run), recipe)
-    return student, list(
-        tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False)
-    )
+    return student, list(student_steps(student, _views(run, dataset), _objective(run), recipe))
 
 
 def _objective(run: Run) -> Any:
@@ -205,18 +169,12 @@ def _objective(run: Run) -> Any:
 
 def _views(run: Run, dataset: Dataset) -> list[View]:
     """Return the views of a run; all of a teacher's are made once."""
-    views = _all_views(run.teacher or "teacher", dataset.train, augmented=run.augment)
-    parts = [
-        View(v.images[: run.n_images], v.labels[: run.n_images], v.logits[: run.n_images])
-        for v in views
-    ]
-    if run.omitted is None:
-        return parts
-    return [
-        View(v.images[keep], v.labels[keep], v.logits[keep])
-        for v in parts
-        for keep in [v.labels != run.omitted]
-    ]
+    found = []
+    for one in _all_views(run.teacher or "teacher", dataset.train, augmented=run.augment):
+        images, labels, logits = (x[: run.n_images] for x in (one.images, one.labels, one.logits))
+        seen = slice(None) if run.omitted is None else labels != run.omitted
+        found.append(View(images[seen], labels[seen], logits[seen]))
+    return found
 
 
 @cache
@@ -226,7 +184,3 @@ def _all_views(teacher: str, train: Examples, *, augmented: bool) -> list[View]:
         return [view(model, train)]
     few = train.subset(min(FEW, len(train)))
     return [view(model, few, seed=100 + number) for number in range(N_VIEWS)]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,87 +1,73 @@
-"""``python -m experiments.granularity``: accuracy against bits, granularity and form.
+"""Chapter 03: accuracy against bits, granularity and form (ten minutes).
 
 Three networks, their weights restored from 8 to 2 bits with one range for each tensor, channel or
-group of neighbouring columns, symmetric and asymmetric. Chapter 03 draws its figure from the
-record, ``data/results/granularity.json``, and computes a part of it again. Nothing is random.
+group of neighbouring columns, symmetric and asymmetric. Nothing is random.
 """
 
-import argparse
 import copy
-import json
-import platform
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from reference_impl.data import Examples, load_dataset
-from reference_impl.files import ROOT, write_atomically
+from experiments.measures import hits
+from reference_impl import quantization
+from reference_impl.data import Dataset, Examples
 from reference_impl.measuring import quantized_size, sqnr
 from reference_impl.models import Network
-from reference_impl.quantization import (
-    AffineQuantizer,
-    IntegerGrid,
-    affine_from_range,
-    min_max_range,
-    split_groups,
-    symmetric_from_range,
-)
-from reference_impl.training import load_checkpoint, predict
-
-RESULT = ROOT / "data" / "results" / "granularity.json"
-COMMAND = "python -m experiments.granularity"
+from reference_impl.quantization import AffineQuantizer, IntegerGrid
+from reference_impl.training import load_checkpoint
 
 NETWORKS = ("lenet300", "lenet5", "teacher")
-WIDTHS = (8, 6, 5, 4, 3, 2)
-GRANULARITIES = ("tensor", "channel", 32, 8)
+GRANULARITIES: tuple[str | int, ...] = ("tensor", "channel", 32, 8)
 """A number is the most columns of a group; a layer takes the largest divisor of its columns."""
 
 FORMS: dict[str, Callable[[Tensor, Tensor, IntegerGrid], AffineQuantizer]] = {
-    "asymmetric": affine_from_range,
-    "symmetric": symmetric_from_range,
+    "asymmetric": quantization.affine_from_range,
+    "symmetric": quantization.symmetric_from_range,
 }
+WIDTHS = (8, 6, 5, 4, 3, 2)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--path", type=Path, default=RESULT, help="of the record")
-    path = parser.parse_args(arguments).path
-    torch.set_num_threads(1)
-    try:
-        test = load_dataset().test
-        rows = [row for name in NETWORKS for row in measured(name, test)]
-        _write(path, rows)
-    except (OSError, ValueError) as error:
-        print(f"granularity: {error}", file=sys.stderr)
-        return 1
-    return 0
+@dataclass(frozen=True)
+class Run:
+    """One network with restored weights."""
+
+    place: ClassVar = "rows"
+    network: str
+    granularity: str | int
+    form: str
+    bits: int
 
 
-def measured(name: str, test: Examples) -> Iterator[dict[str, Any]]:
-    """Yield a row for each setting; gained and lost are counted against the network itself."""
-    network = load_checkpoint(name).eval()
-    original = predict(network, test.images).argmax(dim=1) == test.labels
-    settings = [(g, form, bits) for g in GRANULARITIES for form in FORMS for bits in WIDTHS]
-    for granularity, form, bits in tqdm(settings, desc=name):
-        changed, bits_per_weight, decibels = quantized(network, granularity, form, bits)
-        hits = predict(changed, test.images).argmax(dim=1) == test.labels
-        yield {
-            "network": name,
-            "granularity": granularity,
-            "form": form,
-            "bits": bits,
-            "bits_per_weight": bits_per_weight,
-            "sqnr": decibels,
-            "accuracy": 100 * float(hits.double().mean()),
-            "gained": int((hits & ~original).sum()),
-            "lost": int((original & ~hits).sum()),
-        }
+def planned(_: Sequence[Any]) -> Iterator[Run]:
+    """Yield every setting of each network."""
+    for network, granularity, form, bits in product(NETWORKS, GRANULARITIES, FORMS, WIDTHS):
+        yield Run(network, granularity, form, bits)
+
+
+def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return the results; images gained and lost are counted against the network itself."""
+    network = load_checkpoint(run.network)
+    changed, bits_per_weight, decibels = quantized(network, run.granularity, run.form, run.bits)
+    original, now = right(run.network, dataset.test), hits(changed, dataset.test)
+    return {
+        "bits_per_weight": bits_per_weight,
+        "sqnr": decibels,
+        "accuracy": 100 * float(now.double().mean()),
+        "gained": int((now & ~original).sum()),
+        "lost": int((original & ~now).sum()),
+    }
+
+
+@cache
+def right(name: str, examples: Examples) -> Tensor:
+    """Return the hits of a shipped network."""
+    return hits(load_checkpoint(name), examples)
 
 
 def quantized(
@@ -95,7 +81,7 @@ def quantized(
             continue
         weight = parameter.detach().clone()
         view, axes = parts(weight, granularity)
-        quantizer = FORMS[form](*min_max_range(view, axes), grid)
+        quantizer = FORMS[form](*quantization.min_max_range(view, axes), grid)
         restored = quantizer.round_trip(view).view_as(weight)
         parameter.data.copy_(restored)
         stored += quantized_size(quantizer, weight.numel()).bits
@@ -114,23 +100,4 @@ def parts(weight: Tensor, granularity: str | int) -> tuple[Tensor, int | tuple[i
         return rows, 0
     columns, most = rows.shape[1], int(granularity)
     size = max(g for g in range(1, most + 1) if columns % g == 0)
-    return split_groups(rows, size), (0, 1)
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    record = {
-        "provenance": {
-            "command": COMMAND,
-            "date": datetime.now(UTC).date().isoformat(),
-            "seed": None,
-            "threads": 1,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        },
-        "rows": rows,
-    }
-    text = json.dumps(record, indent=1) + "\n"
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return quantization.split_groups(rows, size), (0, 1)

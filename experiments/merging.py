@@ -1,24 +1,18 @@
-"""``python -m experiments.merging``: chapter 15's experiment, recorded (Kim et al. 2020).
+"""Chapter 15: units merged, pruned, solved for by least squares (25 minutes).
 
 LeNet-300-100 loses half of the units of both hidden layers and more, and is not trained again. The
 units that stay are the same for pruning, merging and least squares, so that these are compared in
-pairs, network by network. The record, ``data/results/merging.json``, is written after each
-network; a command that was interrupted continues where it stopped.
-
-Both accuracies, validation and test, are recorded for every way: ways are compared on the first.
+pairs, network by network (Kim et al. 2020). Both accuracies, validation and test, are recorded for
+every way: ways are compared on the first.
 """
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from experiments.records import make_missing, open_record, run_recorder
 from experiments.retrain import RECIPES as SHIPPED_RECIPES
 from reference_impl.compress import (
     closest_outputs,
@@ -31,7 +25,6 @@ from reference_impl.compress import (
     values_read,
 )
 from reference_impl.data import Dataset
-from reference_impl.files import ROOT
 from reference_impl.merging import (
     gaussian_scale,
     greedy_keep,
@@ -42,9 +35,6 @@ from reference_impl.merging import (
 from reference_impl.models import Network
 from reference_impl.pruning import keep_highest, n_dropped, row_norm
 from reference_impl.training import Recipe, accuracy, fit, load_checkpoint
-
-RESULT = ROOT / "data" / "results" / "merging.json"
-COMMAND = "python -m experiments.merging"
 
 RECIPES = {
     "shipped": SHIPPED_RECIPES["lenet300"],
@@ -79,33 +69,11 @@ class Run:
     seed: int
 
 
-def planned() -> Iterator[Run]:
+def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield the shipped network first, which the chapter measures again."""
     for recipe in RECIPES:
         for seed in SEEDS:
             yield Run(recipe, seed)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
-
-
-def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Args:
-        path: of the record.
-        dataset: to train on and to measure.
-        runs: all that are planned by default.
-
-    Raises:
-        OSError: if the record cannot be written.
-    """
-    found, write = open_record(path, COMMAND)
-    make_missing(
-        found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
-    )
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -113,13 +81,12 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     ``validation`` and ``test``: {"whole": accuracy, "0.5": {"prune, L1": accuracy, …}, …}.
     """
-    began = time.perf_counter()
     network = made(run, dataset)
-    right: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
     sets = {"validation": dataset.validation, "test": dataset.test}
+    right: dict[str, dict[str, Any]] = {
+        name: {"whole": accuracy(network, examples)} for name, examples in sets.items()
+    }
     ridges: dict[str, dict[str, float]] = {}
-    for name, examples in sets.items():
-        right[name]["whole"] = accuracy(network, examples)
     for sparsity in SPARSITIES:
         at = str(sparsity)
         ridges[at] = {}
@@ -128,8 +95,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
                 right[name].setdefault(at, {})[way] = accuracy(merged, examples)
             if ridge is not None:
                 ridges[at][way] = ridge
-        print(run, sparsity, right["validation"][at], flush=True)
-    return {**right, "ridges": ridges, "seconds": round(time.perf_counter() - began, 1)}
+    return {**right, "ridges": ridges}
 
 
 def made(run: Run, dataset: Dataset) -> Network:
@@ -228,7 +194,3 @@ def by_saliency(network: Network, sparsity: float, *, normalised: bool) -> Netwo
     for label, width_map in maps.items():
         network = map_width(network, label, width_map)
     return network
-
-
-if __name__ == "__main__":
-    sys.exit(main())

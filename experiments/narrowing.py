@@ -1,24 +1,21 @@
-"""``python -m experiments.narrowing``: chapter 14's experiment, recorded.
+"""Chapter 14: the teacher made smaller by several scores (twenty minutes).
 
 The teacher loses channels until half, or a quarter, of its multiply–accumulates are left: by
 several scores, by chance, and by Torch-Pruning. What is left is trained for a moment, with three
-orders of the images. The record, ``data/results/narrowing.json``, is written after each run; a
-command that was interrupted continues where it stopped.
+orders of the images.
 """
 
 import copy
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from experiments.records import make_missing, open_record, run_recorder
+from experiments.measures import accuracies
 from reference_impl.compress import (
     by_mean,
     by_rank,
@@ -32,13 +29,11 @@ from reference_impl.compress import (
 )
 from reference_impl.compress.budget import Normalise
 from reference_impl.data import Dataset, Examples
-from reference_impl.files import ROOT
 from reference_impl.models import IMAGE_SHAPE, Network
 from reference_impl.pruning import mean_square_gate_taylor, output_change, row_norm
-from reference_impl.training import Recipe, accuracy, load_checkpoint, pruned_steps
+from reference_impl.training import Recipe, load_checkpoint, pruned_steps
 
-RESULT = ROOT / "data" / "results" / "narrowing.json"
-COMMAND = "python -m experiments.narrowing"
+PACKAGES = ("torch_pruning",)
 
 PLACES = {f"conv{i}": f"relu{i}" for i in range(1, 5)}
 SHARES = (0.5, 0.25)
@@ -166,35 +161,15 @@ class Run:
     seed: int
 
 
-def planned() -> Iterator[Run]:
+def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield every run, the first seed of all methods first."""
-    for seed in SEEDS:
-        for share in SHARES:
-            for method in METHODS:
-                yield Run(method, share, seed)
+    for seed, share, method in product(SEEDS, SHARES, METHODS):
+        yield Run(method, share, seed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
-
-
-def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Args:
-        path: of the record.
-        dataset: to train on and to measure.
-        runs: all that are planned by default.
-
-    Raises:
-        OSError: if the record cannot be written.
-    """
-    found, write = open_record(path, COMMAND, torch_pruning=version("torch_pruning"))
-    found["recipe"] = asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED}
-    make_missing(
-        found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
-    )
+def about() -> dict[str, Any]:
+    """Return the recipe of the training."""
+    return {"recipe": asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED}}
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -204,15 +179,13 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     start = time.perf_counter()
     small = METHODS[run.method](teacher, budget, dataset.train.subset(N_SCORED)).eval()
     pruned = time.perf_counter()
-    before = accuracies(small, dataset)
-    macs = mac_formula(small)(small.widths)
+    before = rounded(small, dataset)
     tune(small, dataset.train.subset(N_TUNED), run.seed)
-    print(run, before["test"], flush=True)
     return {
         "widths": dict(small.widths),
-        "macs": macs,
+        "macs": mac_formula(small)(small.widths),
         "before": before,
-        "after": accuracies(small, dataset),
+        "after": rounded(small, dataset),
         "pruning_seconds": round(pruned - start, 3),
         "seconds": round(time.perf_counter() - pruned, 1),
     }
@@ -221,19 +194,11 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 def tune(network: Network, examples: Examples, seed: int) -> None:
     """Train in place by `RECIPE`, and leave the network in evaluation mode."""
     network.to(memory_format=torch.channels_last)  # twice as fast on a processor
-    recipe = Recipe(**{**asdict(RECIPE), "seed": seed})
-    for _ in pruned_steps(network, examples, recipe):
+    for _ in pruned_steps(network, examples, replace(RECIPE, seed=seed)):
         pass
     network.to(memory_format=torch.contiguous_format)
 
 
-def accuracies(network: Network, dataset: Dataset) -> dict[str, float]:
-    """Return validation and test accuracy in percent."""
-    return {
-        "validation": round(accuracy(network, dataset.validation), 2),
-        "test": round(accuracy(network, dataset.test), 2),
-    }
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def rounded(network: Network, dataset: Dataset) -> dict[str, float]:
+    """Return validation and test accuracy to a hundredth of a percent."""
+    return {name: round(right, 2) for name, right in accuracies(network, dataset).items()}

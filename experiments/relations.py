@@ -1,28 +1,23 @@
-"""``python -m experiments.relations``: compare the methods of chapter 10 on one budget.
+"""Chapter 10: the methods of distillation compared on one budget (an hour).
 
-The record, ``data/results/relations.json``, is written after each run. A command that is
-interrupted and started again skips the runs that are in it already.
+A weight is chosen for each method on validation images; then students are trained with it, the
+same five initial weights and orders of images for all methods.
 """
 
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from experiments.records import make_missing, open_record, run_recorder
+from experiments.measures import accuracies, mean_of_last
 from reference_impl.compress import outputs_at
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import attention_map, unit
-from reference_impl.files import ROOT
 from reference_impl.models import Network
 from reference_impl.training import (
     METHODS,
@@ -37,9 +32,6 @@ from reference_impl.training import (
     view_with_features,
 )
 from reference_impl.training.guided import MAPS, MEANS
-
-RESULT = ROOT / "data" / "results" / "relations.json"
-COMMAND = "python -m experiments.relations"
 
 N_IMAGES = 10_000
 ALONE, BORN_AGAIN = "alone", "born again"
@@ -62,6 +54,7 @@ WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 """What is tried on the validation images, in runs of a third of the epochs."""
 
 
+PICTURED = (ALONE, "attention", "similarities")
 N_ATTENDED, N_SIMILAR = 6, 60
 
 
@@ -84,62 +77,55 @@ class Run:
     epochs: int = 30
 
 
-PICTURED: Mapping[str, Run] = MappingProxyType(
-    {
-        name: Run("choice", name, max(WEIGHTS.get(name, (0,))), OTHER_SEED, epochs=10)
-        for name in (ALONE, "attention", "similarities")
-    }
-)
-"""What students attend to, and what is similar to them, with the largest of the weights."""
+@dataclass(frozen=True)
+class Picture:
+    """What a student attends to, and what is similar to it, with the largest of the weights."""
+
+    method: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return where it stands in the record."""
+        return "pictures", self.method
+
+    @property
+    def student(self) -> Run:
+        """Return the run whose student is looked at."""
+        weight = max(WEIGHTS.get(self.method, (0,)))
+        return Run("choice", self.method, weight, OTHER_SEED, epochs=10)
 
 
-def planned(done: Sequence[Mapping[str, Any]]) -> Iterator[Run]:
-    """Yield the runs in the order in which they are made; the choice of weights comes first.
-
-    Args:
-        done: the runs of the record, which grows meanwhile.
-    """
+def planned(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Picture]:
+    """Yield the choice of weights; once that is made, the comparison; and the pictures."""
     for method, weights in WEIGHTS.items():
         for weight in weights:
             yield Run("choice", method, weight, OTHER_SEED, epochs=10)
-    chosen = {method: chosen_weight(done, method) for method in WEIGHTS}
+    yield from map(Picture, PICTURED)
+    chosen = {method: chosen_weight(rows, method) for method in WEIGHTS}
+    if None in chosen.values():
+        return
     for seed in SEEDS:
         yield Run("comparison", ALONE, 0, seed)
-        for method, weight in chosen.items():
-            yield Run("comparison", method, weight, seed)
-        yield Run("comparison", BORN_AGAIN, chosen["soft targets"], seed)
+        for method, best in chosen.items():
+            yield Run("comparison", method, best or 0, seed)
+        yield Run("comparison", BORN_AGAIN, chosen["soft targets"] or 0, seed)
 
 
-def chosen_weight(done: Sequence[Mapping[str, Any]], method: str) -> float:
-    """Return the weight of the best validation accuracy; of equals the smallest."""
-    runs = [run for run in done if (run["purpose"], run["method"]) == ("choice", method)]
-    best: float = max(runs, key=lambda run: (run["validation"], -run["weight"]))["weight"]
-    return best
+def chosen_weight(rows: Sequence[Mapping[str, Any]], method: str) -> float | None:
+    """Return the weight of the best validation accuracy; of equals the smallest.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
-
-
-def record(path: Path, dataset: Dataset) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Raises:
-        OSError: if the record cannot be written.
+    None as long as some of the weights have not been tried.
     """
-    found, write = open_record(path, COMMAND)
-    runs = planned(found["runs"])
-    make_missing(found, runs, lambda run: measured(run, dataset), write)
-    for name, run in PICTURED.items():
-        if name not in found.setdefault("pictures", {}):
-            student, _ = trained(run, dataset.train)
-            found["pictures"][name] = {
-                "weight": run.weight,
-                "test": accuracy(student, dataset.test),
-                **pictures(student, dataset.test),
-            }
-            write()
+    tried = [
+        row
+        for row in rows
+        if (row["purpose"], row["method"]) == ("choice", method)
+        and row["weight"] in WEIGHTS[method]
+    ]
+    if {row["weight"] for row in tried} != set(WEIGHTS[method]):
+        return None
+    best: float = max(tried, key=lambda row: (row["validation"], -row["weight"]))["weight"]
+    return best
 
 
 def pictures(network: Network, test: Examples) -> dict[str, Any]:
@@ -158,22 +144,21 @@ def pictures(network: Network, test: Examples) -> dict[str, Any]:
     }
 
 
-def measured(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Return the results of the student: accuracies and agreement with the teacher, in percent."""
-    began = time.perf_counter()
+def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:
+    """Return the results of a student: accuracies and agreement with the teacher, in percent."""
+    if isinstance(run, Picture):
+        student, _ = trained(run.student, dataset.train)
+        looked_at = {"weight": run.student.weight, "test": accuracy(student, dataset.test)}
+        return looked_at | pictures(student, dataset.test)
     student, losses = trained(run, dataset.train)
     logits = predict(student, dataset.test.images)
-    teacher = _teacher_logits(dataset.test)
-    result = {
-        "loss": sum(losses[-100:]) / len(losses[-100:]),
-        "validation": accuracy(student, dataset.validation),
-        "test": accuracy(student, dataset.test),
+    same = logits.argmax(1) == _teacher_logits(dataset.test).argmax(1)
+    return {
+        "loss": mean_of_last(losses),
+        **accuracies(student, dataset),
         "nll": F.cross_entropy(logits, dataset.test.labels).item(),
-        "agreement": 100 * (logits.argmax(1) == teacher.argmax(1)).float().mean().item(),
-        "seconds": round(time.perf_counter() - began, 1),
+        "agreement": 100 * same.float().mean().item(),
     }
-    print(run, result["validation"], result["test"], flush=True)
-    return result
 
 
 def trained(run: Run, train: Examples) -> tuple[Network, list[float]]:
@@ -184,14 +169,11 @@ def trained(run: Run, train: Examples) -> tuple[Network, list[float]]:
     guided = method.guide(student, seed=run.seed)
     whole = _twin_view(train) if run.method == BORN_AGAIN else _teacher_view(train)
     views = [replace(whole, features={place: whole.features[place] for place in method.places})]
-    n_steps = run.epochs * -(-len(views[0].labels) // recipe.batch_size)
     if run.method == ALONE:
         steps = student_steps(student, views, lambda z, to: F.cross_entropy(z, to.labels), recipe)
     else:
         steps = student_steps(guided, views, method.objective(guided, run.weight), recipe)
-    progress = tqdm(steps, total=n_steps, desc=str(run), unit="step", disable=None, leave=False)
-    losses = list(progress)
-    return student.eval(), losses
+    return student.eval(), list(steps)
 
 
 @cache
@@ -213,7 +195,3 @@ def _teacher_logits(examples: Examples) -> Tensor:
 
 def _teacher() -> Network:
     return load_checkpoint("teacher").to(memory_format=torch.channels_last)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

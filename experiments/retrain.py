@@ -1,7 +1,7 @@
 """``make retrain``: train the networks of ``data/checkpoints`` again, or check those there.
 
-They take the place of the old ones when the last is finished. A command that was interrupted goes
-on after its last finished network when it is given again.
+The new networks replace the old ones after the last training. A command that was interrupted
+continues after its last finished network when it is given again.
 """
 
 import argparse

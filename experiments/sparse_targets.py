@@ -7,9 +7,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from reference_impl.compress import density, prunable_weights
+from experiments.measures import accuracies, kept
+from reference_impl.compress import density
 from reference_impl.data import Dataset, Examples, batches
 from reference_impl.distillation import distillation_objective
 from reference_impl.models import Network
@@ -121,7 +122,6 @@ def target(name: str, seed: int, data: str, dataset: Dataset) -> dict[str, Any]:
             words = said(network if own else "teacher", dataset.train, seeds)
             steps = told(one, words, recipe, growth)
         rows.append({"kind": kind} | best_of(one, steps, dataset, growth))
-        print(name, seed, rows[-1], flush=True)
     return {"rows": rows}
 
 
@@ -187,17 +187,4 @@ def best_of(
         "test": accuracy(network, dataset.test),
         "density": density(network),
         "kept": kept(network),
-    }
-
-
-def kept(network: nn.Module) -> dict[str, int]:
-    """Return name → number of weights that are not 0."""
-    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
-
-
-def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
-    """Return validation and test accuracy."""
-    return {
-        "validation": accuracy(network, dataset.validation),
-        "test": accuracy(network, dataset.test),
     }

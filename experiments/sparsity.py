@@ -1,29 +1,24 @@
-"""``python -m experiments.sparsity``: chapter 11's experiments, recorded.
+"""Chapter 11: networks with zeros (75 minutes; MNIST too if its files are in data/MNIST).
 
 Trained networks are trained on, with pruning and without (the target). Weights are dropped at once,
 with and without training after it, and little by little (the curves); and round after round from
-the same initial weights (the tickets). The record, ``data/results/sparsity.json``, is written
-after each run; a command that was interrupted continues where it stopped.
+the same initial weights (the tickets).
 """
 
-import argparse
 import copy
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from experiments.records import Found, make_missing, read_record, run_recorder, write_record
-from experiments.sparse_targets import ALPHA, PRUNED, TEMPERATURE, accuracies, kept, target
+from experiments import workers
+from experiments.measures import accuracies, kept
+from experiments.sparse_targets import ALPHA, PRUNED, TEMPERATURE, target
 from reference_impl.compress import apply_masks, density
-from reference_impl.data import Dataset, Examples, batches, load_dataset
-from reference_impl.files import ROOT
+from reference_impl.data import Dataset, Examples, batches
 from reference_impl.models import Network
 from reference_impl.pruning import keep_highest_of_all, keep_highest_of_each
 from reference_impl.training import (
@@ -37,9 +32,6 @@ from reference_impl.training import (
     tickets,
 )
 from reference_impl.training.prune import Choose
-
-RESULT = ROOT / "data" / "results" / "sparsity.json"
-COMMAND = "python -m experiments.sparsity"
 
 SEEDS = {"lenet300": range(5), "lenet5": range(3)}
 
@@ -75,34 +67,18 @@ class Run:
     data: str = "FashionMNIST"
 
 
-def planned(data: str = "FashionMNIST") -> Iterator[Run]:
-    """Yield the runs of a data set in the order in which they are made; of MNIST the target."""
-    for network, seeds in SEEDS.items():
-        if data == "FashionMNIST" and network == "lenet300":
-            yield Run("curves", network, None)
-            yield from (Run("curves", network, seed) for seed in CURVE_SEEDS)
-            yield from (Run("tickets", network, seed) for seed in CURVE_SEEDS)
-        yield from (Run("target", network, seed, data) for seed in seeds)
+def planned(_: Sequence[Any]) -> Iterator[Run]:
+    """Yield curves, tickets and targets; and the targets of MNIST, if it is here."""
+    yield from (Run("curves", "lenet300", seed) for seed in (None, *CURVE_SEEDS))
+    yield from (Run("tickets", "lenet300", seed) for seed in CURVE_SEEDS)
+    for data in ("FashionMNIST", "MNIST") if workers.MNIST.is_dir() else ("FashionMNIST",):
+        for network, seeds in SEEDS.items():
+            yield from (Run("target", network, seed, data) for seed in seeds)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    own = argparse.ArgumentParser(add_help=False)
-    own.add_argument("--mnist", type=Path, help="folder of MNIST's four files; without it, not run")
-    folder = own.parse_known_args(arguments)[0].mnist
-    return run_recorder(COMMAND, __doc__, RESULT, partial(record, mnist=folder), arguments, own=own)
-
-
-def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Args:
-        path: of the record.
-        dataset: Fashion-MNIST.
-        mnist: MNIST's folder; None leaves its runs out.
-    """
-    found = read_record(path)
-    found["recipes"] = {
+def about() -> dict[str, Any]:
+    """Return how networks are trained."""
+    recipes = {
         "target": {name: asdict(way) for name, way in PRUNED.items()},
         "told": {"temperature": TEMPERATURE, "alpha": ALPHA},
         "images": N_IMAGES,
@@ -110,24 +86,16 @@ def record(path: Path, dataset: Dataset, *, mnist: Path | None = None) -> None:
         "tuning": asdict(TUNE),
         "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
     }
-    sets = {"FashionMNIST": dataset} | ({} if mnist is None else {"MNIST": load_dataset(mnist)})
-    for data, these in sets.items():
-        write = partial(_write, path, found)
-        make_missing(found, planned(data), partial(measured, dataset=these), write)
-
-
-def _write(path: Path, found: Found) -> None:
-    held = any(run["data"] == "MNIST" for run in found["runs"])
-    found["MNIST"] = "run" if held else "not run: its folder was not given"
-    write_record(path, found, COMMAND)
+    return {"recipes": recipes}
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a run, accuracies in percent."""
-    began = time.perf_counter()
-    found = PARTS[run.part](run, dataset)
-    print(run, round(time.perf_counter() - began, 1), flush=True)
-    return found | {"seconds": round(time.perf_counter() - began, 1)}
+    if run.part == "target":
+        examples = workers.mnist() if run.data == "MNIST" else dataset
+        return target(run.network, run.seed or 0, run.data, examples)
+    few = replace(dataset, train=dataset.train.subset(N_IMAGES))
+    return curves(run, few) if run.part == "curves" else lottery(run, few)
 
 
 def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -135,7 +103,6 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     The network is trained by `WHOLE`; then `TUNE` is the budget of every way except "one shot".
     """
-    dataset = replace(dataset, train=dataset.train.subset(N_IMAGES))
     seed = run.seed or 0
     whole = load_checkpoint(run.network) if run.seed is None else trained_whole(dataset, seed)
     tune = replace(TUNE, seed=seed)
@@ -196,7 +163,6 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
     "reinitialised" has the ticket's masks and other initial weights; "shuffled" the ticket's
     initial weights and masks whose places are drawn anew within each layer.
     """
-    dataset = replace(dataset, train=dataset.train.subset(N_IMAGES))
     seed = run.seed or 0
     recipe = replace(TICKET, seed=seed)
     network, other = new_student(recipe), new_student(replace(recipe, seed=1000 + seed))
@@ -204,7 +170,6 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     def note(kind: str, one: nn.Module, masks: Mapping[str, Tensor]) -> None:
         """Train in place, as long as all others."""
-        start = time.perf_counter()
         per_epoch = len(batches(dataset.train, recipe.batch_size))
         steps = pruned_steps(one, dataset.train, recipe, masks=masks)
         early = 0.0
@@ -213,7 +178,6 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
                 early = accuracy(one, dataset.test)
         row = {"kind": kind, "density": density(one), "first_epoch": early}
         rows.append(row | accuracies(one, dataset) | {"kept": kept(one)})
-        print(run.seed, rows[-1], round(time.perf_counter() - start, 1), flush=True)
 
     generator = torch.Generator().manual_seed(seed)
     masks: Mapping[str, Tensor] = {}
@@ -232,19 +196,7 @@ def shuffled(masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[st
     }
 
 
-def targets(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the rows of `experiments.sparse_targets.target`."""
-    return target(run.network, run.seed or 0, run.data, dataset)
-
-
-PARTS = {"target": targets, "curves": curves, "tickets": lottery}
-
-
 def trained(network: nn.Module, examples: Examples, recipe: Recipe, **how: Any) -> None:
     """Train in place, to the last epoch."""
     for _ in pruned_steps(network, examples, recipe, **how):
         pass
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,35 +1,25 @@
-"""``python -m experiments.stability``: chapter 13's experiment, recorded.
+"""Chapter 13: pruning by stability under shifts (half an hour).
 
 Networks are trained anew for each seed, units removed by six rules, and what is left is tested as
 it is and under five shifts. A rule that looks at shifted data does not look at the shift on which
-it is then tested. The record, ``data/results/stability.json``, is written after each network; a
-command that was interrupted continues where it stopped.
+it is then tested.
 """
 
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from experiments.records import make_missing, open_record, run_recorder
 from reference_impl.compress import remove_units, unit_contributions
 from reference_impl.data import Dataset, Examples, batches
-from reference_impl.files import ROOT
 from reference_impl.models import Network
 from reference_impl.pruning import RULES, n_dropped
 from reference_impl.pruning.stability_rules import Rule
 from reference_impl.shifts import shifted_sets
 from reference_impl.training import Recipe, accuracy, load_checkpoint, new_student, recipe_steps
-
-RESULT = ROOT / "data" / "results" / "stability.json"
-COMMAND = "python -m experiments.stability"
 
 PLAIN = "plain"
 """The name of the images without a shift."""
@@ -65,7 +55,7 @@ class Run:
     seed: int | None
 
 
-def planned() -> Iterator[Run]:
+def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield the shipped network, which the chapter measures again, then those of all seeds."""
     yield Run("lenet300", None)
     for network, seeds in SEEDS.items():
@@ -73,31 +63,8 @@ def planned() -> Iterator[Run]:
             yield Run(network, seed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    return run_recorder(COMMAND, __doc__, RESULT, record, arguments)
-
-
-def record(path: Path, dataset: Dataset, runs: Sequence[Run] | None = None) -> None:
-    """Make the runs that the record does not hold yet, and write it after each.
-
-    Args:
-        path: of the record.
-        dataset: to train on and to measure.
-        runs: all that are planned by default.
-
-    Raises:
-        OSError: if the record cannot be written.
-    """
-    found, write = open_record(path, COMMAND)
-    make_missing(
-        found, planned() if runs is None else runs, lambda run: measured(run, dataset), write
-    )
-
-
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
-    began = time.perf_counter()
     network = made(run, dataset)
     places = PLACES[run.network]
     values = contributions(network, places, all_sets(dataset.validation, VALIDATION_NOISE))
@@ -108,24 +75,23 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
             masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
             row = {"rule": name, "sparsity": sparsity}
             rows.append(row | {"as": "held out"} | _accuracies(network, masks, tests))
-            print(run, rows[-1], flush=True)
             if name in LOOKING:
                 seen = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
                 rows.append(row | {"as": "seen"} | _accuracies(network, seen, tests))
             if run.seed is not None and sparsity == TUNED[run.network]:
-                recipe = _with_seed(RECIPES[run.network], run.seed)
+                recipe = replace(RECIPES[run.network], seed=run.seed)
                 train = dataset.train[: N_TUNED[run.network]]
                 after = _tuned(network, masks, tests, train, recipe)
                 rows.append(row | {"as": "tuned"} | after)
     whole = {test: accuracy(network, examples) for test, examples in tests.items()}
-    return {"whole": whole, "rows": rows, "seconds": round(time.perf_counter() - began, 1)}
+    return {"whole": whole, "rows": rows}
 
 
 def made(run: Run, dataset: Dataset) -> Network:
     """Return the shipped network, or one trained from the run's seed."""
     if run.seed is None:
         return load_checkpoint(run.network)
-    recipe = _with_seed(RECIPES[run.network], run.seed)
+    recipe = replace(RECIPES[run.network], seed=run.seed)
     network = new_student(recipe)
     trained(network, dataset.train, recipe)
     return network.to(memory_format=torch.contiguous_format)
@@ -139,8 +105,7 @@ def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
     ]
     n_steps = sum(len(plan) for plan in plans)
     source = (batch for plan in plans for batch in plan)
-    steps = recipe_steps(network, source, F.cross_entropy, recipe, n_steps)
-    for _ in tqdm(steps, total=n_steps, disable=None, leave=False):
+    for _ in recipe_steps(network, source, F.cross_entropy, recipe, n_steps):
         pass
 
 
@@ -201,7 +166,7 @@ def _tuned(
     recipe: Recipe,
 ) -> dict[str, Any]:
     """Return the accuracies after an epoch on the plain images; equal masks are trained once."""
-    epoch = Recipe(recipe.model, epochs=1, learning_rate=recipe.learning_rate / 2, seed=recipe.seed)
+    epoch = replace(recipe, epochs=1, learning_rate=recipe.learning_rate / 2)
     done: dict[tuple[bool, ...], Network] = {}
     right = {}
     for test, examples in tests.items():
@@ -211,11 +176,3 @@ def _tuned(
             trained(done[key], train, epoch)
         right[test] = accuracy(done[key], examples)
     return {"accuracy": right}
-
-
-def _with_seed(recipe: Recipe, seed: int) -> Recipe:
-    return Recipe(recipe.model, epochs=recipe.epochs, learning_rate=recipe.learning_rate, seed=seed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

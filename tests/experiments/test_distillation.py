@@ -1,6 +1,5 @@
 """experiments.distillation: short runs on some of the data, one interrupted, the record."""
 
-import json
 from dataclasses import asdict, replace
 from functools import cache
 
@@ -10,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from experiments import distillation as recorder
-from experiments import records
 from experiments.distillation import Run
 from reference_impl.data import Dataset, Examples, load_dataset
 from reference_impl.distillation import distillation_objective
@@ -37,20 +35,11 @@ def small():
     return Dataset(whole.train[:300], whole.validation[:200], whole.test[:200])
 
 
-@pytest.fixture
-def command(monkeypatch, tmp_path, small):
-    """Return the command on a part of the data, with short runs and a file of its own."""
-    runs = [QUICK.alone(), QUICK, OMITTED, AUGMENTED]
-    monkeypatch.setattr(recorder, "planned", lambda: iter(runs))
-    monkeypatch.setattr(records, "load_dataset", lambda: small)
-    monkeypatch.setattr(recorder, "CURVES", {"teacher": OMITTED})
+@pytest.fixture(autouse=True)
+def few_views(monkeypatch):
+    """Let there be two augmented views, of the images of each test."""
     monkeypatch.setattr(recorder, "N_VIEWS", 2)
     monkeypatch.setattr(recorder, "_all_views", cache(recorder._all_views.__wrapped__))
-    return lambda: recorder.main(["--path", str(tmp_path / "distillation.json")])
-
-
-def read(tmp_path):
-    return json.loads((tmp_path / "distillation.json").read_text(encoding="utf-8"))
 
 
 def by_hand(small, objective, *, keep=None, seed=None, epochs=2):
@@ -74,16 +63,11 @@ def taught(student, targets):
     )
 
 
-def test_runs_are_recorded_as_they_are_when_made_by_hand(command, tmp_path, small, capsys):
-    """Oracle: the same trainings and measurements without the command."""
-    assert command() == 0
-    assert "purpose='main'" in capsys.readouterr().out
-    found = read(tmp_path)
-    alone, distilled, omitted, augmented = found["runs"]
-    assert found["provenance"]["seed"] == [0]
-    assert found["provenance"]["command"] == recorder.COMMAND
+def test_runs_are_measured_as_they_are_when_made_by_hand(small):
+    """Oracle: the same trainings and measurements by hand."""
+    runs = (QUICK.alone(), QUICK, OMITTED)
+    alone, distilled, omitted = (recorder.measured(run, small) for run in runs)
     student, losses = by_hand(small, lambda z, to: F.cross_entropy(z, to.labels))
-    assert alone["teacher"] is None
     assert alone["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
     assert alone["validation"] == accuracy(student, small.validation)
     student, losses = by_hand(small, taught)
@@ -107,97 +91,48 @@ def test_runs_are_recorded_as_they_are_when_made_by_hand(command, tmp_path, smal
     assert omitted["corrected_recall"] == recorder.percent_right(
         logits[own], small.test.labels[own]
     )
-    assert {key: augmented[key] for key in asdict(AUGMENTED)} == asdict(AUGMENTED)
 
 
-def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(command, tmp_path, small):
+def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(small):
     """Oracle: a student trained by hand on the first of the augmented views."""
-    assert command() == 0
     student, _ = by_hand(small, taught, seed=100, epochs=1)
-    assert read(tmp_path)["runs"][3]["test"] == accuracy(student, small.test)
+    assert recorder.measured(AUGMENTED, small)["test"] == accuracy(student, small.test)
 
 
-def test_each_augmented_view_has_a_seed_of_its_own(command, small):
+def test_each_augmented_view_has_a_seed_of_its_own(small):
     """Oracle: views made by hand."""
-    assert command() == 0
     made = recorder._all_views("lenet5", small.train, augmented=True)
     for number, one in enumerate(made):
         expected = view(load_checkpoint("lenet5"), small.train, seed=100 + number)
         assert torch.equal(one.images, expected.images)
 
 
-def test_the_curve_counts_right_answers_with_each_bias(command, tmp_path, small):
+def test_the_curve_counts_right_answers_with_each_bias(monkeypatch, small):
     """Oracle: the record's student trained by hand; argmax with the logit moved."""
-    assert command() == 0
-    curve = read(tmp_path)["curves"]["teacher"]
-    keep = small.train[:256].labels != 3
+    monkeypatch.setattr(recorder, "OMITTED", replace(OMITTED, omitted=None))
+    curve = recorder.measured(recorder.Curve("teacher"), small)
+    keep = small.train[:256].labels != 0
     student, _ = by_hand(small, taught, keep=keep, epochs=1)
     logits = predict(student, small.validation.images)
     for i in (0, 16, 40, 64):
-        moved = logits + curve["bias"][i] * F.one_hot(torch.tensor(3), 10)
+        moved = logits + curve["bias"][i] * F.one_hot(torch.tensor(0), 10)
         right = moved.argmax(dim=1) == small.validation.labels
         assert curve["all_right"][i] == pytest.approx(100 * right.double().mean().item(), abs=0.01)
-        own = right[small.validation.labels == 3]
+        own = right[small.validation.labels == 0]
         assert curve["own_right"][i] == pytest.approx(100 * own.double().mean().item(), abs=0.01)
     assert (curve["bias"][0], curve["bias"][16], curve["bias"][-1]) == (-4, 0, 12)
     assert (curve["teacher"], curve["own_right"][-1] >= curve["own_right"][0]) == ("lenet5", True)
 
 
-def test_an_interrupted_command_continues_with_the_unfinished_run(
-    command, monkeypatch, tmp_path, capsys
-):
-    """Oracle: the second run is made twice, since it was interrupted; all others once."""
-    made = []
-    trained = recorder.trained
-
-    def interrupted(run, dataset):
-        made.append((run.purpose, run.teacher))
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        return trained(run, dataset)
-
-    monkeypatch.setattr(recorder, "trained", interrupted)
-    assert command() == 130
-    assert "continues" in capsys.readouterr().err
-    assert len(read(tmp_path)["runs"]) == 1
-    assert command() == 0
-    twice = ("main", "lenet5")
-    assert made == [
-        ("main", None),
-        twice,
-        twice,
-        ("omitted", "lenet5"),
-        ("augmented", "lenet5"),
-    ]
-    assert len(read(tmp_path)["runs"]) == 4
-
-
-def test_a_path_that_cannot_be_written_fails_before_the_first_training(
-    monkeypatch, tmp_path, capsys, small
-):
-    """Oracle: no run is made."""
-    monkeypatch.setattr(records, "load_dataset", lambda: small)
-    monkeypatch.setattr(recorder, "trained", lambda *_: pytest.fail("a training began"))
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    assert recorder.main(["--path", str(tmp_path / "file" / "x.json")]) == 1
-    assert "distillation:" in capsys.readouterr().err
-
-
 def test_a_student_alone_differs_from_its_pair_in_the_teacher_only():
-    """Oracle: the fields of both."""
-    for run in recorder.planned():
-        pair = run.alone()
-        same = {"purpose", "student", "n_images", "epochs", "augment", "omitted", "seed"}
-        assert {name: asdict(pair)[name] for name in same} == {
-            name: asdict(run)[name] for name in same
-        }
-        assert (pair.teacher, pair.temperature, pair.alpha) == (None, 1.0, 0.0)
+    """Oracle: the fields of both; pairs, seed by seed."""
+    alone = {"teacher": None, "temperature": 1.0, "alpha": 0.0}
+    for run in recorder.planned([]):
+        if isinstance(run, Run):
+            assert asdict(run.alone()) == asdict(run) | alone
     pairs = list(recorder.paired(QUICK, (3, 4)))
     assert [(run.teacher, run.seed) for run in pairs] == [
-        (None, 3),
-        ("lenet5", 3),
-        (None, 4),
-        ("lenet5", 4),
+        (teacher, seed) for seed in (3, 4) for teacher in (None, "lenet5")
     ]
 
 

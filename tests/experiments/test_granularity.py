@@ -1,8 +1,5 @@
 """experiments.granularity: what it records, against the network quantized by hand."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -20,26 +17,10 @@ def small() -> Dataset:
     return Dataset(whole.train[:10], whole.validation[:10], whole.test[:500])
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, small: Dataset) -> None:
-    """Let the command take one network and 500 images."""
-    monkeypatch.setattr(record_granularity, "NETWORKS", ("lenet300",))
-    monkeypatch.setattr(record_granularity, "WIDTHS", (4, 2))
-    monkeypatch.setattr(record_granularity, "load_dataset", lambda: small)
-
-
-@pytest.mark.usefixtures("command")
-def test_a_row_is_the_network_quantized_by_hand(tmp_path: Path, small: Dataset) -> None:
+def test_a_row_is_the_network_quantized_by_hand(small: Dataset) -> None:
     """Oracle: torch's fake-quantize of each weight, symmetric, 4 bits per channel."""
-    path = tmp_path / "record.json"
-    assert record_granularity.main(["--path", str(path)]) == 0
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    assert len(rows) == 4 * 2 * 2
-    (row,) = (
-        row
-        for row in rows
-        if (row["granularity"], row["form"], row["bits"]) == ("channel", "symmetric", 4)
-    )
+    run = record_granularity.Run("lenet300", "channel", "symmetric", 4)
+    row = record_granularity.measured(run, small)
     network = load_checkpoint("lenet300").eval()
     original = predict(network, small.test.images).argmax(dim=1) == small.test.labels
     for layer in (network.fc1, network.fc2, network.fc3):
@@ -103,14 +84,3 @@ def test_groups_divide_the_rows_and_are_as_large_as_allowed() -> None:
     kernel = torch.ones(4, 3, 5, 5)
     assert record_granularity.parts(kernel, "tensor")[1] == ()
     assert record_granularity.parts(kernel, "channel")[0].shape == (4, 75)
-
-
-@pytest.mark.usefixtures("command")
-def test_a_path_that_cannot_be_written_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Oracle: exit code 1 and the program's name before the message."""
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    assert record_granularity.main(["--path", str(blocked / "record.json")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("granularity: ")

@@ -1,7 +1,5 @@
 """experiments.mnist: a digit that a student never sees, on a folder in MNIST's form."""
 
-import gzip
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,6 +8,7 @@ import torch.nn.functional as F
 from idx_files import write_folder, write_idx
 
 from experiments import mnist as omit_class
+from experiments import sparsity, workers
 from reference_impl.data import load_dataset
 from reference_impl.training import accuracy, new_student, predict, student_steps, view
 
@@ -17,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Return a folder with the first images of the shipped data set in MNIST's four files."""
+def folder(tmp_path, monkeypatch):
+    """Let MNIST be the first images of the shipped data set, in its four files."""
     whole = load_dataset()
     root = tmp_path / "MNIST"
     write_folder(root, n_train=1, n_test=1)
@@ -26,7 +25,10 @@ def folder(tmp_path):
         pixels = (examples.images[:, 0] * 255).round().byte().numpy()
         write_idx(root / f"{split}-images-idx3-ubyte.gz", pixels)
         write_idx(root / f"{split}-labels-idx1-ubyte.gz", examples.labels.numpy())
-    return root
+    monkeypatch.setattr(workers, "MNIST", root)
+    workers.mnist.cache_clear()
+    yield root
+    workers.mnist.cache_clear()
 
 
 @pytest.fixture
@@ -39,11 +41,9 @@ def quick(monkeypatch):
 
 
 @pytest.mark.usefixtures("quick")
-def test_rows_are_those_of_students_trained_by_hand(folder, tmp_path):
+def test_rows_are_those_of_students_trained_by_hand(folder):
     """Oracle: the same two trainings, the loss in torch's own words, the digit left out."""
-    path = tmp_path / "mnist.json"
-    assert omit_class.main([str(folder), "--digit", "8", "--path", str(path)]) == 0
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = omit_class.measured(omit_class.Run(omitted=8), None)
     hard, soft = found["rows"]
     assert (found["omitted"], hard["temperature"], soft["temperature"]) == (8, None, 4.0)
     dataset = load_dataset(folder)
@@ -74,44 +74,25 @@ def test_rows_are_those_of_students_trained_by_hand(folder, tmp_path):
         assert row["corrected_recall"] == pytest.approx(recall, abs=5)
 
 
-def test_without_a_folder_nothing_is_measured_and_a_line_says_so(tmp_path, capsys):
-    """Oracle: no file, one line on stderr, exit code 0."""
-    path = tmp_path / "mnist.json"
-    assert omit_class.main(["--path", str(path)]) == 0
-    assert not path.exists()
-    assert capsys.readouterr().err == ("mnist: nothing measured, for MNIST's folder is not given\n")
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("damage", ["missing", "corrupt"])
-def test_a_folder_without_mnist_is_named_in_one_line(folder, tmp_path, capsys, damage):
-    """Oracle: the name of the file in the message, no record."""
-    file = folder / "train-labels-idx1-ubyte.gz"
-    file.unlink()
-    if damage == "corrupt":
-        file.write_bytes(gzip.compress(b"no labels"))
-    path = tmp_path / "mnist.json"
-    assert omit_class.main([str(folder), "--path", str(path)]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("mnist: ")
-    assert "train-labels-idx1-ubyte.gz" in error
-    assert error.count("\n") == 1
-    assert not path.exists()
-
-
-def test_a_digit_that_is_none_is_refused(capsys):
-    """Oracle: argparse's message and exit code."""
-    with pytest.raises(SystemExit, match="2"):
-        omit_class.main(["folder", "--digit", "10"])
-    assert "--digit" in capsys.readouterr().err
-
-
 def test_temperatures_are_bound_to_their_objectives():
     """Oracle: the losses of one pair of logits, which differ from each other."""
     z, v = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]])
     targets = omit_class.Targets(torch.tensor([0]), v)
-    losses = [objective(z, targets).item() for _, objective in omit_class._objectives()]
+    losses = [objective(z, targets).item() for _, objective in omit_class.objectives()]
     assert len(set(losses)) == 1 + len(omit_class.TEMPERATURES)
     t = omit_class.TEMPERATURES[-1]
     p, q = (v / t).softmax(1), (z / t).softmax(1)
     assert losses[-1] == pytest.approx(t**2 * (p * (p / q).log()).sum().item(), rel=1e-3)
+
+
+def test_mnist_is_planned_only_where_it_is(folder):
+    """Oracle: the plans with the folder and without it."""
+    targets = [run for run in sparsity.planned([]) if run.data == "MNIST"]
+    assert len(list(omit_class.planned([]))) == 1
+    assert {(run.part, run.network) for run in targets} == {
+        ("target", "lenet300"),
+        ("target", "lenet5"),
+    }
+    folder.rename(folder.with_name("elsewhere"))
+    assert list(omit_class.planned([])) == []
+    assert {run.data for run in sparsity.planned([])} == {"FashionMNIST"}

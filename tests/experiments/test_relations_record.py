@@ -1,21 +1,18 @@
 """experiments.relations: runs on a few images, one interrupted, the choice of weights."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from experiments import records
 from experiments import relations as comparer
-from experiments.relations import ALONE, BORN_AGAIN, Run, chosen_weight, planned, trained
+from experiments.relations import ALONE, BORN_AGAIN, Picture, Run, chosen_weight, planned, trained
 from reference_impl.compress import outputs_at
 from reference_impl.data import Dataset, load_dataset
-from reference_impl.distillation import attention_transfer_loss, soft_target_loss
+from reference_impl.distillation import soft_target_loss
 from reference_impl.training import (
     METHODS,
-    Guided,
     Recipe,
     accuracy,
     load_checkpoint,
@@ -41,21 +38,6 @@ def on_few_images(monkeypatch):
     monkeypatch.setattr(comparer, "N_IMAGES", FEW)
 
 
-@pytest.fixture
-def command(monkeypatch, tmp_path, small):
-    """Return the command with two methods, two seeds, and a file of its own."""
-    monkeypatch.setattr(comparer, "WEIGHTS", {"soft targets": (1, 9), "attention": (10,)})
-    monkeypatch.setattr(comparer, "SEEDS", (0, 1))
-    pictured = {name: comparer.PICTURED[name] for name in (ALONE, "attention")}
-    monkeypatch.setattr(comparer, "PICTURED", pictured)
-    monkeypatch.setattr(records, "load_dataset", lambda: small)
-    return lambda: comparer.main(["--path", str(tmp_path / "relations.json")])
-
-
-def read(tmp_path):
-    return json.loads((tmp_path / "relations.json").read_text(encoding="utf-8"))
-
-
 def by_hand(views, objective, *, seed=0, epochs=2):
     recipe = Recipe("student", epochs=epochs, learning_rate=1e-2, seed=seed)
     student = new_student(recipe)
@@ -69,61 +51,6 @@ def equal(mine, theirs):
 
 def alone(z, to):
     return F.cross_entropy(z, to.labels)
-
-
-def test_all_runs_are_recorded_once(command, tmp_path):
-    """Oracle: the plan counted by hand: three choices, and four methods of each seed."""
-    assert command() == 0
-    found = read(tmp_path)
-    assert found["provenance"]["seed"] == [0, 1, 100]
-    assert found["provenance"]["command"] == comparer.COMMAND
-    choices = [run for run in found["runs"] if run["purpose"] == "choice"]
-    assert [(run["method"], run["weight"], run["epochs"]) for run in choices] == [
-        ("soft targets", 1, 10),
-        ("soft targets", 9, 10),
-        ("attention", 10, 10),
-    ]
-    weight = choices[0 if choices[0]["validation"] >= choices[1]["validation"] else 1]["weight"]
-    compared = [run for run in found["runs"] if run["purpose"] == "comparison"]
-    expected = [(ALONE, 0), ("soft targets", weight), ("attention", 10), (BORN_AGAIN, weight)]
-    assert [(run["method"], run["weight"]) for run in compared] == 2 * expected
-    assert [run["seed"] for run in compared] == 4 * [0] + 4 * [1]
-    assert list(found["pictures"]) == [ALONE, "attention"]
-    assert [one["weight"] for one in found["pictures"].values()] == [0, 100]
-    assert command() == 0
-    assert read(tmp_path) == found
-
-
-def test_an_interrupted_command_goes_on(command, tmp_path, monkeypatch, capsys):
-    """Oracle: the number of runs made before and after."""
-    made, measured = [], {"validation": 80.0, "test": 79.0}
-
-    def interrupted(run, _):
-        made.append(run)
-        if len(made) == 5:
-            raise KeyboardInterrupt
-        return measured
-
-    monkeypatch.setattr(comparer, "measured", interrupted)
-    monkeypatch.setattr(comparer, "PICTURED", {})
-    assert command() == 130
-    assert "continues" in capsys.readouterr().err
-    assert len(read(tmp_path)["runs"]) == 4
-    assert command() == 0
-    assert len(read(tmp_path)["runs"]) == 11
-    assert len(made) == 12
-    assert made[4] == made[5]
-
-
-def test_a_path_that_cannot_be_written_fails_before_the_first_training(
-    monkeypatch, tmp_path, capsys, small
-):
-    """Oracle: no run is made."""
-    monkeypatch.setattr(records, "load_dataset", lambda: small)
-    monkeypatch.setattr(comparer, "measured", lambda *_: pytest.fail("a training began"))
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    assert comparer.main(["--path", str(tmp_path / "file" / "x.json")]) == 1
-    assert "relations:" in capsys.readouterr().err
 
 
 def test_what_is_measured_of_a_student(small):
@@ -145,8 +72,11 @@ def test_what_is_measured_of_a_student(small):
 
 def test_pictures_are_maps_and_similarities_of_the_student(small):
     """Oracle: images of six classes in order; sums of squares of 1; a symmetric pattern by loop."""
-    student, _ = trained(Run("comparison", ALONE, 0, 0, epochs=1), small.train)
-    found = comparer.pictures(student, small.test)
+    picture = Picture("attention")
+    assert (picture.student.weight, picture.student.seed) == (100, 100)
+    student, _ = trained(picture.student, small.train)
+    found = comparer.measured(picture, small)
+    assert (found["weight"], found["test"]) == (100, accuracy(student, small.test))
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))
     assert labels[found["ordered"]].tolist() == sorted(labels[:60].tolist())
@@ -176,25 +106,6 @@ def test_soft_targets_are_cross_entropy_and_hintons_loss(small, weight):
     views = [view(teacher, small.train[:FEW])]
     expected, _ = by_hand(views, both if weight else alone)
     assert equal(student, expected)
-
-
-def test_attention_is_that_of_both_networks(small):
-    """Oracle: a training loop of its own, with the teacher's features computed live."""
-    run = Run("", "attention", 10, 0, epochs=1)
-    student, losses = trained(run, small.train[:100])
-    teacher = load_checkpoint("teacher").to(memory_format=torch.channels_last)
-    reference = new_student(Recipe("student", epochs=1, seed=0)).train()
-    train = small.train[:100]
-    attended = [
-        outputs_at(model.chain(), ["relu3"], train.images)["relu3"]
-        for model in (teacher, reference)
-    ]
-    guided = Guided(reference, {}, ("relu3",)).train()
-    outputs = guided(train.images)
-    hard = F.cross_entropy(outputs["logits"], train.labels)
-    expected = hard + 10 * attention_transfer_loss(outputs["relu3"], attended[0])
-    assert losses == pytest.approx([expected.item()], rel=1e-3)
-    assert not student.training
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -229,34 +140,31 @@ def test_a_born_again_student_has_a_twin_for_a_teacher(small):
 
 
 def test_the_smallest_of_equally_good_weights_is_chosen():
-    """Oracle: by eye."""
+    """Oracle: by eye; none as long as a weight has not been tried."""
     runs = [
         {"purpose": "choice", "method": "hint", "weight": weight, "validation": validation}
         for weight, validation in [(0.1, 80.0), (1, 82.0), (10, 82.0)]
     ]
     other = {"purpose": "comparison", "method": "hint", "weight": 10, "validation": 99.0}
     assert chosen_weight([*runs, other], "hint") == 1
+    assert chosen_weight([*runs[:2], other], "hint") is None
 
 
-def test_the_plan_compares_every_method_on_every_seed():
+def test_the_plan_compares_every_method_on_every_seed_once_weights_are_chosen():
     """Oracle: ten students and five seeds; every method has weights to choose from."""
     assert set(comparer.WEIGHTS) == set(METHODS)
     done = [
-        {"purpose": "choice", "method": method, "weight": weights[0], "validation": 1.0}
+        {"purpose": "choice", "method": method, "weight": weight, "validation": -weight}
         for method, weights in comparer.WEIGHTS.items()
+        for weight in weights
     ]
-    runs = [run for run in planned(done) if run.purpose == "comparison"]
+    first = list(planned(done[:-1]))
+    assert len(first) == len(done) + len(comparer.PICTURED)
+    runs = list(planned(done))[len(first) :]
+    assert {run.purpose for run in runs} == {"comparison"}
+    assert {run.weight for run in runs if run.method == "hint"} == {0.1}
     assert len(runs) == 50
     methods = {run.method for run in runs}
     assert methods == {ALONE, BORN_AGAIN, *METHODS}
     assert all(run.epochs == 30 for run in runs)
     assert len({replace(run, method="", weight=0) for run in runs}) == 5
-
-
-def test_a_negative_weight_is_refused():
-    """Oracle: the message names it."""
-    guided = METHODS["hint"].guide(new_student(Recipe("student", epochs=1)), seed=0)
-    with pytest.raises(ValueError, match="weight must be at least 0, got -1"):
-        METHODS["hint"].objective(guided, -1.0)
-    with pytest.raises(TypeError, match="student must be Network"):
-        METHODS["hint"].guide(torch.nn.Linear(1, 1), seed=0)

@@ -1,12 +1,10 @@
 """The record of the roofline: shipped, and made again in a moment."""
 
 import json
-from pathlib import Path
 
 import pytest
-import torch
 
-from experiments.roofline import record
+from experiments import roofline
 from reference_impl.measuring import model_cost
 from reference_impl.measuring.roofline import RESULT
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
@@ -29,15 +27,13 @@ def test_the_shipped_record_fits_the_models_that_it_names():
     assert shipped["provenance"]["threads"] == 1
 
 
-def test_the_record_is_written_whole(tmp_path):
-    """Oracle: json reads back what was returned; no part of a file stays behind."""
-    found = record(str(tmp_path / "sub" / "roofline.json"), repeats=2, min_run_time=0.01)
-    assert json.loads((tmp_path / "sub" / "roofline.json").read_text(encoding="utf-8")) == found
-    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["roofline.json"]
-    assert found["provenance"]["versions"]["torch"] == torch.__version__
-
-
-def test_a_folder_is_refused_before_anything_is_measured():
-    """Oracle: the message."""
-    with pytest.raises(ValueError, match="path must be a file, got the folder"):
-        record(Path(__file__).parent)
+def test_a_machine_is_measured_with_each_network_and_batch(monkeypatch):
+    """Oracle: the shipped record's machine and points."""
+    monkeypatch.setattr(roofline, "REPEATS", 2)
+    monkeypatch.setattr(roofline, "MIN_RUN_TIME", 0.01)
+    found, shipped = roofline.measured(roofline.Run(), None), json.loads(RESULT.read_text("utf-8"))
+    assert found["machine"].keys() == shipped["machine"].keys()
+    named = ("model", "batch", "intensity")
+    for ours, theirs in zip(found["points"], shipped["points"], strict=True):
+        assert [ours[name] for name in named] == [theirs[name] for name in named]
+        assert ours["speed"] > 0

@@ -1,7 +1,6 @@
 """experiments.sparsity: ways to drop weights, the order of runs, a record that continues."""
 
 import copy
-import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from experiments import sparse_targets
 from experiments import sparsity as recorder
-from experiments.sparsity import CHOICES, WAYS, Run, record, shuffled
+from experiments.sparsity import CHOICES, WAYS, Run, shuffled
 from reference_impl.compress import density, masks_of, prunable_weights
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.training import (
@@ -147,54 +146,14 @@ def test_shuffled_masks_have_other_places():
     assert not torch.equal(found, masks["a"])
 
 
-def test_mnist_is_run_only_when_its_folder_is_given(monkeypatch, tmp_path, small):
-    """Oracle: the runs that a stand-in for the trainings was asked for."""
-    asked = []
-
-    def measured(run, **_):
-        asked.append(run)
-        return {"validation": 90.0}
-
-    monkeypatch.setattr(recorder, "measured", measured)
-    monkeypatch.setattr(recorder, "load_dataset", lambda folder: small)
-    path = tmp_path / "sparsity.json"
-    record(path, small)
-    assert {run.data for run in asked} == {"FashionMNIST"}
-    assert json.loads(path.read_text(encoding="utf-8"))["MNIST"].startswith("not run")
-    before = len(asked)
-    record(path, small, mnist=tmp_path)
-    assert {(run.data, run.part) for run in asked[before:]} == {("MNIST", "target")}
-    assert json.loads(path.read_text(encoding="utf-8"))["MNIST"] == "run"
-
-
 @pytest.mark.usefixtures("quick")
-def test_a_record_skips_the_runs_that_it_holds(monkeypatch, tmp_path, small):
-    """Oracle: a list of runs that grows only when something is measured."""
-    made, real = [], recorder.measured
-    one = Run("curves", "lenet300", 1)
-    monkeypatch.setattr(recorder, "planned", lambda *_: [one])
-
-    def noted(run, dataset):
-        made.append(run)
-        return real(run, dataset)
-
-    monkeypatch.setattr(recorder, "measured", noted)
-    path = tmp_path / "sparsity.json"
-    record(path, small)
-    record(path, small)
-    assert made == [one]
-    (run,) = json.loads(path.read_text(encoding="utf-8"))["runs"]
+def test_curves_have_a_row_for_each_choice_sparsity_and_way(small):
+    """Oracle: by hand; counts of the weights that are left."""
+    run = recorder.measured(Run("curves", "lenet300", 1), small)
     assert [(r["choice"], r["sparsity"], r["way"]) for r in run["rows"]] == [
         (choice, s, way) for choice in CHOICES for s in (0.5, 0.9) for way in WAYS
     ]
     n = sum(w.numel() for w in prunable_weights(new_student(SHORT)).values())
-    assert all(sum(r["kept"].values()) == n - round(r["sparsity"] * n) for r in run["rows"]
-               if r["choice"] == "all")  # fmt: skip
-
-
-def test_a_folder_without_mnist_is_one_line(tmp_path, capsys, monkeypatch):
-    """Oracle: exit code 1 and the program's name before the message."""
-    monkeypatch.setattr(recorder, "measured", lambda *_, **__: {"validation": 90.0})
-    path = tmp_path / "sparsity.json"
-    assert recorder.main(["--path", str(path), "--mnist", str(tmp_path / "none")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("sparsity: ")
+    for row in run["rows"]:
+        if row["choice"] == "all":
+            assert sum(row["kept"].values()) == n - round(row["sparsity"] * n)

@@ -1,16 +1,49 @@
-"""What a recorded student comes to: accuracy, calibration, and a class that it never saw."""
+"""What several records measure of a network: accuracies, calibration, a class never seen."""
 
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from reference_impl.data import Dataset
+from reference_impl.compress import prunable_weights
+from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import best_class_bias
 from reference_impl.measuring import reliability
+from reference_impl.training import accuracy, predict
 
 BIASES = [b / 4 for b in range(-16, 49)]
 """What `bias_curve` adds to the logit of the omitted class."""
+
+
+def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
+    """Return validation and test accuracy in percent."""
+    return {
+        "validation": accuracy(network, dataset.validation),
+        "test": accuracy(network, dataset.test),
+    }
+
+
+def hits(network: nn.Module, examples: Examples) -> Tensor:
+    """Return for each example whether its highest logit is its label's."""
+    return predict(network, examples.images).argmax(dim=1) == examples.labels
+
+
+def kept(network: nn.Module) -> dict[str, int]:
+    """Return name → number of weights that are not 0."""
+    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
+
+
+def mean_of_last(losses: list[float]) -> float:
+    """Return the mean loss of the last hundred steps."""
+    return sum(losses[-100:]) / len(losses[-100:])
+
+
+def logits_of(network: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
+    """Return the outputs for validation and test images."""
+    return {
+        "validation": predict(network, dataset.validation.images),
+        "test": predict(network, dataset.test.images),
+    }
 
 
 def percent_right(logits: Tensor, labels: Tensor) -> float:

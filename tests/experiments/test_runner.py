@@ -1,0 +1,302 @@
+"""The runner: a record does not depend on where runs are made, and an error is one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import tiny_experiment as tiny
+import torch
+
+from experiments import __main__ as command
+from experiments import runner, workers
+from experiments.records import Record
+from reference_impl.files import ROOT
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+RESULTS = ROOT / "data" / "results"
+EXPERIMENTS = command.EXPERIMENTS
+
+
+@pytest.fixture(autouse=True)
+def tiny_is_listed(monkeypatch):
+    monkeypatch.setattr(command, "EXPERIMENTS", {"tiny": "tiny_experiment"})
+    monkeypatch.setattr(workers, "fashion_mnist", lambda: None)
+    monkeypatch.setattr(runner, "fashion_mnist", lambda: None)
+    monkeypatch.setattr(tiny, "PLAN", dict(tiny.PLAN))
+
+
+def make(path, *options):
+    return command.main(["tiny", "--path", str(path), *options])
+
+
+def read(path, *, times=False):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return record if times else json.dumps(record | {"runs": [
+        {k: v for k, v in row.items() if k != "seconds"} for row in record["runs"]]})  # fmt: skip
+
+
+@pytest.fixture
+def sequential(tmp_path):
+    """Return the record that one process makes, run after run."""
+    assert make(tmp_path / "sequential.json") == 0
+    return read(tmp_path / "sequential.json")
+
+
+def test_a_record_holds_all_runs_in_order_and_where_they_come_from(sequential):
+    """Oracle: by hand; what is planned last depends on all that is planned before."""
+    found = json.loads(sequential)
+    assert [(row["number"], row["double"]) for row in found["runs"]] == [
+        (number, 2 * number) for number in range(6)
+    ]
+    assert (found["best"], found["factor"]) == ({"of all": {"number": [10]}}, 2)
+    provenance = found["provenance"]
+    assert provenance["command"] == "python -m experiments tiny"
+    assert (provenance["seed"], provenance["threads"], provenance["unit"]) == ([0, 1], 1, "none")
+    assert {"python", "torch", "numpy"} == set(provenance["versions"])
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert provenance["device"]
+    assert torch.backends.cpu.get_cpu_capability() in provenance["instruction_sets"]
+
+
+def test_a_worker_that_is_killed_changes_nothing(tmp_path, sequential, monkeypatch, capsys):
+    """Oracle: the sequential record, times aside; of two processes one kills itself in its run."""
+    marker = tmp_path / "marker"
+    monkeypatch.setitem(tiny.PLAN, 2, tiny.Run(2, 0, str(marker)))
+    assert make(tmp_path / "parallel.json", "--workers", "2") == 0
+    assert marker.exists()
+    assert read(tmp_path / "parallel.json").replace(str(marker), "") == sequential
+    assert capsys.readouterr().out.count(" so far, ") == 7
+
+
+def test_a_run_that_kills_every_worker_is_named_and_the_others_are_made(
+    tmp_path, monkeypatch, capsys
+):
+    """Oracle: the rows; one line for the run, one that counts."""
+    monkeypatch.setattr(tiny, "PLAN", {n: tiny.Run(n, how="die" * (n == 1)) for n in range(3)})
+    monkeypatch.setattr(runner, "DEATHS", 2)
+    assert make(tmp_path / "x.json", "--workers", "2") == 1
+    assert [row["number"] for row in read(tmp_path / "x.json", times=True)["runs"]] == [0, 2]
+    one, counted = capsys.readouterr().err.splitlines()
+    assert "Run(number=1, seed=None, how='die') failed: RuntimeError: its worker died 2" in one
+    assert "1 of 3 runs failed; the same command tries them again" in counted
+
+
+def test_a_run_that_raises_is_named_and_the_others_are_made(tmp_path, monkeypatch, capsys):
+    """Oracle: the rows; the second call makes what failed, and nothing else."""
+    path = tmp_path / "x.json"
+    with monkeypatch.context() as patch:
+        patch.setitem(tiny.PLAN, 3, tiny.Run(3, 1, "raise"))
+        assert make(path) == 1
+    error = capsys.readouterr().err
+    assert "how='raise') failed: ArithmeticError: no double of this\n" in error
+    assert [row["number"] for row in read(path, times=True)["runs"]] == [0, 1, 2, 4, 5]
+    assert "best" not in read(path)
+    assert make(path) == 0
+    assert [row["number"] for row in read(path, times=True)["runs"]] == list(range(6))
+    assert capsys.readouterr().out.count("so far") == 2  # the third number and the best
+
+
+def test_what_is_done_is_kept_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
+    """Oracle: Ctrl-C in the third run; a mark in the first row that a second run would remove."""
+    path = tmp_path / "x.json"
+    with monkeypatch.context() as patch:
+        patch.setitem(tiny.PLAN, 2, tiny.Run(2, 0, "interrupt"))
+        assert make(path) == 130
+    assert "tiny: interrupted; the same command continues" in capsys.readouterr().err
+    record = read(path, times=True)
+    assert [row["number"] for row in record["runs"]] == [0, 1]
+    record["runs"][0]["double"] = 1000
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert make(path) == 0
+    assert [row["double"] for row in read(path, times=True)["runs"]] == [1000, 2, 4, 6, 8, 10]
+    before = path.read_bytes()
+    assert make(path) == 0
+    assert path.read_bytes() == before
+
+
+def test_ctrl_c_ends_all_processes_within_seconds(tmp_path):
+    """Oracle: the operating system does not know the workers any more; one line is said."""
+    code = (
+        "import signal, sys, time, tiny_experiment as t\n"
+        "from experiments import __main__ as m\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it
+        "    m.EXPERIMENTS = {'tiny': 'tiny_experiment'}\n"
+        "    t.PLAN = {n: t.Run(n, how='sleep') for n in range(4)}\n"
+        "    sys.exit(m.main(['tiny', '--workers', '2', '--path', 'x.json']))\n"
+    )
+    (tmp_path / "program.py").write_text(code)
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "program.py"],
+        env=os.environ | {"PYTHONPATH": path},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while not (pids := list(tmp_path.glob("*.pid"))):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=40)  # the runs would take a minute
+    assert process.returncode == 130
+    assert error.strip() == "tiny: interrupted; the same command continues"
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.stem), 0)
+
+
+def test_anew_grows_beside_the_record_and_takes_its_place_at_the_end(tmp_path, monkeypatch):
+    """Oracle: the old file until the last run, the new one after it."""
+    path = tmp_path / "x.json"
+    path.write_text("the old record", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setitem(tiny.PLAN, 5, tiny.Run(5, 1, "raise"))
+        assert make(path, "--anew") == 1
+    assert path.read_text(encoding="utf-8") == "the old record"
+    assert make(path, "--anew") == 0
+    assert len(read(path, times=True)["runs"]) == 6
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+ROWS = [dict(asdict(run), double=2 * run.number) for run in tiny.PLAN.values()]
+SHAPES = {
+    "not a record (": "no JSON",
+    "it has no provenance": "[]",
+    "'runs' must be rows with ['how', 'number', 'seed']": {"runs": [{"number": 1}]},
+    "'runs' must be rows": {"runs": {"number": 1}},
+    "'runs' must be rows with ": {"runs": [1]},
+    "'best' must be an object": {"best": [], "runs": ROWS},
+    "'of all' must be an object": {"best": {"of all": 3}, "runs": ROWS},
+    "'factor' is not as it is now": {"factor": 3},
+    "'unit' is not as it is now": {"provenance": {"unit": "metre"}},
+}
+
+
+@pytest.mark.parametrize("said", SHAPES)
+def test_a_record_of_another_shape_is_refused_and_left_as_it_is(tmp_path, capsys, said):
+    """Oracle: one line, the same bytes."""
+    path, content = tmp_path / "x.json", SHAPES[said]
+    whole = {"provenance": {"unit": "none"}, "factor": 2}
+    text = content if isinstance(content, str) else json.dumps(whole | content)
+    path.write_text(text, encoding="utf-8")
+    assert make(path) == 1
+    error = capsys.readouterr().err
+    assert (said in error, error.count("\n"), error.startswith("tiny: ")) == (True, 1, True)
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_shipped_record_holds_what_is_planned_and_would_be_continued(name):
+    """Oracle: the plan, made from the rows themselves; MNIST is not here."""
+    experiment = import_module(EXPERIMENTS[name])
+    record = Record(RESULTS / f"{name}.json", "", getattr(experiment, "about", dict)())
+    plan = list(experiment.planned(record.rows))
+    record.refuse_other_shape(plan)
+    assert plan or name == "mnist"
+    assert all(record.row(run) for run in plan)
+    assert len(plan) == len(set(plan))
+
+
+def test_a_path_that_cannot_be_written_is_found_before_the_first_run(tmp_path, monkeypatch, capsys):
+    """Oracle: no run is made; a file stands where the folder should be."""
+    monkeypatch.setattr(tiny, "measured", lambda *_: pytest.fail("a run began"))
+    (tmp_path / "file").write_text("")
+    assert make(tmp_path / "file" / "x.json") == 1
+    assert capsys.readouterr().err.startswith("tiny: [Errno ")
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path, monkeypatch, capsys):
+    """Oracle: the error of the operating system, when the third row is written."""
+    path, calls, write = tmp_path / "x.json", [], Record.write
+
+    def full(record, plan):
+        calls.append(plan)
+        if len(calls) == 4:  # the empty record is the first
+            raise OSError(28, "No space left on device")
+        write(record, plan)
+
+    monkeypatch.setattr(Record, "write", full)
+    assert make(path) == 1
+    assert capsys.readouterr().err == "tiny: [Errno 28] No space left on device\n"
+    assert [row["number"] for row in read(path, times=True)["runs"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tinny"], "unknown tinny: choose from tiny"),
+        (["tiny", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (["tiny", "--workers", "2", "--scheduler", "tcp://x:1"], "exclude each other"),
+        (["tiny", "tiny", "--path", "x"], "--path is of one record"),
+    ],
+)
+def test_a_wrong_command_is_one_line(arguments, said, capsys):
+    """Oracle: the exit code of argparse, and the message."""
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_rows_from_several_machines_name_all_of_them(tmp_path):
+    """Oracle: by hand; equal ones are named once."""
+    path = tmp_path / "x.json"
+    record = Record(path, "python -m experiments tiny", {})
+    for number, device in enumerate(("B", "A", "B")):
+        machine = {"device": device, "instruction_sets": "AVX2", "torch": "2"}
+        record.put(tiny.Run(number), {}, machine)
+    record.write([])
+    provenance = read(path, times=True)["provenance"]
+    assert (provenance["device"], provenance["instruction_sets"]) == ("A; B", "AVX2")
+
+
+@pytest.mark.parametrize("part", workers.PROJECT)
+def test_a_worker_with_another_project_makes_no_run(part):
+    """Oracle: the fingerprint of each part, changed."""
+    other = workers.fingerprint() | {part: "0"}
+    with pytest.raises(ValueError, match=f"has other {part}"):
+        workers.work("tiny_experiment", tiny.Run(1), other)
+
+
+def test_the_fingerprint_sees_sources_and_data():
+    """Oracle: the files that were hashed, by name."""
+    files = {p.relative_to(ROOT).as_posix() for ps in workers.PROJECT.values()
+             for pattern in ps for p in ROOT.glob(pattern)}  # fmt: skip
+    assert {"reference_impl/data.py", "experiments/merging.py", "benchmarks/integer.py"} < files
+    assert "data/checkpoints/teacher.safetensors" in files
+
+
+def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch, capsys):
+    """Oracle: the sequential record, times aside; a line for each thing that is wrong."""
+    distributed = pytest.importorskip("distributed")
+    path = tmp_path / "cluster.json"
+
+    def line(address):
+        assert make(tmp_path / "wrong.json", "--scheduler", address) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        assert make(path, "--scheduler", address) == 0
+        assert read(path) == sequential
+        with distributed.Client(address) as client:
+            client.run(tiny.pretend)
+            assert "has other data: check out the same commit" in line(address)
+            client.run(tiny.forget)
+            assert "tiny: worker tcp://127.0.0.1:" in (error := line(address))
+            assert "does not have the project (ModuleNotFoundError" in error
+        monkeypatch.setattr(workers, "TIMEOUT", 1)
+        cluster.scale(0)
+        cluster.sync(cluster._correct_state)
+        assert f"{address} has no worker: dask worker {address}" in line(address)
+    assert f"no scheduler answers at {address}" in line(address)
