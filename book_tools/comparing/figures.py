@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from book_tools.comparing.rasters import is_embedded, raster_difference
-from book_tools.comparing.svg_values import (
+from .rasters import is_embedded, raster_difference
+from .svg_values import (
     Names,
     Points,
     Tolerance,

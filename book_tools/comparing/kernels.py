@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import Empty
 from typing import Any
+from unittest.mock import patch
 
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 
@@ -23,27 +23,15 @@ class KernelError(Exception):
     """The kernel died, or a cell took longer than it may."""
 
 
-@contextmanager
-def _reader_environment() -> Iterator[None]:
-    """Hide what pytest sets, so that the kernel behaves as in the reader's Jupyter.
+def start_kernel(directory: str, startup_timeout: float) -> Any:
+    """Start a kernel of the running interpreter in a notebook's directory, as Jupyter would.
 
     The libraries below torch get the number of threads that ``notebook.begin`` gives to torch.
     """
-    before = dict(os.environ)
-    for name in _FOREIGN:
-        os.environ.pop(name, None)
-    os.environ |= dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
-    try:
-        yield
-    finally:
-        for name in (*_FOREIGN, *_POOLS):
+    with patch.dict(os.environ):
+        for name in _FOREIGN:
             os.environ.pop(name, None)
-        os.environ |= {name: before[name] for name in (*_FOREIGN, *_POOLS) if name in before}
-
-
-def start_kernel(directory: str, startup_timeout: float) -> Any:
-    """Start a kernel of the running interpreter in a notebook's directory."""
-    with _reader_environment():
+        os.environ |= dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
         return RunningKernel(
             CURRENT_ENV_KERNEL_NAME, cwd=directory, startup_timeout=startup_timeout
         )
@@ -120,4 +108,4 @@ def run_cell(kernel: Any, source: str, timeout: float) -> list[dict[str, Any]]:
     kernel.interrupt()
     if not _until_idle(kernel, request, _GRACE, lambda _: None):
         kernel.stop()
-    raise KernelError(f"the cell took longer than {timeout:g} s (notebook_cell_timeout)")
+    raise KernelError(f"the cell took longer than {timeout:g} s (--nbval-cell-timeout)")

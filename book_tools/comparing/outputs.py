@@ -3,42 +3,26 @@
 Every function returns a sentence that names the first difference, or None.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from book_tools.comparing.figures import figure_difference
-from book_tools.comparing.texts import html_difference, text_difference
+from .figures import figure_difference
+from .screens import visible
+from .texts import html_difference, text_difference
+from .tolerances import Tolerances
 
 Output = Mapping[str, Any]
 
 #: stderr of a cell is a failure by itself, stored or fresh.
 STDERR = "the cell writes to stderr (a warning does too); only stdout can be a test"
 
+_SVG = "store figures as SVG: %config InlineBackend.figure_formats = ['svg']"
 _HINTS = {
-    "image/png": "store figures as SVG: call reference_impl.notebook.begin() in the first cell",
-    "image/jpeg": "store figures as SVG: call reference_impl.notebook.begin() in the first cell",
+    "image/png": _SVG,
+    "image/jpeg": _SVG,
     "application/vnd.jupyter.widget-view+json": "outputs must be static: print, do not use widgets",
 }
-
-_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\n\r])", re.MULTILINE)
-_ERASED = re.compile(r"[^\n]\x08")
-
-
-def _visible(text: str) -> str:
-    """Return what remains on the screen after carriage returns and backspaces."""
-    text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
-    while _ERASED.search(text):
-        text = _ERASED.sub("", text)
-    return text
-
-
-def _joined(value: Any) -> Any:
-    """Return text that a notebook file may hold as a list of lines."""
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "".join(value)
-    return value
 
 
 def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
@@ -47,7 +31,7 @@ def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
     for output in outputs:
         entry = dict(output)
         if entry["output_type"] == "stream":
-            entry["text"] = _joined(entry["text"])
+            entry["text"] = "".join(entry["text"])
             last = merged[-1] if merged else {}
             if last.get("output_type") == "stream" and last["name"] == entry["name"]:
                 last["text"] += entry["text"]
@@ -55,39 +39,22 @@ def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
         merged.append(entry)
     for entry in merged:
         if entry["output_type"] == "stream":
-            entry["text"] = _visible(entry["text"])
+            entry["text"] = visible(entry["text"])
     return merged
 
 
-def json_difference(stored: Any, fresh: Any, path: str = "$") -> str | None:
-    """Return the first difference of two JSON values: numbers and strings as text."""
-    if type(stored) is not type(fresh):
-        return f"{path}: stored {stored!r}, got {fresh!r}"
-    if isinstance(stored, dict):
-        if stored.keys() != fresh.keys():
-            return f"{path}: stored keys {sorted(stored)}, got {sorted(fresh)}"
-        pairs = ((stored[key], fresh[key], f"{path}.{key}") for key in stored)
-    elif isinstance(stored, list):
-        if len(stored) != len(fresh):
-            return f"{path}: stored {len(stored)} entries, got {len(fresh)}"
-        pairs = ((a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(stored, fresh, strict=True)))
-    else:
-        reason = text_difference(str(stored), str(fresh))
-        return None if reason is None else f"{path}: {reason}"
-    return next(filter(None, (json_difference(*pair) for pair in pairs)), None)
-
-
-_RULES: dict[str, Callable[[Any, Any], str | None]] = {
+_RULES: dict[str, Callable[[str, str, Tolerances], str | None]] = {
     "text/plain": text_difference,
     "text/latex": text_difference,
-    "text/markdown": text_difference,
+    "text/markdown": html_difference,
     "text/html": html_difference,
-    "image/svg+xml": figure_difference,
-    "application/json": json_difference,
+    "image/svg+xml": lambda stored, fresh, _: figure_difference(stored, fresh),
 }
 
 
-def _data_difference(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None:
+def _data_difference(
+    stored: Mapping[str, Any], fresh: Mapping[str, Any], tolerances: Tolerances
+) -> str | None:
     for mime in [*stored, *fresh]:
         if mime not in _RULES:
             hint = _HINTS.get(mime, f"known are {', '.join(_RULES)}")
@@ -95,11 +62,8 @@ def _data_difference(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str
     if stored.keys() != fresh.keys():
         return f"stored the types {sorted(stored)}, got {sorted(fresh)}"
     for mime in sorted(stored):
-        rule = _RULES[mime]
-        value, other = stored[mime], fresh[mime]
-        if mime != "application/json":
-            value, other = _joined(value), _joined(other)
-        if reason := rule(value, other):
+        value, other = "".join(stored[mime]), "".join(fresh[mime])
+        if reason := _RULES[mime](value, other, tolerances):
             return f"{mime}, {reason}"
     return None
 
@@ -123,7 +87,9 @@ def _label(output: Output | None) -> str:
     return f"{kind} ({', '.join(sorted(output['data']))})"
 
 
-def _output_difference(stored: Output | None, fresh: Output | None) -> str | None:
+def _output_difference(
+    stored: Output | None, fresh: Output | None, tolerances: Tolerances
+) -> str | None:
     for output in (stored, fresh):
         if output is not None and output.get("name") == "stderr":
             return f"{STDERR}: {output['text']!r}"
@@ -136,17 +102,29 @@ def _output_difference(stored: Output | None, fresh: Output | None) -> str | Non
     if stored is None or fresh is None or not same_kind:
         return f"stored {_label(stored)}, got {_label(fresh)}"
     if stored["output_type"] == "stream":
-        reason = text_difference(stored["text"], fresh["text"])
+        reason = text_difference(stored["text"], fresh["text"], tolerances)
         return f"{stored['name']}, {reason}" if reason else None
     if stored["output_type"] == "error":
         return _error_difference(stored, fresh)
-    return _data_difference(stored["data"], fresh["data"])
+    return _data_difference(stored["data"], fresh["data"], tolerances)
 
 
-def outputs_difference(stored: Sequence[Output], fresh: Sequence[Output]) -> str | None:
-    """Return the first difference between a cell's stored and its fresh outputs, or None."""
+def outputs_difference(
+    stored: Sequence[Output], fresh: Sequence[Output], tolerance: Mapping[str, float] | None = None
+) -> str | None:
+    """Return the first difference between a cell's stored and its fresh outputs, or None.
+
+    Args:
+        stored: the outputs in the notebook.
+        fresh: those of a run.
+        tolerance: as in the cell's metadata, how far numbers may move, by name. A name that no
+            number has is a difference.
+    """
+    tolerances = Tolerances(tolerance)
     pairs = zip_longest(coalesce(stored), coalesce(fresh))
     for number, (old, new) in enumerate(pairs, start=1):
-        if reason := _output_difference(old, new):
+        if reason := _output_difference(old, new, tolerances):
             return f"output {number}: {reason}"
+    if tolerances.unprinted:
+        return f"no printed number has the name {min(tolerances.unprinted)!r} of its tolerance"
     return None

@@ -1,30 +1,39 @@
 """pytest collects the chapters: each code cell is a test, its stored output the expectation.
 
-Built on nbval's collector and kernel. What nbval lets pass fails here: a cell never executed or
-out of order, stderr, a missing exception, an output of an unknown kind, figures, and an ignored
-cell without a reason. ``pytest chapters/02_minmax.ipynb`` runs one chapter.
+Built on nbval's collector and kernel, in the place of nbval's own plugin. What nbval lets pass
+fails here: a cell never executed or out of order, stderr, a missing exception, an output of an
+unknown kind, figures, and an ignored cell without a reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from book_tools.comparing.kernels import KernelError, run_cell, start_kernel
-from book_tools.comparing.outputs import STDERR, coalesce, outputs_difference
-from book_tools.comparing.rules import (
-    REPAIR,
+from .kernels import KernelError, run_cell, start_kernel
+from .outputs import STDERR, coalesce, outputs_difference
+from .rules import (
     Cell,
-    ignoring_problem,
+    cell_name,
+    cell_problem,
+    code_cells,
     indented,
     raises,
+    read_notebook,
     shown_outputs,
-    structure_problems,
+    skipped,
+    unchecked,
 )
 
-_CHECKPOINTS = ".ipynb_checkpoints"
+#: How many cells of a kind there may be, over all collected notebooks.
+_BUDGETS: dict[str, Callable[[Cell], bool]] = {
+    "notebook_ignored_cells": unchecked,
+    "notebook_tolerances": lambda cell: "tolerance" in cell["metadata"],
+}
+#: Options of nbval that would make a comparison mean something else.
+_REFUSED = ("nbval_lax", "nbval_sanitize_with", "nbval_kernel_name", "nbdime")
 
 
 class CellError(Exception):
@@ -34,79 +43,81 @@ class CellError(Exception):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options of pyproject.toml."""
     parser.addini("notebook_dirs", "directories whose notebooks are tests", "args", ["chapters"])
-    parser.addini("notebook_ignored_cells", "how many cells may go unchecked", default="0")
-    parser.addini("notebook_cell_timeout", "seconds that a cell may take", default="120")
+    parser.addini("notebook_refresh", "what stores fresh outputs", default="execute the notebook")
+    parser.addini("notebook_ignored_cells", "how many cells may go unchecked", "int", 0)
+    parser.addini("notebook_tolerances", "how many cells may have a tolerance", "int", 0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect notebooks in the place of nbval, so that ``--nbval`` means the same.
+
+    Raises:
+        pytest.UsageError: for an option of nbval that has no meaning here.
+    """
+    if not config.pluginmanager.has_plugin("nbval"):
+        raise pytest.UsageError("notebooks need the plugin nbval: leave out -p no:nbval")
+    for name in _REFUSED:
+        if config.getoption(name):
+            option = name.replace("_", "-")
+            raise pytest.UsageError(f"--{option} has no meaning: every output is compared here")
+    config.pluginmanager.unregister(name="nbval")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "NotebookFile | None":
-    """Collect the notebooks below ``notebook_dirs`` and those named on the command line."""
-    if file_path.suffix != ".ipynb" or _CHECKPOINTS in file_path.parts:
+    """Collect the notebooks below ``notebook_dirs``, those named, and with ``--nbval`` all."""
+    config = parent.config
+    if file_path.suffix != ".ipynb" or ".ipynb_checkpoints" in file_path.parts:
         return None
-    roots = [parent.config.rootpath / name for name in parent.config.getini("notebook_dirs")]
-    named = parent.session.isinitpath(file_path)
-    if not named and not any(file_path.is_relative_to(root) for root in roots):
-        return None
-    return NotebookFile.from_parent(parent, path=file_path)
+    roots = [config.rootpath / name for name in config.getini("notebook_dirs")]
+    wanted = parent.session.isinitpath(file_path) or config.getoption("nbval")
+    if wanted or any(file_path.is_relative_to(root) for root in roots):
+        return NotebookFile.from_parent(parent, path=file_path)
+    return None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the cells that go unchecked, over all collected notebooks, against the budget."""
-    ignored = [item for item in items if isinstance(item, NotebookCell) and item.unchecked]
-    budget = int(config.getini("notebook_ignored_cells"))
-    for item in ignored:
-        item.problem = ignoring_problem(item.cell, len(ignored), budget)
+    """Hold the cells that go unchecked, or have a tolerance, against their budgets."""
+    cells = [item for item in items if isinstance(item, NotebookCell)]
+    for name, counts in _BUDGETS.items():
+        counted = [item for item in cells if counts(item.cell)]
+        budget = config.getini(name)
+        for item in counted if len(counted) > budget else ():
+            item.problem = item.problem or f"{name} is {budget}, but {len(counted)} cells count"
 
 
 class NotebookFile(IPyNbFile):
     """A notebook, and the kernel in which its cells run one after another."""
 
-    nb: Any
     kernel: Any
     #: The cell after whose failure the rest of the notebook cannot be trusted.
     broken_by: str | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield a test for every code cell, or one that tells why they cannot be tests."""
-        cells = list(super().collect())  # type: ignore[no-untyped-call]
-        if problems := structure_problems(self.nb):
-            yield NotebookStructure.from_parent(self, name="structure", problems=problems)
-            return
-        for cell in cells:
-            yield NotebookCell.from_parent(
-                self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options
+        """Yield a test for every code cell.
+
+        Raises:
+            CollectError: if the file does not hold a notebook.
+        """
+        try:
+            notebook = read_notebook(self.path)
+        except ValueError as error:
+            raise self.CollectError(str(error)) from error
+        repair = str(self.config.getini("notebook_refresh"))
+        for number, cell in enumerate(code_cells(notebook), start=1):
+            item = NotebookCell.from_parent(
+                self, name=cell_name(notebook, cell), cell_num=number, cell=cell, options={}
             )
+            item.problem = cell_problem(cell, number, repair)
+            yield item
 
     def setup(self) -> None:
         """Start the kernel of this environment, whatever kernel the notebook names."""
-        if structure_problems(self.nb):
-            return
         timeout = float(self.config.getoption("nbval_kernel_startup_timeout"))
-        self.kernel = start_kernel(str(self.path.parent), timeout)
-
-
-class NotebookStructure(pytest.Item):
-    """A test that fails: the notebook was not stored as it must be."""
-
-    def __init__(self, *, problems: list[str], **kwargs: Any) -> None:
-        """Keep the sentences to report."""
-        super().__init__(**kwargs)
-        self.problems = problems
-
-    def runtest(self) -> None:
-        """Fail.
-
-        Raises:
-            CellError: always.
-        """
-        raise CellError("\n".join([*self.problems, REPAIR]))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:
-        """Return the message without a traceback of the plugin."""
-        return str(excinfo.value)
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        """Return where pytest reports the failure."""
-        return self.path, 0, f"{self.path.name}: structure"
+        try:
+            self.kernel = start_kernel(str(self.path.parent), timeout)
+        except (RuntimeError, OSError) as error:
+            pytest.fail(f"{self.path.name}: the kernel did not start: {error}", pytrace=False)
 
 
 class NotebookCell(IPyNbCell):
@@ -114,13 +125,8 @@ class NotebookCell(IPyNbCell):
 
     cell: Cell
     parent: NotebookFile
-    #: Why the cell may not go unchecked, if it wants to.
+    #: Why the cell cannot be a test as it is stored.
     problem: str | None = None
-
-    @property
-    def unchecked(self) -> bool:
-        """Whether a marker takes the cell out of the comparison."""
-        return bool(self.options["skip"]) or not self.options["check"]
 
     def setup(self) -> None:
         """Do nothing: nbval marks what follows a time-out as expected to fail."""
@@ -133,18 +139,20 @@ class NotebookCell(IPyNbCell):
         """
         if self.parent.broken_by and not self.parent.kernel.is_alive():
             raise CellError(f"not run: follows from {self.parent.broken_by}")
-        if self.problem:
-            self._break(self.problem)
-        if self.options["skip"]:
-            pytest.skip(self.cell["metadata"]["nbval-reason"])
+        if skipped(self.cell):
+            if self.problem:
+                raise CellError(self.problem)
+            pytest.skip(self.cell["metadata"]["reason"])
         outputs = self._execute()
+        if self.problem:
+            raise CellError(self.problem)
         if any(output.get("name") == "stderr" for output in outputs):
             raise CellError(f"{STDERR}\n{indented(shown_outputs(coalesce(outputs)))}")
-        if self.options["check"]:
+        if not unchecked(self.cell):
             self._compare(outputs)
 
     def _execute(self) -> list[dict[str, Any]]:
-        timeout = float(self.config.getini("notebook_cell_timeout"))
+        timeout = float(self.config.getoption("nbval_cell_timeout"))
         try:
             outputs = run_cell(self.parent.kernel, self.cell["source"], timeout)
         except KernelError as failure:
@@ -166,7 +174,8 @@ class NotebookCell(IPyNbCell):
         raise CellError(f"{first_line}\nfollows from {earlier}" if earlier else message)
 
     def _compare(self, outputs: list[dict[str, Any]]) -> None:
-        reason = outputs_difference(self.cell["outputs"], outputs)
+        tolerance = self.cell["metadata"].get("tolerance")
+        reason = outputs_difference(self.cell["outputs"], outputs, tolerance)
         if reason is None:
             return
         stored = indented(shown_outputs(coalesce(self.cell["outputs"])))
@@ -175,7 +184,7 @@ class NotebookCell(IPyNbCell):
         after = f"\nmay follow from {earlier}, which failed" if earlier else ""
         raise CellError(
             f"{reason}{after}\nstored:\n{stored}\ngot:\n{fresh}\n"
-            "if the new output is right: make refresh"
+            f"if the new output is right: {self.config.getini('notebook_refresh')}"
         )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:

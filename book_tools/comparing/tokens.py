@@ -1,11 +1,12 @@
 """Printed text as a list of numbers, words and signs, so that each is compared by its own rule."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 
 _MINUS = "\N{MINUS SIGN}"
+_THOUSANDS = re.compile("[,\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}]")
 
 _SCANNER = re.compile(
     r"""
@@ -16,8 +17,9 @@ _SCANNER = re.compile(
              | \d+(?:\.\d+){2,}\w*)             # 1.2.3
     | (?P<number>(?P<sign>[-+−](?=\.?\d))?
         (?P<mantissa>[1-9]\d{0,2}(?:,\d{3})+(?![\d,]*,\d)(?:\.\d+)?(?!\d)   # 1,234.5
-                   | \d+\.\d+ | \.\d+ | \d+(?=[eE][-+]?\d+(?!\w)) | \d+(?!\w))
-        (?P<exponent>[eE][-+]?\d+(?!\w))?)
+                   | [1-9]\d{0,2}(?:[\u2009\u202f]\d{3})+(?!\d)(?:\.\d+)?(?!\w)   # 1 234.5
+                   | \d+\.\d+ | \.\d+ | \d+(?=[eE][-+−]?\d+(?!\w)) | \d+(?!\w))
+        (?P<exponent>[eE][-+−]?\d+(?!\w))?)
     | (?P<glued>\d\w*)                          # 28x28, 10ms, 3e5f
     | (?P<symbol>.)
     """,
@@ -46,7 +48,7 @@ class Number:
         decimals: digits after the point.
         exponent: ``"e"``, ``"E"`` or ``""``, as printed.
         plus: whether a ``+`` stands before it.
-        grouped: whether thousands are separated; None without thousands.
+        grouped: what separates thousands, ``""`` for nothing; None without thousands.
     """
 
     text: str
@@ -55,7 +57,7 @@ class Number:
     decimals: int
     exponent: str
     plus: bool
-    grouped: bool | None
+    grouped: str | None
 
     @property
     def is_integer(self) -> bool:
@@ -71,6 +73,7 @@ class Token:
         kind: decides the rule.
         text: as printed.
         line: number of its line, from 1.
+        span: where in the text it begins and ends.
         spaced: whether white space stands before it on its line.
         number: of a numeric token; the value before the ± of a measure.
         margin: the number after the ±.
@@ -79,29 +82,28 @@ class Token:
     kind: Kind
     text: str
     line: int
+    span: tuple[int, int]
     spaced: bool = False
     number: Number | None = field(default=None, repr=False)
     margin: Number | None = field(default=None, repr=False)
 
 
 def _read_number(match: re.Match[str]) -> Number:
-    sign, mantissa, exponent = (match[name] or "" for name in ("sign", "mantissa", "exponent"))
+    sign, mantissa, exponent = (
+        (match[name] or "").replace(_MINUS, "-") for name in ("sign", "mantissa", "exponent")
+    )
     digits, _, decimals = mantissa.partition(".")
     power = int(exponent[1:]) if exponent else 0
-    plain = mantissa.replace(",", "")
-    minus = "-" if sign in ("-", _MINUS) else ""
-    if "," in digits:
-        grouped: bool | None = True
-    else:
-        grouped = False if len(digits) > 3 else None
+    plain = _THOUSANDS.sub("", mantissa)
+    separators = _THOUSANDS.findall(digits)
     return Number(
         text=match[0],
-        value=Decimal(f"{minus}{plain}{exponent}"),
+        value=Decimal(f"{sign}{plain}{exponent}"),
         unit=Decimal(1).scaleb(power - len(decimals)),
         decimals=len(decimals),
         exponent=exponent[:1],
         plus=sign == "+",
-        grouped=grouped,
+        grouped=separators[0] if separators else "" if len(digits) > 3 else None,
     )
 
 
@@ -115,24 +117,21 @@ def _scan(text: str) -> list[Token]:
     tokens: list[Token] = []
     position, line, spaced = 0, 1, False
     while match := _SCANNER.match(text, position):
-        group = match.lastgroup
-        if group == "space":
-            position, spaced = match.end(), True
+        start, position = match.span()
+        if match.lastgroup == "space":
+            spaced = True
             continue
-        number = None
-        if group == "newline":
+        kind, number = Kind.WORD, None
+        if match["newline"]:
             kind, spaced = Kind.NEWLINE, False
-        elif match["number"] and not _binary_sign(text, match):
+        elif match["number"] and _binary_sign(text, match):
+            position = start + 1
+        elif match["number"]:
             number = _read_number(match)
             kind = Kind.INTEGER if number.is_integer else Kind.DECIMAL
-        else:
-            kind = Kind.WORD
-        if match["number"] and number is None:
-            shown, position = match["sign"], match.start() + 1
-        else:
-            shown, position = match[0], match.end()
+        shown = text[start:position]
         shown = "-" if shown == _MINUS else shown
-        tokens.append(Token(kind, shown, line, spaced, number))
+        tokens.append(Token(kind, shown, line, (start, position), spaced, number))
         line += kind is Kind.NEWLINE
         spaced = False
     return tokens
@@ -165,8 +164,9 @@ def tokenize(text: str) -> list[Token]:
         if _is_measure(scanned[i : i + 3]):
             sign, margin = scanned[i + 1 : i + 3]
             shown = " ".join((token.text, sign.text, margin.text))
+            span = token.span[0], margin.span[1]
             tokens.append(
-                Token(Kind.MEASURE, shown, token.line, token.spaced, token.number, margin.number)
+                replace(token, kind=Kind.MEASURE, text=shown, span=span, margin=margin.number)
             )
             i += 3
         else:

@@ -2,55 +2,79 @@
 
 import re
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
-import nbformat
+from nbformat.v4 import new_output
 
 from book_tools.comparing.rules import code_cells
 
-
-def first(notebook: Any, wanted: Callable[[dict[str, Any]], Any]) -> tuple[Any, int]:
-    """Return the first cell that has an output of this kind, and the place of the output."""
-    for cell in code_cells(notebook):
-        for i, output in enumerate(cell["outputs"]):
-            if wanted(output):
-                return cell, i
-    raise ValueError("the notebook has no such output")
+Change = Callable[[Any], Any]
 
 
-def is_figure(output: dict[str, Any]) -> bool:
-    return "image/svg+xml" in output.get("data", {})
+def edit(key: str, change: Change) -> Callable[[Any], None]:
+    """Change the first text or figure under this key that the change does not leave as it is."""
 
-
-def edit_figure(change: Callable[[str], str]) -> Callable[[Any], None]:
     def corrupt(notebook: Any) -> None:
-        cell, i = first(
-            notebook, lambda out: is_figure(out) and "legend_1" in out["data"]["image/svg+xml"]
-        )
-        data = cell["outputs"][i]["data"]
-        changed = change(data["image/svg+xml"])
-        assert changed != data["image/svg+xml"]
-        data["image/svg+xml"] = changed
+        outputs = [output for cell in code_cells(notebook) for output in cell["outputs"]]
+        for holder in (part for output in outputs for part in (output, output.get("data", {}))):
+            if key in holder and (changed := change(holder[key])) != holder[key]:
+                holder[key] = changed
+                return
+        raise ValueError(f"the notebook has no such {key}")
 
     return corrupt
 
 
-CURVE = re.compile(r'<path d="(M [^"]*)" clip-path="[^"]*" style="fill: none; stroke: #0072b2')
+def replaced(kind: str, change: Change) -> Callable[[Any], None]:
+    """Put other outputs in the place of the first one of a kind."""
+
+    def corrupt(notebook: Any) -> None:
+        for cell in code_cells(notebook):
+            for i, output in enumerate(cell["outputs"]):
+                if output["output_type"] == kind:
+                    cell["outputs"][i : i + 1] = change(output)
+                    return
+        raise ValueError(f"the notebook has no {kind}")
+
+    return corrupt
+
+
+def with_fields(**fields: Any) -> Change:
+    return lambda output: [output | fields]
+
+
+def with_data(**types: Any) -> Change:
+    """Set or, with None, drop MIME types of an output."""
+
+    def change(output: Any) -> Any:
+        data = output["data"] | {name.replace("_", "/", 1): value for name, value in types.items()}
+        return [output | {"data": {name: value for name, value in data.items() if value}}]
+
+    return change
+
+
+def set_cell(number: int, **changes: Any) -> Callable[[Any], None]:
+    return lambda notebook: code_cells(notebook)[number - 1].update(changes)
+
+
+def swap_counts(notebook: Any) -> None:
+    a, b = code_cells(notebook)[:2]
+    a["execution_count"], b["execution_count"] = b["execution_count"], a["execution_count"]
 
 
 def moved_curve(svg: str) -> str:
     """Move the first curve up by 2 % of a 240 point high axis."""
-    found = CURVE.search(svg)
-    assert found is not None
-    path = found[1]
-    lifted = re.sub(
-        r"([ML] [\d.]+) ([\d.]+)", lambda m: f"{m[1]} {float(m[2]) - 0.02 * 240:.6f}", path
+    curve = re.search(
+        r'<path d="(M [^"]*)" clip-path="[^"]*" style="fill: none; stroke: #0072b2', svg
     )
-    return svg.replace(path, lifted)
+    assert curve is not None
+    lifted = re.sub(
+        r"([ML] [\d.]+) ([\d.]+)", lambda m: f"{m[1]} {float(m[2]) - 0.02 * 240:.6f}", curve[1]
+    )
+    return svg.replace(curve[1], lifted)
 
 
-def without_group(name: str) -> Callable[[str], str]:
+def without_group(name: str) -> Change:
     """Drop the last group of matplotlib whose id begins so."""
 
     def change(svg: str) -> str:
@@ -65,7 +89,7 @@ def without_group(name: str) -> Callable[[str], str]:
     return change
 
 
-def swapped_first_two(pattern: str) -> Callable[[str], str]:
+def swapped_first_two(pattern: str) -> Change:
     def change(svg: str) -> str:
         a, b = list(dict.fromkeys(re.findall(pattern, svg)))[:2]
         return svg.replace(a, "\0").replace(b, a).replace("\0", b)
@@ -73,122 +97,50 @@ def swapped_first_two(pattern: str) -> Callable[[str], str]:
     return change
 
 
-def duplicate_output(notebook: Any) -> None:
-    cell, i = first(notebook, lambda out: out["output_type"] == "stream")
-    cell["outputs"].insert(i, deepcopy(cell["outputs"][i]))
-
-
-def drop(kind: str) -> Callable[[Any], None]:
-    def corrupt(notebook: Any) -> None:
-        cell, i = first(notebook, lambda out: out["output_type"] == kind)
-        del cell["outputs"][i]
-
-    return corrupt
-
-
-def drop_figure(notebook: Any) -> None:
-    cell, i = first(notebook, is_figure)
-    del cell["outputs"][i]["data"]["image/svg+xml"]
-
-
-def set_output(kind: str, **changes: Any) -> Callable[[Any], None]:
-    def corrupt(notebook: Any) -> None:
-        cell, i = first(notebook, lambda out: out["output_type"] == kind)
-        cell["outputs"][i].update(changes)
-
-    return corrupt
-
-
-def set_cell(**changes: Any) -> Callable[[Any], None]:
-    def corrupt(notebook: Any) -> None:
-        code_cells(notebook)[1].update(changes)  # type: ignore[attr-defined]
-
-    return corrupt
-
-
-def swap_counts(notebook: Any) -> None:
-    a, b = code_cells(notebook)[:2]
-    a["execution_count"], b["execution_count"] = b["execution_count"], a["execution_count"]
-
-
-def swap_lines(notebook: Any) -> None:
-    cell, i = first(notebook, lambda out: len(set("".join(out.get("text", "")).splitlines())) > 1)
-    lines = "".join(cell["outputs"][i]["text"]).splitlines(keepends=True)
-    cell["outputs"][i]["text"] = "".join(lines[1:] + lines[:1])
-
-
-def swap_table_rows(notebook: Any) -> None:
-    cell, i = first(
-        notebook, lambda out: "<tr" in "".join(out.get("data", {}).get("text/html", ""))
-    )
-    data = cell["outputs"][i]["data"]
-    rows = re.findall(r"<tr.*?</tr>", "".join(data["text/html"]), re.DOTALL)
-    swapped = "".join(data["text/html"]).replace(rows[-1], "\0").replace(rows[-2], rows[-1])
-    data["text/html"] = swapped.replace("\0", rows[-2])
-
-
-def another_table_tag(notebook: Any) -> None:
-    cell, i = first(
-        notebook, lambda out: "<td" in "".join(out.get("data", {}).get("text/html", ""))
-    )
-    data = cell["outputs"][i]["data"]
-    data["text/html"] = "".join(data["text/html"]).replace("<td", "<th", 1)
-
-
-def store_stderr(notebook: Any) -> None:
-    output = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: late\n")
-    code_cells(notebook)[0]["outputs"].append(output)
-
-
-def store_png(notebook: Any) -> None:
-    cell, i = first(notebook, is_figure)
-    data = cell["outputs"][i]["data"]
-    data["image/png"] = data.pop("image/svg+xml")
-
-
-def unannounced_exception(notebook: Any) -> None:
-    cell, _ = first(notebook, lambda out: out["output_type"] == "error")
-    cell["metadata"]["tags"] = []
-
-
-def widget(notebook: Any) -> None:
-    cell, i = first(notebook, lambda out: "data" in out)
-    cell["outputs"][i]["data"]["application/vnd.jupyter.widget-view+json"] = {"model_id": "1"}
-
-
+SVG = "image/svg+xml"
 CORRUPTIONS: dict[str, Callable[[Any], None]] = {
-    "a line of text gone": set_output("stream", text=""),
-    "lines exchanged": swap_lines,
-    "stdout missing": drop("stream"),
-    "stdout twice": duplicate_output,
-    "result missing": drop("execute_result"),
-    "result shown instead of returned": set_output("execute_result", output_type="display_data"),
-    "exception missing": drop("error"),
-    "another exception": set_output("error", ename="KeyError"),
-    "another message": set_output("error", evalue="something else"),
-    "exception not announced": unannounced_exception,
-    "stderr stored": store_stderr,
-    "stdout became stderr": set_output("stream", name="stderr"),
-    "cell never executed": set_cell(execution_count=None),
-    "cell executed late": set_cell(execution_count=7),
+    "a line of text gone": replaced("stream", with_fields(text="")),
+    "lines exchanged": edit("text", lambda text: re.sub(r"^(.*\n)(.+\n)", r"\2\1", text)),
+    "stdout missing": replaced("stream", lambda _: []),
+    "stdout twice": replaced("stream", lambda output: [output, output]),
+    "result missing": replaced("execute_result", lambda _: []),
+    "result shown": replaced("execute_result", with_fields(output_type="display_data")),
+    "exception missing": replaced("error", lambda _: []),
+    "another exception": replaced("error", with_fields(ename="KeyError")),
+    "another message": replaced("error", with_fields(evalue="something else")),
+    "exception not announced": set_cell(6, metadata={}),
+    "stderr stored": set_cell(1, outputs=[new_output("stream", name="stderr", text="late\n")]),
+    "stdout became stderr": replaced("stream", with_fields(name="stderr")),
+    "cell never executed": set_cell(2, execution_count=None),
+    "cell executed late": set_cell(2, execution_count=7),
     "cells executed in another order": swap_counts,
-    "cell emptied": set_cell(source="  \n"),
-    "rows of a table exchanged": swap_table_rows,
-    "another tag in a table": another_table_tag,
-    "figure missing": drop_figure,
-    "figure stored as PNG": store_png,
-    "widget": widget,
-    "curve moved by 2 %": edit_figure(moved_curve),
-    "curve missing": edit_figure(without_group("line2d_")),
-    "legend missing": edit_figure(without_group("legend_1")),
-    "legend entry missing": edit_figure(without_group("text_")),
-    "tick missing": edit_figure(without_group("xtick_2")),
-    "axis missing": edit_figure(without_group("matplotlib.axis_2")),
-    "colours of curves exchanged": edit_figure(swapped_first_two(r"stroke: (#0072b2|#d55e00)")),
-    "glyphs exchanged": edit_figure(swapped_first_two(r'href="(#DejaVuSans-[0-9a-f]+)"')),
-    "labels exchanged": edit_figure(swapped_first_two(r"<!-- .*? -->")),
-    "line width": edit_figure(lambda svg: svg.replace("stroke-width: 1.8", "stroke-width: 2.4")),
-    "curve made transparent": edit_figure(
-        lambda svg: svg.replace("stroke: #0072b2;", "stroke: #0072b2; stroke-opacity: 0.5;")
+    "cell emptied": set_cell(2, source="  \n"),
+    "rows of a table exchanged": edit(
+        "text/html", lambda page: re.sub(r"(<tr.*?</tr>)(<tr.*?</tr>)", r"\2\1", page)
+    ),
+    "another tag in a table": edit("text/html", lambda page: page.replace("<td", "<th", 1)),
+    "tolerance exceeded": edit("text", lambda text: text.replace("rate 0.91", "rate 0.95")),
+    "number beside it moved": edit("text", lambda text: text.replace("loss 0.44", "loss 0.47")),
+    "tolerance of another name": set_cell(10, metadata={"tolerance": {"rat": 0.03}, "reason": "x"}),
+    "tolerance without a reason": set_cell(10, metadata={"tolerance": {"rate": 0.03}}),
+    "figure missing": replaced("display_data", with_data(**{"image_svg+xml": None})),
+    "figure stored as PNG": replaced(
+        "display_data", with_data(**{"image_svg+xml": None, "image_png": "iVBO"})
+    ),
+    "widget": replaced(
+        "display_data", with_data(**{"application_vnd.jupyter.widget-view+json": {"model_id": "1"}})
+    ),
+    "curve moved by 2 %": edit(SVG, moved_curve),
+    "curve missing": edit(SVG, without_group("line2d_")),
+    "legend missing": edit(SVG, without_group("legend_1")),
+    "legend entry missing": edit(SVG, without_group("text_")),
+    "tick missing": edit(SVG, without_group("xtick_2")),
+    "axis missing": edit(SVG, without_group("matplotlib.axis_2")),
+    "colours of curves exchanged": edit(SVG, swapped_first_two(r"stroke: (#0072b2|#d55e00)")),
+    "glyphs exchanged": edit(SVG, swapped_first_two(r'href="(#DejaVuSans-[0-9a-f]+)"')),
+    "labels exchanged": edit(SVG, swapped_first_two(r"<!-- .*? -->")),
+    "line width": edit(SVG, lambda svg: svg.replace("stroke-width: 1.8", "stroke-width: 2.4")),
+    "curve made transparent": edit(
+        SVG, lambda svg: svg.replace("stroke: #0072b2;", "stroke: #0072b2; stroke-opacity: 0.5;")
     ),
 }

@@ -2,8 +2,8 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,98 +22,71 @@ def book_style() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Curves:
-    """What a figure with two curves shows."""
-
-    shift: float = 0.0
-    factor: float = 1.0
-    labels: tuple[str, ...] = ("square", "line")
-    colours: tuple[str, str] = ("C0", "C1")
-    style: str = "--"
-    marker: str = "o"
-    width: float = 1.8
-    points: int = 30
-    title: str = "Two curves"
-    ylabel: str = "y"
-    curves: int = 2
-    legend: bool = True
-    size: tuple[float, float] = (6.4, 3.6)
-
-    def draw(self) -> Figure:
-        figure = Figure(figsize=self.size)
-        ax = figure.subplots()
-        x = np.linspace(0, 1, self.points)
-        values = [x**2 * self.factor + self.shift, x]
-        for i in range(self.curves):
-            style = f"-{self.marker}" if i == 0 else self.style
-            label = self.labels[i] if i < len(self.labels) else None
-            ax.plot(x, values[i], style, color=self.colours[i], label=label, lw=self.width)
-        ax.set(title=self.title, xlabel="$x^2$", ylabel=self.ylabel, xlim=(0, 1), ylim=(0, 1))
-        if self.legend:
-            ax.legend()
-        return figure
-
-
 def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return buffer.getvalue()
 
 
-CURVES = Curves()
+STYLES = {"square": "-o", "line": "--"}
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        CURVES,
-        replace(CURVES, factor=1 + 1e-6),
-        replace(CURVES, shift=1e-6),
-        replace(CURVES, shift=0.008),
-    ],
-    ids=["untouched", "scaled in the 6th digit", "moved in the 6th digit", "moved by 0.8 %"],
-)
-def test_the_same_curves_pass(changed: Curves) -> None:
+def curves(
+    *,
+    shift: float = 0.0,
+    factor: float = 1.0,
+    styles: dict[str, str] = STYLES,
+    colours: str = "01",
+    width: float = 1.8,
+    points: int = 30,
+    title: str = "Two curves",
+    legend: str | None = "best",
+    height: float = 3.6,
+) -> str:
+    """Draw a square and a line, whose labels and styles are given."""
+    figure = Figure(figsize=(6.4, height))
+    ax = figure.subplots()
+    x = np.linspace(0, 1, points)
+    values = x**2 * factor + shift, x
+    for y, (label, style), colour in zip(values, styles.items(), colours, strict=False):
+        ax.plot(x, y, style, color=f"C{colour}", label=label or None, lw=width)
+    ax.set(title=title, xlabel="$x^2$", ylabel="y", xlim=(0, 1), ylim=(0, 1))
+    if legend:
+        ax.legend(loc=legend)
+    return svg(figure)
+
+
+@pytest.mark.parametrize("change", [{}, {"factor": 1 + 1e-6}, {"shift": 1e-6}, {"shift": 0.008}])
+def test_the_same_curves_pass(change: dict[str, Any]) -> None:
     """Oracle: data moved by less than 1 % of the axis."""
-    assert figure_difference(svg(CURVES.draw()), svg(changed.draw())) is None
+    assert figure_difference(curves(), curves(**change)) is None
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "change",
     [
-        replace(CURVES, shift=0.02),
-        replace(CURVES, shift=-0.02),
-        replace(CURVES, factor=1.03),
-        replace(CURVES, labels=("line", "square")),
-        replace(CURVES, labels=("square", "linE")),
-        replace(CURVES, labels=("square",)),
-        replace(CURVES, colours=("C1", "C0")),
-        replace(CURVES, style=":"),
-        replace(CURVES, marker="s"),
-        replace(CURVES, marker="h"),
-        replace(CURVES, width=2.0),
-        replace(CURVES, points=31),
-        replace(CURVES, title="Three curves"),
-        replace(CURVES, ylabel="z"),
-        replace(CURVES, curves=1),
-        replace(CURVES, legend=False),
-        replace(CURVES, size=(6.4, 4.0)),
+        *({"shift": 0.02}, {"shift": -0.02}, {"factor": 1.03}, {"points": 31}),
+        {"styles": {"line": "-o", "square": "--"}},
+        {"styles": {"square": "-o", "linE": "--"}},
+        {"styles": {"square": "-o", "": "--"}},
+        {"styles": {"square": "-o", "line": ":"}},
+        {"styles": {"square": "-s", "line": "--"}},
+        {"styles": {"square": "-h", "line": "--"}},
+        {"styles": {"square": "-o"}},
+        *({"colours": "10"}, {"width": 2.0}, {"title": "Three"}, {"legend": None}, {"height": 4.0}),
     ],
-    ids=lambda changed: ", ".join(
-        f"{name}={value}" for name, value in vars(changed).items() if value != getattr(CURVES, name)
-    ),
+    ids=str,
 )
-def test_changed_curves_fail_in_both_directions(changed: Curves) -> None:
+def test_changed_curves_fail_in_both_directions(change: dict[str, Any]) -> None:
     """Oracle: the change itself."""
-    old, new = svg(CURVES.draw()), svg(changed.draw())
+    old, new = curves(), curves(**change)
     assert figure_difference(old, new)
     assert figure_difference(new, old)
 
 
 def test_markers_of_one_stroke_pattern_are_told_apart() -> None:
     """Oracle: square, diamond and triangles have the same commands and nearly the same size."""
-    figures = {m: svg(replace(CURVES, marker=m).draw()) for m in "sD^v<>"}
+    figures = {marker: curves(styles={"a": f"-{marker}"}) for marker in "sD^v<>"}
     for a, b in product(figures, repeat=2):
         assert (figure_difference(figures[a], figures[b]) is None) is (a == b), (a, b)
 
@@ -136,11 +109,9 @@ def on_axes(plot: Callable[..., object], *, limits: bool = True) -> Draw:
 
 def two_axes(data: NDArray[np.float64]) -> Figure:
     figure = Figure()
-    left, right = figure.subplots(1, 2)
-    left.plot(DATA)
-    left.set_ylim(0, 1)
-    right.plot(data)
-    right.set_ylim(0, 1)
+    for ax, values in zip(figure.subplots(1, 2), (DATA, data), strict=True):
+        ax.plot(values)
+        ax.set_ylim(0, 1)
     return figure
 
 
@@ -192,21 +163,14 @@ def heat_map(matrix: NDArray[np.float64]) -> str:
 
 @pytest.mark.parametrize("side", [10, 28])
 def test_a_heat_map_with_one_changed_cell_fails(side: int) -> None:
-    """Oracle: one entry moved by 20 % of the range; all entries moved by 0.1 % of it."""
+    """Oracle: one entry moved by 20 % of the range; all by 0.1 %; two rows exchanged."""
     matrix = np.arange(side * side, dtype=np.float64).reshape(side, side)
     changed = matrix.copy()
     changed[3, 4] += 0.2 * matrix.size
     stored = heat_map(matrix)
     assert figure_difference(stored, heat_map(matrix + 1e-3 * matrix.size)) is None
-    reason = figure_difference(stored, heat_map(changed))
-    assert reason is not None
-    assert "pixels changed" in reason
-
-
-def test_swapped_rows_of_a_heat_map_fail() -> None:
-    """Oracle: two exchanged rows."""
-    matrix = np.arange(100.0).reshape(10, 10)
-    assert figure_difference(heat_map(matrix), heat_map(matrix[[1, 0, *range(2, 10)]]))
+    assert "pixels changed" in str(figure_difference(stored, heat_map(changed)))
+    assert figure_difference(stored, heat_map(matrix[[1, 0, *range(2, side)]]))
 
 
 def test_a_picture_without_axes_is_compared_too() -> None:
@@ -227,5 +191,5 @@ def test_a_picture_without_axes_is_compared_too() -> None:
 @pytest.mark.parametrize("broken", ["", "<svg", "text", "<html></html>"])
 def test_what_is_no_svg_fails_with_a_sentence(broken: str) -> None:
     """Oracle: text that no reader of SVG accepts."""
-    assert figure_difference(svg(CURVES.draw()), broken)
-    assert figure_difference(broken, svg(CURVES.draw()))
+    assert figure_difference(curves(), broken)
+    assert figure_difference(broken, curves())

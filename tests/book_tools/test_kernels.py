@@ -55,6 +55,7 @@ class ScriptedKernel:
 
 def test_outputs_come_in_order_and_of_this_request_only() -> None:
     """Oracle: the list as scripted, with silence, status and a stranger's output between."""
+    data = {"data": {"text/plain": "b"}, "metadata": {}}
     kernel = ScriptedKernel(
         message("status", "other", execution_state="idle"),
         BUSY,
@@ -62,7 +63,7 @@ def test_outputs_come_in_order_and_of_this_request_only() -> None:
         message("stream", name="stdout", text="a"),
         message("stream", "other", name="stdout", text="not mine"),
         None,
-        message("display_data", data={"text/plain": "b"}, metadata={}),
+        message("display_data", **data),
         message("error", ename="E", evalue="v", traceback=[]),
         IDLE,
         message("stream", name="stdout", text="never read"),
@@ -72,29 +73,29 @@ def test_outputs_come_in_order_and_of_this_request_only() -> None:
     assert kernel.calls == ["code", "reply of mine"]
 
 
-def test_a_dead_kernel_is_noticed_at_the_next_silence() -> None:
-    """Oracle: a kernel that says that it is dead, long before the time is up."""
-    with pytest.raises(KernelError, match="died"):
-        run_cell(ScriptedKernel(BUSY, alive=False), "code", 1e9)
-
-
-def test_a_cell_that_ends_after_an_interrupt_leaves_the_kernel_running() -> None:
-    """Oracle: the calls that the kernel gets."""
-    kernel = ScriptedKernel(None, IDLE)
-    with pytest.raises(KernelError, match="longer than -1 s"):
-        run_cell(kernel, "code", -1)
-    assert kernel.calls == ["code", "interrupt"]
-
-
-def test_a_cell_that_no_interrupt_ends_ends_with_its_kernel(
+@pytest.mark.parametrize(
+    ("kernel", "seconds", "told", "calls"),
+    [
+        (ScriptedKernel(BUSY, alive=False), 1e9, "died", []),
+        (ScriptedKernel(None, IDLE), -1, "longer than -1 s", ["interrupt"]),
+        (ScriptedKernel(), -1, "longer than", ["interrupt", "stop"]),
+        (ScriptedKernel(message("update_display_data"), IDLE), 60, "update_display_data", []),
+        (ScriptedKernel(message("clear_output"), IDLE), 60, "clear_output", []),
+    ],
+    ids=["dead at the next silence", "ends when interrupted", "ends never", "update", "clear"],
+)
+def test_a_cell_that_cannot_end_well_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
+    kernel: ScriptedKernel,
+    seconds: float,
+    told: str,
+    calls: list[str],
 ) -> None:
-    """Oracle: the calls that the kernel gets."""
+    """Oracle: the error, and the calls that the kernel gets."""
     monkeypatch.setattr(kernels, "_GRACE", -1.0)
-    kernel = ScriptedKernel()
-    with pytest.raises(KernelError, match="longer than"):
-        run_cell(kernel, "code", -1)
-    assert kernel.calls == ["code", "interrupt", "stop"]
+    with pytest.raises(KernelError, match=told):
+        run_cell(kernel, "code", seconds)
+    assert kernel.calls == ["code", *calls]
 
 
 def test_a_stream_without_end_does_not_outrun_the_time() -> None:
@@ -108,13 +109,6 @@ def test_a_stream_without_end_does_not_outrun_the_time() -> None:
 
     with pytest.raises(KernelError, match="longer than"):
         run_cell(Chatting(), "code", 0.01)
-
-
-@pytest.mark.parametrize("kind", ["update_display_data", "clear_output"])
-def test_outputs_that_change_earlier_ones_are_refused(kind: str) -> None:
-    """Oracle: the two messages of Jupyter that do."""
-    with pytest.raises(KernelError, match=kind):
-        run_cell(ScriptedKernel(message(kind), IDLE), "code", 60)
 
 
 def test_a_kernel_starts_without_what_pytest_sets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,39 +4,37 @@ from typing import Any
 
 import pytest
 
-from book_tools.comparing.outputs import coalesce, json_difference, outputs_difference
+from book_tools.comparing.outputs import coalesce, outputs_difference
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, Any]:
     return {"output_type": "stream", "name": name, "text": text}
 
 
-def result(**data: Any) -> dict[str, Any]:
-    mimes = {name.replace("_", "/", 1).replace("_", "."): value for name, value in data.items()}
-    return {"output_type": "execute_result", "data": mimes, "metadata": {}, "execution_count": 1}
+def result(kind: str = "execute_result", **data: Any) -> dict[str, Any]:
+    return {"output_type": kind, "data": {k.replace("_", "/", 1): v for k, v in data.items()}}
 
 
-def error(ename: str = "ValueError", evalue: str = "got 17") -> dict[str, Any]:
-    return {"output_type": "error", "ename": ename, "evalue": evalue, "traceback": []}
+def error(ename: str = "ValueError", evalue: str = "got 17", *lines: str) -> dict[str, Any]:
+    return {"output_type": "error", "ename": ename, "evalue": evalue, "traceback": [*lines]}
 
 
 SAME = [
     ([], []),
     ([stream("a\n"), stream("b\n")], [stream("a\nb\n")]),
     ([stream(["a\n", "b"])], [stream("a\nb")]),
-    ([stream("10 %\r100 %\n")], [stream("100 %\n")]),
-    ([stream("abx\bc")], [stream("abc")]),
+    ([stream("10 %"), stream("\r100 %\n")], [stream("100 %\n")]),
     ([result(text_plain="0.50")], [result(text_plain="0.51")]),
-    ([error()], [error() | {"traceback": ["another machine"]}]),
+    ([result(text_plain="\x1b[31m0.99")], [result(text_plain="\x1b[31m1.00")]),
+    ([result(text_markdown="8&nbsp;±&nbsp;2")], [result(text_markdown="9 ± 2")]),
+    ([error()], [error("ValueError", "got 17", "another machine")]),
     ([error(evalue="got 0.50")], [error(evalue="got 0.51")]),
-    ([result(application_json={"a": [1, "b", None, 0.5]})],) * 2,
 ]
-
 DIFFERENT = [
     ([], [stream("a")]),
     ([stream("a"), result(text_plain="b")], [result(text_plain="b"), stream("a")]),
     ([stream("a"), result(text_plain="b"), stream("c")], [stream("ac"), result(text_plain="b")]),
-    ([result(text_plain="a")], [result(text_plain="a") | {"output_type": "display_data"}]),
+    ([result(text_plain="a")], [result("display_data", text_plain="a")]),
     ([result(text_plain="a")], [result(text_plain="a", text_html="a")]),
     ([error()], [error(ename="TypeError")]),
     ([error()], [error(evalue="got 18")]),
@@ -44,7 +42,6 @@ DIFFERENT = [
     ([stream("a")], [stream("a", "stderr")]),
     ([result(text_latex="$x$")], [result(text_latex="$y$")]),
     ([result(text_markdown="*x*")], [result(text_markdown="**x**")]),
-    ([result(application_json={"a": 1})], [result(application_json={"a": 2})]),
 ]
 
 
@@ -67,25 +64,13 @@ def test_other_outputs_fail_in_both_directions(stored: list[Any], fresh: list[An
     [
         (result(image_png="iVBO"), "store figures as SVG"),
         (result(**{"application_vnd.jupyter.widget-view+json": {}}), "outputs must be static"),
-        (result(application_pdf="x"), "cannot be compared"),
+        (result(application_json={"a": 1}), "cannot be compared"),
         (stream("UserWarning", "stderr"), "stderr"),
     ],
 )
 def test_what_cannot_be_compared_fails_with_advice(output: dict[str, Any], advice: str) -> None:
     """Oracle: an output against itself, which only its kind can make fail."""
-    reason = outputs_difference([output], [output])
-    assert reason is not None
-    assert advice in reason
-
-
-@pytest.mark.parametrize(
-    ("stored", "fresh"),
-    [(1, 1.0), (True, 1), (None, "None"), ({"a": 1}, {"b": 1}), ([1], [1, 1]), ([1, 2], [2, 1])],
-)
-def test_other_json_fails(stored: Any, fresh: Any) -> None:
-    """Oracle: values of another type, key, length or order."""
-    assert json_difference(stored, fresh)
-    assert json_difference(fresh, stored)
+    assert advice in str(outputs_difference([output], [output]))
 
 
 def test_coalescing_changes_no_argument() -> None:

@@ -1,6 +1,7 @@
 """What a user can fix is reported in one last line, without a traceback."""
 
 import errno
+import signal
 import sys
 from collections.abc import Callable
 
@@ -64,8 +65,10 @@ def told(error: BaseException, command: str) -> tuple[str, int]:
 def explained(work: Callable[[], str], command: str) -> int:
     """Do the work and print the line that it returns; report a failure as ``told`` does.
 
-    Returns an exit status.
+    Returns an exit status. SIGTERM ends the work as Ctrl-C does.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         print(work())
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — told raises what no input caused
