@@ -1,133 +1,153 @@
-"""Break a formula on purpose and see who notices: ``make mutants``.
+"""Break each labelled equation on purpose and see who notices: ``make mutants``.
 
-Each entry of ``tests/mutants.toml`` replaces one piece of a module. In a copy of the project, the
-module's unit tests and its chapter then run against the broken formula. Both must fail: a unit
-test, so that a developer learns it in seconds, and a cell, so that no printed result of the
-book is independent of the formula that it explains.
+Each entry of ``tests/mutants.toml`` replaces one piece of a module in a copy of the project. Then
+an oracle test of the equation must fail, so that a developer learns it in seconds, and so must a
+cell of its chapter, so that no printed result of the book is independent of the formula.
 """
 
 import argparse
+import multiprocessing
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from importlib.util import cache_from_source
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import nbformat  # noqa: F401 — loaded once, before the forks
+import pytest
+import torch  # noqa: F401
+
+from book_tools.files import ROOT
+from book_tools.formulas import formulas
+
 LIST = ROOT / "tests" / "mutants.toml"
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?:\[.*\])?(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One broken formula: in ``file``, ``old`` (which occurs once) becomes ``new``."""
+    """Labelled equations broken: in ``file``, ``old`` (which occurs once) becomes ``new``."""
 
-    name: str
     file: str
+    breaks: tuple[str, ...]
     old: str
     new: str
-    tests: tuple[str, ...]
-    chapter: str
 
     def broken(self, source: str) -> str:
-        """Return the source with the formula broken.
-
-        Raises:
-            ValueError: if ``old`` does not occur exactly once: the list is out of date.
-        """
-        if source.count(self.old) != 1:
-            raise ValueError(
-                f"{LIST.name}, {self.name!r}: old must occur once in {self.file}, "
-                f"it occurs {source.count(self.old)} times"
-            )
+        """Return the source with the formula broken."""
+        if (count := source.count(self.old)) != 1:
+            raise ValueError(f"old must occur once in {self.file}, got {self.old!r} {count} times")
         return source.replace(self.old, self.new)
 
 
 def read_mutants(path: Path = LIST) -> list[Mutant]:
-    """Return the mutants of a list, each with the tests and the chapter of its group."""
-    groups = tomllib.loads(path.read_text(encoding="utf-8"))["group"]
+    """Return the mutants of a list."""
     return [
-        Mutant(
-            name=entry["name"],
-            file=entry.get("file", group["file"]),
-            old=entry["old"],
-            new=entry["new"],
-            tests=tuple(group["tests"]),
-            chapter=group["chapter"],
-        )
-        for group in groups
-        for entry in group["mutant"]
+        Mutant(module["file"], tuple(m["breaks"].split(", ")), m["old"], m["new"])
+        for module in tomllib.loads(path.read_text(encoding="utf-8"))["module"]
+        for m in module["mutants"]
     ]
 
 
-def copy_project(target: Path) -> None:
-    """Copy what git tracks; ``data`` is linked: it is large and does not change."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in listed.stdout.splitlines():
-        if not name.startswith("data/") and (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    (target / "data").symlink_to(ROOT / "data")
+@contextmanager
+def copied_project() -> Iterator[None]:
+    """Work in a copy of the project; ``data`` is linked: it is large and does not change."""
+    if not hasattr(os, "fork"):
+        raise SystemExit("mutants: this needs a system that forks: Linux, macOS or WSL")
+    unneeded = shutil.ignore_patterns(".*", "_build", "data", "__pycache__", "*.egg-info")
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        shutil.copytree(ROOT, folder, ignore=unneeded, dirs_exist_ok=True)
+        Path("data").symlink_to(ROOT / "data")
+        yield
 
 
 @contextmanager
-def applied(mutant: Mutant, project: Path) -> Iterator[None]:
-    """Break the formula in the copy, and restore it afterwards."""
-    file = project / mutant.file
-    source = file.read_text(encoding="utf-8")
-    file.write_text(mutant.broken(source), encoding="utf-8")
+def rewritten(file: Path, source: str) -> Iterator[None]:
+    """Give a file of the copy another source, and restore it afterwards."""
+    original = file.read_text(encoding="utf-8")
+    compiled = Path(cache_from_source(str(file)))  # two versions of one second look alike to it
     try:
+        file.write_text(source, encoding="utf-8")
+        compiled.unlink(missing_ok=True)
         yield
     finally:
-        file.write_text(source, encoding="utf-8")
+        file.write_text(original, encoding="utf-8")
+        compiled.unlink(missing_ok=True)
 
 
-def first_failure(project: Path, targets: tuple[str, ...]) -> str:
-    """Run pytest on the targets in the copy; return the first failure's name, or ''."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "--no-header", "-p",
-         "no:cacheprovider", *targets],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    if run.returncode == 0:
-        return ""
-    found = _FAILED.search(run.stdout)
-    if run.returncode != 1 or found is None:
-        raise RuntimeError(f"pytest broke down:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return found[1].split("::", 1)[-1] if "::" in found[1] else found[1]
+def first_failure(targets: Iterable[str], seconds: float | None = None) -> str:
+    """Return the first test or cell of this folder that fails, or ''; a timeout is a failure.
+
+    pytest runs in a fork of this process, in which torch is loaded and nothing of the project.
+    """
+    targets = list(targets)
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    run = multiprocessing.get_context("fork").Process(target=_run, args=(targets, sending))
+    run.start()
+    sending.close()
+    try:
+        code, name = receiving.recv() if receiving.poll(seconds) else (1, "timeout")
+    except EOFError:
+        code, name = 1, "crash"
+    finally:
+        run.kill()
+        run.join()
+    if not targets or code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise ValueError(f"targets must be tests of the project, got {targets}")
+    return name if code else ""
+
+
+def _run(targets: list[str], sending: Connection) -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    os.environ |= {"PYTHONPATH": sys.path[0], "CI": "1"}  # CI: hypothesis draws the same examples
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    failures = []
+
+    class Listener:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            failures.extend([report.nodeid] * report.failed)
+
+    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider"]
+    if any(target.endswith(".ipynb") for target in targets):
+        options += ["--nbval-cell-timeout=1200"]  # a busy machine must not count as a test
+    code = pytest.main([*options, *targets], plugins=[Listener()])
+    sending.send((code, failures[0].split("::", 1)[-1] if failures else "import"))
 
 
 def main() -> int:
-    """Print a table; 1 if a mutant survived."""
+    """Print who noticed each mutant; 1 if nobody did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="words in the names of the mutants to run")
-    chosen = parser.parse_args().names
-    mutants = [m for m in read_mutants() if not chosen or any(word in m.name for word in chosen)]
-    survivors = 0
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        copy_project(project)
-        for mutant in mutants:
-            with applied(mutant, project):
-                unit = first_failure(project, mutant.tests)
-                cell = first_failure(project, (mutant.chapter,))
-            survivors += not unit or not cell
-            print(f"{mutant.name:<45}  {unit or 'SURVIVED':<60}  {cell or 'SURVIVED'}", flush=True)
-    print(f"{len(mutants)} mutants, {survivors} unnoticed by a test or a cell")
-    return 1 if survivors else 0
+    parser.add_argument("words", nargs="*", default=["eq-"], help="parts of labels or of files")
+    parser.add_argument("--tests", action="store_true", help="run the unit tests, not the chapters")
+    given = parser.parse_args()
+    wanted = [m for m in read_mutants() if any(w in f"{m.file} {m.breaks}" for w in given.words)]
+    if not wanted:
+        parser.error(f"words must be in a label or a file of {LIST.name}, got {given.words}")
+    equations, noticed = {formula.label: formula for formula in formulas()}, []
+    with copied_project():
+        for mutant in wanted:
+            file = Path(mutant.file)
+            with rewritten(file, mutant.broken(file.read_text(encoding="utf-8"))):
+                for formula in map(equations.__getitem__, mutant.breaks):
+                    test = first_failure(f"{place.file}::{place.name}" for place in formula.tests)
+                    chapter = formula.chapter.relative_to(ROOT).as_posix()
+                    cell = "not run" if given.tests else first_failure([chapter])
+                    noticed.append(bool(test and cell))
+                    test, cell = test or "SURVIVED", cell or "SURVIVED"
+                    print(f"{formula.label:<30}  {test:<75}  {cell}", flush=True)
+    print(f"{sum(noticed)} of {len(noticed)} noticed")
+    return 0 if all(noticed) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("mutants: stopped")
