@@ -1,7 +1,6 @@
-# Two commands: `make book` builds the site, `make test` tests everything.
+# `make site` builds the site, `make book` executes the chapters too, `make test` tests everything.
 # Everything else: `make help`.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
 VENV := .venv
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -9,39 +8,46 @@ else
 BIN := $(VENV)/bin
 endif
 STAMP := $(VENV)/.installed
+INDEX := _build/html/index.html
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-help:  ## list the targets, one line each
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*### \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@echo
+	@sed -n 's/^\([a-z%-]*\):.*[^#]## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-book: $(STAMP)  ## execute every chapter that has changed and build the site
+site: $(STAMP)  ### build the site from the stored outputs, executing nothing
+	@$(BIN)/python -m book_tools.site.build --stored
+
+serve: $(INDEX)  ### show the built site on this machine (PORT=8000)
+	@echo "http://127.0.0.1:$(PORT)/  (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+book: $(STAMP)  ### execute what has changed, and build the site
 	@$(BIN)/python -m book_tools.site.build
 
-test: $(STAMP)  ## unit tests, doctests and every notebook's outputs
+test: $(STAMP)  ### unit tests, doctests and every notebook's outputs
 	@$(BIN)/python -m pytest
 
-lint: $(STAMP)  ## style, types, direction of imports, spelling; notebooks too
+lab: $(STAMP)  ### open the chapters in JupyterLab
+	@$(BIN)/jupyter lab chapters
+
+refresh: $(STAMP)  ### execute chapters and store their outputs (CHAPTER="02 08")
+	@$(BIN)/python -m book_tools.refresh $(CHAPTER)
+
+lint: $(STAMP)  ## style, types, imports, spelling; notebooks too
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
-	@$(BIN)/python -m book_tools.lint_notebooks
+	@PATH="$(CURDIR)/$(BIN):$$PATH" nbqa codespell --nbqa-shell --nbqa-md chapters
+	@$(BIN)/nbqa mypy chapters
 
 test-site: book  ## open every page of the site in headless Chromium
 	@$(BIN)/python -m book_tools.site.check _build/html
-
-lab: $(STAMP)  ## open the chapters in JupyterLab
-	@$(BIN)/jupyter lab chapters
-
-serve: book  ## show the built site on this machine (PORT=8000)
-	@echo "http://127.0.0.1:$(PORT)/  (stop with Ctrl-C)"
-	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
-
-refresh: $(STAMP)  ## execute the chapters and store their outputs
-	@$(BIN)/python -m book_tools.refresh
 
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 	@$(BIN)/python -m book_tools.formulas
@@ -49,78 +55,46 @@ formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 bench: $(STAMP)  ## time the package against its peers, as ratios
 	@$(BIN)/python -m benchmarks
 
-portability: $(STAMP)  ## test the notebooks under other threads and instruction sets
+portability: $(STAMP)  ## the notebooks under other threads and instruction sets
 	@$(BIN)/python -m book_tools.portability
 
-mutants: $(STAMP)  ## break each formula; a test and a cell must notice (half an hour)
+mutants: $(STAMP)  ## break each formula: a test and a cell must notice
 	@$(BIN)/python -m book_tools.mutants
+
+mutation-score: $(STAMP)  ## the share of random changes that tests notice
+	@$(BIN)/python -m book_tools.mutation_score
 
 retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m experiments.retrain
 
-results: result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist result-relations result-sparsity result-stability result-narrowing result-merging result-decay  ## measure all of data/results again (ten hours)
+results: $(STAMP)  ## measure all of data/results again (ten hours)
+	@$(BIN)/python -m experiments $(basename $(notdir $(wildcard data/results/*.json))) --anew
 
-result-roofline: $(STAMP)  ## chapter 01: this machine's roofline (a minute)
-	@$(BIN)/python -m experiments.roofline
+result-%: $(STAMP)  ## measure one of them, such as result-merging
+	@$(BIN)/python -m experiments $* --anew
 
-result-granularity: $(STAMP)  ## chapter 03: accuracy by bits and granularity (ten minutes)
-	@$(BIN)/python -m experiments.granularity
-
-result-integer: $(STAMP)  ## chapter 04: times of layers in integers (two minutes)
-	@$(BIN)/python -m benchmarks.integer
-
-result-ptq: $(STAMP)  ## chapter 06: post-training quantization (an hour; resumes)
-	@$(call anew,ptq,experiments.ptq)
-
-result-qat: $(STAMP)  ## chapter 07: quantization-aware training (three hours; resumes)
-	@$(call anew,qat,experiments.qat)
-
-result-distillation: $(STAMP)  ## chapter 09: students alone and distilled (two hours; resumes)
-	@$(call anew,distillation,experiments.distillation)
-
-result-mnist: $(STAMP)  ## chapter 09: a digit omitted (MNIST=folder; ten minutes)
-	@$(BIN)/python -m experiments.mnist $(MNIST)
-
-result-relations: $(STAMP)  ## chapter 10: methods of distillation compared (an hour; resumes)
-	@$(call anew,relations,experiments.relations)
-
-result-sparsity: $(STAMP)  ## chapter 11: networks with zeros (75 minutes; resumes; MNIST=folder)
-	@$(call anew,sparsity,experiments.sparsity $(if $(MNIST),--mnist $(MNIST)))
-
-result-stability: $(STAMP)  ## chapter 13: pruning by stability under shifts (half an hour; resumes)
-	@$(call anew,stability,experiments.stability)
-
-result-narrowing: $(STAMP)  ## chapter 14: the teacher made smaller (twenty minutes; resumes)
-	@$(call anew,narrowing,experiments.narrowing)
-
-result-merging: $(STAMP)  ## chapter 15: units merged (a quarter of an hour; resumes)
-	@$(call anew,merging,experiments.merging)
-
-result-decay: $(STAMP)  ## chapter 15: does weight decay help pruning (twenty minutes; resumes)
-	@$(call anew,decay,experiments.decay)
-
-# These commands skip what their record holds: a new one grows beside it and takes its place at the end.
-anew = mkdir -p _build/results && \
-  $(BIN)/python -m $(2) --path _build/results/$(1).json && \
-  mv _build/results/$(1).json data/results/$(1).json
+LOWEST = $(shell sed -n 's/^requires-python = ">=\([0-9.]*\),.*/\1/p' pyproject.toml)
 
 lock:  ## compile requirements.lock from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make: uv is needed to compile the lock: pip install uv" >&2; exit 1; }
-	@uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --all-extras \
+	@uv pip compile pyproject.toml --quiet --universal --python-version $(LOWEST) --all-extras \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  --output-file requirements.lock
 
-env: $(STAMP)  ## create the environment and nothing else
+env: $(STAMP)  ## create the environment (PYTHON=…, TORCH=keep)
+	@[ -z "$(TORCH)" ] || [ -e $(VENV)/torch-kept ] || \
+	  { echo "make: $(VENV) has a torch of its own; remove it and call make again" >&2; exit 1; }
 
-clean:  ## remove the built site and its cache; the environment stays
+clean:  ## remove _build: the site, its cache, unfinished trainings
 	@rm -rf _build
 
-$(STAMP): requirements.lock pyproject.toml book_tools/environment.sh
-	@PYTHON="$(PYTHON)" VENV="$(VENV)" BIN="$(BIN)" bash book_tools/environment.sh
+$(STAMP): requirements.lock pyproject.toml book_tools/environment.sh book_tools/kept_torch.py
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" BIN="$(BIN)" bash book_tools/environment.sh
+
+$(INDEX): | $(STAMP)
+	@$(BIN)/python -m book_tools.site.build --stored
 
 .NOTPARALLEL:  # timings
 
-.PHONY: help book test lint test-site lab serve refresh formulas bench portability mutants retrain results \
-  result-roofline result-granularity result-integer result-ptq result-qat result-distillation result-mnist \
-  result-relations result-sparsity result-stability result-narrowing result-merging \
-  result-decay lock env clean
+.PHONY: help site serve book test lab refresh lint test-site formulas bench portability mutants mutation-score retrain \
+  results lock env clean

@@ -1,1 +1,1 @@
-"""Tools that build and test the book; no chapter imports them."""
+"""What builds and tests the book."""

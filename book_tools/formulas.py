@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from book_tools.files import ROOT
 from book_tools.latex_text import readable
-from reference_impl.files import ROOT
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
 _DIRECTIVE = re.compile(r"^`{3,}\{math\}\s*\n:label:\s*(eq-[\w-]+)\s*\n(.*?)^`{3,}", re.M | re.S)

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from book_tools.comparing.failures import BookError, explained
+from book_tools.failures import BookError, explained
 from book_tools.refresh import chosen
 from reference_impl.files import ROOT
 
@@ -133,7 +133,7 @@ def portability(paths: Sequence[Path]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.portability", description=__doc__)
-    parser.add_argument("--notebooks", nargs="+", type=Path, default=[], help="these alone")
+    parser.add_argument("--notebooks", nargs="+", default=[], help="these alone")
     parser.add_argument("--tests", nargs="+", type=Path, default=[], help="these alone")
     options = parser.parse_args(arguments)
 

@@ -5,7 +5,6 @@ same makes no difference to commit. A notebook that fails is left as it was.
 """
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -14,11 +13,11 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from book_tools.comparing.failures import BookError, NotebookFailed, explained
 from book_tools.comparing.outputs import outputs_difference
 from book_tools.comparing.rules import code_cells, structure_problems
-from book_tools.site.execute import AT_A_TIME, execute
-from reference_impl.files import ROOT, write_atomically
+from book_tools.failures import BookError, NotebookFailed, explained
+from book_tools.files import ROOT, write_whole
+from book_tools.site.execute import execute_all, read_notebook
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -51,7 +50,8 @@ def merged(stored: NotebookNode, fresh: NotebookNode) -> tuple[NotebookNode, int
     result, changed = deepcopy(fresh), 0
     for cell, old in zip(code_cells(result), code_cells(stored), strict=True):
         wrong_order = cell["execution_count"] != old["execution_count"]
-        if wrong_order or outputs_difference(old["outputs"], cell["outputs"]):
+        tolerance = old["metadata"].get("tolerance")
+        if wrong_order or outputs_difference(old["outputs"], cell["outputs"], tolerance):
             changed += 1
         else:
             cell["outputs"] = old["outputs"]
@@ -67,38 +67,9 @@ def _require_testable(path: Path, fresh: NotebookNode) -> None:
     problems = structure_problems(fresh)
     for position, cell in enumerate(code_cells(fresh), start=1):
         if reason := outputs_difference(cell["outputs"], cell["outputs"]):
-            problems.append(f"code cell {position}: {reason}")
+            problems.append(f"cell {position}: {reason}")
     if problems:
         raise NotebookFailed(f"{path.name}: " + "\n".join(problems))
-
-
-async def _refresh(path: Path, *, force: bool) -> str:
-    try:
-        stored = nbformat.read(path, as_version=4)
-    except ValueError as error:
-        raise NotebookFailed(f"{path.name}: not a notebook: {error}") from error
-    done = await execute(path)
-    fresh = tidied(done.notebook)
-    _require_testable(path, fresh)
-    result, changed = merged(stored, fresh)
-    took = f"{done.seconds:.1f} s"
-    if force:
-        result = fresh
-    elif not changed and tidied(stored) == stored:
-        return f"{path.stem}: unchanged, {took}"
-    write_atomically(path, lambda part: nbformat.write(result, part))
-    return f"{path.stem}: {changed} of {len(code_cells(fresh))} cells changed, written, {took}"
-
-
-async def _refresh_all(paths: Sequence[Path], *, force: bool) -> list[BaseException]:
-    slots = asyncio.Semaphore(AT_A_TIME)
-
-    async def run(path: Path) -> None:
-        async with slots:
-            print(await _refresh(path, force=force), flush=True)
-
-    results = await asyncio.gather(*(run(path) for path in paths), return_exceptions=True)
-    return [result for result in results if isinstance(result, BaseException)]
 
 
 def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
@@ -109,36 +80,45 @@ def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
         force: write every output anew, even those that agree with the stored ones.
 
     Raises:
-        NotebookFailed: when a cell fails, writes to stderr or cannot be a test. The other
-            notebooks are finished first.
+        BookError: when a cell fails, writes to stderr or cannot be a test. The other notebooks are
+            finished first.
     """
-    failures = asyncio.run(_refresh_all(paths, force=force))
-    for failure in failures[1:]:
-        print(failure, file=sys.stderr)
-    if failures:
-        raise failures[0]
+
+    def store(path: Path, executed: NotebookNode) -> str:
+        stored, fresh = read_notebook(path), tidied(executed)
+        if [cell.source for cell in stored.cells] != [cell.source for cell in fresh.cells]:
+            raise NotebookFailed(f"{path.name}: edited while it was executed; left as it is")
+        _require_testable(path, fresh)
+        result, changed = merged(stored, fresh)
+        if not force and not changed and tidied(stored) == stored:
+            return "unchanged"
+        write_whole(path, nbformat.writes(fresh if force else result) + "\n")
+        return f"{changed} of {len(code_cells(fresh))} cells changed, written"
+
+    execute_all(paths, store)
     return f"Notebooks executed: {len(paths)}"
 
 
-def chosen(given: Sequence[Path]) -> list[Path]:
-    """Return the notebooks to work on: the given ones, or all chapters.
+def chosen(given: Sequence[str]) -> list[Path]:
+    """Return the notebooks to work on: the given files or chapters' numbers, or all chapters.
 
     Raises:
-        BookError: if one does not exist, or chapters/ has none.
+        BookError: if one does not exist.
     """
-    paths = list(given) or sorted((ROOT / "chapters").glob("*.ipynb"))
-    for path in paths:
-        if path.suffix != ".ipynb" or not path.is_file():
-            raise BookError(f"{path} is not a notebook; name files such as chapters/02_….ipynb")
-    if not paths:
-        raise BookError("there are no notebooks in chapters/")
+    folder = ROOT / "chapters"
+    paths: list[Path] = [] if given else sorted(folder.glob("*.ipynb"))
+    for name in given:
+        found = list(folder.glob(f"{name:0>2}_*.ipynb")) if name.isdigit() else [Path(name)]
+        if not found or not found[0].is_file() or found[0].suffix != ".ipynb":
+            raise BookError(f"{name} is not a notebook: give 08, or chapters/08_….ipynb")
+        paths += found
     return [path.resolve() for path in paths]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.refresh", description=__doc__)
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all chapters")
+    parser.add_argument("notebooks", nargs="*", help="files or numbers of chapters; all by default")
     parser.add_argument("--force", action="store_true", help="write unchanged outputs too")
     options = parser.parse_args(arguments)
     return explained(

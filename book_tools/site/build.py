@@ -1,7 +1,7 @@
-"""Build the book: ``python -m book_tools.site.build``, which ``make book`` runs.
+"""Build the book: ``python -m book_tools.site.build``, which ``make book`` and ``make site`` run.
 
-Jupyter Book's cache of executed notebooks looks only at their cells. Here it is wiped when the
-package, the data or the lock file changes, and nothing at all is done when no input has changed.
+A chapter is executed when it, the package, the data or the lock file has changed. Its page shows
+the stored outputs where the run agrees with them. Pages are written again when they have changed.
 """
 
 import argparse
@@ -16,12 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from nbformat import NotebookNode
 
-from book_tools.comparing.failures import BuildFailed, explained
+from book_tools.comparing.rules import code_cells
+from book_tools.failures import BuildFailed, explained
+from book_tools.files import write_whole
+from book_tools.formulas import equations
 from book_tools.site.fingerprint import CODE, PAGES, digest
+from book_tools.site.runs import FOLDER, code_digest, inputs_digest, keep_run, read_run
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"
+
+#: Folders whose changed pages are read without the others.
+_READ_ALONE = ("chapters", "intro.md")
 
 _MOST_LINES = 40
 
@@ -56,38 +64,12 @@ def _files_of(entry: object) -> list[str]:
     return []
 
 
-def _read_stamp(file: Path) -> dict[str, str]:
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def drop_stale_outputs(build: Path, code: str) -> bool:
-    """Wipe executed notebooks, and the pages read from them, that another code made.
-
-    Returns whether anything was wiped.
-    """
-    cache = build / ".jupyter_cache"
-    stamp = cache / "code.sha256"
-    if stamp.is_file() and stamp.read_text("utf-8") == code:
-        return False
-    wiped = cache.is_dir()
-    for folder in (cache, build / ".doctrees", build / "jupyter_execute"):
-        shutil.rmtree(folder, ignore_errors=True)
-    cache.mkdir(parents=True)
-    stamp.write_text(code, "utf-8")
-    return wiped
-
-
 def run_sphinx(root: Path, build: Path) -> None:
     """Turn the pages into HTML; a warning is an error.
 
     Raises:
         BuildFailed: with Sphinx's warnings, or the end of its log.
     """
-    shutil.rmtree(build / "html", ignore_errors=True)  # no page of a removed chapter is left
     log = build / "sphinx.log"
     call = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "-n", "--keep-going", "--path-output", str(build.parent)]
@@ -105,34 +87,71 @@ def run_sphinx(root: Path, build: Path) -> None:
         raise BuildFailed(f"the pages have errors, listed above; the whole log is {log}")
 
 
-def build_book(root: Path) -> str:
+def _execute(root: Path, paths: Sequence[Path]) -> None:
+    """Execute the notebooks whose last run is not that of their present code."""
+    from book_tools.refresh import merged, tidied  # noqa: PLC0415 — slow to import
+    from book_tools.site.execute import execute_all, read_notebook  # noqa: PLC0415
+
+    build, code = root / "_build", code_digest(root)
+    stored = {path: read_notebook(path) for path in paths}
+    inputs = {path: inputs_digest(notebook, code) for path, notebook in stored.items()}
+
+    def keep(path: Path, executed: NotebookNode) -> str:
+        shown, changed = merged(stored[path], tidied(executed))
+        outputs = [cell["outputs"] for cell in code_cells(shown)] if changed else None
+        keep_run(build, _page(root, path), inputs[path], outputs)
+        return f"{changed} cells differ from the stored outputs" if changed else "as stored"
+
+    due = [p for p in paths if read_run(build, _page(root, p)).get("inputs") != inputs[p]]
+    execute_all(due, keep)
+    print(f"{len(due)} of {len(paths)} notebooks executed; the others have not changed.")
+
+
+def _page(root: Path, path: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _frame(root: Path, paths: Sequence[Path]) -> str:
+    """Return a digest of what reaches every page; API pages show the labelled equations."""
+    names = [name for name in (*CODE, *PAGES) if name not in _READ_ALONE]
+    return f"{digest(root, names)} {[equations(path) for path in paths]} {sys.version}"
+
+
+def build_book(root: Path, *, execute: bool = True) -> str:
     """Build the site in ``root/_build/html`` where needed; return one line that says so.
 
+    Args:
+        root: the book's folder.
+        execute: the notebooks that have changed; otherwise the stored outputs are shown.
+
     Raises:
-        BuildFailed: if a page has an error.
-        NotebookFailed: if a notebook does.
+        BookError: if a page or a notebook has an error.
         OSError: if files cannot be written.
     """
     began = time.perf_counter()
     build = root / "_build"
     stamp, index = build / _STAMP, build / "html" / "index.html"
-    code = f"{digest(root, CODE)} Python {sys.version}"
-    inputs = {"code": code, "pages": digest(root, PAGES)}
-    opening = f"open it with `make serve`, or {index}"
-    if index.is_file() and _read_stamp(stamp) == inputs:
-        return f"The book is up to date; {opening}"
-    stamp.unlink(missing_ok=True)
     pages = notebooks(root)
     build.mkdir(exist_ok=True)
-    if drop_stale_outputs(build, code):
-        print("The package, the data or the lock file changed: every notebook is executed again.")
-    from book_tools.site.execute import execute_into_cache  # noqa: PLC0415 — slow to import
-
-    n_executed = execute_into_cache(pages, build / ".jupyter_cache")
-    print(f"{n_executed} of {len(pages)} notebooks executed, the others were cached.")
+    if execute:
+        _execute(root, pages)
+    else:
+        for page in (_page(root, path) for path in pages):
+            if read_run(build, page).get("outputs"):
+                keep_run(build, page, None, None)
+    frame = _frame(root, pages)
+    inputs = [frame, digest(root, [*_READ_ALONE, f"_build/{FOLDER}"])]
+    built = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else [None, None]
+    opening = f"open it with `make serve`, or {index}"
+    if index.is_file() and built == inputs:
+        return f"The book is up to date; {opening}"
+    stamp.unlink(missing_ok=True)
+    if built[0] != frame or not index.is_file():
+        for folder in ("html", ".doctrees", "jupyter_execute"):
+            shutil.rmtree(build / folder, ignore_errors=True)
     print("Writing the pages …", flush=True)
     run_sphinx(root, build)
-    stamp.write_text(json.dumps(inputs), "utf-8")
+    write_whole(stamp, json.dumps(inputs))
     return f"The book is built ({time.perf_counter() - began:.0f} s); {opening}"
 
 
@@ -140,8 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.site.build", description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the book's folder")
-    root = parser.parse_args(arguments).root.resolve()
-    return explained(lambda: build_book(root), "make book")
+    parser.add_argument("--stored", action="store_true", help="execute nothing")
+    options = parser.parse_args(arguments)
+    return explained(
+        lambda: build_book(options.root.resolve(), execute=not options.stored),
+        "make site" if options.stored else "make book",
+    )
 
 
 if __name__ == "__main__":

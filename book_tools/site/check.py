@@ -8,21 +8,23 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
-    Browser,
+    BrowserContext,
     ConsoleMessage,
     Page,
+    Request,
     Response,
-    Route,
     TimeoutError,
+    ViewportSize,
     sync_playwright,
 )
 
-from book_tools.comparing.failures import BookError, explained
+from book_tools.failures import BookError, explained
 from book_tools.site import probe as site_probe
 from book_tools.site.links import broken_links, html_files, read_page
 from book_tools.site.server import served
@@ -30,7 +32,7 @@ from book_tools.site.server import served
 #: A word that every edition of the book has.
 SEARCHED = "formula"
 
-DESKTOP, PHONE = (1280, 900), (375, 812)
+DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=375, height=812)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _ARGUMENTS = (
     "--no-sandbox",
@@ -40,7 +42,12 @@ _ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+_AT_A_TIME = 2  # browsers
+
+#: Folders whose pages are generated alike: axe looks at the first page of each.
+_GENERATED = ("chapters/api", "chapters/oracles", "_modules")
 
 
 def browser_path() -> str:
@@ -56,14 +63,14 @@ def browser_path() -> str:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Start a headless Chromium."""
+def browser() -> Iterator[BrowserContext]:
+    """Start a headless Chromium, whose pages share what they have fetched."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=browser_path(), args=list(_ARGUMENTS), headless=True
         )
         try:
-            yield chromium
+            yield chromium.new_context()
         finally:
             chromium.close()
 
@@ -81,18 +88,15 @@ class Visit:
         """
         self.page, self.root, self.missing = page, root, missing
         self.problems: list[str] = []
-        page.route("**/*", self._route)
+        page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
         page.on("response", self._response)
 
-    def _route(self, route: Route) -> None:
-        url = route.request.url
-        if urlsplit(url).netloc == urlsplit(self.root).netloc:
-            route.continue_()
-        else:
-            self.problems.append(f"fetches from elsewhere: {url}")
-            route.abort()
+    def _request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme != "data" and address.netloc != urlsplit(self.root).netloc:
+            self.problems.append(f"fetches from elsewhere: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
         expected = self.missing and "404" in message.text
@@ -103,26 +107,25 @@ class Visit:
         if response.status >= 400 and not self.missing:
             self.problems.append(f"status {response.status}: {response.url}")
 
-    def look(self, address: str, pictures: Path | None, name: str) -> list[str]:
-        """Open the address on a desktop and on a phone, in light and dark mode."""
+    def look(self, address: str, *, accessibly: bool = True) -> list[str]:
+        """Return what is wrong with the address on a desktop and on a phone, light and dark.
+
+        Whether it is accessible, which takes longest to find out, is asked only if wanted.
+        """
         page = self.page
-        self._size(DESKTOP)
+        page.set_viewport_size(DESKTOP)
         page.goto(address, wait_until="load")
         site_probe.set_mode(page, "light")
-        self._picture(pictures, f"{name}-desktop")
         site_probe.settle(page)
         self.problems += site_probe.look(page)
-        site_probe.set_mode(page, "dark")
-        self._picture(pictures, f"{name}-desktop-dark")
-        self._size(PHONE)
+        page.set_viewport_size(PHONE)
         self.problems += site_probe.sideways(page)
-        site_probe.set_mode(page, "light")
-        self._picture(pictures, f"{name}-phone")
-        site_probe.thin_out(page)
-        self.problems += site_probe.inaccessible(page, "light")
-        self._size(DESKTOP)
-        site_probe.set_mode(page, "dark")
-        self.problems += site_probe.inaccessible(page, "dark")
+        if accessibly:
+            site_probe.thin_out(page)
+            self.problems += site_probe.inaccessible(page, "light")
+            page.set_viewport_size(DESKTOP)
+            site_probe.set_mode(page, "dark")
+            self.problems += site_probe.inaccessible(page, "dark")
         return list(dict.fromkeys(self.problems))
 
     def search(self, address: str) -> None:
@@ -133,32 +136,33 @@ class Visit:
         except TimeoutError:
             self.problems.append(f"the search finds no page with the word {SEARCHED}")
 
-    def _size(self, size: tuple[int, int]) -> None:
-        self.page.set_viewport_size({"width": size[0], "height": size[1]})
-
-    def _picture(self, folder: Path | None, name: str) -> None:
-        if folder:
-            self.page.evaluate("async () => { await window.MathJax?.startup?.promise; }")
-            self.page.screenshot(path=folder / f"{name}.png", full_page=True)
-
-
-def _check_missing(chromium: Browser, root: str, pictures: Path | None) -> list[str]:
-    """Return what is wrong with the page that a deep missing address shows."""
-    page = chromium.new_page()
-    problems = Visit(page, root, missing=True).look(f"{root}no/such/page.html", pictures, "404")
-    page.wait_for_load_state("networkidle")
-    home = page.evaluate("() => document.querySelector('a')?.href ?? ''")
-    if page.evaluate("url => fetch(url).then(r => r.status)", home or root + "?") != 200 or not (
-        home.startswith(root)
-    ):
-        problems.append(f"the 404 page links to {home or 'nothing'}, not to the site's root {root}")
-    page.close()
-    return problems
+    def follow_home(self) -> None:
+        """Require of the 404 page a link to the site's root."""
+        self.page.wait_for_load_state("networkidle")
+        home = self.page.evaluate("() => document.querySelector('a')?.href ?? ''")
+        status = "url => fetch(url).then(r => r.status)"
+        if not home.startswith(self.root) or self.page.evaluate(status, home) != 200:
+            self.problems.append(
+                f"the 404 page links to {home or 'nothing'}, not to the site's root {self.root}"
+            )
 
 
-def check_pages(
-    chromium: Browser, site: Path, pictures: Path | None = None
-) -> dict[str, list[str]]:
+def _look(
+    chromium: BrowserContext, root: str, name: PurePosixPath, *, accessibly: bool
+) -> list[str]:
+    with chromium.new_page() as page:
+        if name == PurePosixPath("404.html"):  # at a deep address that does not exist
+            visit = Visit(page, root, missing=True)
+            visit.look(f"{root}no/such/page.html")
+            visit.follow_home()
+            return visit.problems
+        visit = Visit(page, root)
+        if name.name == "search.html":
+            visit.search(f"{root}{name}?q={SEARCHED}")
+        return visit.look(f"{root}{name}", accessibly=accessibly)
+
+
+def check_pages(site: Path) -> dict[str, list[str]]:
     """Return the problems of every page, those without any included; print a line for each.
 
     Raises:
@@ -167,49 +171,39 @@ def check_pages(
     names = html_files(site) if site.is_dir() else []
     if not names:
         raise BookError(f"{site} holds no pages; run `make book` first")
-    links = broken_links(site, names)
-    results: dict[str, list[str]] = {}
-    with served(site) as root:
-        for name in names:
-            began = time.perf_counter()
-            found = links[name] + _look(chromium, site, root, name, pictures)
-            results[str(name)] = found
-            _tell(str(name), found, time.perf_counter() - began)
+    results = {str(name): found for name, found in broken_links(site, names).items()}
+    samples = set({_template(name): name for name in reversed(names)}.values())
+    waiting = iter(names)
+
+    def work(root: str) -> None:
+        """Open pages in a browser of this thread, until none is waiting."""
+        with browser() as chromium:
+            for name in waiting:
+                began, found, sample = time.perf_counter(), results[str(name)], name in samples
+                # a redirect's target is a link, and a page of its own
+                if (sample or name.parts[0] != "_modules") and not read_page(site / name).redirects:
+                    found += _look(chromium, root, name, accessibly=sample)
+                seconds = time.perf_counter() - began
+                print(f"{'FAIL' if found else 'ok  '} {name} ({seconds:.1f} s)", flush=True)
+                for problem in found:
+                    print(f"       {problem}")
+
+    with served(site) as root, ThreadPoolExecutor(_AT_A_TIME) as pool:
+        try:
+            for done in [pool.submit(work, root) for _ in range(_AT_A_TIME)]:
+                done.result()
+        finally:
+            list(waiting)  # nothing is left to open when this thread is interrupted
     return results
 
 
-def _look(
-    chromium: Browser, site: Path, root: str, name: PurePosixPath, pictures: Path | None
-) -> list[str]:
-    if name == PurePosixPath("404.html"):
-        return _check_missing(chromium, root, pictures)
-    if read_page(site / name).redirects:
-        return []  # its target is a link, and a page of its own
-    if name.parts[0] == "_modules" and "models" not in name.parts:
-        return []  # a listing of source: one folder of them stands for all; links are checked above
-    page = chromium.new_page()
-    stem = str(name.with_suffix("")).replace("/", "-")
-    visit = Visit(page, root)
-    if name.name == "search.html":
-        visit.search(f"{root}{name}?q={SEARCHED}")
-    found = visit.look(f"{root}{name}", pictures, stem)
-    page.close()
-    return found
+def _template(name: PurePosixPath) -> str:
+    """Return what a page is an example of: its folder, or itself alone."""
+    return next((folder for folder in _GENERATED if str(name).startswith(folder + "/")), str(name))
 
 
-def _tell(name: str, problems: list[str], seconds: float) -> None:
-    print(f"{'FAIL' if problems else 'ok  '} {name} ({seconds:.1f} s)", flush=True)
-    for problem in problems:
-        print(f"       {problem}")
-
-
-def _run(site: Path, pictures: Path | None) -> str:
-    if not site.is_dir():
-        raise BookError(f"{site} holds no pages; run `make book` first")
-    if pictures:
-        pictures.mkdir(parents=True, exist_ok=True)
-    with browser() as chromium:
-        results = check_pages(chromium, site, pictures)
+def _run(site: Path) -> str:
+    results = check_pages(site)
     n_bad = sum(bool(found) for found in results.values())
     if n_bad:
         raise BookError(f"{n_bad} of {len(results)} pages have problems, listed above")
@@ -220,9 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.site.check", description=__doc__)
     parser.add_argument("site", type=Path, help="the built site, usually _build/html")
-    parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="where to store PNGs")
-    options = parser.parse_args(arguments)
-    return explained(lambda: _run(options.site, options.screenshots), "make test-site")
+    site = parser.parse_args(arguments).site
+    return explained(lambda: _run(site), "make test-site")
 
 
 if __name__ == "__main__":

@@ -1,37 +1,28 @@
-"""Execute notebooks into Jupyter Book's cache, two at a time, in the environment's own kernel."""
+"""Execute notebooks, two at a time, in the environment's own kernel."""
 
 import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
-from book_tools.comparing.failures import NotebookFailed
+from book_tools.comparing import rules
+from book_tools.comparing.rules import code_cells, indented
+from book_tools.failures import BookError, NotebookFailed
 
-CELL_TIMEOUT = 120  # seconds, as in _config.yml
+CELL_TIMEOUT = 120  # seconds
 AT_A_TIME = 2
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-
-
-@dataclass(frozen=True)
-class Executed:
-    """A notebook with fresh outputs, and the seconds that it took."""
-
-    notebook: NotebookNode
-    seconds: float
 
 
 class _OwnKernel(AsyncKernelManager):
@@ -43,98 +34,105 @@ class _OwnKernel(AsyncKernelManager):
         super().__init__(kernel_spec_manager=specs, transport_encryption="auto", **options)
 
 
-def _complain(path: Path, index: int, cell: NotebookNode, what: str) -> NotebookFailed:
-    source = "\n".join(f"    {line}" for line in cell.source.splitlines())
-    return NotebookFailed(f"{path.name}, cell {index + 1}:\n{source}\n{what}")
+class _Client(NotebookClient):
+    """nbclient without its handlers of signals, which end a kernel and go on."""
+
+    @asynccontextmanager
+    async def async_setup_kernel(self, **kwargs: Any) -> AsyncIterator[None]:
+        self.km = self.create_kernel_manager()
+        try:
+            await self.async_start_new_kernel(**kwargs)
+            await self.async_start_new_kernel_client()
+            yield
+        finally:
+            await self._async_cleanup_kernel()
 
 
-def _require_quiet(path: Path, notebook: NotebookNode) -> None:
-    """Require that no cell wrote to stderr: a warning is an error in this book."""
-    for index, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream" and output.name == "stderr":
-                raise _complain(path, index, cell, f"wrote to stderr:\n{output.text.strip()}")
+def read_notebook(path: Path) -> Any:
+    """Return the notebook of a file.
+
+    Raises:
+        NotebookFailed: if it is not one.
+    """
+    try:
+        return rules.read_notebook(path)
+    except ValueError as error:
+        raise NotebookFailed(f"{path.name}: {error}") from error
 
 
-async def execute(path: Path) -> Executed:
-    """Run one notebook in its own folder with one torch thread.
+async def execute(path: Path) -> NotebookNode:
+    """Run one notebook in its own folder with one torch thread; return it with fresh outputs.
 
     Raises:
         NotebookFailed: naming the notebook, the cell and the error.
     """
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
+    notebook: NotebookNode = read_notebook(path)
+    client = _Client(
         notebook,
         kernel_manager_class=_OwnKernel,
         kernel_name="python3",
         shutdown_kernel="immediate",  # nothing is left to save, and a graceful end takes seconds
         timeout=CELL_TIMEOUT,
         resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,  # the cache compares the metadata of cells
+        record_timing=False,
         store_widget_state=False,
     )
-    last = 0
+    begun: list[NotebookNode] = []
+    client.on_cell_start = lambda cell, cell_index: begun.append(cell)  # noqa: ARG005 — its names
 
-    def note(cell: NotebookNode, cell_index: int) -> None:  # noqa: ARG001 — nbclient's names
-        nonlocal last
-        last = cell_index
+    def failure(number: int, cell: Any, what: str) -> NotebookFailed:
+        return NotebookFailed(f"{path.name}, cell {number}:\n{indented(cell.source)}\n{what}")
 
-    client.on_cell_start = note
-    began = time.perf_counter()
     try:
         await client.async_execute(env=os.environ | _ONE_THREAD)
-    except CellExecutionError as error:
-        what = f"raised {error.ename}: {error.evalue}"
-        raise _complain(path, last, notebook.cells[last], what) from error
-    except CellTimeoutError as error:
-        what = f"ran longer than {CELL_TIMEOUT} s"
-        raise _complain(path, last, notebook.cells[last], what) from error
-    except DeadKernelError as error:
-        raise _complain(path, last, notebook.cells[last], "ended the kernel") from error
-    _require_quiet(path, notebook)
-    return Executed(notebook, time.perf_counter() - began)
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
+        task = asyncio.current_task()
+        if task and task.cancelling():  # nbclient takes an interrupt for a dead kernel
+            raise asyncio.CancelledError from None
+        what = "ended the kernel"
+        if isinstance(error, CellExecutionError):
+            what = f"raised {error.ename}: {error.evalue}"
+        elif isinstance(error, CellTimeoutError):
+            what = f"ran longer than {CELL_TIMEOUT} s"
+        if not begun:
+            raise NotebookFailed(f"{path.name}: the kernel did not start: {error}") from error
+        number = sum(cell.cell_type == "code" for cell in begun)
+        raise failure(number, begun[-1], what) from error
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        for output in cell["outputs"]:
+            if output.get("name") == "stderr":  # a warning is an error in this book
+                raise failure(number, cell, f"wrote to stderr:\n{output.text.strip()}")
+    return notebook
 
 
-def _cached(cache: JupyterCacheAbstract, path: Path) -> bool:
-    notebook = nbformat.read(path, as_version=4)
-    try:
-        cache.match_cache_notebook(notebook)
-    except KeyError:
-        return False
-    return True
-
-
-async def _run_all(cache: JupyterCacheAbstract, paths: Sequence[Path]) -> None:
-    slots = asyncio.Semaphore(AT_A_TIME)
-
-    async def run(path: Path) -> None:
-        async with slots:
-            print(f"  executing {path.stem} …", flush=True)
-            done = await execute(path)
-        bundle = CacheBundleIn(
-            done.notebook, str(path), data={"execution_seconds": round(done.seconds, 2)}
-        )
-        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-        cells = sum(cell.cell_type == "code" for cell in done.notebook.cells)
-        print(f"  executed {path.stem}: {cells} cells in {done.seconds:.1f} s", flush=True)
-
-    tasks = [asyncio.create_task(run(path)) for path in paths]
-    try:
-        await asyncio.gather(*tasks)
-    finally:  # the others stop, and shut their kernels down, when one has failed
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def execute_into_cache(paths: Iterable[Path], cache_folder: Path) -> int:
-    """Execute the notebooks that the cache does not hold; return how many these were.
+def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str]) -> None:
+    """Execute the notebooks, two at a time; print what ``use`` makes of each.
 
     Raises:
-        NotebookFailed: for the first notebook that fails; the others' kernels are shut down.
+        BookError: when a notebook fails; why is printed at once, and the others are finished.
     """
-    cache = get_cache(str(cache_folder))
-    missing = [path for path in paths if not _cached(cache, path)]
-    if missing:
-        asyncio.run(_run_all(cache, missing))
-    return len(missing)
+    failed: list[str] = []
+
+    async def one(path: Path, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            print(f"  executing {path.stem} …", flush=True)
+            began = time.perf_counter()
+            try:
+                told = use(path, await execute(path))
+                print(f"  {path.stem}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
+            except NotebookFailed as error:
+                print(error, file=sys.stderr, flush=True)
+                failed.append(path.name)
+
+    async def all_of_them() -> None:
+        slots = asyncio.Semaphore(AT_A_TIME)
+        async with asyncio.TaskGroup() as group:
+            for path in paths:
+                group.create_task(one(path, slots))
+
+    try:
+        asyncio.run(all_of_them())
+    except* OSError as errors:
+        raise errors.exceptions[0] from None
+    if failed:
+        raise BookError(f"{', '.join(failed)} failed, see above")

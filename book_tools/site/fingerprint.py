@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-#: What an executed notebook depends on besides its own cells.
-CODE = ("reference_impl", "exercises", "data", "requirements.lock")
+#: What an executed notebook depends on besides its own cells; ``chapters/`` stands for what lies
+#: beside the pages of that folder, such as a module or data that a chapter reads.
+CODE = ("reference_impl", "exercises", "data", "requirements.lock", "chapters/")
 
 #: What the built site depends on besides ``CODE``.
 PAGES = (
@@ -21,6 +22,7 @@ PAGES = (
     "references.bib",
 )
 
+_PAGES = {".ipynb", ".md"}
 _BYPRODUCTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache"}
 
 
@@ -37,11 +39,14 @@ def files_below(path: Path) -> Iterator[Path]:
 def digest(root: Path, names: Iterable[str]) -> str:
     """Return the sha256 of the names and contents of every file below ``root / name``.
 
-    A name that does not exist adds nothing, so that making it later changes the digest.
+    A name that ends with a slash stands for the folder without its pages. A name that does not
+    exist adds nothing, so that making it later changes the digest.
     """
     total = hashlib.sha256()
     for name in names:
         for file in files_below(root / name):
+            if name.endswith("/") and file.suffix in _PAGES:
+                continue
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())

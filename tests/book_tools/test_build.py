@@ -3,33 +3,41 @@
 import errno
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book_tools.comparing.failures import (
+from book_tools.failures import (
     BookError,
     BuildFailed,
     NotebookFailed,
     explained,
-    is_full_disk,
 )
 from book_tools.site import build
-from book_tools.site.build import build_book, drop_stale_outputs, main, notebooks
-from book_tools.site.execute import execute_into_cache
-from book_tools.site.fingerprint import digest, files_below
+from book_tools.site.build import build_book, main, notebooks
+from book_tools.site.execute import execute_all
+from book_tools.site.fingerprint import digest
 
 CONFIG = """\
 title: A small book
-execute: {execute_notebooks: cache, stderr_output: error}
+execute: {execute_notebooks: "off", stderr_output: error}
 only_build_toc_files: true
+sphinx: {extra_extensions: [book_tools.site.runs]}
 """
-TOC = "format: jb-book\nroot: intro\nparts:\n- chapters:\n  - file: chapters/one\n"
+TOC = """\
+format: jb-book
+root: intro
+parts: [{chapters: [{file: chapters/one}, {file: chapters/two}]}]
+"""
 
 
 def write_notebook(path: Path, *sources: str) -> Path:
@@ -43,7 +51,7 @@ def write_notebook(path: Path, *sources: str) -> Path:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A book of one chapter, which prints a file of its own folder, and one module."""
+    """A book of two chapters and a module, whose number the first prints and the second names."""
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "_toc.yml").write_text(TOC)
     (tmp_path / "intro.md").write_text("# Hello\n")
@@ -51,34 +59,59 @@ def book(tmp_path: Path) -> Path:
     (tmp_path / "reference_impl" / "answer.py").write_text("ANSWER = 41\n")
     source = "exec(open('../reference_impl/answer.py').read()); print('answer', ANSWER)"
     write_notebook(tmp_path / "chapters" / "one.ipynb", source)
+    write_notebook(tmp_path / "chapters" / "two.ipynb", "print('number 7')")
     return tmp_path
 
 
-def shown(book: Path) -> str:
-    return (book / "_build" / "html" / "chapters" / "one.html").read_text("utf-8")
+def shown(book: Path, name: str = "one") -> str:
+    return (book / "_build" / "html" / "chapters" / f"{name}.html").read_text("utf-8")
 
 
-def test_a_change_of_the_package_reaches_the_page_and_no_change_does_nothing(
+def edit(book: Path, name: str, old: str, new: str) -> None:
+    path = book / "chapters" / f"{name}.ipynb"
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def written(book: Path) -> dict[str, int]:
+    """Return when each chapter's page was written."""
+    return {n: (book / f"_build/html/chapters/{n}.html").stat().st_mtime_ns for n in ("one", "two")}
+
+
+def test_what_has_changed_is_executed_and_written_and_nothing_else(
     book: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: the page, which shows what the module holds; modification times of the files."""
-    assert "is built" in build_book(book)
+    """Oracle: the pages; when they were written; the count of executed notebooks."""
+    build_book(book, execute=False)
+    assert "answer 41" not in shown(book)
+    build_book(book)
     assert "answer 41" in shown(book)
 
-    page = book / "_build" / "html" / "chapters" / "one.html"
-    written = page.stat().st_mtime_ns
+    before = written(book)
     assert "up to date" in build_book(book)
-    assert page.stat().st_mtime_ns == written
+    assert written(book) == before
 
-    (book / "intro.md").write_text("# Hello again\n")
+    edit(book, "two", "# two", "# two\\n\\nA typo mended.")
     capsys.readouterr()
     build_book(book)
-    assert "0 of 1 notebooks executed" in capsys.readouterr().out
-    assert "Hello again" in (book / "_build" / "html" / "intro.html").read_text("utf-8")
+    assert "0 of 2 notebooks executed" in capsys.readouterr().out
+    assert "A typo mended." in shown(book, "two")
+    after = written(book)
+    assert (after["one"], after["two"] > before["two"]) == (before["one"], True)
 
+    edit(book, "two", "# two", "# Another title")
+    build_book(book)
+    assert "Another title" in shown(book), "the side bar of every page shows it"
+
+    edit(book, "two", "number 7", "number 8")
     (book / "reference_impl" / "answer.py").write_text("ANSWER = 42\n")
     build_book(book)
+    assert "2 of 2 notebooks executed" in capsys.readouterr().out
     assert "answer 42" in shown(book)
+
+    build_book(book, execute=False)
+    assert "answer 42" not in shown(book), "the stored outputs are shown again"
 
 
 def test_a_warning_fails_and_the_next_build_is_done_in_full(
@@ -86,75 +119,108 @@ def test_a_warning_fails_and_the_next_build_is_done_in_full(
 ) -> None:
     """Oracle: a link to a label that does not exist, then the same page without it."""
     (book / "intro.md").write_text("# Hello\n\n{ref}`nowhere`\n")
-    assert main([str(book)]) == 1
+    assert main([str(book), "--stored"]) == 1
     told = capsys.readouterr()
     assert "undefined label: 'nowhere'" in told.out
-    assert told.err.splitlines()[-1].startswith("make book: the pages have errors")
+    assert told.err.splitlines()[-1].startswith("make site: the pages have errors")
     assert not (book / "_build" / "built.json").exists()
     (book / "intro.md").write_text("# Hello\n")
-    assert main([str(book)]) == 0
+    assert main([str(book), "--stored"]) == 0
 
 
 def test_an_interrupted_build_leaves_no_stamp(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the stamp of an earlier build, which must not outlive the start of the next."""
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
     stamp = book / "_build" / "built.json"
     stamp.parent.mkdir()
-    stamp.write_text("{}")
-    monkeypatch.setattr(build, "run_sphinx", interrupted)
-    monkeypatch.setattr(build, "notebooks", lambda _: [])
-    assert main([str(book)]) == 130
+    stamp.write_text('["another", "build"]')
+    monkeypatch.setattr(build, "run_sphinx", Mock(side_effect=KeyboardInterrupt))
+    assert main([str(book), "--stored"]) == 130
     assert not stamp.exists()
 
 
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        ("1 / 0", "raised ZeroDivisionError: division by zero"),
-        ("import warnings; warnings.warn('old')", "wrote to stderr"),
-        ("import os; os._exit(3)", "ended the kernel"),
-        ("x = (1", "SyntaxError"),
-    ],
-)
-def test_a_failing_cell_is_named_with_its_error(tmp_path: Path, source: str, told: str) -> None:
-    """Oracle: Python's own message."""
-    path = write_notebook(tmp_path / "chapters" / "two.ipynb", "a = 1", source)
-    with pytest.raises(NotebookFailed) as failure:
-        execute_into_cache([path], tmp_path / "cache")
-    message = str(failure.value)
-    assert message.startswith("two.ipynb, cell 3:")
-    assert source in message
-    assert told in message
+def nothing(*_: object) -> str:
+    return "done"
 
 
-def test_notebooks_run_in_their_folder_in_this_environment_with_one_thread(tmp_path: Path) -> None:
-    """Oracle: this very process's interpreter; the kernel's own account of itself."""
-    source = (
-        "import os, pathlib, sys; pathlib.Path('said.txt').write_text("
-        "chr(10).join([sys.executable, os.environ['OMP_NUM_THREADS']]))"
-    )
-    paths = [write_notebook(tmp_path / n / f"{n}.ipynb", source) for n in ("one", "two")]
-    assert execute_into_cache(paths, tmp_path / "cache") == 2
-    for path in paths:
-        said = (path.parent / "said.txt").read_text().splitlines()
-        assert said == [sys.executable, "1"]
+def test_a_failing_cell_is_named_with_its_error_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: Python's own messages."""
+    failing = {
+        "1 / 0": "raised ZeroDivisionError: division by zero",
+        "import warnings; warnings.warn('old')": "wrote to stderr",
+        "import os; os._exit(3)": "ended the kernel",
+        "x = (1": "SyntaxError",  # under Python 3.13 IPython's _IncompleteInputError
+    }
+    paths = [
+        write_notebook(tmp_path / "chapters" / f"n{number}.ipynb", "a = 1", source)
+        for number, source in enumerate([*failing, "a = 2"])
+    ]
+    with pytest.raises(BookError, match=r"n\d.*failed, see above") as failure:
+        execute_all(paths, nothing)
+    output = capsys.readouterr()
+    for path, (source, told) in zip(paths, failing.items(), strict=False):
+        message = output.err.partition(f"{path.name}, cell 2:\n    {source}\n")[2]
+        line = message.partition("\n")[0].replace("_IncompleteInputError", "SyntaxError")
+        assert told in line, output.err
+        assert path.name in str(failure.value)
+    assert "n4: done" in output.out
 
 
-def test_a_foreign_kernel_of_the_same_name_is_not_taken(
+def test_notebooks_run_in_their_folder_with_one_thread_in_no_foreign_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: a kernelspec named python3 on JUPYTER_PATH whose command cannot run."""
+    """Oracle: the kernel's own account; a kernelspec named python3 whose command cannot run."""
     spec = tmp_path / "share" / "kernels" / "python3"
     spec.mkdir(parents=True)
     command = {"argv": ["/nowhere/python"], "display_name": "x", "language": "python"}
     (spec / "kernel.json").write_text(json.dumps(command))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
-    path = write_notebook(tmp_path / "chapters" / "one.ipynb", "print(1)")
-    assert execute_into_cache([path], tmp_path / "cache") == 1
-    assert execute_into_cache([path], tmp_path / "cache") == 0
+    source = (
+        "import os, pathlib, sys; pathlib.Path('said.txt').write_text("
+        "chr(10).join([sys.executable, os.environ['OMP_NUM_THREADS']]))"
+    )
+    paths = [write_notebook(tmp_path / n / f"{n}.ipynb", source) for n in ("one", "two")]
+    execute_all(paths, nothing)
+    for path in paths:
+        assert (path.parent / "said.txt").read_text().splitlines() == [sys.executable, "1"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_work_with_one_line_and_leaves_no_kernel(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Oracle: the process's end; the processes that its first two notebooks name."""
+    source = (
+        "import os, pathlib, time\n"
+        "pathlib.Path(f'{os.getpid()}.pid').write_text('')\n"
+        "time.sleep(600)"
+    )
+    folder = tmp_path / "chapters"
+    paths = [write_notebook(folder / f"{n}.ipynb", source) for n in ("one", "two", "three")]
+    stored = [path.read_bytes() for path in paths]
+    command = [sys.executable, "-m", "book_tools.refresh", *map(str, paths)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as work:
+        wait_until(lambda: len(list(folder.glob("*.pid"))) == 2, 120)
+        began = time.monotonic()
+        work.send_signal(number)
+        told = work.communicate()[1]
+        took = time.monotonic() - began
+    assert told == "make refresh: interrupted; run `make refresh` again\n"
+    assert work.returncode == 130
+    assert took < 15, "two seconds on a quiet machine"
+    assert [path.read_bytes() for path in paths] == stored
+    kernels = [Path("/proc") / file.stem for file in folder.glob("*.pid")]
+    assert len(kernels) == 2
+    wait_until(lambda: not any(kernel.exists() for kernel in kernels), 10)
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 def test_the_table_of_contents_gives_the_notebooks_in_reading_order(tmp_path: Path) -> None:
@@ -176,40 +242,29 @@ def test_the_table_of_contents_gives_the_notebooks_in_reading_order(tmp_path: Pa
 
 def test_a_digest_changes_with_names_and_contents_and_nothing_else(tmp_path: Path) -> None:
     """Oracle: the list of changes that matter, and of those that do not."""
-    code = tmp_path / "code"
-    code.mkdir()
-    (code / "a.py").write_text("1")
-    first = digest(tmp_path, ["code", "absent"])
-    (code / "__pycache__").mkdir()
-    (code / "__pycache__" / "a.pyc").write_text("x")
-    (code / "half.part").write_text("x")
-    os.utime(code / "a.py", (0, 0))
-    assert digest(tmp_path, ["code", "absent"]) == first
-    seen = {first}
-    (code / "a.py").write_text("2")
-    seen.add(digest(tmp_path, ["code", "absent"]))
-    (code / "a.py").rename(code / "b.py")
-    seen.add(digest(tmp_path, ["code", "absent"]))
+    file = tmp_path / "code" / "a.py"
+    file.parent.mkdir()
+
+    def now() -> str:
+        return digest(tmp_path, ["code", "absent"])
+
+    file.write_text("1")
+    seen = [now()]
+    (tmp_path / "code" / "__pycache__").mkdir()
+    (tmp_path / "code" / "__pycache__" / "a.pyc").write_text("x")
+    (tmp_path / "code" / "half.part").write_text("x")
+    os.utime(file, (0, 0))
+    assert now() == seen[0]
+    file.write_text("2")
+    seen.append(now())
+    file.rename(tmp_path / "code" / "b.py")
+    seen.append(now())
     (tmp_path / "absent").write_text("")
-    seen.add(digest(tmp_path, ["code", "absent"]))
-    assert len(seen) == 4
-    assert [p.name for p in files_below(tmp_path / "code")] == ["b.py"]
+    assert len({*seen, now()}) == 4
 
 
-def test_stale_outputs_go_and_fresh_ones_stay(tmp_path: Path) -> None:
-    """Oracle: a file in the cache."""
-    cached = tmp_path / ".jupyter_cache" / "global.db"
-    assert drop_stale_outputs(tmp_path, "one") is False
-    cached.write_text("")
-    assert drop_stale_outputs(tmp_path, "one") is False
-    assert cached.exists()
-    assert drop_stale_outputs(tmp_path, "two") is True
-    assert not cached.exists()
-
-
-def chained(outer: Exception, inner: Exception) -> Exception:
-    outer.__cause__ = inner
-    return outer
+CHAINED = RuntimeError("x")
+CHAINED.__cause__ = OSError(errno.ENOSPC, "x")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +272,7 @@ def chained(outer: Exception, inner: Exception) -> Exception:
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free 1 GB"),
         (sqlite3.OperationalError("database or disk is full"), "the disk is full"),
-        (chained(RuntimeError("x"), OSError(errno.ENOSPC, "x")), "the disk is full"),
+        (CHAINED, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied: /x"),
         (ModuleNotFoundError("no", name="yaml"), "yaml is not installed; run `make env`"),
         (KeyboardInterrupt(), "interrupted; run `make book` again"),
@@ -229,11 +284,7 @@ def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(
     error: Exception, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the line itself."""
-
-    def work() -> str:
-        raise error
-
-    assert explained(work, "make book") > 0
+    assert explained(Mock(side_effect=error), "make book") > 0
     told = capsys.readouterr().err
     assert line in told.splitlines()[-1]
     assert "Traceback" not in told
@@ -241,13 +292,8 @@ def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     """Oracle: an error that no input causes."""
-
-    def work() -> str:
-        raise AttributeError("bug")
-
-    assert not is_full_disk(AttributeError("bug"))
     with pytest.raises(AttributeError, match="bug"):
-        explained(work, "make book")
+        explained(Mock(side_effect=AttributeError("bug")), "make book")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -1,24 +1,69 @@
 """The rules of a stored notebook that the runs of test_pytest_notebooks do not reach."""
 
-import pytest
-from nbformat.v4 import new_code_cell, new_output
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
-from book_tools.comparing.rules import ignoring_problem, raises, shown_outputs
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from book_tools.comparing.rules import (
+    cell_name,
+    cell_problem,
+    code_cells,
+    raises,
+    read_notebook,
+    shown_outputs,
+    unchecked,
+)
+from reference_impl.files import ROOT
+
+PRINTED = new_output("stream", name="stdout", text="accuracy 88.3")
 
 
 @pytest.mark.parametrize(
-    ("cells", "budget", "allowed"), [(2, 2, True), (3, 2, False), (1, 0, False)]
+    ("tolerance", "reason", "told"),
+    [
+        ({"accuracy": 0.3}, "trained", None),
+        ({"accuracy": 1}, "trained", None),
+        *(({"accuracy": 0.3}, reason, "a reason in its metadata") for reason in (None, " ", 3)),
+        *(
+            ({"accuracy": value}, "trained", "must be a positive number")
+            for value in (0, -0.3, "0.3", None, True, float("nan"), float("inf"), [1])
+        ),
+        *((value, "trained", "instead of") for value in ({}, {" ": 1}, 0.3, None, ["accuracy"])),
+        ({"accuracy": 0.3, "loss": 0.3}, "trained", "no printed number has the name 'loss'"),
+    ],
 )
-def test_the_budget_holds_exactly(cells: int, budget: int, allowed: bool) -> None:
-    """Oracle: cells ≤ budget."""
-    cell = new_code_cell("1", metadata={"nbval-reason": "random"})
-    assert (ignoring_problem(cell, cells, budget) is None) is allowed
+def test_a_tolerance_is_positive_reasoned_and_names_what_is_printed(
+    tolerance: Any, reason: Any, told: str | None
+) -> None:
+    """Oracle: values by hand; the same cell without outputs never passes."""
+    metadata = {"tolerance": tolerance, "reason": reason}
+    cell = new_code_cell("1", execution_count=1, outputs=[PRINTED], metadata=metadata)
+    problem = cell_problem(cell, 1, "run it")
+    assert problem is None if told is None else told in str(problem)
+    assert cell_problem(cell | {"outputs": []}, 1, "run it")
 
 
-@pytest.mark.parametrize("reason", [None, "", "  ", 3])
-def test_a_reason_is_a_sentence(reason: object) -> None:
-    """Oracle: values that say nothing."""
-    assert ignoring_problem(new_code_cell("1", metadata={"nbval-reason": reason}), 1, 9)
+def test_the_budgets_are_what_the_chapters_use() -> None:
+    """Oracle: a count of the cells in the chapters' files."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]
+    cells = [
+        cell
+        for path in (ROOT / "chapters").glob("*.ipynb")
+        for cell in code_cells(json.loads(path.read_text("utf-8")))
+    ]
+    used = {
+        "notebook_tolerances": sum("tolerance" in cell["metadata"] for cell in cells),
+        "notebook_ignored_cells": sum(
+            unchecked(cell | {"source": "".join(cell["source"])}) for cell in cells
+        ),
+    }
+    assert len(cells) > 100
+    assert {name: int(options["ini_options"][name]) for name in used} == used
 
 
 def test_an_exception_is_announced_by_tag_or_by_comment() -> None:
@@ -27,6 +72,56 @@ def test_an_exception_is_announced_by_tag_or_by_comment() -> None:
     assert raises(new_code_cell("# NBVAL_RAISES_EXCEPTION\n1"))
     assert not raises(new_code_cell("1"))
     assert not raises(new_code_cell("x = 'NBVAL_RAISES_EXCEPTION'"))
+
+
+def test_a_cell_has_the_number_that_jupyter_shows() -> None:
+    """Oracle: equal cells, counted by hand without the texts between them."""
+    texts = [new_markdown_cell("# A", id="t"), new_markdown_cell("b", id="t")]
+    cells = [new_code_cell("1", id="c") for _ in range(3)]
+    notebook = {"cells": [texts[0], *cells[:2], texts[1], cells[2]]}
+    names = ["the text after cell 0", "cell 1", "cell 2", "the text after cell 2", "cell 3"]
+    assert [cell_name(notebook, cell) for cell in notebook["cells"]] == names
+
+
+def changed(**fields: Any) -> str:
+    """Return a notebook of a text and a cell with some fields of the cell replaced."""
+    cell = {
+        "cell_type": "code", "id": "a", "source": "1", "execution_count": 1,
+        "metadata": {}, "outputs": [],
+    } | fields  # fmt: skip
+    cells = [{"cell_type": "markdown", "id": "b", "metadata": {}, "source": "text"}, cell]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        *((text, "a.ipynb is not a notebook: ") for text in ("", "{", "[]", "{}", "null", "3")),
+        ("<<<<<<< HEAD\n" + changed(), "a.ipynb is not a notebook: "),
+        (changed().replace('"nbformat": 4', '"nbformat": 9'), "Unsupported nbformat version 9"),
+        (changed(source=3), "a.ipynb, cell 1 is not valid: "),
+        (changed(metadata={"tags": "x"}), "a.ipynb, cell 1 is not valid: "),
+        (changed(outputs=[{"a": 1}]), "a.ipynb, cell 1 is not valid: "),
+        (re.sub(r'"outputs": \[\]', '"x": 1', changed()), "a.ipynb, cell 1 is not valid: "),
+    ],
+)
+def test_what_is_not_a_notebook_is_one_line_that_names_file_and_cell(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    """Oracle: the line."""
+    path = tmp_path / "a.ipynb"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=re.escape(told)) as caught:
+        read_notebook(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", [changed(id="b"), re.sub(r'"id": "\w",', "", changed())])
+def test_missing_and_repeated_ids_are_read_in_silence(tmp_path: Path, text: str) -> None:
+    """Oracle: the cell's source; warnings are errors in these tests."""
+    path = tmp_path / "a.ipynb"
+    path.write_text(text, "utf-8")
+    assert read_notebook(path).cells[1].source == "1"
 
 
 def test_long_outputs_are_shortened_for_a_message() -> None:

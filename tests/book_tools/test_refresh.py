@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from book_tools.comparing.failures import BookError
 from book_tools.comparing.rules import code_cells, structure_problems
+from book_tools.failures import BookError
 from book_tools.refresh import chosen, merged, tidied
 from reference_impl.files import ROOT
 
@@ -127,12 +127,13 @@ def test_times_and_versions_are_not_stored() -> None:
 def test_only_notebooks_that_exist_are_chosen(tmp_path: Path) -> None:
     """Oracle: a file of another kind, and none."""
     (tmp_path / "a.md").write_text("", encoding="utf-8")
-    for path in (tmp_path / "a.md", tmp_path / "missing.ipynb"):
+    for name in (tmp_path / "a.md", tmp_path / "missing.ipynb", "99"):
         with pytest.raises(BookError, match="is not a notebook"):
-            chosen([path])
+            chosen(["08", str(name)])
     path = tmp_path / "a.ipynb"
     notebook = new_notebook()
     notebook.cells = [new_markdown_cell("x")]
     nbformat.write(notebook, path)
-    assert chosen([path]) == [path.resolve()]
+    assert chosen([str(path)]) == [path.resolve()]
+    assert [path.name[:3] for path in chosen(["08", "2"])] == ["08_", "02_"]
     assert all(path.parent.name == "chapters" for path in chosen([]))

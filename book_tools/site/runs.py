@@ -1,0 +1,86 @@
+"""What is kept of a notebook's run, and the Sphinx extension that shows it.
+
+``_build/executed/chapters/NAME.json`` holds what the run depended on, and its outputs, cell by
+cell, if they do not agree with the stored ones. The extension also has every page written again
+when something moves to which pages refer: a title, a label or its number.
+"""
+
+import hashlib
+import json
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+
+from book_tools.comparing.rules import code_cells
+from book_tools.files import write_whole
+from book_tools.site.fingerprint import CODE, digest
+
+FOLDER = "executed"
+
+
+def code_digest(root: Path) -> str:
+    """Return a digest of all that a notebook depends on besides its own cells."""
+    return f"{digest(root, CODE)} Python {sys.version}"
+
+
+def inputs_digest(notebook: NotebookNode, code: str) -> str:
+    """Return a digest of a notebook's code cells and all that they depend on."""
+    cells = [(cell["source"], cell["outputs"], cell["metadata"]) for cell in code_cells(notebook)]
+    return hashlib.sha256(f"{code} {json.dumps(cells)}".encode()).hexdigest()
+
+
+def read_run(build: Path, page: str) -> dict[str, Any]:
+    """Return what is kept of the run of a page such as ``chapters/one``; nothing without one."""
+    try:
+        found = json.loads((build / FOLDER / f"{page}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def keep_run(build: Path, page: str, inputs: str | None, outputs: list[Any] | None) -> None:
+    """Keep a run; the page is read anew if it shows other outputs now."""
+    if outputs != read_run(build, page).get("outputs"):
+        (build / ".doctrees" / f"{page}.doctree").unlink(missing_ok=True)
+    file = build / FOLDER / f"{page}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps({"inputs": inputs, "outputs": outputs}))
+
+
+def show_fresh_outputs(app: Sphinx, page: str, source: list[str]) -> None:
+    """Show a run's outputs where they differ from the stored ones (Sphinx's event source-read)."""
+    if outputs := read_run(Path(app.outdir).parent, page).get("outputs"):
+        notebook = json.loads(source[0])
+        for cell, fresh in zip(code_cells(notebook), outputs, strict=True):
+            cell["outputs"] = fresh
+        source[0] = json.dumps(notebook)
+
+
+def _targets(env: Any) -> Any:
+    """Return what one page may show of another: titles, labels, and their numbers."""
+    titles = {page: title.astext() for page, title in env.titles.items()}
+    std, math = env.get_domain("std"), env.get_domain("math")
+    labels = (std.labels, std.anonlabels, std.objects, math.equations)
+    return deepcopy((titles, labels, env.toc_secnumbers, env.toc_fignumbers))
+
+
+def remember_targets(app: Sphinx) -> None:
+    """Keep what the pages of the last build refer to (Sphinx's event builder-inited)."""
+    app.book_targets = _targets(app.env)  # type: ignore[attr-defined]
+
+
+def write_all_if_targets_moved(app: Sphinx, env: Any) -> list[str]:
+    """Return the pages to write again (Sphinx's event env-get-updated)."""
+    return [] if app.book_targets == _targets(env) else list(env.found_docs)  # type: ignore[attr-defined]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("source-read", show_fresh_outputs)
+    app.connect("builder-inited", remember_targets)
+    app.connect("env-get-updated", write_all_if_targets_moved, priority=900)  # numbers are given
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
