@@ -29,6 +29,11 @@ from reference_impl.checked import (
 )
 
 T = TypeVar("T")
+Between = Annotated[float, Within(0, 1, above=True, below=True)]
+Even = Annotated[int, Where("even", lambda n: n % 2 == 0)]
+Places = Annotated[Integer[Tensor, " n"], Within(0, 2)]
+Above0 = Annotated[Float[Tensor, " n"], Within(0, above=True)]
+OneOrMany = float | Finite[Tensor, " n"]
 
 
 @checked
@@ -53,11 +58,11 @@ ACCEPTED = [
     (float, np.float16(0.5)),
     (Share, 0),
     (Share, 1.0),
-    (Annotated[float, Within(0, 1, above=True, below=True)], 0.5),
+    (Between, 0.5),
     (bool, True),
     (str | None, None),
     (int | str, "a"),
-    (float | Finite[Tensor, " n"], torch.ones(2)),
+    (OneOrMany, torch.ones(2)),
     (Sequence[float], (1, 2.5)),
     (tuple[int, str], (1, "a")),
     (tuple[int, ...], (1, 2, 3)),
@@ -67,7 +72,7 @@ ACCEPTED = [
     (Callable, abs),
     (nn.Module, nn.ReLU()),
     (FloatType, torch.bfloat16),
-    (Annotated[int, Where("even", lambda n: n % 2 == 0)], 4),
+    (Even, 4),
     (T, object()),
     (Any, object()),
     (Float[Tensor, ""], torch.tensor(math.inf)),
@@ -78,7 +83,7 @@ ACCEPTED = [
     (Int64[Tensor, "_"], torch.arange(3)),
     (Integer[Tensor, " n"], torch.arange(3, dtype=torch.uint8)),
     (Bool[Tensor, " n"], torch.tensor([True])),
-    (Annotated[Integer[Tensor, " n"], Within(0, 2)], torch.arange(3)),
+    (Places, torch.arange(3)),
     (Float[np.ndarray, " n"], np.ones(2)),
     (Finite[Tensor, " n"], torch.full((4,), torch.finfo(torch.float32).max)),
 ]
@@ -92,37 +97,22 @@ REFUSED = [
     (Count, 0, ValueError, "value must be at least 1, got 0"),
     (Share, 1.5, ValueError, r"value must be in \[0, 1\], got 1\.5"),
     (Positive, 0, ValueError, r"value must be above 0, got 0\.0"),
-    (
-        Annotated[float, Within(0, 1, above=True, below=True)],
-        1,
-        ValueError,
-        r"value must be in \(0, 1\), got 1\.0",
-    ),
+    (Between, 1, ValueError, r"value must be in \(0, 1\), got 1\.0"),
     (str | None, 3, TypeError, "value must be str, got int 3"),
-    (
-        float | Finite[Tensor, " n"],
-        "a",
-        TypeError,
-        r"value must be a real number or be a torch.Tensor, got 'a' \(str\)",
-    ),
+    (OneOrMany, "a", TypeError, r"must be a real number or be a torch.Tensor, got 'a' \(str\)"),
     (nn.Linear | nn.ReLU, None, TypeError, "value must be Linear or be ReLU, got NoneType"),
-    (float | Finite[Tensor, " n"], math.inf, ValueError, "value must be finite, got inf"),
+    (OneOrMany, math.inf, ValueError, "value must be finite, got inf"),
     (Sequence[float], (1, "2"), TypeError, r"value\[1\] must be a real number, got '2'"),
     (Sequence[float], 3.0, TypeError, "value must be Sequence, got float"),
     (tuple[int, str], (1,), ValueError, "value must have 2 entries, got "),
     (tuple[int, str], (1, 2), TypeError, r"value\[1\] must be str, got int 2"),
     (Mapping[str, Count], {"a": 0}, ValueError, r"value\['a'\] must be at least 1, got 0"),
     (Mapping[str, int], {1: 1}, TypeError, "a key of value must be str, got int 1"),
-    (
-        Annotated[Integer[Tensor, " n"], Within(0)],
-        torch.zeros(2, dtype=torch.uint16),
-        TypeError,
-        "value must hold integers, got dtype torch.uint16",
-    ),
+    (Places, torch.zeros(2).to(torch.uint16), TypeError, "must hold integers, got .* torch.uint16"),
     (Callable[[int], int], 3, TypeError, "value must be callable, got int"),
     (nn.Module, None, TypeError, "value must be Module, got NoneType"),
     (FloatType, torch.int8, ValueError, "value must be a floating-point torch.dtype"),
-    (Annotated[int, Where("even", lambda n: n % 2 == 0)], 3, ValueError, "must be even, got 3"),
+    (Even, 3, ValueError, "must be even, got 3"),
     (Float[Tensor, " n"], [1.0], TypeError, "value must be a torch.Tensor, got list"),
     (Float[Tensor, " n"], torch.arange(3), TypeError, "value must hold floating-point numbers"),
     (Integer[Tensor, " n"], torch.ones(3), TypeError, "value must hold integers, got dtype"),
@@ -140,14 +130,9 @@ REFUSED = [
         Finite[Tensor, " n"],
         torch.tensor([1, math.nan, -math.inf]),
         ValueError,
-        "must be finite, got 2 nan or inf, the first nan",
+        "2 nan .* first nan",
     ),
-    (
-        Annotated[Float[Tensor, " n"], Within(0, above=True)],
-        torch.tensor([1.0, 0.0]),
-        ValueError,
-        r"must be above 0, got 0\.0",
-    ),
+    (Above0, torch.tensor([1.0, 0.0]), ValueError, r"must be above 0, got 0\.0"),
 ]
 
 
@@ -167,39 +152,28 @@ def test_what_it_forbids_is_refused_by_argument_value_and_expectation(
         accepts(annotation)(value)
 
 
+def variadic(*values: int) -> None: ...
+def many(x: Float[Tensor, " n"]) -> Finite[Tensor, " n"]: ...
+
+
 @pytest.mark.parametrize(
-    "annotation",
+    ("define", "message"),
     [
-        Float[Tensor, "n+1"],
-        Float[nn.Parameter, " n"],
-        Annotated[Shaped[Tensor, " n"], Within(0)],
-        set[int],
-        Annotated[str, Within(1)],
-        Annotated[int, "small"],
-        Annotated[int, 3],
+        (lambda: accepts(Float[Tensor, "n+1"]), "sizes must be numbers, names"),
+        (lambda: accepts(Float[nn.Parameter, " n"]), "looks at tensors and arrays"),
+        (lambda: accepts(Annotated[Shaped[Tensor, " n"], Within(0)]), "of real numbers"),
+        (lambda: accepts(set[int]), "does not understand"),
+        (lambda: accepts(Annotated[str, Within(1)]), "compares numbers"),
+        (lambda: accepts(Annotated[int, "small"]), "understands one Within"),
+        (lambda: accepts(Annotated[int, 3]), "understands one Within"),
+        (lambda: checked(variadic), "does not understand"),
+        (lambda: checked(many), "looks at one number"),
     ],
 )
-def test_an_annotation_that_is_not_understood_fails_at_the_definition(annotation):
+def test_what_is_not_understood_fails_at_the_definition(define, message):
     """Oracle: nothing is called."""
-    with pytest.raises(TypeError):
-        accepts(annotation)
-
-
-def test_star_arguments_fail_at_the_definition():
-    """Oracle: nothing is called."""
-    with pytest.raises(TypeError, match="does not understand"):
-
-        @checked
-        def variadic(*values: int) -> None: ...
-
-
-def test_a_finite_result_that_is_not_one_number_fails_at_the_definition():
-    """Oracle: nothing is called."""
-    with pytest.raises(TypeError, match="looks at one number"):
-
-        @checked
-        def many(x: Float[Tensor, " n"]) -> Finite[Tensor, " n"]:
-            return x
+    with pytest.raises(TypeError, match=message):
+        define()
 
 
 def test_sizes_of_one_name_agree_across_arguments():
@@ -214,41 +188,38 @@ def test_sizes_of_one_name_agree_across_arguments():
         same(torch.ones(2, 3), torch.ones(3, 2))
 
 
+@checked
+def lazy(x: Finite[Tensor, " n"]) -> Scalar:
+    return x.max()
+
+
+@checked
+def eager(x: Annotated[Float[Tensor, " n"], Within()]) -> Scalar:
+    return x.max()
+
+
 def test_a_result_that_is_not_finite_names_the_argument_or_all():
-    """Oracle: which argument holds the nan; with finite ones, both are named."""
-    x = torch.ones(2, 2)
+    """Oracle: which argument holds the nan; with finite ones, all. A maximum hides −∞ from one."""
+    x, hidden = torch.ones(2, 2), torch.tensor([1.0, -math.inf])
     with pytest.raises(ValueError, match="y must be finite, got 4 nan"):
         mean_product(x, x * math.nan)
     with pytest.raises(ValueError, match="x and y and power must give a finite result, got inf"):
         mean_product(x * 1e30, x * 1e30)
-
-
-def test_an_argument_that_a_finite_result_hides_is_looked_at_when_it_says_so():
-    """Oracle: the maximum of nothing but finite numbers does not show −∞."""
-
-    @checked
-    def lazy(x: Finite[Tensor, " n"]) -> Scalar:
-        return x.max()
-
-    @checked
-    def eager(x: Annotated[Float[Tensor, " n"], Within()]) -> Scalar:
-        return x.max()
-
-    hidden = torch.tensor([1.0, -math.inf])
     assert lazy(hidden) == 1
     with pytest.raises(ValueError, match="x must be finite"):
         eager(hidden)
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=6))
-def test_finite_is_what_isfinite_says(values):
+def test_finite_is_what_isfinite_says_as_an_annotation_and_as_a_mark(values):
     """Oracle: torch.isfinite of every element; sums that overflow included."""
     x = torch.tensor(values)
-    if torch.isfinite(x).all():
-        accepts(Finite[Tensor, " n"])(x)
-    else:
-        with pytest.raises(ValueError, match="finite"):
-            accepts(Finite[Tensor, " n"])(x)
+    for annotation in (Finite[Tensor, " n"], Annotated[Float[Tensor, " n"], FINITE]):
+        if torch.isfinite(x).all():
+            accepts(annotation)(x)
+        else:
+            with pytest.raises(ValueError, match="value must be finite"):
+                accepts(annotation)(x)
 
 
 @checked
@@ -258,17 +229,26 @@ class Grid:
     signed: bool = False
 
 
-def test_fields_of_a_dataclass_are_checked_and_become_pythons_numbers():
-    """Oracle: the type and the value of the field."""
+class Scaler:
+    @checked
+    def times(self, x: Count) -> int:
+        return 2 * x
+
+
+def test_fields_and_methods_are_checked_and_numbers_become_pythons():
+    """Oracle: the type and the value of the field; a call through the object."""
     assert type(Grid(np.int8(4)).bits) is int
     assert replace(Grid(4), bits=5) == Grid(5)
-    for bits, kind in ((17, ValueError), (2.0, TypeError)):
-        with pytest.raises(kind, match="bits must be"):
-            Grid(bits)
-    with pytest.raises(ValueError, match="bits must be"):
-        replace(Grid(4), bits=0)
-    with pytest.raises(TypeError, match="signed must be bool"):
-        Grid(4, signed=1)
+    assert Scaler().times(2) == 4
+    for call, kind, message in (
+        (lambda: Grid(17), ValueError, "bits must be"),
+        (lambda: Grid(2.0), TypeError, "bits must be"),
+        (lambda: replace(Grid(4), bits=0), ValueError, "bits must be"),
+        (lambda: Grid(4, signed=1), TypeError, "signed must be bool"),
+        (lambda: Scaler().times(0), ValueError, "x must be at least 1"),
+    ):
+        with pytest.raises(kind, match=message):
+            call()
 
 
 def test_the_formula_alone_is_wrapped_and_keeps_its_name_and_signature():
@@ -281,43 +261,9 @@ def test_the_formula_alone_is_wrapped_and_keeps_its_name_and_signature():
     assert typed is mean_product
 
 
-def test_methods_are_checked_and_bound():
-    """Oracle: a call through the object."""
-
-    class Scaler:
-        @checked
-        def times(self, x: Count) -> int:
-            return 2 * x
-
-    assert Scaler().times(2) == 4
-    with pytest.raises(ValueError, match="x must be at least 1"):
-        Scaler().times(0)
-
-
 class Product(nn.Module):
     def forward(self, x):
         return mean_product(x, x + 1)
-
-
-@pytest.mark.parametrize("strict", [False, True])
-def test_a_checked_function_can_be_exported(strict):
-    """Oracle: the exported program gives the same number."""
-    x = torch.arange(6.0).reshape(3, 2)
-    program = torch.export.export(Product(), (x,), strict=strict)
-    torch.testing.assert_close(program.module()(x), Product()(x))
-
-
-def test_a_checked_function_can_be_compiled_and_traced():
-    """Oracle: eager execution."""
-    x = torch.arange(6.0).reshape(3, 2)
-    compiled = torch.compile(Product(), backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(x), Product()(x))
-    torch.testing.assert_close(torch.fx.symbolic_trace(Half())(x), x / 2)
-
-
-class Half(nn.Module):
-    def forward(self, x):
-        return halved(x)
 
 
 @checked
@@ -325,9 +271,17 @@ def halved(x: Finite[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return x / 2
 
 
-def test_finite_is_understood_as_an_annotation_and_as_a_mark():
-    """Oracle: both spellings refuse the same tensor."""
-    bad = torch.tensor([math.nan])
-    for annotation in (Finite[Tensor, " n"], Annotated[Float[Tensor, " n"], FINITE]):
-        with pytest.raises(ValueError, match="value must be finite"):
-            accepts(annotation)(bad)
+class Half(nn.Module):
+    def forward(self, x):
+        return halved(x)
+
+
+def test_a_checked_function_can_be_exported_compiled_and_traced():
+    """Oracle: eager execution."""
+    x = torch.arange(6.0).reshape(3, 2)
+    for strict in (False, True):
+        program = torch.export.export(Product(), (x,), strict=strict)
+        torch.testing.assert_close(program.module()(x), Product()(x))
+    compiled = torch.compile(Product(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), Product()(x))
+    torch.testing.assert_close(torch.fx.symbolic_trace(Half())(x), x / 2)

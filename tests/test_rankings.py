@@ -69,34 +69,18 @@ def partners(x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_masks_follow_their_units(seed):
-    """Oracle: the masks of the inputs as they were, permuted alike."""
-    x = draws(seed)
-    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
-    expected = kept_units(x)
-    assert torch.equal(kept_units(moved(x, seed)), expected)
-    assert torch.equal(kept_units(x[order]), expected[:, order])
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_partners_follow_their_units(seed):
-    """Oracle: who was with whom before."""
-    x = draws(seed)
-    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
-    expected = partners(x)
-    assert torch.equal(partners(moved(x, seed)), expected)
-    assert torch.equal(partners(x[order]), expected[:, order][:, :, order])
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_the_least_pair_and_the_best_codebook_stay_the_same(seed):
-    """Oracle: the pair by its units, the codebook by its values."""
-    x = draws(seed)
-    order = torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+def test_choices_follow_their_units(seed):
+    """Oracle: masks, partners, the least pair and the codebook of the inputs as they were."""
+    x, order = draws(seed), torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    near, permuted = moved(x, seed), x[order]
+    assert torch.equal(kept_units(near), kept_units(x))
+    assert torch.equal(kept_units(permuted), kept_units(x)[:, order])
+    assert torch.equal(partners(near), partners(x))
+    assert torch.equal(partners(permuted), partners(x)[:, order][:, :, order])
     pair = set(least_pair(pair_saliency(x, x)))
-    assert set(least_pair(pair_saliency(moved(x, seed), moved(x, seed)))) == pair
-    assert {int(order[i]) for i in least_pair(pair_saliency(x[order], x[order]))} == pair
+    assert set(least_pair(pair_saliency(near, near))) == pair
+    assert {int(order[i]) for i in least_pair(pair_saliency(permuted, permuted))} == pair
     values = torch.tensor(optimal_codebook(x, 4).values)
-    for other in (moved(x, seed), x[order]):
+    for other in (near, permuted):
         again = torch.tensor(optimal_codebook(other, 4).values)
         torch.testing.assert_close(again, values, rtol=1e-12, atol=1e-12)

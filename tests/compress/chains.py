@@ -1,21 +1,58 @@
-"""Random chains for the tests of surgery: folding, equalization, correction."""
+"""Random networks and chains for the tests of compression, and what these tests assert."""
 
 import copy
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from reference_impl.models import MODELS, Network
+from reference_impl.compress import layer_inputs, weight_layers
+from reference_impl.data import Examples
+from reference_impl.models import (
+    MODELS,
+    ConvStudent,
+    ConvTeacher,
+    LeNet5,
+    LeNet300,
+    Network,
+    ResidualNetwork,
+    SeparableStudent,
+)
+from reference_impl.quantization import (
+    AffineQuantizer,
+    IntegerGrid,
+    affine_from_range,
+    min_max_range,
+    symmetric_from_range,
+)
 
 FLAT_MODELS = {name: kind for name, kind in MODELS.items() if name != "residual"}
 """Those whose chains hold each weight layer as a module of its own."""
 
+SMALL: dict[str, Callable[[], Network]] = {
+    "lenet300": partial(LeNet300, (12, 10)),
+    "lenet5": partial(LeNet5, (6, 8), 12),
+    "teacher": partial(ConvTeacher, (4, 6, 6, 8)),
+    "student": partial(ConvStudent, (6, 8, 10)),
+    "separable": partial(SeparableStudent, (6, 8, 8, 10, 10)),
+    "residual": partial(ResidualNetwork, 8, (6, 6, 6)),
+}
+"""Every kind of network, a few units wide."""
 
-def settle(chain: nn.Sequential, seed: int) -> nn.Sequential:
+WIDTHS = [(name, label) for name, make in SMALL.items() for label in make().widths]
+NARROW = IntegerGrid(3, signed=True, narrow=True)
+BYTES = IntegerGrid(8)
+
+
+def settle(network: nn.Module, seed: int = 0) -> Any:
     """Give every BatchNorm statistics and parameters far from 0 and 1; evaluation mode."""
     draws = torch.Generator().manual_seed(seed)
-    for module in chain.modules():
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             shape = module.running_mean.shape
             module.running_mean.copy_(torch.randn(shape, generator=draws))
@@ -23,7 +60,29 @@ def settle(chain: nn.Sequential, seed: int) -> nn.Sequential:
             if module.affine:
                 module.weight.data.copy_(2 * torch.randn(shape, generator=draws))
                 module.bias.data.copy_(torch.randn(shape, generator=draws))
-    return chain.eval()
+    return network.eval()
+
+
+def drawn(name: str) -> Any:
+    """Return a small network with random weights and statistics, in evaluation mode."""
+    torch.manual_seed(0)
+    return settle(SMALL[name]())
+
+
+def images(n: int, seed: int = 0) -> Tensor:
+    return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+def examples(n: int, seed: int = 0) -> Examples:
+    draws = torch.Generator().manual_seed(seed + 1)
+    return Examples(images(n, seed), torch.randint(10, (n,), generator=draws))
+
+
+def mask(n: int) -> Tensor:
+    """Return a mask of about half of n units, the first among them."""
+    keep = torch.rand(n, generator=torch.Generator().manual_seed(1)) < 0.6
+    keep[0] = True
+    return keep
 
 
 def conv_chain(seed: int, *, norms: bool = True, groups: int = 2) -> nn.Sequential:
@@ -50,10 +109,6 @@ def conv_chain(seed: int, *, norms: bool = True, groups: int = 2) -> nn.Sequenti
     return settle(nn.Sequential(parts), seed)
 
 
-def images(n: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
-
-
 def twice_used_chain(*, norms: bool = True) -> nn.Sequential:
     """Return a chain whose convolution, norm and ReLU each stand in two places."""
     torch.manual_seed(0)
@@ -68,10 +123,57 @@ def apart(chain: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(copy.deepcopy(module) for module in chain)).train(chain.training)
 
 
-def settled(network: Network, seed: int) -> nn.Sequential:
-    return settle(network.chain(), seed)
+def weights_of(chain: nn.Sequential, grid: IntegerGrid = NARROW) -> dict[str, AffineQuantizer]:
+    """Return a symmetric quantizer per output channel for each weight."""
+    return {
+        name: symmetric_from_range(*min_max_range(layer.weight.detach(), axes=0), grid)
+        for name, layer in weight_layers(chain).items()
+    }
 
 
-def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+def inputs_of(
+    chain: nn.Sequential, x: Tensor, grid: IntegerGrid = BYTES
+) -> dict[str, AffineQuantizer]:
+    """Return a quantizer per tensor for the input of each weight layer."""
+    return {n: affine_from_range(*min_max_range(seen), grid) for n, seen in layer_inputs(chain, x)}
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
     """Return max |ours − theirs| / max |theirs|."""
     return float(((ours - theirs).abs().max() / theirs.abs().max()).detach())
+
+
+def same_state(ours: nn.Module, theirs: nn.Module) -> bool:
+    """Return whether two modules have the same tensors under the same names."""
+    left, right = ours.state_dict(), theirs.state_dict()
+    return left.keys() == right.keys() and all(
+        torch.equal(left[key].to_dense(), right[key].to_dense()) for key in left
+    )
+
+
+@contextmanager
+def left_alone(*modules: nn.Module) -> Iterator[None]:
+    """Assert that modules, their modes and torch's generator are afterwards as they were."""
+    before = [copy.deepcopy(module) for module in modules]
+    state = torch.get_rng_state()
+    yield
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.is_grad_enabled()
+    for module, old in zip(modules, before, strict=True):
+        assert same_state(module, old)
+        assert [part.training for part in module.modules()] == [m.training for m in old.modules()]
+        assert not any(part._forward_hooks for part in module.modules())
+        for p, q in zip(module.parameters(), old.parameters(), strict=True):
+            assert (p.requires_grad, p.grad, p.dtype) == (q.requires_grad, None, q.dtype)
+
+
+def refused(*cases: tuple[type[Exception], str, Callable[[], Any]]) -> Callable[..., None]:
+    """Return the test that each of these calls raises its error, and says why."""
+
+    @pytest.mark.parametrize(("error", "message", "call"), cases)
+    def test(error, message, call) -> None:
+        """Oracle: the module or the argument, its value and what was expected."""
+        with pytest.raises(error, match=message):
+            call()
+
+    return test

@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 import torch_pruning as tp
+from chains import SMALL, drawn, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from reference_impl.compress import (
     NORMALISE,
@@ -22,41 +23,32 @@ from reference_impl.compress.budget import MacFormula
 from reference_impl.measuring import model_cost
 from reference_impl.models import MODELS, ConvTeacher, LeNet5, LeNet300, Network
 
-kinds = pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
+LENET300 = LeNet300().eval()
 
 
-def drawn(kind: type[Network]) -> Network:
-    torch.manual_seed(0)
-    return kind().eval()
+def scores_of(network: Network) -> dict[str, Tensor]:
+    draws = torch.Generator().manual_seed(1)
+    return {label: torch.rand(n, generator=draws) + 0.01 for label, n in network.widths.items()}
 
 
-def scores_of(network: Network, seed: int = 1) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {label: torch.rand(n, generator=generator) + 0.01 for label, n in network.widths.items()}
-
-
-@kinds
+@pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
 def test_the_formula_counts_what_the_layers_multiply(kind):
     """Oracle: model_cost, which traces the network, at two sets of widths.
 
     Equation: eq-narrow-macs.
     """
-    network = drawn(kind)
+    network = kind().eval()
     macs = mac_formula(network)
     assert macs(network.widths) == model_cost(network, (1, 28, 28)).macs
     other = {label: max(1, n // (2 + i)) for i, (label, n) in enumerate(network.widths.items())}
     assert macs(other) == model_cost(kind.from_widths(other).eval(), (1, 28, 28)).macs
 
 
-def test_the_formula_of_lenet_300_by_hand():
-    """Oracle: 784 a + a b + 10 b."""
-    assert mac_formula(LeNet300()) == MacFormula(
+def test_the_formulas_of_the_lenets_by_hand():
+    """Oracle: 784 a + a b + 10 b; 24²·25 a, 8²·25 a b, 16 b c after the flatten, 10 c."""
+    assert mac_formula(LENET300) == MacFormula(
         ((784, ("hidden1",)), (1, ("hidden2", "hidden1")), (10, ("hidden2",)))
     )
-
-
-def test_after_the_flatten_a_channel_owns_sixteen_columns():
-    """Oracle: LeNet-5's layers: 24²·25 a, 8²·25 a b, 16 b c, 10 c."""
     assert mac_formula(LeNet5()).terms == (
         (24 * 24 * 25, ("conv1",)),
         (8 * 8 * 25, ("conv2", "conv1")),
@@ -65,11 +57,11 @@ def test_after_the_flatten_a_channel_owns_sixteen_columns():
     )
 
 
-@kinds
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("normalise", NORMALISE.values(), ids=NORMALISE.keys())
-def test_the_budget_holds_and_would_not_with_the_last_unit_back(kind, normalise):
+def test_the_budget_holds_and_would_not_with_the_last_unit_back(name, normalise):
     """Oracle: model_cost of the small network, and of one with the last removed unit restored."""
-    network = drawn(kind)
+    network = drawn(name)
     macs = mac_formula(network)
     budget = macs(network.widths) // 3
     scores = scores_of(network)
@@ -114,41 +106,51 @@ def test_units_go_one_after_another_lowest_first(score, budget, least):
 
 def test_a_budget_that_holds_already_removes_nothing():
     """Oracle: the widths before."""
-    network = drawn(ConvTeacher)
+    network = drawn("teacher")
     full = mac_formula(network)(network.widths)
     assert prune_to_budget(network, scores_of(network), full).widths == network.widths
     assert prune_to_budget(network, scores_of(network), full - 1).widths != network.widths
 
 
-def test_widths_without_scores_stay_whole():
-    """Oracle: the widths before."""
-    network = drawn(LeNet300)
-    small = prune_to_budget(network, {"hidden2": torch.rand(100)}, 784 * 300 + 10 * 310)
+def test_widths_without_scores_stay_whole_and_the_least_is_named():
+    """Oracle: the widths before; the least, 784 + 100 + 1000 and 784 + 1 + 10, by hand."""
+    small = prune_to_budget(LENET300, {"hidden2": torch.rand(100)}, 784 * 300 + 10 * 310)
     assert small.widths == {"hidden1": 300, "hidden2": 10}
+    with pytest.raises(ValueError, match="max_macs must be at least 1,884"):
+        masks_to_budget(LENET300, {"hidden1": torch.ones(300)}, 1_883)
+    keep = masks_to_budget(LENET300, {"hidden1": torch.ones(300)}, 1_884)
+    assert int(keep["hidden1"].sum()) == 1
+    with pytest.raises(ValueError, match=r"max_macs must be at least 795, .* got 794"):
+        prune_to_budget(LENET300, scores_of(LENET300), 794)
+    widths = prune_to_budget(LENET300, scores_of(LENET300), 795).widths
+    assert widths == {"hidden1": 1, "hidden2": 1}
 
 
 def test_ranks_take_the_same_share_of_every_layer():
     """Oracle: shares counted; the scores of one layer are a thousand times those of the other."""
-    network = drawn(LeNet300)
-    scores = scores_of(network)
+    scores = scores_of(LENET300)
     scores["hidden1"] = scores["hidden1"] * 1000
-    widths = prune_to_budget(network, scores, 100_000, normalise=by_rank).widths
+    widths = prune_to_budget(LENET300, scores, 100_000, normalise=by_rank).widths
     assert abs(widths["hidden1"] / 300 - widths["hidden2"] / 100) < 0.01
-    assert prune_to_budget(network, scores, 235_000, normalise=unchanged).widths["hidden2"] == 1
-    assert prune_to_budget(network, scores, 235_000).widths["hidden2"] > 50
+    assert prune_to_budget(LENET300, scores, 235_000, normalise=unchanged).widths["hidden2"] == 1
+    assert prune_to_budget(LENET300, scores, 235_000).widths["hidden2"] > 50
+    before = scores["hidden1"].clone()
+    masks_to_budget(LENET300, scores, 200_000, normalise=torch.Tensor.neg_)  # writes into them
+    assert torch.equal(scores["hidden1"], before)
 
 
 def test_scores_are_compared_as_said():
-    """Oracle: by hand."""
+    """Oracle: by hand; bfloat16 has 8 bits for numbers of 300 ranks."""
     score = torch.tensor([1.0, 4.0, 1.0, 2.0])
     assert torch.equal(unchanged(score), score)
     assert torch.equal(by_mean(score), score / 2)
     assert torch.equal(by_rank(score), torch.tensor([0.125, 0.875, 0.375, 0.625]))
+    assert len(by_rank(torch.rand(300).bfloat16()).unique()) == 300
 
 
 def test_scores_of_one_layer_and_their_multiples_choose_the_same():
     """Oracle: the masks of the scores as they are; a mean and a rank know no unit."""
-    network = drawn(ConvTeacher)
+    network = drawn("teacher")
     scores = scores_of(network)
     scaled = {label: 4**i * score for i, (label, score) in enumerate(scores.items())}
     budget = mac_formula(network)(network.widths) // 2
@@ -162,64 +164,19 @@ def test_scores_of_one_layer_and_their_multiples_choose_the_same():
 @pytest.mark.parametrize("normalise", [by_mean, by_rank, unchanged])
 def test_scores_of_any_precision_are_compared_in_float64(normalise, dtype):
     """Oracle: the same numbers as float64; the largest would overflow the sum of their dtype."""
-    network = drawn(LeNet300)
     top = torch.finfo(dtype).max
     scores = {"hidden1": torch.rand(300).double() * top, "hidden2": torch.rand(100).double() * top}
     given = {label: score.to(dtype) for label, score in scores.items()}
     wide = {label: score.double() for label, score in given.items()}
     for budget in (200_000, 100_000, 30_000):
-        found = masks_to_budget(network, given, budget, normalise=normalise)
-        expected = masks_to_budget(network, wide, budget, normalise=normalise)
+        found = masks_to_budget(LENET300, given, budget, normalise=normalise)
+        expected = masks_to_budget(LENET300, wide, budget, normalise=normalise)
         assert all(torch.equal(found[label], expected[label]) for label in scores)
-
-
-def test_every_rank_is_another_number_in_16_bits_too():
-    """Oracle: counted; bfloat16 has 8 bits for numbers of 300 ranks."""
-    assert len(by_rank(torch.rand(300).bfloat16()).unique()) == 300
-
-
-def test_scores_that_differ_in_the_last_bits_of_float64_are_told_apart():
-    """Oracle: the one lowest score, below the others by less than float32 can hold."""
-    scores = torch.ones(300, dtype=torch.float64)
-    scores[7] -= 1e-12
-    one_less = mac_formula(LeNet300())({"hidden1": 299, "hidden2": 100})
-    keep = masks_to_budget(drawn(LeNet300), {"hidden1": scores}, one_less)["hidden1"]
+    scores = {"hidden1": torch.ones(300, dtype=torch.float64)}
+    scores["hidden1"][7] -= 1e-12  # less than float32 can tell
+    one_less = mac_formula(LENET300)({"hidden1": 299, "hidden2": 100})
+    keep = masks_to_budget(LENET300, scores, one_less, normalise=normalise)["hidden1"]
     assert (~keep).nonzero().flatten().tolist() == [7]
-
-
-def test_the_least_that_is_named_leaves_other_widths_whole():
-    """Oracle: 784 · 1 + 1 · 100 + 100 · 10, by hand."""
-    with pytest.raises(ValueError, match="max_macs must be at least 1,884"):
-        masks_to_budget(drawn(LeNet300), {"hidden1": torch.ones(300)}, 1_883)
-    keep = masks_to_budget(drawn(LeNet300), {"hidden1": torch.ones(300)}, 1_884)
-    assert int(keep["hidden1"].sum()) == 1
-
-
-def test_the_scores_are_left_as_they_are():
-    """Oracle: a copy; the way to compare them writes into what it is given."""
-    scores = {"hidden1": torch.rand(300, dtype=torch.float64)}
-    before = scores["hidden1"].clone()
-    masks_to_budget(drawn(LeNet300), scores, 200_000, normalise=torch.Tensor.neg_)
-    assert torch.equal(scores["hidden1"], before)
-
-
-@pytest.mark.parametrize(
-    ("normalise", "error"),
-    [
-        (None, TypeError),
-        ("by mean", TypeError),
-        (lambda score: score.mean(), ValueError),
-        (lambda score: score[:5], ValueError),
-        (lambda score: torch.cat([score, score]), ValueError),
-        (lambda score: score[:, None], ValueError),
-        (lambda score: score / 0, ValueError),
-    ],
-)
-def test_what_does_not_compare_scores_is_refused(normalise, error):
-    """Oracle: the documented errors."""
-    network = drawn(LeNet300)
-    with pytest.raises(error, match="normalise"):
-        masks_to_budget(network, scores_of(network), 100_000, normalise=normalise)
 
 
 def test_the_same_scores_choose_the_same_units_as_torch_pruning():
@@ -227,7 +184,8 @@ def test_the_same_scores_choose_the_same_units_as_torch_pruning():
 
     Equation: eq-narrow-normalised.
     """
-    network = drawn(ConvTeacher)
+    torch.manual_seed(0)
+    network = ConvTeacher().eval()
     theirs = copy.deepcopy(network)
     importance = tp.importance.GroupMagnitudeImportance(p=2)
     pruner = tp.pruner.MagnitudePruner(
@@ -254,68 +212,19 @@ def test_the_same_scores_choose_the_same_units_as_torch_pruning():
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=0)
 
 
-def test_the_network_is_left_as_it_is():
-    """Oracle: copies of its state, its modes and its hooks."""
-    network = drawn(ConvTeacher).train()
-    network.norms[0].eval()
-    before = copy.deepcopy(network.state_dict())
-    modes = [module.training for module in network.modules()]
-    prune_to_budget(network, scores_of(network), 1_000_000)
-    for bad in (1, 10**4):
-        with pytest.raises(ValueError, match="max_macs"):
-            prune_to_budget(network, scores_of(network), bad, least=30)
-    assert modes == [module.training for module in network.modules()]
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert not any(module._forward_hooks for module in network.modules())
+def masks(normalise=by_mean, **scores: Tensor) -> None:
+    masks_to_budget(LENET300, scores or scores_of(LENET300), 200_000, normalise=normalise)
 
 
-def test_a_budget_that_cannot_be_met_names_the_least():
-    """Oracle: 784 + 1 + 10 with one unit in each layer."""
-    with pytest.raises(ValueError, match=r"max_macs must be at least 795, .* got 794"):
-        prune_to_budget(drawn(LeNet300), scores_of(LeNet300()), 794)
-    assert prune_to_budget(drawn(LeNet300), scores_of(LeNet300()), 795).widths == {
-        "hidden1": 1,
-        "hidden2": 1,
-    }
+ONES = torch.ones(300)
 
-
-@pytest.mark.parametrize(
-    ("scores", "message"),
-    [
-        ({}, "scores must be one or more"),
-        ({"fc1": torch.ones(300)}, r"label must be one of \['hidden1', 'hidden2'\], got 'fc1'"),
-        ({"hidden1": torch.ones(299)}, r"scores\['hidden1'\] must be \(300,\)"),
-        ({"hidden1": torch.ones(300, 1)}, r"scores\['hidden1'\] must be .*, got shape \(300, 1\)"),
-        ({"hidden1": torch.full((300,), torch.nan)}, "must be finite"),
-        ({"hidden1": torch.zeros(300)}, "scores must have a positive mean"),
-    ],
+test_scores_that_do_not_fit_are_refused = refused(
+    (ValueError, "scores must be one or more", lambda: prune_to_budget(LENET300, {}, 200_000)),
+    (ValueError, r"one of \['hidden1', 'hidden2'\], got 'fc1'", lambda: masks(fc1=ONES)),
+    (ValueError, r"scores\['hidden1'\] must be \(300,\)", lambda: masks(hidden1=ONES[1:])),
+    (ValueError, "scores must have a positive mean", lambda: masks(hidden1=0 * ONES)),
+    (ValueError, "normalise", lambda: masks(lambda score: score[:5])),
+    (ValueError, "normalise", lambda: masks(lambda score: score[:, None])),
+    (ValueError, "normalise", lambda: masks(lambda score: score / 0)),
+    (ValueError, r"got none for \['hidden2'", lambda: mac_formula(LENET300)({"hidden1": 3})),
 )
-def test_scores_that_do_not_fit_are_refused(scores, message):
-    """Oracle: the documented errors."""
-    with pytest.raises(ValueError, match=message):
-        masks_to_budget(drawn(LeNet300), scores, 200_000)
-
-
-@pytest.mark.parametrize(
-    ("changed", "error"),
-    [
-        ({"network": nn.Linear(2, 2)}, TypeError),
-        ({"scores": {"hidden1": torch.arange(300)}}, TypeError),
-        ({"max_macs": 0}, ValueError),
-        ({"max_macs": 1e6}, TypeError),
-        ({"least": 0}, ValueError),
-    ],
-)
-def test_other_bad_arguments_are_refused(changed, error):
-    """Oracle: the documented errors."""
-    arguments = {"network": drawn(LeNet300), "scores": scores_of(LeNet300()), "max_macs": 10**5}
-    with pytest.raises(error, match=next(iter(changed))):
-        prune_to_budget(**{**arguments, **changed})
-
-
-def test_a_formula_asks_for_every_width():
-    """Oracle: the documented errors."""
-    with pytest.raises(ValueError, match=r"widths must hold every label, got none for \['hidden2'"):
-        mac_formula(LeNet300())({"hidden1": 3})
-    with pytest.raises(ValueError, match=r"widths\['hidden2'\] must be at least 1, got 0"):
-        mac_formula(LeNet300())({"hidden1": 3, "hidden2": 0})

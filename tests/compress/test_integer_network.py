@@ -2,13 +2,15 @@
 
 import copy
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from chains import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,6 +19,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reference_impl.compress import (
+    IntegerNetwork,
     QuantizedLayer,
     Requantizer,
     integer_network,
@@ -142,10 +145,13 @@ def reference(chain: nn.Sequential, images: torch.Tensor) -> Iterator[tuple[str,
 CASES = [(name, axes) for name in ("lenet300", "lenet5") for axes in ((), 0)]
 
 
-@pytest.mark.parametrize(("name", "axes"), CASES)
+each_case = pytest.mark.parametrize(("name", "axes"), CASES)
+
+
+@each_case
 def test_every_code_and_sum_is_int64_numpys(name: str, axes: int | tuple[()]) -> None:
     """Oracle: the equations in int64 NumPy, on trained networks and test images."""
-    chain, part = lenet(name, axes), images()[: 2000 if name == "lenet300" else 100]
+    chain, part = lenet(name, axes), images()[: 500 if name == "lenet300" else 50]
     network = integer_network(chain)
     found = dict(network.trace(network.quantize(part.double())))
     expected = dict(reference(chain, part))
@@ -154,80 +160,89 @@ def test_every_code_and_sum_is_int64_numpys(name: str, axes: int | tuple[()]) ->
         assert np.array_equal(found[layer].numpy(), codes), layer
 
 
-@pytest.mark.parametrize(("name", "axes"), CASES)
+def assert_simulated(chain: nn.Sequential, x: torch.Tensor) -> None:
+    """Assert that every code and sum is that of the float64 network of restored values."""
+    network, simulated = integer_network(chain), simulation(chain)
+    found = dict(network.trace(network.quantize(x)))
+    for layer, seen in layer_inputs(simulated, x):
+        codes = simulated.get_submodule(layer).input_quantizer.quantize(seen)
+        assert torch.equal(found[layer], codes), layer
+    with torch.no_grad():
+        sums = simulated(x) / list(network.layers.values())[-1].unit
+    assert torch.equal(found["accumulators"], sums.round().int())
+    assert (sums - sums.round()).abs().max() < 1e-4
+
+
+@each_case
 def test_every_code_and_sum_is_its_simulations(name: str, axes: int | tuple[()]) -> None:
-    """Oracle: the float64 network of restored values; all 10,000 images where that is quick.
+    """Oracle: the float64 network of restored values; more images where that is quick.
 
     Equation: eq-integer-sum.
     """
-    chain = lenet(name, axes)
-    network, simulated = integer_network(chain), simulation(chain)
-    unit = list(network.layers.values())[-1].unit
-    for part in images()[: 10_000 if name == "lenet300" else 500].double().split(500):
-        found = dict(network.trace(network.quantize(part)))
-        for layer, x in layer_inputs(simulated, part):
-            codes = simulated.get_submodule(layer).input_quantizer.quantize(x)
-            assert torch.equal(found[layer], codes), layer
-        with torch.no_grad():
-            sums = simulated(part) / unit
-        assert torch.equal(found["accumulators"], sums.round().int())
-        assert (sums - sums.round()).abs().max() < 1e-4
+    for part in images()[: 10_000 if name == "lenet300" else 250].double().split(500):
+        assert_simulated(lenet(name, axes), part)
 
 
-@pytest.mark.parametrize(("name", "axes"), CASES)
-def test_no_tensor_between_codes_and_logits_is_floating_point(
-    name: str, axes: int | tuple[()]
-) -> None:
+@each_case
+def test_no_tensor_between_codes_and_logits_is_floating_point(name, axes) -> None:
     """Oracle: the dtypes of all results of all operations, by torch's own dispatcher."""
     network = integer_network(lenet(name, axes))
     codes = network.quantize(images()[:50].double())
-    assert codes.dtype == torch.uint8
     with DtypesSeen() as dtypes:
         logits = network.logits(codes)
-    assert logits.dtype == torch.int32
-    assert logits.shape == (50, 10)
-    assert torch.uint8 in dtypes.seen
-    assert torch.int32 in dtypes.seen
+    assert (codes.dtype, logits.dtype, logits.shape) == (torch.uint8, torch.int32, (50, 10))
+    assert {torch.uint8, torch.int32} <= dtypes.seen
     assert not any(dtype.is_floating_point for dtype in dtypes.seen)
+    for size in (1, 7):
+        assert torch.equal(network.logits(codes, batch_size=size), logits)
 
 
-@pytest.mark.parametrize(("name", "axes"), CASES)
+@each_case
 def test_the_simulation_is_the_network_of_restored_values(name: str, axes: int | tuple[()]) -> None:
     """Oracle: the chain itself; weights within 2^−31, biases within half a unit."""
     chain = lenet(name, axes)
     simulated, layers = simulation(chain), integer_network(chain).layers
     for layer in layers:
-        mine, given_ = simulated.get_submodule(layer), chain.get_submodule(layer)
-        torch.testing.assert_close(
-            mine.layer.weight, given_.layer.weight, rtol=2.0**-30, atol=1e-15
-        )
+        mine, given_ = simulated.get_submodule(layer).layer, chain.get_submodule(layer).layer
+        torch.testing.assert_close(mine.weight, given_.weight, rtol=2.0**-30, atol=1e-15)
         half = layers[layer].unit / 2
-        error = (mine.layer.bias - given_.layer.bias).abs()
+        error = (mine.bias - given_.bias).abs()
         assert (error <= half * (1 + 1e-6)).all()
         assert error.max() > half.min() / 100
+    scales = {key: simulated.get_submodule(key).input_quantizer.scale for key in layers}
+    for key, following in pairwise(layers):  # M is s_a s_w / s_y to the last digits of float64
+        scale = scales[key] * simulated.get_submodule(key).weight_quantizer.scale.flatten()
+        multiplier = layers[key].output.multiplier.value
+        np.testing.assert_allclose(scale / scales[following], multiplier, rtol=1e-15)
+        np.testing.assert_allclose(layers[key].unit, scale, rtol=1e-15)
 
 
-@pytest.mark.parametrize("axes", [(), 0])
-def test_logits_share_one_scale(axes: int | tuple[()]) -> None:
+def last_convolution(size: int) -> tuple[nn.Sequential, torch.Tensor]:
+    """Return a network of as many classes as its images are wide, and images."""
+    torch.manual_seed(0)
+    x = torch.randn(9, 1, size, size)
+    chain = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, size, 1))
+    return quantized(chain, x, axes=0), x
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: (lenet("lenet300", ()), images()[:1000]),
+        lambda: (lenet("lenet300", 0), images()[:1000]),
+        *(partial(last_convolution, size) for size in (3, 5, 8)),
+    ],
+)
+def test_logits_share_one_scale(made) -> None:
     """Oracle: the simulation's logits, within half a unit; so the largest is the largest."""
-    chain = lenet("lenet300", axes)
-    network, part = integer_network(chain), images()[:1000].double()
-    logits = network.logits(network.quantize(part))
+    chain, x = made()
+    network, weights = integer_network(chain), chain[-1].weight_quantizer
     with torch.no_grad():
-        real = simulation(chain)(part)
-    error = (logits.double() * network.logit_scale - real).abs().max().item()
-    assert error <= network.logit_scale * 0.5001
-    assert (network.logit_multiplier is None) == (axes == ())
+        real = simulation(chain)(x.double())
+    error = network.logits(network.quantize(x.double())).double() * network.logit_scale - real
+    assert error.abs().max() <= network.logit_scale * 0.5001
+    assert (network.logit_multiplier is None) == (weights.scale.numel() == 1)
     assert network.logit_scale == list(network.layers.values())[-1].unit.max()  # no M above 1
-
-
-def test_the_batch_size_changes_nothing() -> None:
-    """Oracle: all images at once."""
-    network = integer_network(lenet("lenet5", 0))
-    codes = network.quantize(images()[:50].double())
-    whole = network.logits(codes, batch_size=50)
-    for size in (1, 7, 100):
-        assert torch.equal(network.logits(codes, batch_size=size), whole)
 
 
 @st.composite
@@ -250,7 +265,7 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
     features = nn.Sequential(*parts)(torch.zeros(1, 1, 9, 8)).shape[1]
     return nn.Sequential(
         *parts, nn.Dropout(), nn.Linear(features, 5), nn.ReLU(), nn.Identity(), nn.Linear(5, 4)
-    ).eval()
+    ).train(draw(st.booleans()))
 
 
 @settings(max_examples=40)
@@ -259,20 +274,13 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
     axes=st.sampled_from([(), 0]),
     grid=st.builds(IntegerGrid, st.integers(3, 8), signed=st.booleans()),
 )
-def test_any_geometry_and_grid_is_its_simulation(
-    chain: nn.Sequential, axes: int | tuple[()], grid: IntegerGrid
-) -> None:
-    """Oracle: the float64 network of restored values, whose convolutions are torch's."""
+def test_any_geometry_and_grid_is_its_simulation(chain, axes, grid) -> None:
+    """Oracle: the float64 network of restored values, whose convolutions are torch's.
+
+    In training mode too, in which nothing is dropped out of the simulation.
+    """
     x = torch.randn(6, 1, 9, 8, generator=torch.Generator().manual_seed(0)).double()
-    restored = quantized(chain, x[:3], axes=axes, grid=grid)
-    network, simulated = integer_network(restored), simulation(restored)
-    found = dict(network.trace(network.quantize(x)))
-    for name, layer_input in layer_inputs(simulated, x):
-        codes = simulated.get_submodule(name).input_quantizer.quantize(layer_input)
-        assert torch.equal(found[name], codes), name
-    with torch.no_grad():
-        sums = simulated(x) / list(network.layers.values())[-1].unit
-    assert torch.equal(found["accumulators"], sums.round().int())
+    assert_simulated(quantized(chain, x[:3], axes=axes, grid=grid), x)
 
 
 def test_relu_holds_where_the_next_range_has_negative_values() -> None:
@@ -280,79 +288,16 @@ def test_relu_holds_where_the_next_range_has_negative_values() -> None:
     torch.manual_seed(0)
     x = torch.randn(50, 8).double()
     inputs = affine_from_range(torch.tensor(-3.0), torch.tensor(3.0), BYTES)
-    layers = [nn.Linear(8, 16).double(), nn.Linear(16, 4).double()]
-    weights = [
-        symmetric_from_range(*min_max_range(layer.weight.detach()), WEIGHT_GRID) for layer in layers
-    ]
-    first, last = (QuantizedLayer(*pair, inputs) for pair in zip(layers, weights, strict=True))
-    codes = {}
-    for name, chain in (
-        ("with", nn.Sequential(first, nn.ReLU(), last)),
-        ("without", nn.Sequential(first, last)),
-    ):
-        network, simulated = integer_network(chain), simulation(chain)
-        found = list(network.trace(network.quantize(x)))
-        codes[name] = found[1][1]
-        (_, _), (_, hidden) = layer_inputs(simulated, x)
-        assert torch.equal(codes[name], simulated[-1].input_quantizer.quantize(hidden))
+    chain = quantized(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), x)
+    chain[0].input_quantizer = chain[2].input_quantizer = inputs
+    codes = []
+    for one in (chain, nn.Sequential(chain[0], chain[2])):
+        assert_simulated(one, x)
+        network = integer_network(one)
+        codes.append(list(network.trace(network.quantize(x)))[1][1])
     zero = int(inputs.zero_point)
-    assert torch.equal(codes["with"], codes["without"].clamp(min=zero))
-    assert not torch.equal(codes["with"], codes["without"])
-
-
-def test_a_module_may_stand_in_several_places() -> None:
-    """Oracle: the same chain with copies; torch's named_children would skip the second ReLU."""
-    torch.manual_seed(0)
-    x = torch.randn(40, 1, 8, 8)
-    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
-    convs = [nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)]
-    middle = [module for conv in convs for module in (conv, relu, pool)]
-    shared = nn.Sequential(*middle, nn.Flatten(), nn.Linear(16, 16), relu, nn.Linear(16, 5))
-    restored = quantized(shared, x, grid=IntegerGrid(8, signed=True))
-    separate = nn.Sequential(*(copy.deepcopy(module) for module in restored))
-    network, theirs = integer_network(restored), integer_network(separate)
-    codes = network.quantize(x.double())
-    assert torch.equal(network.logits(codes), theirs.logits(codes))
-    assert torch.equal(simulation(restored)(x.double()), simulation(separate)(x.double()))
-
-
-@pytest.mark.parametrize("size", [3, 5, 8])
-def test_a_last_convolution_has_logits_at_each_position(size: int) -> None:
-    """Oracle: the simulation, with a scale for each of as many channels as an image is wide."""
-    torch.manual_seed(0)
-    x = torch.randn(9, 1, size, size).double()
-    chain = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, size, 1))
-    restored = quantized(chain, x, axes=0)
-    network = integer_network(restored)
-    with torch.no_grad():
-        real = simulation(restored)(x)
-    error = network.logits(network.quantize(x)).double() * network.logit_scale - real
-    assert error.abs().max() <= network.logit_scale * 0.5001
-
-
-def test_the_simulation_has_the_integers_multipliers() -> None:
-    """Oracle: s_a s_w / s_y is 2^−(31 + n) m to float64's last digits, not to its own 31."""
-    chain = lenet("lenet300", 0)
-    network, simulated = integer_network(chain), simulation(chain)
-    for name, following in (("fc1", "fc2"), ("fc2", "fc3")):
-        layer, target = simulated.get_submodule(name), simulated.get_submodule(following)
-        scale = layer.input_quantizer.scale * layer.weight_quantizer.scale.flatten()
-        found = scale / target.input_quantizer.scale
-        expected = network.layers[name].output.multiplier.value
-        np.testing.assert_allclose(found, expected, rtol=1e-15)
-        np.testing.assert_allclose(network.layers[name].unit, scale, rtol=1e-15)
-
-
-def test_the_simulation_drops_nothing_out() -> None:
-    """Oracle: the integers; the chain was left in training mode."""
-    torch.manual_seed(0)
-    x = torch.randn(9, 8).double()
-    chain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 4))
-    restored = quantized(chain, x).train()
-    network = integer_network(restored)
-    *_, (_, sums) = network.trace(network.quantize(x))
-    real = simulation(restored)(x) / list(network.layers.values())[-1].unit
-    assert torch.equal(real.round().int(), sums)
+    assert torch.equal(codes[0], codes[1].clamp(min=zero))
+    assert not torch.equal(*codes)
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int8, torch.int16])
@@ -389,80 +334,64 @@ def test_patches_are_torchs_unfold(padding: tuple[int, int]) -> None:
     assert torch.equal(channels_first.flatten(1, 2).mT.double() - 7, unfolded)
 
 
-def onnx_run(operator: str, tensors: dict[str, np.ndarray], kind: int, **options) -> np.ndarray:
+def onnx_run(operator: str, kind: int, *tensors) -> torch.Tensor:
     """Return the result of one operator of ONNX Runtime."""
+    arrays = {f"x{place}": np.asarray(tensor) for place, tensor in enumerate(tensors)}
     inputs = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(t.dtype), t.shape)
-        for n, t in tensors.items()
+        for n, t in arrays.items()
     ]
-    axes = 4 if "Conv" in operator else 2
-    output = helper.make_tensor_value_info("y", kind, [f"axis{i}" for i in range(axes)])
-    graph = helper.make_graph(
-        [helper.make_node(operator, list(tensors), ["y"], **options)], "g", inputs, [output]
-    )
+    axes = [f"axis{i}" for i in range(tensors[0].ndim)]
+    output = helper.make_tensor_value_info("y", kind, axes)
+    node = helper.make_node(operator, list(arrays), ["y"])
+    graph = helper.make_graph([node], "g", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (result,) = session.run(None, tensors)
-    return result
+    (result,) = session.run(None, arrays)
+    return torch.from_numpy(result)
 
 
-def layer_and_codes(name: str, n: int):
-    """Return LeNet-5's layer in integers, its input codes, and its codes as unsigned weights."""
+def by_onnx(operator: str, name: str, n: int, zero: int, *more):
+    """Return LeNet-5's layer in integers, its input codes, and ONNX Runtime's output codes."""
     chain = lenet("lenet5", ())
     network = integer_network(chain)
-    found = dict(network.trace(network.quantize(images()[:n].double())))
-    layer = network.layers[name]
-    module = chain.get_submodule(name)
+    codes = dict(network.trace(network.quantize(images()[:n].double())))[name].contiguous()
+    layer, module = network.layers[name], chain.get_submodule(name)
     weight = module.weight_quantizer.quantize(module.layer.weight.detach())
     weight = (weight.int() + 128).to(torch.uint8)  # u8 · u8 saturates nowhere
-    return module, layer, found[name], weight
+    weight = weight.t().contiguous() if weight.ndim == 2 else weight
+    z_x, z_w = np.uint8(layer.product.input_zero), np.uint8(128)
+    if operator == "ConvInteger":
+        return layer, codes, onnx_run(operator, TensorProto.INT32, codes, weight, z_x, z_w)
+    s_x, s_w = (
+        np.float32(q.scale.item()) for q in (module.input_quantizer, module.weight_quantizer)
+    )
+    s_y = np.float32(layer.unit / layer.output.multiplier.value).reshape(())
+    tensors = (codes, s_x, z_x, weight, s_w, z_w, s_y, np.uint8(zero), *more)
+    return layer, codes, onnx_run(operator, TensorProto.UINT8, *tensors)
 
 
 def test_a_convolutions_sums_are_onnx_runtimes_convinteger() -> None:
     """Oracle: ONNX Runtime's ConvInteger, exact, on a trained layer; the bias added."""
-    _, layer, codes, weight = layer_and_codes("conv2", 20)
-    tensors = {
-        "x": codes.contiguous().numpy(),
-        "w": weight.numpy(),
-        "zx": np.uint8(layer.product.input_zero),
-        "zw": np.uint8(128),
-    }
-    sums = onnx_run(
-        "ConvInteger", {k: np.asarray(v) for k, v in tensors.items()}, TensorProto.INT32
-    )
-    sums = sums + layer.product.bias.numpy()[:, None, None]
-    assert np.array_equal(layer.accumulate(codes).numpy(), sums)
+    layer, codes, sums = by_onnx("ConvInteger", "conv2", 20, 0)
+    assert torch.equal(layer.accumulate(codes), sums + layer.product.bias[:, None, None])
 
 
 def test_a_convolutions_codes_are_onnx_runtimes_qlinearconv_but_near_ties() -> None:
     """Oracle: ONNX Runtime's QLinearConv, which rescales by a float32 M: off by one near ties."""
-    module, layer, codes, weight = layer_and_codes("conv2", 20)
-    target = layer.output
-    s_y = float(layer.unit / target.multiplier.value)
-    arrays = {
-        "x": codes.contiguous().numpy(),
-        "sx": np.float32(module.input_quantizer.scale),
-        "zx": np.uint8(layer.product.input_zero),
-        "w": weight.numpy(),
-        "sw": np.float32(module.weight_quantizer.scale.item()),
-        "zw": np.uint8(128),
-        "sy": np.float32(s_y),
-        "zy": np.uint8(target.zero_point),
-        "b": layer.product.bias.numpy(),
-    }
-    theirs = onnx_run(
-        "QLinearConv", {k: np.asarray(v) for k, v in arrays.items()}, TensorProto.UINT8
-    )
+    made = integer_network(lenet("lenet5", ())).layers["conv2"]
+    zero, bias = made.output.zero_point, made.product.bias
+    layer, codes, theirs = by_onnx("QLinearConv", "conv2", 20, zero, bias)
     sums = layer.accumulate(codes)
-    ours = target(sums)  # one scale, so any axis may be the last
-    difference = ours.int() - torch.from_numpy(theirs).int()
+    ours = layer.output(sums)  # one scale, so any axis may be the last
+    difference = ours.int() - theirs.int()
     assert difference.abs().max() <= 1
     pooled = nn.functional.max_pool2d(ours.double(), 2)
     assert torch.equal(layer(codes).double(), pooled)
-    scaled = sums.double() * target.multiplier.value
+    scaled = sums.double() * layer.output.multiplier.value
     to_tie = (scaled - scaled.floor() - 0.5).abs()
     assert (to_tie[difference != 0] < 255 * 2.0**-22).all()
     assert (difference != 0).double().mean() < 1e-4
@@ -470,48 +399,17 @@ def test_a_convolutions_codes_are_onnx_runtimes_qlinearconv_but_near_ties() -> N
 
 def test_a_linear_layers_codes_are_onnx_runtimes_qlinearmatmul_but_near_ties() -> None:
     """Oracle: ONNX Runtime's QLinearMatMul, which has no bias and a float32 M."""
-    module, layer, codes, weight = layer_and_codes("fc1", 200)
-    target = layer.output
-    arrays = {
-        "a": codes.numpy(),
-        "sa": np.float32(module.input_quantizer.scale),
-        "za": np.uint8(layer.product.input_zero),
-        "b": weight.t().contiguous().numpy(),
-        "sb": np.float32(module.weight_quantizer.scale.item()),
-        "zb": np.uint8(128),
-        "sy": np.float32(layer.unit / target.multiplier.value),
-        "zy": np.uint8(100),
-    }
-    arrays = {k: np.squeeze(v) if np.size(v) == 1 else v for k, v in arrays.items()}
-    theirs = onnx_run(
-        "QLinearMatMul", {k: np.asarray(v) for k, v in arrays.items()}, TensorProto.UINT8
-    )
+    layer, codes, theirs = by_onnx("QLinearMatMul", "fc1", 200, 100)
     sums = layer.product.accumulate(codes) - layer.product.bias
-    ours = requantize(sums, target.multiplier, target.grid, 100)
-    difference = ours.int() - torch.from_numpy(theirs).int()
+    ours = requantize(sums, layer.output.multiplier, layer.output.grid, 100)
+    difference = ours.int() - theirs.int()
     assert difference.abs().max() <= 1
     assert (difference != 0).double().mean() < 1e-4
 
 
-def test_nothing_of_the_chain_is_changed_or_shared() -> None:
-    """Oracle: the state before; and codes that stay when the chain changes."""
-    chain = copy.deepcopy(lenet("lenet300", ()))
-    before = copy.deepcopy(chain.state_dict())
-    network, simulated = integer_network(chain), simulation(chain)
-    codes = network.quantize(images()[:5].double())
-    logits = network.logits(codes)
-    assert all(torch.equal(chain.state_dict()[key], value) for key, value in before.items())
-    for parameter in [*chain.parameters(), *simulated.parameters()]:
-        parameter.data.zero_()
-    assert torch.equal(network.logits(codes), logits)
-
-
-GRID = BYTES
 ONE = AffineQuantizer(torch.tensor(0.1), torch.tensor(0), WEIGHT_GRID)
 FINE = AffineQuantizer(torch.tensor(1e-6), torch.tensor(0), IntegerGrid(16, signed=True))
-INPUT = AffineQuantizer(torch.tensor(0.1), torch.tensor(3), GRID)
-
-
+INPUT = AffineQuantizer(torch.tensor(0.1), torch.tensor(3), BYTES)
 IMAGES = torch.zeros(1, 2, 4, 5, dtype=torch.uint8)
 
 
@@ -521,148 +419,47 @@ def linear(
     return QuantizedLayer(nn.Linear(k, 4), weight, inputs)
 
 
-def conv(**options) -> nn.Sequential:
-    return nn.Sequential(QuantizedLayer(nn.Conv2d(2, 2, 3, **options), ONE, INPUT))
+def conv(**options) -> QuantizedLayer:
+    return QuantizedLayer(nn.Conv2d(2, 2, 3, **options), ONE, INPUT)
 
 
-def per(shape: tuple[int, ...], grid: IntegerGrid, zero: int = 0) -> AffineQuantizer:
+def per(*shape: int, grid: IntegerGrid = WEIGHT_GRID, zero: int = 0) -> AffineQuantizer:
     return AffineQuantizer(torch.full(shape, 0.1), torch.full(shape, zero), grid)
 
 
-SMALL = integer_network(nn.Sequential(linear()))
-CODES = torch.zeros(2, 4, dtype=torch.uint8)
-HALF = fixed_point(torch.tensor(0.5))
+def make(*modules: nn.Module) -> IntegerNetwork:
+    return integer_network(nn.Sequential(*modules))
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: integer_network([linear()]), TypeError, "chain must be Sequential, got list"),
-        (lambda: simulation(nn.Sequential()), ValueError, "chain must have a quantized layer"),
-        (
-            lambda: integer_network(nn.Sequential(linear(), nn.Linear(4, 4))),
-            ValueError,
-            "chain must consist of quantized layers.* got 1: Linear",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), nn.AvgPool2d(2), linear())),
-            ValueError,
-            "counterpart in integers, got 1: AvgPool2d",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), nn.GELU(), linear())),
-            ValueError,
-            "got 1: GELU",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(nn.Flatten(2), linear())),
-            ValueError,
-            "got 0: Flatten",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(nn.MaxPool2d(2, return_indices=True), linear())),
-            ValueError,
-            "got 0: MaxPool2d",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(nn.ReLU(), linear())),
-            ValueError,
-            "chain must have a quantized layer, before any ReLU",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), nn.ReLU())),
-            ValueError,
-            "layer 0: relu must have a quantized layer after it",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), nn.Flatten())),
-            ValueError,
-            "chain must end with a quantized layer, got 1 after it",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(None))),
-            ValueError,
-            "layer 0: inputs must have a quantizer with one scale, got none",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), linear(None))),
-            ValueError,
-            "layer 1: inputs must have a quantizer with one scale, got none",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(weight=per((), WEIGHT_GRID, 1)))),
-            ValueError,
-            "layer 0: weight must have zero points of 0",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(weight=per((1, 4), WEIGHT_GRID)))),
-            ValueError,
-            r"layer 0: weight must have .* one scale.* got scales of shape \(1, 4\)",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(weight=per((4,), WEIGHT_GRID)))),
-            ValueError,
-            r"layer 0: weight must have .* one scale.* got scales of shape \(4,\)",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(weight=per((4, 4), WEIGHT_GRID)))),
-            ValueError,
-            r"layer 0: weight must have .* one scale.* got scales of shape \(4, 4\)",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(per((1, 4), GRID)))),
-            ValueError,
-            r"layer 0: inputs must have a quantizer with one scale.* \(1, 4\)",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(), linear(per((1, 4), GRID)))),
-            ValueError,
-            r"layer 1: inputs must have a quantizer with one scale.* \(1, 4\)",
-        ),
-        (lambda: integer_network(conv(groups=2)), ValueError, "layer 0: .* without groups"),
-        (lambda: integer_network(conv(padding="same")), ValueError, "layer 0: .*number of zeros"),
-        (
-            lambda: integer_network(conv(padding=1, padding_mode="reflect")),
-            ValueError,
-            "layer 0: layer must be padded by a number of zeros",
-        ),
-        (
-            lambda: integer_network(nn.Sequential(linear(per((), IntegerGrid(16)), FINE, k=999))),
-            ValueError,
-            "layer 0: depth must be small enough for int32: 999 products",
-        ),
-        (lambda: SMALL.logits(CODES.float()), TypeError, "codes must hold integers"),
-        (lambda: SMALL.logits(CODES.int()), TypeError, "codes must hold torch.uint8"),
-        (lambda: SMALL.logits(CODES[:, :3]), ValueError, r"codes must be \(n, 4\)"),
-        (lambda: SMALL.logits(CODES[:0]), ValueError, "codes must not be empty"),
-        (lambda: SMALL.logits(CODES, batch_size=0), ValueError, "batch_size must be at least 1"),
-        (lambda: Requantizer(0.5, GRID, 0, False), TypeError, "multiplier must be FixedPointM"),
-        (lambda: Requantizer(HALF, GRID, 256, False), ValueError, "zero_point must be in .* 256"),
-        (
-            lambda: Window((3, 3), (1, 1), (1, 0), (1, 1)).patches(IMAGES[0], 0),
-            ValueError,
-            r"codes must be \(n, c, height, width\), got shape \(2, 4, 5\)",
-        ),
-        (
-            lambda: Window((3, 3), (1, 1), (0, 0), (2, 1)).patches(IMAGES, 0),
-            ValueError,
-            r"codes must be ≥5 along axis 2, got \(1, 2, 4, 5\)",
-        ),
-        (
-            lambda: MaxPool(nn.MaxPool2d((2, 6)))(IMAGES),
-            ValueError,
-            r"codes must be ≥6 along axis 3",
-        ),
-        (
-            lambda: MaxPool(nn.MaxPool2d(2))(CODES),
-            ValueError,
-            r"codes must be \(n, c, height, width\)",
-        ),
-        (lambda: list(SMALL.trace([1])), TypeError, "codes must be a torch.Tensor"),
-        (lambda: SMALL.quantize(CODES), TypeError, "x must hold floating-point numbers"),
-    ],
+MADE, CODES = make(linear()), torch.zeros(2, 4, dtype=torch.uint8)
+INDEXED, SAME = nn.MaxPool2d(2, return_indices=True), conv(padding="same")
+REFLECTED = conv(padding=1, padding_mode="reflect")
+STRANGE = "chain must consist of quantized layers.* got "
+ONE_SCALE = "inputs must have a quantizer with one scale"
+SCALES = "layer 0: weight must have .* one scale.* got scales of shape "
+DEEP = linear(per(grid=IntegerGrid(16)), FINE, k=999)
+HALF, BYTE_ROW = fixed_point(torch.tensor(0.5)), per(1, 4, grid=BYTES)
+WIDE = Window((3, 3), (1, 1), (0, 0), (2, 1))
+
+test_what_has_no_counterpart_in_integers_is_refused_by_name = refused(
+    (ValueError, "chain must have a quantized layer", lambda: simulation(nn.Sequential())),
+    (ValueError, STRANGE + "1: Linear", lambda: make(linear(), nn.Linear(4, 4))),
+    (ValueError, STRANGE + "1: AvgPool2d", lambda: make(linear(), nn.AvgPool2d(2), linear())),
+    (ValueError, STRANGE + "0: MaxPool2d", lambda: make(INDEXED, linear())),
+    (ValueError, "quantized layer, before any ReLU", lambda: make(nn.ReLU(), linear())),
+    (ValueError, "relu must have a quantized layer after", lambda: make(linear(), nn.ReLU())),
+    (ValueError, "end with a quantized layer, got 1", lambda: make(linear(), nn.Flatten())),
+    (ValueError, f"layer 1: {ONE_SCALE}, got none", lambda: make(linear(), linear(None))),
+    (ValueError, f"layer 1: {ONE_SCALE}.*1, 4", lambda: make(linear(), linear(BYTE_ROW))),
+    (ValueError, "layer 0: weight must have zero points", lambda: make(linear(weight=per(zero=1)))),
+    (ValueError, SCALES + r"\(1, 4\)", lambda: make(linear(weight=per(1, 4)))),
+    (ValueError, "layer 0: .* without groups", lambda: make(conv(groups=2))),
+    (ValueError, "layer 0: .*number of zeros", lambda: make(SAME)),
+    (ValueError, "layer 0: layer must be padded by a number", lambda: make(REFLECTED)),
+    (ValueError, "layer 0: depth must be small enough for int32: 999 products", lambda: make(DEEP)),
+    (TypeError, "codes must hold torch.uint8", lambda: MADE.logits(CODES.int())),
+    (ValueError, r"codes must be \(n, 4\)", lambda: MADE.logits(CODES[:, :3])),
+    (ValueError, "must be in .* 256", lambda: Requantizer(HALF, BYTES, 256, relu=False)),
+    (ValueError, "≥5 along axis 2", lambda: WIDE.patches(IMAGES, 0)),
+    (ValueError, "≥6 along axis 3", lambda: MaxPool(nn.MaxPool2d((2, 6)))(IMAGES)),
 )
-def test_bad_input_is_refused_by_name(call, error: type[Exception], message: str) -> None:
-    """Oracle: the message names the argument, its value and what was expected."""
-    with pytest.raises(error, match=message):
-        call()

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 import torch.nn.utils.prune as torch_prune
+from chains import SMALL, drawn, images, refused, same_state
 from torch import nn
 
 from reference_impl.compress import apply_masks, density, masks_of, prunable_weights
-from reference_impl.models import MODELS, ConvStudent, LeNet300
 from reference_impl.pruning import keep_highest_of_all
 
 
@@ -17,34 +17,37 @@ def drawn_masks(network: nn.Module) -> dict[str, torch.Tensor]:
     return keep_highest_of_all(scores, 0.7)
 
 
-@pytest.mark.parametrize("kind", MODELS.values())
-def test_weights_are_the_parameters_with_two_axes_or_more(kind):
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_are_the_parameters_with_two_axes_or_more(name):
     """Oracle: the number of axes: biases and BatchNorm have one."""
-    network = kind()
+    network = drawn(name)
     expected = {name: p for name, p in network.named_parameters() if p.ndim >= 2}
     found = prunable_weights(network)
     assert list(found) == list(expected)
     assert all(found[name] is expected[name] for name in expected)
+    pair = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    pair[1].weight = pair[0].weight  # two layers, one tensor
+    assert list(prunable_weights(pair)) == ["0.weight"]
 
 
 def test_a_masked_network_is_torchs():
-    """Oracle: torch.nn.utils.prune.custom_from_mask, outputs and all."""
-    torch.manual_seed(0)
-    network = LeNet300()
+    """Oracle: torch.nn.utils.prune.custom_from_mask, outputs and all; fc2 has no mask."""
+    network = drawn("lenet300")
     theirs = copy.deepcopy(network)
     masks = drawn_masks(network)
+    del masks["fc2.weight"]
     apply_masks(network, masks)
     for name, mask in masks.items():
         layer = theirs.get_submodule(name.removesuffix(".weight"))
         torch_prune.custom_from_mask(layer, "weight", mask)
-    images = torch.rand(5, 1, 28, 28)
-    assert torch.equal(network(images), theirs(images))
+    assert torch.equal(network(images(5)), theirs(images(5)))
     assert torch.equal(network.fc1.bias, theirs.fc1.bias)
+    assert torch.equal(network.fc2.weight, theirs.fc2.weight)
 
 
 def test_density_counts_weights_alone():
     """Oracle: counting by hand; sparse biases and BatchNorm change nothing."""
-    network = ConvStudent()
+    network = drawn("student")
     n = sum(p.numel() for p in network.parameters() if p.ndim >= 2)
     assert density(network) == 1
     masks = drawn_masks(network)
@@ -58,91 +61,46 @@ def test_density_counts_weights_alone():
 
 
 def test_masks_turn_nan_and_negative_weights_into_a_plain_zero():
-    """Oracle: IEEE 754: nan · 0 is nan, −1 · 0 is −0."""
-    layer = nn.Sequential(nn.Linear(3, 1))
-    with torch.no_grad():
-        layer[0].weight.copy_(torch.tensor([[float("nan"), -1.0, -2.0]]))
-    apply_masks(layer, {"0.weight": torch.tensor([[False, False, True]])})
-    assert layer[0].weight.tolist() == [[0.0, 0.0, -2.0]]
-    assert not torch.signbit(layer[0].weight[0, 1])
-
-
-def test_what_is_left_has_either_sign_and_the_mask_may_be_a_view():
-    """Oracle: by hand, a mask of one row expanded to all."""
+    """Oracle: IEEE 754: nan · 0 is nan, −1 · 0 is −0; a mask of one row expanded to two."""
     layer = nn.Sequential(nn.Linear(3, 2))
     with torch.no_grad():
-        layer[0].weight.copy_(torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]]))
-    mask = torch.tensor([[True, True, False]]).expand(2, 3)
+        layer[0].weight.copy_(torch.tensor([[float("nan"), -1.0, -2.0], [3.0, 4.0, 5.0]]))
+    mask = torch.tensor([[False, False, True]]).expand(2, 3)
     apply_masks(layer, {"0.weight": mask})
+    assert layer[0].weight.tolist() == [[0.0, 0.0, -2.0], [0.0, 0.0, 5.0]]
+    assert not torch.signbit(layer[0].weight[0, 1])
     assert torch.equal(masks_of(layer)["0.weight"], mask)
 
 
-def test_a_weight_without_a_mask_stays():
-    """Oracle: the weight before."""
-    network = LeNet300()
-    before = network.fc2.weight.clone()
-    apply_masks(network, {"fc1.weight": torch.zeros(300, 784, dtype=torch.bool)})
-    assert torch.equal(network.fc2.weight, before)
-    assert not network.fc1.weight.any()
-
-
-def test_a_shared_weight_counts_once():
-    """Oracle: two layers, one tensor."""
-    pair = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    pair[1].weight = pair[0].weight
-    assert list(prunable_weights(pair)) == ["0.weight"]
-
-
-@pytest.mark.parametrize(
-    "compute",
-    [
+@pytest.mark.parametrize("function", [prunable_weights, density, masks_of])
+def test_a_computed_weight_is_refused_instead_of_left_out(function):
+    """Oracle: masking it would change nothing; the error names the layer."""
+    for compute in (
         nn.utils.parametrizations.weight_norm,
         lambda layer: torch_prune.l1_unstructured(layer, "weight", amount=0.5),
-    ],
+    ):
+        pair = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+        compute(pair[1])
+        with pytest.raises(ValueError, match="got a computed one in '1'"):
+            function(pair)
+
+
+def mask_fc1_and(name: str, *shape: int) -> None:
+    """Mask a layer and this; whatever is raised, nothing is masked."""
+    network = drawn("lenet300")
+    before = copy.deepcopy(network)
+    masks = {"fc1.weight": torch.zeros(12, 784, dtype=torch.bool)}
+    try:
+        apply_masks(network, {**masks, name: torch.ones(shape, dtype=torch.bool)})
+    finally:
+        assert same_state(network, before)
+
+
+test_bad_masks_are_refused_and_change_nothing = refused(
+    (ValueError, "got 'fc9.weight'", lambda: mask_fc1_and("fc9.weight", 10, 12)),
+    (ValueError, "got 'fc1.bias'", lambda: mask_fc1_and("fc1.bias", 12)),
+    (ValueError, r"\(10, 12\), got \(12, 10\)", lambda: mask_fc1_and("fc2.weight", 12, 10)),
+    (ValueError, "convolutional layer, got none", lambda: prunable_weights(nn.ReLU())),
+    (ValueError, "convolutional layer, got none", lambda: density(nn.ReLU())),
+    (ValueError, "convolutional layer, got none", lambda: masks_of(nn.ReLU())),
 )
-@pytest.mark.parametrize("function", [prunable_weights, density, masks_of])
-def test_a_computed_weight_is_refused_instead_of_left_out(function, compute):
-    """Oracle: masking it would change nothing; the error names the layer."""
-    pair = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    compute(pair[1])
-    with pytest.raises(ValueError, match="got a computed one in '1'"):
-        function(pair)
-
-
-GOOD = torch.ones(100, 300, dtype=torch.bool)
-
-
-@pytest.mark.parametrize(
-    ("masks", "error", "text"),
-    [
-        ([GOOD], TypeError, "masks must be Mapping"),
-        ({"fc9.weight": GOOD}, ValueError, "got 'fc9.weight'"),
-        ({"fc1.bias": torch.ones(300, dtype=torch.bool)}, ValueError, "got 'fc1.bias'"),
-        ({"fc2.weight": [True]}, TypeError, "must be a torch.Tensor, got list"),
-        (
-            {"fc2.weight": torch.ones(100, 300)},
-            TypeError,
-            "must hold bool, got dtype torch.float32",
-        ),
-        ({"fc2.weight": GOOD.to_sparse()}, TypeError, "dense tensor with values, got"),
-        ({"fc2.weight": GOOD.T}, ValueError, r"\(100, 300\), got \(300, 100\)"),
-    ],
-)
-def test_bad_masks_are_refused_and_change_nothing(masks, error, text):
-    """Oracle: the state before."""
-    network = LeNet300()
-    before = copy.deepcopy(network.state_dict())
-    if isinstance(masks, dict):
-        masks = {"fc1.weight": torch.zeros(300, 784, dtype=torch.bool), **masks}
-    with pytest.raises(error, match=text):
-        apply_masks(network, masks)
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-@pytest.mark.parametrize("function", [prunable_weights, density, masks_of])
-def test_what_has_no_weights_is_refused(function):
-    """Oracle: the error names what is missing."""
-    with pytest.raises(TypeError, match="network must be Module"):
-        function({"fc1.weight": GOOD})
-    with pytest.raises(ValueError, match="linear or convolutional layer, got none"):
-        function(nn.ReLU())

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from chains import conv_chain, images
+from chains import NARROW, conv_chain, images, inputs_of, refused, same_state, weights_of
 from torch import nn
 
 from reference_impl.compress import (
@@ -27,93 +27,57 @@ from reference_impl.quantization import (
 
 CHAIN = conv_chain(0, norms=False)
 X = images(8)
-GRID = IntegerGrid(3, signed=True, narrow=True)
 
 
-def same(ours: nn.Sequential, theirs: nn.Sequential) -> bool:
-    left, right = ours.state_dict(), theirs.state_dict()
-    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
-
-
-def test_weight_quantizers_have_the_range_of_each_channel() -> None:
-    """Oracle: max |W| of each output channel over q_max = 3."""
-    found = weight_quantizers(CHAIN, GRID)
+def test_quantizers_have_the_range_of_each_channel_and_each_input() -> None:
+    """Oracle: max |W| of each output channel over q_max = 3; the extremes of inputs, 0 included."""
+    weights, inputs = weight_quantizers(CHAIN, NARROW), input_quantizers(CHAIN, X, IntegerGrid(8))
     for name, layer in weight_layers(CHAIN).items():
         top = layer.weight.detach().abs().flatten(1).amax(1)
-        torch.testing.assert_close(found[name].scale.flatten(), top / 3)
-        assert found[name].zero_point.abs().max() == 0
-
-
-def test_input_quantizers_have_the_range_of_each_input() -> None:
-    """Oracle: the extremes of each layer's input, with 0 among them."""
-    found = input_quantizers(CHAIN, X, IntegerGrid(8))
+        torch.testing.assert_close(weights[name].scale.flatten(), top / 3)
+        assert weights[name].zero_point.abs().max() == 0
     for name, x in layer_inputs(CHAIN, X):
         width = x.max().clamp(min=0) - x.min().clamp(max=0)
-        assert found[name].scale.item() == pytest.approx(width.item() / 255)
+        assert inputs[name].scale.item() == pytest.approx(width.item() / 255)
 
 
 def test_estimators_and_quantizers_are_used() -> None:
     """Oracle: the same functions called by hand."""
-    estimate = partial(mse_range, grid=IntegerGrid(2))
+    grid = IntegerGrid(2)
+    estimate = partial(mse_range, grid=grid)
     found = weight_quantizers(
-        CHAIN, IntegerGrid(2), axes=(), estimate=estimate, from_range=affine_from_range
-    )
-    weight = CHAIN.fc1.weight.detach()
-    expected = affine_from_range(*estimate(weight), IntegerGrid(2))
-    assert torch.equal(found["fc1"].scale, expected.scale)
-    assert torch.equal(found["fc1"].zero_point, expected.zero_point)
-    inputs = input_quantizers(CHAIN, X, IntegerGrid(2), estimate=estimate)
+        CHAIN, grid, axes=(), estimate=estimate, from_range=affine_from_range
+    )["fc1"]
+    expected = affine_from_range(*estimate(CHAIN.fc1.weight.detach()), grid)
+    assert torch.equal(found.scale, expected.scale)
+    assert torch.equal(found.zero_point, expected.zero_point)
+    inputs = input_quantizers(CHAIN, X, grid, estimate=estimate)
     name, x = next(iter(layer_inputs(CHAIN, X)))
-    assert torch.equal(inputs[name].scale, affine_from_range(*estimate(x), IntegerGrid(2)).scale)
+    assert torch.equal(inputs[name].scale, affine_from_range(*estimate(x), grid).scale)
 
 
-def test_the_plain_recipe_is_quantize_layers() -> None:
-    """Oracle: its steps by hand."""
-    ours = PostTraining(bits=3)(CHAIN, X)
-    expected = quantize_layers(
-        CHAIN, weight_quantizers(CHAIN, GRID), input_quantizers(CHAIN, X, IntegerGrid(8))
-    )
-    assert same(ours, expected)
-    assert torch.equal(ours(X), expected(X))
-
-
-def test_the_full_recipe_is_its_steps_in_order() -> None:
-    """Oracle: its steps by hand: equalize, clip, quantize, correct."""
-    recipe = PostTraining(bits=3, clipped=True, equalized=True, corrected=True, input_bits=6)
+def test_a_recipe_is_its_steps_in_order() -> None:
+    """Oracle: its steps by hand: quantize; equalize, clip, quantize, correct; AdaRound."""
+    weights, inputs = weights_of(CHAIN), inputs_of(CHAIN, X)
+    plain = PostTraining(bits=3)(CHAIN, X)
+    assert same_state(plain, quantize_layers(CHAIN, weights, inputs))
+    assert torch.equal(plain(X), quantize_layers(CHAIN, weights, inputs)(X))
+    full = PostTraining(bits=3, clipped=True, equalized=True, corrected=True, input_bits=6)
     source = equalize(CHAIN)
-    estimate = partial(mse_range, grid=GRID, from_range=symmetric_from_range)
-    quantized = quantize_layers(
-        source,
-        weight_quantizers(source, GRID, estimate=estimate),
-        input_quantizers(source, X, IntegerGrid(6)),
+    estimate = partial(mse_range, grid=NARROW, from_range=symmetric_from_range)
+    clipped = weight_quantizers(source, NARROW, estimate=estimate)
+    quantized = quantize_layers(source, clipped, inputs_of(source, X, IntegerGrid(6)))
+    assert same_state(full(CHAIN, X), correct_biases(quantized, source, X))
+    adaptive = PostTraining(bits=3, adaptive=True)
+    chain = nn.Sequential(nn.AvgPool2d(7), nn.Flatten(), nn.Linear(16, 3))
+    expected = adaround(chain, weights_of(chain), inputs_of(chain, X), X)
+    assert same_state(adaptive(chain, X), expected)
+
+
+test_what_a_recipe_cannot_be_is_refused = refused(
+    (
+        ValueError,
+        "corrected must be False with adaptive",
+        lambda: PostTraining(bits=4, corrected=True, adaptive=True),
     )
-    assert same(recipe(CHAIN, X), correct_biases(quantized, source, X))
-
-
-def test_the_adaptive_recipe_is_adaround() -> None:
-    """Oracle: its steps by hand."""
-    expected = adaround(
-        CHAIN, weight_quantizers(CHAIN, GRID), input_quantizers(CHAIN, X, IntegerGrid(8)), X
-    )
-    assert same(PostTraining(bits=3, adaptive=True)(CHAIN, X), expected)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: PostTraining(bits=1), ValueError, r"bits must be in \[2, 16\], got 1"),
-        (lambda: PostTraining(bits=4, input_bits=0), ValueError, "input_bits must be in"),
-        (lambda: PostTraining(bits=4, clipped=1), TypeError, "clipped must be bool"),
-        (
-            lambda: PostTraining(bits=4, corrected=True, adaptive=True),
-            ValueError,
-            "corrected must be False with adaptive",
-        ),
-        (lambda: PostTraining(bits=4)(CHAIN, X[:0]), ValueError, "images must not be empty"),
-        (lambda: weight_quantizers(nn.Sequential(), GRID), ValueError, "chain must have a linear"),
-    ],
 )
-def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
-    """Oracle: the argument, the value and the expectation are in the message."""
-    with pytest.raises(error, match=message):
-        call()

@@ -2,13 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mid_level import torchdistill
-from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import KDLoss
 
 from reference_impl.distillation import decoupled_loss, decoupled_parts, soft_target_loss
@@ -38,10 +36,9 @@ def test_parts_by_hand():
     assert parts.p_target.item() == pytest.approx(0.5)
     assert parts.target.item() == pytest.approx(target, abs=1e-6)
     assert parts.others.item() == pytest.approx(others, abs=1e-6)
-    loss = decoupled_loss(
-        q.log(), p.log(), torch.tensor([0]), temperature=1, target_weight=2, others_weight=3
-    )
-    assert loss.item() == pytest.approx(2 * target + 3 * others, abs=1e-6)
+    weights = {"temperature": 2, "target_weight": 2, "others_weight": 3}
+    loss = decoupled_loss(2 * q.log(), 2 * p.log(), torch.tensor([0]), **weights)
+    assert loss.item() == pytest.approx(2**2 * (2 * target + 3 * others), abs=1e-6)
 
 
 @given(
@@ -51,7 +48,7 @@ def test_parts_by_hand():
     temperature=st.sampled_from([0.5, 1.0, 4.0, 20.0]),
 )
 def test_parts_weighted_by_each_examples_p_make_hintons_loss(seed, n, classes, temperature):
-    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example.
+    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example, neither below 0.
 
     Equation: eq-relation-parts.
     """
@@ -60,15 +57,18 @@ def test_parts_weighted_by_each_examples_p_make_hintons_loss(seed, n, classes, t
     whole = soft_target_loss(student, teacher, temperature=temperature)
     together = temperature**2 * recombined(parts, 1 - parts.p_target)
     torch.testing.assert_close(together, whole, rtol=1e-9, atol=1e-12)
+    assert min(parts.target.min(), parts.others.min()) >= 0
+    if classes == 2:  # one wrong class has all of its distribution
+        assert torch.equal(parts.others, torch.zeros(n, dtype=torch.float64))
 
 
-def test_a_batch_mean_of_p_does_not_make_hintons_loss():
-    """Oracle: the identity of each example, which a mean weight breaks."""
+def test_parts_recombined_are_torchdistills_but_not_with_a_mean_weight():
+    """Oracle: KDLoss without labels, which leaves T² out; the batch's mean of p_y spoils it."""
     student, teacher, labels = drawn(0)
     parts = decoupled_parts(student, teacher, labels, temperature=2)
-    whole = soft_target_loss(student, teacher, temperature=2)
-    together = 4 * recombined(parts, 1 - parts.p_target.mean())
-    assert abs(together - whole) > 0.05 * whole
+    theirs = torchdistill(KDLoss("s", "output", "t", "output", 2, alpha=0), student, teacher)
+    torch.testing.assert_close(recombined(parts, 1 - parts.p_target), theirs)
+    assert abs(recombined(parts, 1 - parts.p_target.mean()) - theirs) > 0.05 * theirs
 
 
 def test_the_loss_is_the_weighted_parts_times_t_squared():
@@ -80,14 +80,6 @@ def test_the_loss_is_the_weighted_parts_times_t_squared():
     )
     expected = [9 * (2 * a + 5 * b) for a, b in zip(parts.target, parts.others, strict=True)]
     torch.testing.assert_close(found, sum(expected) / len(expected))
-
-
-def test_parts_recombined_agree_with_torchdistill():
-    """Oracle: KDLoss without labels, which leaves T² out."""
-    student, teacher, labels = drawn(1)
-    parts = decoupled_parts(student, teacher, labels, temperature=3)
-    theirs = torchdistill(KDLoss("s", "output", "t", "output", 3, alpha=0), student, teacher)
-    torch.testing.assert_close(recombined(parts, 1 - parts.p_target), theirs)
 
 
 def test_the_target_part_ignores_how_the_others_share_and_the_others_part_ignores_the_target():
@@ -104,51 +96,6 @@ def test_the_target_part_ignores_how_the_others_share_and_the_others_part_ignore
     assert of_moved.target.min() > 0.001
 
 
-def test_two_classes_have_no_others_part():
-    """Oracle: one wrong class has all of its distribution."""
-    student, teacher, labels = drawn(3, classes=2)
-    parts = decoupled_parts(student, teacher, labels, temperature=1)
-    assert torch.equal(parts.others, torch.zeros(5, dtype=torch.float64))
-
-
-def test_the_loss_of_a_twin_is_zero_and_any_other_is_not_negative():
-    """Oracle: both parts are KL divergences."""
-    student, teacher, labels = drawn(4)
-    assert decoupled_loss(teacher, teacher, labels, temperature=4).item() == pytest.approx(0)
-    parts = decoupled_parts(student, teacher, labels, temperature=4)
-    assert min(parts.target.min(), parts.others.min()) >= 0
-
-
-def test_gradient():
-    """Oracle: finite differences; the teacher gets none."""
-    student, teacher, labels = drawn(5)
-    student.requires_grad_()
-    teacher.requires_grad_()
-    assert gradcheck(
-        lambda z: decoupled_loss(z, teacher, labels, temperature=2, others_weight=3), (student,)
-    )
-    decoupled_loss(student, teacher, labels, temperature=2).backward()
-    assert teacher.grad is None
-
-
-def test_a_temperature_of_eight_bits_is_squared_without_overflow():
-    """Oracle: Python's 20; as an int8 its square would be −112."""
-    student, teacher, labels = drawn(6)
-    found = decoupled_loss(student, teacher, labels, temperature=np.int8(20))
-    assert found.item() == decoupled_loss(student, teacher, labels, temperature=20).item()
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_32_bits(dtype):
-    """Oracle: the same logits in 64 bits; at T = 100 a half has no digits left."""
-    student, teacher, labels = drawn(6)
-    student, teacher = student.to(dtype), teacher.to(dtype)
-    found = decoupled_loss(student, teacher, labels, temperature=100)
-    expected = decoupled_loss(student.double(), teacher.double(), labels, temperature=100)
-    assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(expected.item(), rel=1e-2)
-
-
 @pytest.mark.parametrize("size", [30.0, 1e4, 1e30])
 def test_a_teacher_that_is_sure_still_tells_of_the_others(size):
     """Oracle: the others' logits (0, 1) of the teacher against (0, 0), whatever the first is."""
@@ -160,52 +107,3 @@ def test_a_teacher_that_is_sure_still_tells_of_the_others(size):
     (parts.target + parts.others).sum().backward()
     expected = torch.tensor([[0.0, 0.5 - p[0], 0.5 - p[1]]])
     torch.testing.assert_close(student.grad, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [1e4, 1e30])
-def test_huge_logits_give_finite_values_and_gradients(size):
-    """Oracle: a student that is sure of the wrong class, by ``size``."""
-    teacher = torch.tensor([[size, 0.0, -size]])
-    student = torch.tensor([[-size, 0.0, size]], requires_grad=True)
-    loss = decoupled_loss(student, teacher, torch.tensor([0]), temperature=1)
-    loss.backward()
-    assert loss.item() == pytest.approx(2 * size + 8 * size, rel=1e-5)
-    assert student.grad.isfinite().all()
-
-
-Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: decoupled_loss(Z.long(), Z, Y, temperature=1), TypeError, "student must hold"),
-        (
-            lambda: decoupled_loss(Z, Z[:2], Y, temperature=1),
-            ValueError,
-            "student must have the shape of teacher",
-        ),
-        (
-            lambda: decoupled_loss(Z, Z * torch.nan, Y, temperature=1),
-            ValueError,
-            "teacher must be finite",
-        ),
-        (lambda: decoupled_loss(Z[:, :1], Z[:, :1], 0 * Y, temperature=1), ValueError, "two class"),
-        (
-            lambda: decoupled_loss(Z, Z, Y[:2], temperature=1),
-            ValueError,
-            "student must have the n = 2 of labels",
-        ),
-        (lambda: decoupled_loss(Z, Z, Y + 1, temperature=1), ValueError, "labels must be in 0 … 3"),
-        (lambda: decoupled_loss(Z, Z, Y, temperature=0), ValueError, "temperature must be"),
-        (
-            lambda: decoupled_loss(Z, Z, Y, temperature=1, others_weight=-1),
-            ValueError,
-            "others_wei",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the message names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import ATLoss
 
 from reference_impl.distillation import attention_map, attention_transfer_loss, hint_loss, unit
@@ -26,12 +25,6 @@ def test_hint_by_hand():
     assert hint_loss(student, teacher).item() == 3.5
 
 
-def test_hint_is_torchs_mean_of_squares():
-    """Oracle: ``F.mse_loss``."""
-    student, teacher = drawn(0), drawn(1)
-    torch.testing.assert_close(hint_loss(student, teacher), F.mse_loss(student, teacher))
-
-
 def test_attention_map_by_hand():
     """Oracle: channels (1, 2) and (2, 0) at two positions: A = (5, 4), ‖A‖ = √41.
 
@@ -42,10 +35,10 @@ def test_attention_map_by_hand():
 
 
 def test_attention_transfer_by_hand():
-    """Oracle: maps (1, 0) and (0.6, 0.8): 2 − 2 · 0.6; equal maps add 0 to the mean."""
-    student = torch.tensor([[[[2.0, 0.0]]], [[[1.0, 1.0]]]])
-    teacher = torch.tensor([[[[3.0, 4.0]]], [[[5.0, 5.0]]]]).sqrt()
-    assert attention_transfer_loss(student, teacher).item() == pytest.approx(0.4)
+    """Oracle: 2 − 2 cos of maps (1, 0) and (0.6, 0.8), then 0 of equal, 2 of disjoint ones."""
+    student = torch.tensor([[2.0, 0.0], [1.0, 1.0], [1.0, 0.0]]).view(3, 1, 1, 2)
+    teacher = torch.tensor([[3.0, 4.0], [5.0, 5.0], [0.0, 3.0]]).sqrt().view(3, 1, 1, 2)
+    assert attention_transfer_loss(student, teacher).item() == pytest.approx((0.8 + 0 + 2) / 3)
 
 
 def test_attention_transfer_agrees_with_torchdistill_but_for_the_mean_over_positions():
@@ -76,89 +69,22 @@ def test_attention_ignores_order_sign_and_scale_of_the_channels(seed, scale):
 
 
 def test_attention_sees_places_and_hints_see_scale():
-    """Oracle: mirrored features have another map, doubled ones another hint."""
-    features = drawn()
+    """Oracle: mirrored features have another map, doubled ones another hint; ``F.mse_loss``."""
+    features, other = drawn(), drawn(1)
     assert attention_transfer_loss(features.flip(3), features) > 0.1
     torch.testing.assert_close(hint_loss(2 * features, features), features.square().mean())
+    torch.testing.assert_close(hint_loss(features, other), F.mse_loss(features, other))
 
 
-def test_attention_transfer_is_between_0_and_2():
-    """Oracle: 2 − 2 cos of maps that are nowhere negative."""
-    apart = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 3.0]]]])
-    assert attention_transfer_loss(*apart).item() == pytest.approx(2)
-
-
-@pytest.mark.parametrize("loss", [hint_loss, attention_transfer_loss])
-def test_gradient_reaches_the_student_alone(loss):
-    """Oracle: finite differences."""
-    student, teacher = drawn(0).requires_grad_(), drawn(1).requires_grad_()
-    assert gradcheck(lambda f: loss(f, teacher), (student,))
-    loss(student, teacher).backward()
-    assert teacher.grad is None
-    assert loss(teacher, teacher).item() == pytest.approx(0)
-
-
-def test_a_layer_that_is_silent_has_a_map_of_zeros_and_no_gradient():
-    """Oracle: ‖0 − b‖² = 1 for a unit vector b."""
-    student = torch.zeros(2, 3, 2, 3, requires_grad=True)
-    loss = attention_transfer_loss(student, drawn(n=2, dtype=torch.float32))
-    loss.backward()
-    assert loss.item() == pytest.approx(1)
-    assert torch.equal(student.grad, torch.zeros_like(student))
-
-
-@pytest.mark.parametrize("loss", [hint_loss, attention_transfer_loss])
-def test_half_precision_neither_overflows_nor_vanishes(loss):
-    """Oracle: the same features in 64 bits; their squares exceed float16's 65504."""
-    student, teacher = 300 * drawn(0), 300 * drawn(1)
-    expected = loss(student.half().double(), teacher.half().double())
-    found = loss(student.half(), teacher.half())
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_vector_of_length_0_has_no_direction_and_no_gradient():
-    """Oracle: 0, where ``F.normalize`` hands on 10¹² times the gradient."""
+def test_what_is_silent_has_no_direction_and_no_gradient():
+    """Oracle: 0, where ``F.normalize`` hands on 10¹² times the gradient; ‖0 − b‖² = 1 of a map."""
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
     found = unit(x)
     found[:, 0].sum().backward()
     assert found.tolist() == [[0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
     torch.testing.assert_close(x.grad, torch.tensor([[0, 0], [0.128, -0.096]]))
-
-
-A = drawn()
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: hint_loss(A, A.long()), TypeError, "teacher must hold"),
-        (
-            lambda: hint_loss(A, A[:, :2]),
-            ValueError,
-            "student must have the",
-        ),
-        (lambda: hint_loss(A, A / 0), ValueError, "teacher must be finite"),
-        (
-            lambda: hint_loss(A[0, 0, 0], A[0, 0, 0]),
-            ValueError,
-            r"student must be \(n, d, \*shape\)",
-        ),
-        (lambda: attention_map(A[0]), ValueError, r"features must be \(n, c, h, w\)"),
-        (lambda: attention_map(A * torch.nan), ValueError, "features must be finite"),
-        (
-            lambda: attention_transfer_loss(A, A[:2]),
-            ValueError,
-            "student must have the n = 2 of teacher",
-        ),
-        (
-            lambda: attention_transfer_loss(A, A.mT),
-            ValueError,
-            "student must have the h = 3 of teacher",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the message names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()
+    student = torch.zeros(2, 3, 2, 3, requires_grad=True)
+    loss = attention_transfer_loss(student, drawn(n=2, dtype=torch.float32))
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert torch.equal(student.grad, torch.zeros_like(student))

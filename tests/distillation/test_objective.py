@@ -1,15 +1,13 @@
-"""Hinton's objective against its parts, torch, torchdistill, closed forms and bad input."""
+"""Hinton's objective against its parts, torch, torchdistill and closed forms."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.autograd import gradcheck
 from torchdistill.losses.mid_level import KDLoss
 
 from reference_impl.distillation import (
@@ -84,8 +82,8 @@ def test_gradient_is_the_closed_form(seed, n, classes, temperature, alpha):
     torch.testing.assert_close(gradient, expected, rtol=1e-7, atol=1e-10)
 
 
-def test_alpha_zero_is_the_cross_entropy_and_alpha_one_the_soft_targets():
-    """Oracle: each term alone; at α = 1 no label, at α = 0 no teacher and no T is felt."""
+def test_each_term_alone():
+    """Oracle: at α = 1 no label, at α = 0 no teacher and no T is felt; a twin has no soft term."""
     z, v, labels = drawn(1)
     hard = distillation_objective(z, v, labels, temperature=4, alpha=0)
     assert torch.equal(hard, F.cross_entropy(z, labels))
@@ -94,69 +92,30 @@ def test_alpha_zero_is_the_cross_entropy_and_alpha_one_the_soft_targets():
     assert torch.equal(soft, soft_target_loss(z, v, temperature=4))
     wrong = (labels + 1) % 4
     assert torch.equal(distillation_objective(z, v, wrong, temperature=4, alpha=1), soft)
-
-
-def test_the_hard_term_is_taken_at_temperature_one():
-    """Oracle: the teacher's twin has no soft term, at any T."""
-    z, _, labels = drawn(2)
     for t in (0.5, 1, 20):
         loss = distillation_objective(z, z.clone(), labels, temperature=t, alpha=0.25)
-        torch.testing.assert_close(loss, 0.75 * F.cross_entropy(z, labels))
+        torch.testing.assert_close(loss, 0.75 * hard)
 
 
 def test_at_temperature_one_it_is_a_cross_entropy_with_mixed_targets():
-    """Oracle: F.cross_entropy with (1 − α) y + α p, less α times the teacher's entropy."""
+    """Oracle: F.cross_entropy with (1 − α) y + α p, or smoothed by a teacher that knows nothing.
+
+    It is less by α times the teacher's entropy.
+    """
     z, v, labels = drawn(3)
     p = v.softmax(1)
     mixed = 0.3 * F.one_hot(labels, 4) + 0.7 * p
     entropy = torch.special.entr(p).sum(1).mean()
     ours = distillation_objective(z, v, labels, temperature=1, alpha=0.7)
     torch.testing.assert_close(ours, F.cross_entropy(z, mixed) - 0.7 * entropy)
-
-
-def test_a_teacher_that_knows_nothing_smooths_labels():
-    """Oracle: F.cross_entropy(label_smoothing=α) at T = 1, less α ln N."""
-    z, v, labels = drawn(4)
     ours = distillation_objective(z, torch.zeros_like(v), labels, temperature=1, alpha=0.2)
     smoothed = F.cross_entropy(z, labels, label_smoothing=0.2)
     torch.testing.assert_close(ours, smoothed - 0.2 * math.log(4))
 
 
-def test_gradients_are_finite_differences_and_the_teacher_gets_none():
-    """Oracle: gradcheck."""
-    z, v, labels = drawn(5)
-    z.requires_grad_()
-    v.requires_grad_()
-    assert gradcheck(
-        lambda student: distillation_objective(
-            student, v.detach(), labels, temperature=3, alpha=0.6
-        ),
-        (z,),
-    )
-    distillation_objective(z, v, labels, temperature=3, alpha=0.6).backward()
-    assert v.grad is None
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_every_floating_type_works(dtype):
-    """Oracle: the loss in float64 of the rounded logits."""
-    z, v, labels = drawn(6, dtype=dtype)
-    loss = distillation_objective(z, v, labels, temperature=4, alpha=0.9)
-    expected = distillation_objective(z.double(), v.double(), labels, temperature=4, alpha=0.9)
-    assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_numpys_numbers_are_numbers():
-    """Oracle: Python's."""
-    z, v, labels = drawn(7)
-    a = distillation_objective(z, v, labels, temperature=np.float64(4), alpha=np.float32(0.5))
-    assert torch.equal(a, distillation_objective(z, v, labels, temperature=4, alpha=0.5))
-
-
 @given(seed=st.integers(0, 1000), classes=st.integers(1, 8), alpha=st.floats(0, 1))
 def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
-    """Oracle: the objective with torch's mean over all elements, up to a factor.
+    """Oracle: the objective with torch's mean over all elements, up to a factor; 0.09/0.19.
 
     Equation: eq-distill-trap.
     """
@@ -167,40 +126,13 @@ def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
     factor = 1 - alpha + alpha / classes
     ours = factor * distillation_objective(z, v, labels, temperature=1, alpha=meant)
     torch.testing.assert_close(ours, trapped, rtol=1e-7, atol=1e-10)
-
-
-def test_effective_alpha_by_hand():
-    """Oracle: 0.09 / (0.1 + 0.09), and the ends."""
     assert effective_alpha(0.9, 10) == pytest.approx(9 / 19)
-    assert effective_alpha(0.9, 1) == pytest.approx(0.9)
-    assert [effective_alpha(a, 10) for a in (0, 1)] == [0, 1]
 
 
-Z, Y = torch.randn(3, 4), torch.tensor([0, 3, 1])
-
-
-def loss(z=Z, v=Z, y=Y, *, temperature=4.0, alpha=0.9):
-    return distillation_objective(z, v, y, temperature=temperature, alpha=alpha)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: loss(alpha=1.1), ValueError, r"alpha must be in \[0, 1\], got 1.1"),
-        (lambda: loss(alpha=True), TypeError, "alpha must be a real number"),
-        (lambda: loss(temperature=0, alpha=0), ValueError, r"temperature must be in \(0, "),
-        (lambda: loss(v=Z[:, :3]), ValueError, "student must have the"),
-        (lambda: loss(z=Z / 0, alpha=0), ValueError, "student must be finite"),
-        (lambda: loss(v=Z / 0, alpha=0), ValueError, "teacher must be finite"),
-        (lambda: loss(y=Y.float()), TypeError, "labels must hold int64, got dtype torch.float32"),
-        (lambda: loss(y=Y[:2]), ValueError, "must have the n = 2 of labels, got 3"),
-        (lambda: loss(y=Y + 1), ValueError, "labels must be in 0 … 3"),
-        (lambda: loss(y=Y - 100), ValueError, "labels must be in 0 … 3"),
-        (lambda: effective_alpha(2, 10), ValueError, "alpha must be in"),
-        (lambda: effective_alpha(0.5, 0), ValueError, "n_classes must be at least 1, got 0"),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the issue's list of bad input; torch itself ignores a label of −100 in silence."""
-    with pytest.raises(error, match=message):
-        call()
+@pytest.mark.parametrize("wrong", [-100, -1, 4])
+def test_a_label_of_no_class_is_refused(wrong):
+    """Oracle: the message; torch itself ignores a label of −100 in silence."""
+    z, v, labels = drawn(5)
+    labels[2] = wrong
+    with pytest.raises(ValueError, match=f"labels must be in 0 … 3, got {wrong}"):
+        distillation_objective(z, v, labels, temperature=4, alpha=0.9)

@@ -34,48 +34,15 @@ def test_no_other_bias_is_better(seed: int, n: int, classes: int) -> None:
 
 
 def test_by_hand() -> None:
-    """Oracle: gaps 3 and 1 of the two of class 0, 2 of one that is right already: b in (1, 2)."""
+    """Oracle: gaps 3 and 1 of the two of class 0, 2 of one that is right already: b in (1, 2).
+
+    Where all answers are right already b is 0; the logits are left as they are.
+    """
     logits = torch.tensor([[0.0, 3.0], [1.0, 2.0], [0.0, 2.0]])
-    labels = torch.tensor([0, 0, 1])
-    assert best_class_bias(logits, labels, 0) == pytest.approx(1.5)
-
-
-def test_zero_where_no_change_helps() -> None:
-    """Oracle: all answers are right already."""
-    logits = torch.eye(4)
-    assert best_class_bias(logits, torch.arange(4), 2) == 0
-
-
-def test_the_logits_are_left_as_they_are() -> None:
-    """Oracle: a copy."""
-    logits = torch.randn(6, 3)
     before = logits.clone()
-    best_class_bias(logits, torch.tensor([0, 1, 2, 0, 1, 2]), 1)
+    assert best_class_bias(logits, torch.tensor([0, 0, 1]), 0) == pytest.approx(1.5)
     assert torch.equal(logits, before)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: best_class_bias(torch.ones(3), torch.tensor([0]), 0), ValueError, "logits must"),
-        (
-            lambda: best_class_bias(torch.ones(1, 1), torch.tensor([0]), 0),
-            ValueError,
-            "two classes",
-        ),
-        (
-            lambda: best_class_bias(torch.ones(1, 3), torch.tensor([0]), 3),
-            ValueError,
-            "below 3, got 3",
-        ),
-        (lambda: best_class_bias(torch.ones(1, 3), torch.tensor([4]), 1), ValueError, "got 4"),
-        (lambda: best_class_bias(torch.ones(1, 3) / 0, torch.tensor([0]), 1), ValueError, "finite"),
-    ],
-)
-def test_bad_input_is_named(call, error: type[Exception], message: str) -> None:
-    """Oracle: the message names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()
+    assert best_class_bias(torch.eye(4), torch.arange(4), 2) == 0
 
 
 def of_gaps(*gaps: float, labels: list[int]) -> float:

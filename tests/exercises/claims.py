@@ -1,17 +1,49 @@
-"""What the tests of all exercises assert: a chapter's tables in, tests out."""
+"""What the tests of all exercises assert: a chapter's tables of answers in, tests out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
+import torch
 
 from exercises import report
 
-Answers = Sequence[tuple[str, object]]
-Advised = Sequence[tuple[str, object, str]]
-Crossed = Sequence[tuple[str, object, Sequence[str]]]
+Right = Mapping[str, Sequence[Any]]
+"""Exercise → answers that pass."""
+
+Wrong = Mapping[str, Sequence[tuple[Any, ...]]]
+"""Exercise → (answer, a part of the advice that belongs to it, beginnings of the claims it fails).
+
+Where no claim is named, the advice alone is compared.
+"""
 
 
-def assert_failed(name: str, answer: object, starts: Sequence[str]) -> None:
+def rows(table: Right | Wrong) -> list[tuple[str, Any]]:
+    return [(name, entry) for name, entries in table.items() for entry in entries]
+
+
+def forms(answer: Any) -> list[Any]:
+    """Return an answer, and numbers as a tensor and as an array with one axis more as well."""
+    if callable(answer):
+        return [answer]
+    numbers = torch.as_tensor(answer, dtype=torch.float64)
+    return [answer, numbers, numbers[None].numpy()]
+
+
+def spoiling(answer: Callable[..., Any], place: int = 0) -> Callable[..., Any]:
+    """Return an answer that is right, but overwrites one of its arguments."""
+
+    def spoilt(*arguments: Any) -> Any:
+        found = answer(*arguments)
+        given = arguments[place]
+        for tensor in given if isinstance(given, list) else [given]:
+            tensor.zero_()
+        return found
+
+    return spoilt
+
+
+def assert_failed(name: str, answer: Any, starts: Sequence[str]) -> None:
     """Assert that the claims which an answer fails are those that begin with ``starts``."""
     crossed = [line for line in report(name, answer).lines if line.startswith("✗ ")]
     assert len(crossed) == len(starts), crossed
@@ -19,37 +51,24 @@ def assert_failed(name: str, answer: object, starts: Sequence[str]) -> None:
         assert line.startswith(f"✗ {start}"), (line, start)
 
 
-def passing(answers: Answers) -> Callable[..., None]:
-    """Return the test that these answers pass."""
+def judged(right: Right, wrong: Wrong) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the tests that right answers pass, and that wrong ones are told what is wrong."""
 
-    @pytest.mark.parametrize(("name", "answer"), answers)
-    def test(name, answer) -> None:
+    @pytest.mark.parametrize(("name", "answer"), rows(right))
+    def accepted(name, answer) -> None:
         """Oracle: found by hand, or in another way than the checker's."""
-        found = report(name, answer)
-        assert found.passed, found.lines
+        for form in forms(answer):
+            found = report(name, form)
+            assert found.passed, found.lines
 
-    return test
-
-
-def advised(answers: Advised) -> Callable[..., None]:
-    """Return the test that each of these answers fails, and is told what is wrong with it."""
-
-    @pytest.mark.parametrize(("name", "answer", "advice"), answers)
-    def test(name, answer, advice) -> None:
-        """Oracle: a mistake made on purpose, and a part of the advice that belongs to it."""
+    @pytest.mark.parametrize(("name", "row"), rows(wrong))
+    def named(name, row) -> None:
+        """Oracle: a mistake made on purpose, its advice, and the properties that it lacks."""
+        answer, advice, *claims = row
         found = report(name, answer)
         assert not found.passed
         assert advice in found.lines[-1], found.lines
+        if claims:
+            assert_failed(name, answer, claims)
 
-    return test
-
-
-def crossed(answers: Crossed) -> Callable[..., None]:
-    """Return the test that each of these answers fails these claims and no others."""
-
-    @pytest.mark.parametrize(("name", "answer", "starts"), answers)
-    def test(name, answer, starts) -> None:
-        """Oracle: written to lack one property only, and what follows from it."""
-        assert_failed(name, answer, starts)
-
-    return test
+    return accepted, named

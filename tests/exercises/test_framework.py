@@ -1,4 +1,6 @@
-"""The examination of answers, on a toy exercise."""
+"""The examination of answers, on a toy exercise; and what every exercise says to no answer."""
+
+import math
 
 import numpy as np
 import pytest
@@ -17,23 +19,20 @@ DOUBLE = Exercise(
 )
 
 
-def test_a_right_answer_passes_with_every_claim_ticked() -> None:
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (lambda x: x + x, ("✓ 0 stays 0", "✓ 3 becomes 6")),
+        (lambda x: x * x, ("✓ 0 stays 0", "✗ 3 becomes 6", "→ You squared it.")),
+        (lambda x: x + 1, ("✗ 0 stays 0", "✗ 3 becomes 6", "→ Nothing doubled is nothing.")),
+        (lambda x: {}["two"], ("✗ 0 stays 0", "✗ 3 becomes 6", "→ It raised KeyError: 'two'")),
+    ],
+    ids=["right", "a known mistake", "an unknown one gets the first hint", "one that raises"],
+)
+def test_claims_are_ticked_and_the_mistake_is_named(answer, lines) -> None:
     """Oracle: the definition."""
-    found = examine(DOUBLE, lambda x: x + x)
-    assert found.passed
-    assert found.lines == ("✓ 0 stays 0", "✓ 3 becomes 6")
-
-
-def test_a_known_mistake_is_named() -> None:
-    """Oracle: the definition."""
-    found = examine(DOUBLE, lambda x: x * x)
-    assert not found.passed
-    assert found.lines == ("✓ 0 stays 0", "✗ 3 becomes 6", "→ You squared it.")
-
-
-def test_an_unknown_mistake_gets_the_first_failed_claims_hint() -> None:
-    """Oracle: the definition."""
-    assert examine(DOUBLE, lambda x: x + 1).lines[-1] == "→ Nothing doubled is nothing."
+    assert examine(DOUBLE, answer).lines == lines
+    assert examine(DOUBLE, answer).passed == (len(lines) == 2)
 
 
 def test_the_first_of_two_matching_mistakes_is_named() -> None:
@@ -52,62 +51,33 @@ def test_a_function_that_returns_no_tensor_is_told_so(result: object) -> None:
     assert report("min-max-inverse", lambda *_: result).lines[-1] == said
 
 
-def test_an_answer_that_raises_is_told_what_it_raised() -> None:
-    """Oracle: the exception's own text."""
-
-    def broken(_: int) -> int:
-        raise KeyError("two")
-
-    found = examine(DOUBLE, broken)
-    assert not found.passed
-    assert found.lines[-1] == "→ It raised KeyError: 'two'"
-
-
-def test_dots_are_no_answer_yet() -> None:
-    """Oracle: the learner's untouched cell."""
-    found = examine(DOUBLE, ...)
-    assert not found.passed
-    assert found.lines == ("No answer yet: put yours in the place of the dots.",)
+A_NUMBER, NUMBERS = "The answer is a number; this is a ", "The answer is a list of 2 numbers; "
+NOT_FINITE = "The answer is a finite number; this is not."
 
 
 @pytest.mark.parametrize(
     ("kind", "good", "bad", "message"),
     [
-        (a_number, 3, "3", "The answer is a number; this is a str."),
-        (a_number, torch.tensor(3.0), True, "The answer is a number; this is a bool."),
-        (a_number, 2.5, None, "The answer is a number; this is a NoneType."),
+        (a_number, 3, "3", A_NUMBER + "str."),
+        (a_number, torch.tensor(3.0), True, A_NUMBER + "bool."),
+        (a_number, 2.5, None, A_NUMBER + "NoneType."),
+        (a_number, np.array(11), torch.ones(2), A_NUMBER + "Tensor."),
+        (a_number, np.array([11]), torch.tensor(True), A_NUMBER + "bool."),
+        (a_number, np.int64(11), 11j, A_NUMBER + "complex."),
+        (a_number, 0, torch.ones(1, device="meta"), A_NUMBER + "Tensor."),
+        (a_number, -2, math.nan, NOT_FINITE),
+        (a_number, 10**300, 10**400, NOT_FINITE),
+        (a_number, torch.ones(1, 1), math.inf, NOT_FINITE),
         (numbers(2), [1, 2], [1, 2, 3], "The answer has 2 numbers; this has 3."),
-        (numbers(2), torch.ones(2), "ab", "The answer is a list of 2 numbers; this is a str."),
+        (numbers(2), torch.ones(2), "ab", NUMBERS + "this is a str."),
         (numbers(2), (1, 2.5), [1, "2"], "Entry 2 is not a number: '2' is a str."),
-        (
-            numbers(2),
-            [torch.tensor(1), 2],
-            [None, 2],
-            "Entry 1 is not a number: None is a NoneType.",
-        ),
+        (numbers(2), [torch.tensor(1), 2], [None, 2], "Entry 1 is not a number: None is a NoneT"),
         (numbers(2), [[1], [2]], [..., 2], "Entry 1 is still dots: put a number in their place."),
-        (numbers(2), [1, 2], [[1, 2], [3]], "The answer is a list of 2 numbers; this is a list."),
-        (a_number, np.array(11), torch.ones(2), "The answer is a number; this is a Tensor."),
-        (a_number, np.array([11]), torch.tensor(True), "The answer is a number; this is a bool."),
-        (a_number, np.int64(11), 11j, "The answer is a number; this is a complex."),
-        (a_number, -2, float("nan"), "The answer is a finite number; this is not."),
-        (a_number, 10**300, 10**400, "The answer is a finite number; this is not."),
-        (a_number, torch.ones(1, 1), float("inf"), "The answer is a finite number; this is not."),
+        (numbers(2), [1, 2], [[1, 2], [3]], NUMBERS + "this is a list."),
         (numbers(2), np.ones((2, 1)), [1, 10**400], "Entry 2 is too large a number."),
-        (a_number, 0, torch.ones(1, device="meta"), "The answer is a number; this is a Tensor."),
-        (
-            numbers(2),
-            [0, 1],
-            torch.ones(2, device="meta"),
-            "The answer is a list of 2 numbers; this is a Tensor.",
-        ),
-        (numbers(2), [1, 10**300], [1, float("nan")], "Entry 2 is not a finite number."),
-        (
-            numbers(2),
-            torch.ones(1, 2),
-            torch.ones(2, dtype=torch.complex64),
-            "The answer is a list of 2 numbers; this is a Tensor.",
-        ),
+        (numbers(2), [0, 1], torch.ones(2, device="meta"), NUMBERS + "this is a Tensor."),
+        (numbers(2), [1, 10**300], [1, math.nan], "Entry 2 is not a finite number."),
+        (numbers(2), torch.ones(1, 2), torch.ones(2, dtype=torch.complex64), NUMBERS),
         (a_function("f(x)"), abs, 3, "The answer is the function itself, f(x), without a call"),
     ],
 )
@@ -140,8 +110,20 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         check(3, 1)
 
 
-@pytest.mark.parametrize("name", sorted(all_exercises()))
-def test_no_exercise_accepts_what_is_no_answer(name: str) -> None:
-    """Oracle: dots, nothing, and an empty string are right for no exercise."""
-    for answer in (..., None, ""):
-        assert not report(name, answer).passed
+@pytest.mark.parametrize(("name", "exercise"), all_exercises().items())
+def test_every_exercise_says_what_no_answer_is(name: str, exercise: Exercise) -> None:
+    """Oracle: dots, nothing, text, no numbers; functions that return nothing or that raise."""
+    assert report(name, ...).lines == ("No answer yet: put yours in the place of the dots.",)
+    for answer in (None, "", "many"):
+        (line,) = report(name, answer).lines
+        assert line.startswith("✗ The answer is ")
+    if exercise.kind(1) is None:
+        assert "The answer is a number; this is a list" in report(name, []).lines[0]
+    elif exercise.kind(abs) is None:
+        assert "The answer is the function itself" in report(name, exercise).lines[0]
+        assert "→ It raised ZeroDivisionError" in report(name, lambda *_: 1 / 0).lines[-1]
+        assert "→ It raised TypeError" in report(name, lambda: 1).lines[-1]
+        if name != "cost-smallest-batch":  # where None is an answer
+            assert "must return" in report(name, lambda *_: None).lines[-1]
+    else:
+        assert "numbers; this has 0." in report(name, []).lines[0]

@@ -8,6 +8,7 @@ import torch
 
 from exercises import report
 from reference_impl.training import load_checkpoint
+from tests.exercises.claims import rows
 
 CHAPTERS = (
     *("rounding", "affine", "codebook", "ptq", "qat"),
@@ -20,8 +21,8 @@ def answers():
     """Yield each answer of their tests, with the advice that it gets, none for a right one."""
     for chapter in CHAPTERS:
         module = import_module(f"tests.exercises.test_{chapter}_exercises")
-        yield from ((name, answer, "") for name, answer in module.RIGHT)
-        yield from module.WRONG
+        yield from ((name, answer, "") for name, answer in rows(module.RIGHT))
+        yield from ((name, answer, advice) for name, (answer, advice, *_) in rows(module.WRONG))
 
 
 def shuffled(x):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -12,18 +11,12 @@ from reference_impl.measuring import Latency, compare_latencies, device_name, me
 
 
 def test_a_sleep_is_measured_as_long_as_it_is():
-    """Oracle: time.sleep, which never returns early."""
+    """Oracle: time.sleep, which never returns early; the device has a name on any system."""
     found = measure_latency(lambda: time.sleep(0.01), min_run_time=0.2)
     assert 0.01 <= found.median < 0.1
     assert found.runs >= 1
     assert 0 <= found.iqr < 0.1
-
-
-def test_four_times_the_work_takes_longer():
-    """Oracle: the order of two durations, far apart."""
-    short = measure_latency(lambda: time.sleep(0.002), min_run_time=0.05)
-    long = measure_latency(lambda: time.sleep(0.008), min_run_time=0.05)
-    assert long.median > short.median
+    assert found.device == device_name() == device_name().strip() != ""
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -66,18 +59,6 @@ def test_the_median_round_counts_unless_another_is_asked_for(more, counts, monke
     assert compare_latencies({"only": print}, rounds=3, **more) == {"only": counts}
 
 
-def test_a_latency_cannot_be_changed():
-    """Oracle: the error of Python's frozen dataclasses."""
-    with pytest.raises(FrozenInstanceError):
-        Latency(1.0, 0.0, 1, 1, "cpu").median = 2.0
-
-
-def test_the_device_has_a_name():
-    """Oracle: what any system tells is not empty."""
-    assert device_name().strip()
-    assert measure_latency(lambda: None, min_run_time=0.01).device == device_name()
-
-
 def test_nothing_is_written_to_stderr():
     """Oracle: a fresh interpreter; torch's benchmark package warns there if nvcc lacks a GPU."""
     code = (
@@ -88,25 +69,3 @@ def test_nothing_is_written_to_stderr():
         [sys.executable, "-W", "error", "-c", code], capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: measure_latency(3), TypeError, "function must be callable, got int"),
-        (lambda: measure_latency(print, threads=0), ValueError, "threads must be at least 1"),
-        (
-            lambda: measure_latency(print, min_run_time=0),
-            ValueError,
-            "min_run_time must be above 0",
-        ),
-        (lambda: compare_latencies([print]), TypeError, "functions must be Mapping, got list"),
-        (lambda: compare_latencies({}), ValueError, "functions must be of one or more, got {}"),
-        (lambda: compare_latencies({"f": 1}), TypeError, r"functions\['f'\] must be callable"),
-        (lambda: Latency(1.0, -0.1, 1, 1, "cpu"), ValueError, "iqr must be at least 0"),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the rule that an error names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()

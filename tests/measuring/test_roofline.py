@@ -1,14 +1,10 @@
 """reference_impl.measuring.roofline against its closed form and this machine's own speeds."""
 
-import copy
 import json
-from dataclasses import FrozenInstanceError
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from reference_impl.measuring import Latency, attainable, least_time, model_cost
 from reference_impl.measuring.roofline import (
@@ -81,49 +77,10 @@ def test_the_speeds_are_counts_over_the_time_taken(monkeypatch):
     assert [settings["min_run_time"] for settings in calls] == [0.5, 0.5, 0.2, 0.2]
 
 
-def test_the_measured_model_is_left_as_it_was():
-    """Oracle: its mode and state before; BatchNorm in training mode would change both."""
-    model = ConvStudent().train()
-    before = copy.deepcopy(model.state_dict())
-    batch_latency(model, 2, min_run_time=0.01)
-    assert all(part.training for part in model.modules())
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_a_machine_cannot_be_changed():
-    """Oracle: the error of Python's frozen dataclasses."""
-    with pytest.raises(FrozenInstanceError):
-        Machine(1.0, 1.0, 1.0).peak = 2.0
-
-
-def test_a_small_product_is_no_faster_than_the_peak():
-    """Oracle: the order of two speeds, far apart: a product of 2 × 2 is all overhead."""
-    assert measure_peak(2, min_run_time=0.02) < measure_peak(256, min_run_time=0.02)
-
-
-def test_a_copy_is_slower_than_any_memory_could_excuse():
-    """Oracle: bounds that every machine of this century meets, 0.1 GB/s and 10 TB/s."""
-    assert 1e8 < measure_bandwidth(2**20, min_run_time=0.02) < 1e13
-
-
-def test_a_model_on_many_images_takes_longer_than_on_one():
-    """Oracle: the order of two durations, far apart."""
+def test_speeds_and_times_are_in_the_order_of_what_they_measure():
+    """Oracle: a product of 2 × 2 is all overhead; any memory copies at 0.1 GB/s to 10 TB/s."""
+    quick = {"min_run_time": 0.02}
+    assert measure_peak(2, **quick) < measure_peak(256, **quick)
+    assert 1e8 < measure_bandwidth(2**20, **quick) < 1e13
     model = LeNet5().eval()
-    assert batch_latency(model, 64, min_run_time=0.02) > batch_latency(model, 1, min_run_time=0.02)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: Machine(1.0, float("inf"), 1.0), ValueError, "memory must be finite"),
-        (lambda: attainable(0, peak=1.0, bandwidth=1.0), ValueError, "intensity must be above 0"),
-        (lambda: least_time(-1, 1, peak=1, bandwidth=1), ValueError, "operations must be at least"),
-        (lambda: least_time(1, 1, peak=1, bandwidth="1"), TypeError, "bandwidth must be a real"),
-        (lambda: measure_bandwidth(3), ValueError, "n_bytes must be at least 4"),
-        (lambda: batch_latency(nn.Identity(), 0), ValueError, "batch must be at least 1"),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the rule that an error names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()
+    assert batch_latency(model, 64, **quick) > batch_latency(model, 1, **quick)

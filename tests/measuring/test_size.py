@@ -3,7 +3,6 @@
 import json
 import struct
 import zlib
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
 
-from reference_impl.compress import with_sparse_layers
 from reference_impl.measuring import (
     Size,
     bitmap_size,
@@ -38,29 +36,34 @@ from reference_impl.quantization import (
 
 
 def test_lenets_have_the_published_numbers_of_parameters():
-    """Oracle: Han et al. 2015, tables 3 and 4 (266K and 431K), and the sums written out.
+    """Oracle: Han et al. 2015, tables 3 and 4 (266K and 431K); 3·3 + 3 of a layer that is shared.
 
     Equation: eq-cost-parameters.
     """
     assert count_parameters(LeNet300()) == 785 * 300 + 301 * 100 + 101 * 10 == 266_610
     assert count_parameters(LeNet5()) == 26 * 20 + 501 * 50 + 801 * 500 + 501 * 10 == 431_080
-
-
-def test_a_shared_parameter_is_counted_once():
-    """Oracle: by hand, 3·3 + 3."""
     layer = nn.Linear(3, 3)
     assert count_parameters(nn.Sequential(layer, nn.ReLU(), layer)) == 12
 
 
-@pytest.mark.parametrize("cls", [LeNet300, LeNet5, ConvTeacher, ConvStudent])
-def test_bytes_are_those_of_the_safetensors_file_without_its_header(cls, tmp_path):
+def forgetful() -> nn.Linear:
+    """Return a layer with two buffers of one length, of which the file holds one."""
+    layer = nn.Linear(3, 2)
+    layer.register_buffer("kept", torch.zeros(5))
+    layer.register_buffer("forgotten", torch.zeros(5), persistent=False)
+    return layer
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LeNet300(), LeNet5(), ConvTeacher(), ConvStudent(), nn.Linear(64, 64).half(), forgetful()],
+)
+def test_bytes_are_those_of_the_safetensors_file_without_its_header(model):
     """Oracle: a file written by safetensors, whose first 8 bytes give the header's length.
 
     Equation: eq-cost-bytes.
     """
-    model = cls()
-    save_file(model.state_dict(), tmp_path / "m.safetensors")
-    stored = (tmp_path / "m.safetensors").read_bytes()
+    stored = save(model.state_dict())
     (header,) = struct.unpack("<Q", stored[:8])
     assert json.loads(stored[8 : 8 + header])
     assert model_size(model).bytes == len(stored) - 8 - header
@@ -74,41 +77,15 @@ def test_only_weights_change_their_width(bits):
     assert dict(size.items) == {"weights": 266_200 * bits, "vectors": 410 * 32, "buffers": 0}
 
 
-def test_a_buffer_that_is_not_stored_takes_no_room():
-    """Oracle: safetensors; two buffers of one length, of which the file holds one."""
-    model = nn.Linear(3, 2)
-    model.register_buffer("kept", torch.zeros(5))
-    model.register_buffer("forgotten", torch.zeros(5), persistent=False)
-    stored = save(model.state_dict())
-    (header,) = struct.unpack("<Q", stored[:8])
-    assert model_size(model).items["buffers"] == 5 * 32
-    assert model_size(model).bytes == len(stored) - 8 - header
-
-
-def test_half_precision_halves_the_size():
-    """Oracle: safetensors, by the difference of two files with one header length."""
-    single, half = nn.Linear(64, 64), nn.Linear(64, 64).half()
-    difference = len(save(single.state_dict())) - len(save(half.state_dict()))
-    assert model_size(single).bytes - model_size(half).bytes == difference
-
-
 def test_bits_are_rounded_up_to_bytes_and_sizes_add_up():
-    """Oracle: by hand."""
-    together = Size({"values": 3, "mask": 5}) + Size({"mask": 1, "scales": 0})
+    """Oracle: by hand; the dict that was given may change, the size not."""
+    given_items = {"values": 3, "mask": 5}
+    together = Size(given_items) + Size({"mask": 1, "scales": 0})
+    given_items["values"] = 16
     assert dict(together.items) == {"values": 3, "mask": 6, "scales": 0}
     assert (together.bits, together.bytes, Size({}).bytes, Size({"a": 8}).bytes) == (9, 2, 0, 1)
-
-
-def test_a_size_cannot_be_changed():
-    """Oracle: Python's read-only mapping; the dict that was given may change, the size not."""
-    given_items = {"values": 8}
-    size = Size(given_items)
-    given_items["values"] = 16
-    assert size.bytes == 1
     with pytest.raises(TypeError, match="does not support item assignment"):
-        size.items["values"] = 0
-    with pytest.raises(FrozenInstanceError):
-        size.items = {}
+        together.items["values"] = 0
 
 
 def pruned(density: float) -> LeNet300:
@@ -126,16 +103,21 @@ def weights(network: nn.Module) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
 def test_sparse_rows_take_what_scipys_take(density):
-    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here.
+    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here; then 8 and 16.
 
     Equation: eq-narrow-csr.
     """
     network = pruned(density)
     csr = [scipy.sparse.csr_array(w) for w in weights(network)]
-    expected = sum(a.data.nbytes + a.indices.nbytes + a.indptr.nbytes for a in csr)
-    found = csr_size(network)
-    assert found.bytes == expected + 4 * (40 + 20 + 10)
-    assert found.items["weights"] == 8 * sum(a.data.nbytes for a in csr)
+    values, columns, rows = (
+        8 * sum(getattr(a, part).nbytes for a in csr) for part in ("data", "indices", "indptr")
+    )
+    items = {"weights": values, "columns": columns, "rows": rows}
+    assert csr_size(network).items.items() >= items.items()
+    assert csr_size(network).bytes == (values + columns + rows) // 8 + 4 * (40 + 20 + 10)
+    small = {"weights": values // 4, "columns": columns // 2, "rows": rows // 2}
+    found = csr_size(network, weight_bits=np.int8(8), index_bits=16)
+    assert found.items.items() >= small.items()
 
 
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
@@ -185,106 +167,32 @@ def test_the_file_is_the_file(tmp_path: Path):
     assert deflated_bytes(pruned(1)) > 0.8 * file_bytes(network)
 
 
-def test_a_file_of_what_no_file_can_hold_is_refused():
-    """Oracle: the documented errors."""
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    tied[1].weight = tied[0].weight
-    with pytest.raises(ValueError, match="model must not share memory between tensors"):
-        file_bytes(tied)
-    with pytest.raises(
-        TypeError, match=r"model must hold dense tensors, got sparse \['0.weight'\]"
-    ):
-        deflated_bytes(with_sparse_layers(nn.Sequential(nn.Linear(3, 3))))
-
-
-def test_places_are_counted_in_bits_of_an_index():
-    """Oracle: 3 values of 8 bits, 3 columns and 2 + 1 rows of 16."""
-    layer = nn.Linear(4, 2, bias=False)
-    layer.weight.data = torch.tensor([[1.0, 0, 0, 2], [0, 3, 0, 0]])
-    items = csr_size(layer, weight_bits=8, index_bits=16).items
-    assert (items["weights"], items["columns"], items["rows"]) == (24, 48, 48)
-
-
-def test_bits_may_be_an_integer_of_numpy():
-    """Oracle: Python's integers, which do not overflow."""
-    for size in (nonzero_size, bitmap_size, csr_size):
-        found = size(pruned(0.5), weight_bits=np.int8(8))
-        assert found == size(pruned(0.5), weight_bits=8)
-        assert type(found.bits) is int
-
-
 WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
     ("view", "axes", "scales"),
-    [
-        (WEIGHT, (), 1),
-        (WEIGHT, 0, 300),
-        (split_groups(WEIGHT, 28), (0, 1), 300 * 28),
-        (split_groups(WEIGHT, 8), (0, 1), 300 * 98),
-    ],
+    [(WEIGHT, (), 1), (WEIGHT, 0, 300)]
+    + [(split_groups(WEIGHT, g), (0, 1), 235_200 // g) for g in (1, 4, 8, 28, 784)],
 )
 def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
-    """Oracle: the counts, by hand: 235,200 codes of 4 bits, scales of 16.
+    """Oracle: 235,200 codes of 4 bits, scales of 16: a group of g adds 16/g bits to each value.
 
     Equation: eq-affine-size.
     """
     low, high = min_max_range(view, axes)
     symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
     affine = affine_from_range(low, high, IntegerGrid(4))
-    assert dict(quantized_size(symmetric, 235_200).items) == {
-        "codes": 940_800,
-        "scales": 16 * scales,
-        "zero points": 0,
-    }
+    items = {"codes": 940_800, "scales": 16 * scales, "zero points": 0}
+    assert dict(quantized_size(symmetric, 235_200).items) == items
     assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales
 
 
-@pytest.mark.parametrize("size", [1, 4, 8, 28, 784])
-def test_a_group_of_g_adds_16_over_g_bits_to_each_value(size: int) -> None:
-    """Oracle: the closed form b + 16/g."""
-    low, high = min_max_range(split_groups(WEIGHT, size), (0, 1))
-    quantizer = symmetric_from_range(low, high, IntegerGrid(3, signed=True))
-    assert quantized_size(quantizer, 235_200).bits / 235_200 == pytest.approx(3 + 16 / size)
-
-
 def test_packed_bytes_have_that_size() -> None:
-    """Oracle: NumPy packs the codes' bits, and half-precision scales have two bytes each."""
+    """Oracle: NumPy packs the codes' bits; scales have two bytes each, or four by hand."""
     quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
     codes = (quantizer.quantize(WEIGHT).int() + 16).numpy().astype(np.uint8)
     bits = np.unpackbits(codes.reshape(-1, 1), axis=1)[:, -5:]
     packed = np.packbits(bits).nbytes + quantizer.scale.half().numpy().nbytes
     assert quantized_size(quantizer, 235_200).bytes == packed
-
-
-def test_scales_of_another_width_are_counted_as_such() -> None:
-    """Oracle: by hand."""
-    quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
     assert quantized_size(quantizer, 235_200, scale_bits=32).items["scales"] == 9600
-
-
-GOOD = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: count_parameters([1]), TypeError, "model must be Module, got list"),
-        (lambda: model_size(LeNet300(), weight_bits=65), ValueError, r"weight_bits must be in \[1"),
-        (lambda: model_size(LeNet300(), weight_bits=8.0), TypeError, "weight_bits must be an int"),
-        (lambda: csr_size(nn.Linear(2, 2), index_bits=0), ValueError, "index_bits must be in"),
-        (lambda: Size(8), TypeError, "items must be Mapping, got int"),
-        (lambda: Size({"mask": -1}), ValueError, r"items\['mask'\] must be at least 0, got -1"),
-        (lambda: quantized_size(8, 10), TypeError, "quantizer must be AffineQuantizer, got int 8"),
-        (
-            lambda: quantized_size(GOOD, 299),
-            ValueError,
-            "n_values must be a multiple of the 300 sc",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, error, message):
-    """Oracle: the rule that an error names argument, value and expectation."""
-    with pytest.raises(error, match=message):
-        call()

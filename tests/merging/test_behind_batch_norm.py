@@ -10,7 +10,7 @@ KEPT, GONE = torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])
 FACTOR = torch.tensor([2.0, 0.3, -1.5], dtype=torch.float64)
 
 
-def drawn() -> nn.BatchNorm1d:
+def drawn():
     torch.manual_seed(0)
     norm = nn.BatchNorm1d(6).double().eval()
     nn.init.normal_(norm.weight)
@@ -20,15 +20,10 @@ def drawn() -> nn.BatchNorm1d:
     return norm
 
 
-def relation(norm, factor=FACTOR, pairs=(KEPT, GONE), bias=0.0, **changed):
-    given = {
-        "gamma": norm.weight.detach(),
-        "beta": norm.bias.detach(),
-        "mean": norm.running_mean - bias,
-        "variance": norm.running_var,
-        "eps": norm.eps,
-    }
-    return normalised_relation(factor, pairs, **(given | changed))
+def relation(norm, bias=0.0):
+    gamma, beta = norm.weight.detach(), norm.bias.detach()
+    moments = {"mean": norm.running_mean - bias, "variance": norm.running_var, "eps": norm.eps}
+    return normalised_relation(FACTOR, (KEPT, GONE), gamma=gamma, beta=beta, **moments)
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
@@ -71,22 +66,3 @@ def test_a_unit_that_is_constant_follows_from_any_other():
     torch.testing.assert_close(shift, norm.bias[GONE].detach())
     h = norm(torch.randn(20, 6, dtype=torch.float64)).relu()[:, GONE].detach()
     torch.testing.assert_close(h, shift.relu().expand(20, 3))
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "text"),
-    [
-        ({"variance": -torch.ones(6)}, ValueError, "variance must be at least 0, got -1"),
-        ({"gamma": torch.tensor([1.0, 0, 1, 1, 0, 1])}, ValueError, "gamma must not be 0"),
-        ({"beta": torch.ones(5)}, ValueError, "gamma must have the"),
-        ({"pairs": (KEPT, GONE + 1)}, ValueError, "pairs must be of units 0 to 5"),
-        ({"pairs": (KEPT - 1, GONE)}, ValueError, r"pairs\[0\] must be at least 0, got -1"),
-        ({"pairs": (KEPT[:2], GONE)}, ValueError, "factor must have the"),
-        ({"pairs": (KEPT.byte(), GONE)}, TypeError, "must hold int64"),  # a mask, to torch
-        ({"eps": -1.0}, ValueError, "eps must be at least 0, got -1.0"),
-    ],
-)
-def test_bad_statistics_are_refused(changed, error, text):
-    """Oracle: the message names what is wrong."""
-    with pytest.raises(error, match=text):
-        relation(drawn(), **changed)

@@ -12,7 +12,7 @@ shares = st.floats(0, 0.999)
 
 @given(shares, shares, st.integers(1, 200))
 def test_the_cubic_schedule_rises_from_end_to_end_and_slows_down(a, b, n):
-    """Oracle: its ends, monotony, concavity.
+    """Oracle: its ends, an eighth of the way left at half of the time, monotony, concavity.
 
     Equation: eq-sparse-cubic.
     """
@@ -20,6 +20,8 @@ def test_the_cubic_schedule_rises_from_end_to_end_and_slows_down(a, b, n):
     s = [cubic_sparsity(t, n, final=last, initial=first) for t in range(n + 3)]
     assert s[0] == pytest.approx(first, abs=1e-12)
     assert s[n:] == [last] * 3
+    half = cubic_sparsity(n, 2 * n, final=last, initial=first)
+    assert half == pytest.approx(last - (last - first) / 8, abs=1e-12)
     rises = np.diff(s)
     assert (rises >= -1e-12).all()
     assert (np.diff(rises) <= 1e-12).all()
@@ -53,20 +55,3 @@ def test_rounds_are_the_fewest_that_reach_the_sparsity(sparsity, share):
 def test_rounds_of_a_tiny_share_are_counted_at_once(share):
     """Oracle: (1 − p)^(c / p) → e^(−c) as p → 0."""
     assert rounds_to(0.5, share) == pytest.approx(np.log(2) / share, rel=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        (lambda: cubic_sparsity(-1, 4, final=0.9), ValueError, "step must be at least 0, got -1"),
-        (lambda: cubic_sparsity(0.5, 4, final=0.9), TypeError, "step must be an integer"),
-        (lambda: cubic_sparsity(1, 4, final=1), ValueError, r"final must be in \[0, 1\), got 1.0"),
-        (lambda: cubic_sparsity(1, 4, final=0.5, initial=0.6), ValueError, r"initial .* got 0.6"),
-        (lambda: rounds_to(1.0, 0.2), ValueError, "sparsity must be in"),
-        (lambda: rounds_to(0.5, 0.0), ValueError, r"share must be in \(0, 1\), got 0.0"),
-    ],
-)
-def test_bad_schedules_are_refused(call, error, text):
-    """Oracle: the message names what is wrong."""
-    with pytest.raises(error, match=text):
-        call()

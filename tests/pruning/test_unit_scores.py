@@ -1,5 +1,8 @@
 """Scores of units against torch_pruning, SciPy, autograd and units really removed."""
 
+from functools import partial
+
+import draws
 import pytest
 import torch
 import torch_pruning as tp
@@ -19,14 +22,9 @@ from reference_impl.pruning import (
     unit_taylor,
 )
 
-ONE = torch.ones(2, 3)
 ROWS = (row_norm, gate_taylor, mean_square_gate_taylor, geometric_median_distance)
 PAIRED = (unit_taylor, summed_weight_taylor)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    draws = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=draws, dtype=torch.float64)
+normal = partial(draws.normal, dtype=torch.float64)
 
 
 def small_network() -> nn.Sequential:
@@ -45,58 +43,45 @@ def theirs(importance: tp.importance.Importance, network: nn.Sequential) -> torc
     return importance(group)
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_norms_are_those_of_torch_pruning(order: int) -> None:
-    """Oracle: torch_pruning's magnitude of the first layer, which leaves out the root."""
-    network = small_network()
-    peer = tp.importance.GroupMagnitudeImportance(
-        p=order, group_reduction="first", normalizer=None, target_types=[nn.Conv2d]
-    )
-    ours = row_norm(network[0].weight.flatten(1), order)
-    assert torch.allclose(ours**order, theirs(peer, network))
-
-
-def test_batch_norm_scale_is_torch_prunings() -> None:
-    """Oracle: torch_pruning's scale importance, without its normalization.
+def test_norms_scales_and_taylor_are_torch_prunings() -> None:
+    """Oracle: its magnitude, which leaves out the root, its scale, and its |Σ g w|, squared.
 
     Equation: eq-importance-scale.
     """
-    network = small_network()
-    peer = tp.importance.BNScaleImportance(normalizer=None)
-    assert torch.equal(batch_norm_scale(network[1].weight), theirs(peer, network))
-
-
-def test_unit_taylor_is_torch_prunings_of_several_variables() -> None:
-    """Oracle: torch_pruning's |Σ g w|, squared."""
     network = small_network().eval()
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     network(x).square().mean().backward()
-    peer = tp.importance.GroupTaylorImportance(
-        multivariable=True, group_reduction="first", normalizer=None, target_types=[nn.Conv2d]
-    )
-    weight = network[0].weight
-    ours = unit_taylor(weight.flatten(1), weight.grad.flatten(1))
-    assert torch.allclose(ours, theirs(peer, network) ** 2, rtol=1e-4)
+    rows, gradients = network[0].weight.flatten(1), network[0].weight.grad.flatten(1)
+    first = {"group_reduction": "first", "normalizer": None, "target_types": [nn.Conv2d]}
+    for order in (1, 2):
+        peer = tp.importance.GroupMagnitudeImportance(p=order, **first)
+        assert torch.allclose(row_norm(rows, order) ** order, theirs(peer, network))
+    peer = tp.importance.BNScaleImportance(normalizer=None)
+    assert torch.equal(batch_norm_scale(network[1].weight), theirs(peer, network))
+    peer = tp.importance.GroupTaylorImportance(multivariable=True, **first)
+    assert torch.allclose(unit_taylor(rows, gradients), theirs(peer, network) ** 2, rtol=1e-4)
 
 
-def test_distances_are_scipys() -> None:
-    """Oracle: SciPy's cdist.
+@pytest.mark.parametrize(
+    ("rows", "rtol"),
+    [
+        (normal(7, 4), 1e-9),
+        (normal(7, 4).half(), 0.01),
+        (normal(7, 4).bfloat16(), 0.01),
+        ((normal(40, 30) + 1000).float(), 1e-5),
+        (torch.full((40, 30), 0.1) + 1000, 0),
+    ],
+    ids=["double", "half", "bfloat16", "far from the origin", "equal"],
+)
+def test_distances_are_scipys(rows, rtol) -> None:
+    """Oracle: SciPy's cdist of the same rounded rows; the square's expansion would lose the far.
 
     Equation: eq-importance-median.
     """
-    rows = normal(7, 4)
-    expected = torch.tensor(cdist(rows, rows).sum(axis=1))
-    assert torch.allclose(geometric_median_distance(rows), expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_distances_in_half_precision(dtype: torch.dtype) -> None:
-    """Oracle: SciPy's cdist of the same rounded rows."""
-    rows = normal(7, 4).to(dtype)
     found = geometric_median_distance(rows)
     expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
-    assert found.dtype == dtype
-    assert torch.allclose(found.double(), expected, rtol=0.01)
+    assert found.dtype == rows.dtype
+    assert torch.allclose(found.double(), expected, rtol=rtol, atol=0)
 
 
 def test_torch_pruning_measures_distances_of_absolute_values() -> None:
@@ -110,19 +95,6 @@ def test_torch_pruning_measures_distances_of_absolute_values() -> None:
     assert torch.allclose(found, geometric_median_distance(rows.abs()), rtol=1e-5)
     assert torch.isclose(found[0], found[1])
     assert not torch.allclose(found, geometric_median_distance(rows), rtol=0.1)
-
-
-def test_equal_units_have_no_distance() -> None:
-    """Oracle: 0, which the expansion of the square would miss in float32."""
-    rows = torch.full((40, 30), 0.1) + 1000
-    assert torch.equal(geometric_median_distance(rows), torch.zeros(40))
-
-
-def test_distances_far_from_the_origin_are_exact() -> None:
-    """Oracle: SciPy's cdist in float64; the expansion of the square loses them in float32."""
-    rows = (normal(40, 30) + 1000).float()
-    expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
-    assert torch.allclose(geometric_median_distance(rows).double(), expected, rtol=1e-5)
 
 
 @given(st.integers(0, 1000))
@@ -145,13 +117,9 @@ def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
     assert torch.allclose(found, unit_taylor(v.T, gv.T))
     assert torch.allclose(mean_square_gate_taylor(c), c.square().mean(dim=0))
     assert (mean_square_gate_taylor(c) >= found).all()
-
-
-def test_contributions_cancel_in_a_unit_and_not_in_its_weights() -> None:
-    """Oracle: by hand."""
-    weights, gradients = torch.tensor([[1.0, 2.0, 1.0]]), torch.tensor([[2.0, -1.0, 3.0]])
-    assert unit_taylor(weights, gradients).tolist() == [9]
-    assert summed_weight_taylor(weights, gradients).tolist() == [4 + 4 + 9]
+    rows = torch.tensor([[1.0, 2.0, 1.0]]), torch.tensor([[2.0, -1.0, 3.0]])
+    assert unit_taylor(*rows).tolist() == [9]  # contributions cancel in a unit
+    assert summed_weight_taylor(*rows).tolist() == [4 + 4 + 9]  # and not in its weights
 
 
 def test_output_change_is_measured_without_the_unit() -> None:
@@ -177,31 +145,3 @@ def test_scores_carry_no_gradient() -> None:
     assert [tuple(score.shape) for score in found] == [
         (2,), (3,), (3,), (2,), (2,), (2,), (2,), (3,),
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        (lambda: row_norm([[1.0]]), TypeError, "rows must be a torch.Tensor, got list"),
-        (lambda: row_norm(ONE, 0.5), ValueError, "order must be at least 1, got 0.5"),
-        (
-            lambda: unit_taylor(ONE, ONE.T),
-            ValueError,
-            r"weights must have the shape of gradients, \(3, 2\)",
-        ),
-        (lambda: gate_taylor(ONE.int()), TypeError, "gate_gradients must hold floating-point"),
-        (lambda: geometric_median_distance(ONE[:0]), ValueError, "rows must not be empty"),
-        (
-            lambda: output_change(ONE, torch.ones(3)),
-            ValueError,
-            "outgoing must have the 3 units of mean_square",
-        ),
-        (lambda: output_change(ONE, -torch.ones(2)), ValueError, "at least 0, got -1"),
-        (lambda: batch_norm_scale(ONE), ValueError, r"gamma must be \(units\), got shape \(2, 3\)"),
-        (lambda: batch_norm_scale(ONE[0] * torch.inf), ValueError, "gamma must be finite"),
-    ],
-)
-def test_bad_input_is_refused(call, error, text) -> None:
-    """Oracle: the message names what is wrong."""
-    with pytest.raises(error, match=text):
-        call()

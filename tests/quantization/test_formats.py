@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from draws import generator
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -26,47 +27,34 @@ PUBLISHED_NF4 = (
 )  # fmt: skip
 
 
-def same(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
-    """Return whether all numbers are equal, nan to nan and −0 to −0."""
-    equal = (ours == theirs) & (ours.signbit() == theirs.signbit())
-    return bool((equal | (ours.isnan() & theirs.isnan())).all())
-
-
 @pytest.mark.parametrize(("form", "dtype"), TORCHS)
-def test_all_256_codes_stand_for_torchs_values(form: FloatFormat, dtype: torch.dtype) -> None:
+def test_all_256_codes_stand_for_torchs_values(form, dtype):
     """Oracle: torch's reading of each byte.
 
     Equation: eq-codebook-float.
     """
     theirs = torch.arange(256).to(torch.uint8).view(dtype).float()
-    assert same(form.dequantize(torch.arange(256)), theirs)
-
-
-@pytest.mark.parametrize(("form", "dtype"), TORCHS)
-def test_values_midpoints_and_their_neighbours_round_as_torch_does(form, dtype) -> None:
-    """Oracle: torch's cast, byte for byte; at midpoints the even mantissa."""
-    values = torch.tensor(form.magnitudes)
-    middles = (values[1:] + values[:-1]) / 2
-    up, down = (torch.nextafter(middles, torch.tensor(end)) for end in (1e9, -1e9))
-    x = torch.cat([values, middles, up, down])
-    for signed in (x, -x):
-        assert torch.equal(
-            form.quantize(signed).to(torch.uint8), signed.to(dtype).view(torch.uint8)
-        )
+    ours = form.dequantize(torch.arange(256))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(ours.signbit(), theirs.signbit())  # of −0 too
 
 
 @pytest.mark.parametrize(("form", "dtype"), TORCHS)
 @given(seed=st.integers(0, 2**31), low=st.floats(-12, 6))
-def test_random_numbers_round_as_torch_does(form, dtype, seed: int, low: float) -> None:
-    """Oracle: torch's cast, byte for byte, of numbers over eight decades."""
-    draws = torch.Generator().manual_seed(seed)
-    exponents = low + 8 * torch.rand(2000, generator=draws)
-    x = torch.randn(2000, generator=draws) * 10**exponents
-    assert torch.equal(form.quantize(x).to(torch.uint8), x.to(dtype).view(torch.uint8))
+def test_midpoints_their_neighbours_and_random_numbers_round_as_torch_does(form, dtype, seed, low):
+    """Oracle: torch's cast, byte for byte, over eight decades; at midpoints the even mantissa."""
+    values = torch.tensor(form.magnitudes)
+    middles = (values[1:] + values[:-1]) / 2
+    up, down = (torch.nextafter(middles, torch.tensor(end)) for end in (1e9, -1e9))
+    exponents = low + 8 * torch.rand(2000, generator=generator(seed))
+    x = torch.cat([values, middles, up, down, 10**exponents])
+    for signed in (x, -x):
+        theirs = signed.to(dtype).view(torch.uint8)
+        assert torch.equal(form.quantize(signed).to(torch.uint8), theirs)
 
 
 @pytest.mark.parametrize("count", [1, 67])
-def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count: int) -> None:
+def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count):
     """Oracle: torch's cast, on one element and on many, which run through other code."""
     for value, in_e4m3, in_e5m2 in (
         (449.0, 448.0, 448.0),
@@ -80,18 +68,15 @@ def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count: int) -> 
         assert (E4M3.round_trip(x)[0], E5M2.round_trip(x)[0]) == (in_e4m3, in_e5m2)
 
 
-@pytest.mark.parametrize(
-    ("form", "like"),
-    [(FloatFormat(5, 7, infinities=True), 10), (FloatFormat(5, 2, infinities=True), 10)],
-)
-def test_half_precision_cut_short_is_the_same_grid(form: FloatFormat, like: int) -> None:
+@given(mantissa_bits=st.integers(1, 7))
+def test_half_precision_cut_short_is_the_same_grid(mantissa_bits):
     """Oracle: float16's values whose last mantissa bits are 0."""
-    step = 2 ** (like - form.mantissa_bits)
+    form, step = FloatFormat(5, mantissa_bits, infinities=True), 2 ** (10 - mantissa_bits)
     bits = torch.arange(0, 0x7C00, step, dtype=torch.int16)
     assert list(form.magnitudes) == bits.view(torch.float16).double().tolist()
 
 
-def test_e4m3_by_hand() -> None:
+def test_e4m3_by_hand():
     """Oracle: Micikevicius et al. 2022, table 1."""
     assert (E4M3.bias, E5M2.bias) == (7, 15)
     assert (E4M3.largest, E5M2.largest) == (448.0, 57344.0)
@@ -100,14 +85,14 @@ def test_e4m3_by_hand() -> None:
     assert (E4M3.bits, E5M2.bits) == (8, 8)
 
 
-def test_float64_is_rounded_once() -> None:
+def test_float64_is_rounded_once():
     """Oracle: by hand; just above a midpoint goes up, where torch's way through float32 ties."""
     x = torch.tensor([1.0625 + 2.0**-30], dtype=torch.float64)
     assert E4M3.round_trip(x).item() == 1.125
     assert x.to(torch.float8_e4m3fn).double().item() == 1.0
 
 
-def test_nf4_is_the_published_table() -> None:
+def test_nf4_is_the_published_table():
     """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083.
 
     Equation: eq-codebook-nf4.
@@ -115,7 +100,7 @@ def test_nf4_is_the_published_table() -> None:
     assert normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
 
 
-def test_nf4_levels_are_scipys_quantiles() -> None:
+def test_nf4_levels_are_scipys_quantiles():
     """Oracle: scipy.stats.norm.ppf at δ (8 − i)/8 + i/16 and δ (7 − i)/7 + i/14."""
     delta = 0.5 * (29 / 30 + 31 / 32)
     upper = [stats.norm.ppf(0.5 + (delta - 0.5) * k / 8) for k in range(1, 9)]
@@ -124,9 +109,9 @@ def test_nf4_levels_are_scipys_quantiles() -> None:
     assert normal_float_codebook().values == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("bits", range(2, 7))
-@pytest.mark.parametrize("largest", [1.0, 1.49, 1.51, 0.37, 1e-20, 1e20])
-def test_powers_of_two_are_zero_and_both_signs(bits: int, largest: float) -> None:
+@given(bits=st.integers(2, 6), largest=st.floats(1e-20, 1e20))
+@example(bits=3, largest=1.5)
+def test_powers_of_two_are_zero_and_both_signs(bits, largest):
     """Oracle: torch.frexp, whose mantissa of a power of two is ½.
 
     Equation: eq-codebook-power.
@@ -143,40 +128,17 @@ def test_powers_of_two_are_zero_and_both_signs(bits: int, largest: float) -> Non
     assert 3 / 4 <= largest / codebook.values[-1] < 3 / 2
 
 
-@given(value=st.floats(0.75 * 2.0**-6, 1.0), sign=st.sampled_from([-1, 1]))
-def test_the_relative_error_of_powers_of_two_is_at_most_a_third(value: float, sign: int) -> None:
+@given(largest=st.floats(0.01, 100), share=st.floats(0, 1), sign=st.sampled_from([-1, 1]))
+def test_the_relative_error_of_powers_of_two_is_at_most_a_third(largest, share, sign):
     """Oracle: the bound, attained half-way between two powers.
 
     Equation: eq-codebook-power-bound.
     """
-    codebook = power_of_two_codebook(1.0, bits=4)
-    assert codebook.values[8] == 2.0**-6
-    x = torch.tensor([sign * value, 1.5 * sign * 2.0**-3], dtype=torch.float64)
+    codebook = power_of_two_codebook(largest, bits=4)
+    least = codebook.values[8]
+    assert codebook.values[-1] == 2**6 * least
+    value = share * largest + (1 - share) * 0.75 * least
+    x = torch.tensor([sign * value, 1.5 * sign * 8 * least], dtype=torch.float64)
     relative = (codebook.round_trip(x) - x).abs() / x.abs()
-    assert relative[0] <= 1 / 3
+    assert relative[0] <= 1 / 3 + 1e-12
     assert relative[1] == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: power_of_two_codebook("1", 4), TypeError, "largest must be a real number"),
-        (lambda: power_of_two_codebook(0.0, 4), ValueError, r"largest must be in \[1e-30, 1e\+30"),
-        (lambda: power_of_two_codebook(1.0, 7), ValueError, r"bits must be in \[2, 6\], got 7"),
-        (lambda: FloatFormat(1, 3), ValueError, r"exponent_bits must be in \[2, 5\], got 1"),
-        (lambda: FloatFormat(4, 0), ValueError, r"mantissa_bits must be in \[1, 7\], got 0"),
-        (lambda: FloatFormat(4, 3, infinities=1), TypeError, "infinities must be bool, got int 1"),
-        (lambda: E4M3.quantize(torch.tensor([math.inf])), ValueError, "x must be finite"),
-        (lambda: E4M3.dequantize(torch.tensor([256])), ValueError, r"q .* \[0, 255\], got 256"),
-        (lambda: E4M3.dequantize(torch.tensor([-1])), ValueError, r"q .* got -1 to -1"),
-        (
-            lambda: FloatFormat(5, 7).round_trip(torch.ones(1).half()),
-            ValueError,
-            "dtype must hold magnitudes up to 130048.0, got torch.float16",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, error, message) -> None:
-    """Oracle: argument, value and expectation, by hand."""
-    with pytest.raises(error, match=message):
-        call()

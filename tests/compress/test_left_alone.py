@@ -1,0 +1,167 @@
+"""What all functions of the package leave as it is: networks, chains, images, modes, chance."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from chains import (
+    apart,
+    conv_chain,
+    drawn,
+    examples,
+    images,
+    inputs_of,
+    left_alone,
+    same_state,
+    twice_used_chain,
+    weights_of,
+)
+from torch import Tensor, nn
+
+from reference_impl import compress
+from reference_impl.merging import selection
+from reference_impl.quantization import AdaRoundSettings, IntegerGrid
+
+EIGHT = IntegerGrid(8, signed=True, narrow=True)
+FEW = AdaRoundSettings(steps=60, learning_rate=0.1)
+SEEN = examples(4)
+WHERE = {"conv1": "relu1", "conv3": "relu3"}
+
+
+def whole(network: Any) -> dict[str, Tensor]:
+    return {label: torch.ones(n, dtype=torch.bool) for label, n in network.widths.items()}
+
+
+def scores(network: Any) -> dict[str, Tensor]:
+    return {label: torch.arange(n) + 1.0 for label, n in network.widths.items()}
+
+
+ON_NETWORKS: dict[str, Callable[[Any], Any]] = {
+    "outputs_at": lambda n: compress.outputs_at(n.chain(), ["relu1"], SEEN.images),
+    "values_read": lambda n: compress.values_read(n, "conv2", SEEN.images),
+    "mean_gradients": lambda n: compress.mean_gradients(n, SEEN),
+    "mean_square_gradients": lambda n: compress.mean_square_gradients(n, SEEN),
+    "curvature_diagonal": lambda n: compress.curvature_diagonal(n, SEEN.images),
+    "unit_contributions": lambda n: compress.unit_contributions(n, WHERE, SEEN),
+    "loss_without_units": lambda n: compress.loss_without_units(n, "relu1", SEEN),
+    "loss_without_weights": lambda n: compress.loss_without_weights(
+        n, "conv2", torch.arange(2), SEEN
+    ),
+    "mac_formula": compress.mac_formula,
+    "density": compress.density,
+    "closest_outputs": lambda n: compress.closest_outputs(n, {"same": n}, SEEN.images),
+    "map_width": lambda n: compress.map_width(n, "conv1", selection(whole(n)["conv1"])),
+    "remove_units": lambda n: compress.remove_units(n, whole(n)),
+    "remove no units": lambda n: compress.remove_units(n, {}),
+    "silence_units": lambda n: compress.silence_units(n, whole(n)),
+    "prune_to_budget": lambda n: compress.prune_to_budget(n, scores(n), 10**7),
+    "merge_nearest": lambda n: compress.merge_nearest(n, whole(n)),
+    "merge_clusters": lambda n: compress.merge_clusters(n, dict.fromkeys(n.widths, 1.0)),
+    "merge no units": lambda n: compress.merge_nearest(n, {}),
+    "merge_least_squares": lambda n: compress.merge_least_squares(
+        n, whole(n), SEEN.images, ridge=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("call", ON_NETWORKS.values(), ids=ON_NETWORKS)
+def test_a_network_is_left_alone_and_shares_nothing_with_what_is_made(call) -> None:
+    """Oracle: copies of state, modes and generator; what was made is overwritten with zeros."""
+    network = drawn("student").train()
+    network.norms[1].eval()
+    network.convs[0].weight.requires_grad_(False)
+    with left_alone(network):
+        made = call(network)
+        if isinstance(made, nn.Module):
+            modes = [module.training for module in made.modules()]
+            assert modes == [module.training for module in network.modules()]
+            frozen = [name for name, p in made.named_parameters() if not p.requires_grad]
+            assert frozen == ["convs.0.weight"]
+            for value in made.state_dict().values():
+                value.zero_()
+
+
+def rounded(chain: nn.Sequential, x: Tensor) -> nn.Sequential:
+    return compress.quantize_layers(chain, weights_of(chain), inputs_of(chain, x))
+
+
+def learned(chain: nn.Sequential, x: Tensor) -> nn.Sequential:
+    return compress.learn_layers(chain, x, compress.edge_bits(chain, compress.Bits(3, 3)))
+
+
+ON_CHAINS: dict[str, Callable[[nn.Sequential, Tensor], nn.Sequential]] = {
+    "equalize": lambda c, _: compress.equalize(c),
+    "quantize_layers": rounded,
+    "correct_biases": lambda c, x: compress.correct_biases(rounded(c, x), c, x),
+    "adaround": lambda c, x: compress.adaround(c, weights_of(c), inputs_of(c, x), x, FEW),
+    "PostTraining": compress.PostTraining(bits=3, clipped=True, corrected=True),
+    "learn_layers": learned,
+    "deploy": lambda c, x: compress.deploy(learned(c, x)),
+    "with_sparse_layers": lambda c, _: compress.with_sparse_layers(c),
+    "fold_batch_norms": lambda c, _: compress.fold_batch_norms(c),
+}
+OF_EVALUATED = ("fold_batch_norms", "deploy", "with_sparse_layers")
+on_chains = pytest.mark.parametrize(("name", "call"), ON_CHAINS.items(), ids=ON_CHAINS)
+
+
+@on_chains
+def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call) -> None:
+    """Oracle: copies of state, modes and generator; what was made is overwritten with zeros."""
+    chain, x = conv_chain(1, norms=name == "fold_batch_norms"), images(8)
+    if name not in OF_EVALUATED:
+        chain.train().conv1.eval()
+    with left_alone(chain):
+        made = call(chain, x)
+        assert [m.training for m in made] == [
+            m.training for m in chain if not isinstance(m, nn.BatchNorm2d)
+        ]
+        assert made.training == chain.training
+        assert same_state(made, call(chain, x))
+        for value in made.state_dict().values():
+            value.zero_()
+
+
+@on_chains
+def test_a_module_in_two_places_is_taken_as_two(name, call) -> None:
+    """Oracle: the same function with a module of its own in each place."""
+    chain, x = twice_used_chain(norms=name in ("fold_batch_norms", "learn_layers")), images(8)
+    made = call(chain, x)
+    assert same_state(made, call(apart(chain), x))
+    with torch.no_grad():
+        assert torch.equal(made(x), call(apart(chain), x)(x))
+    if name in ("adaround", "correct_biases", "PostTraining"):
+        assert not torch.equal(made[1].layer.bias, made[3].layer.bias)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_integers_are_made_of_a_chain_that_stays(training: bool) -> None:
+    """Oracle: the state before; codes that stay when the chain changes; copies in each place."""
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    middle = [nn.Conv2d(1, 2, 3), relu, pool, nn.Conv2d(2, 2, 3), relu, pool, nn.Flatten()]
+    chain = nn.Sequential(*middle, nn.Dropout(), nn.Linear(50, 5), relu, nn.Linear(5, 3)).double()
+    x = images(5).double()
+    made = compress.quantize_layers(chain, weights_of(chain, EIGHT), inputs_of(chain, x))
+    with left_alone(made.train(training)):
+        network, simulated = compress.integer_network(made), compress.simulation(made)
+        codes = network.quantize(x)
+        logits = network.logits(codes)
+        assert torch.equal(compress.integer_network(apart(made)).logits(codes), logits)
+        assert torch.equal(compress.simulation(apart(made))(x), simulated(x))
+    for parameter in [*made.parameters(), *simulated.parameters()]:
+        parameter.data.zero_()
+    assert torch.equal(network.logits(codes), logits)
+
+
+@pytest.mark.parametrize("name", [name for name in ON_CHAINS if name != "fold_batch_norms"])
+def test_a_module_in_place_does_not_change_the_images(name: str) -> None:
+    """Oracle: the images before, some of them negative, and a ReLU that overwrites its input."""
+    layers = [nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(784, 3), nn.ReLU(), nn.Linear(3, 2)]
+    chain = nn.Sequential(*layers).eval()
+    x = (images(4) - 0.5).requires_grad_()
+    before = x.detach().clone()
+    ON_CHAINS[name](chain, x)
+    seen = dict(compress.layer_inputs(chain, x))
+    assert torch.equal(seen["2"], before.clamp(min=0).flatten(1))
+    assert not any(value.requires_grad for value in seen.values())
+    assert torch.equal(x, before)

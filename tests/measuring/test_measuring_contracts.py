@@ -1,0 +1,93 @@
+"""Every public function of the package's part refuses what its signature forbids."""
+
+from functools import partial
+
+import pytest
+import torch
+from contracts import name, unrefused, untried
+from torch import nn
+
+from reference_impl import measuring
+from reference_impl.compress import with_sparse_layers
+from reference_impl.measuring import roofline
+from reference_impl.quantization import IntegerGrid, affine_from_range
+
+MODEL = {"model": nn.Linear(3, 2)}
+LAYER = measuring.Layer("fc", (3,), (2,), (2, 3), 2)
+SIGNAL = {"x": torch.tensor([1.0, 2.0]), "x_hat": torch.tensor([1.0, 2.5])}
+SPEEDS = {"peak": 1e9, "bandwidth": 1e9}
+QUICK = {"min_run_time": 1e-9}
+QUANTIZER = affine_from_range(torch.tensor(0.0), torch.tensor(1.0), IntegerGrid(4))
+ROWS = affine_from_range(torch.zeros(2, 1), torch.ones(2, 1), IntegerGrid(4))
+TIED = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+TIED[1].weight = TIED[0].weight
+SPARSE = with_sparse_layers(nn.Sequential(nn.Linear(3, 3)))
+
+CALLS = [
+    partial(measuring.count_parameters, **MODEL),
+    partial(measuring.Size, items={"weights": 8}),
+    partial(measuring.model_size, **MODEL, weight_bits=8),
+    partial(measuring.nonzero_size, **MODEL),
+    partial(measuring.bitmap_size, **MODEL),
+    partial(measuring.csr_size, **MODEL),
+    partial(measuring.quantized_size, quantizer=QUANTIZER, n_values=10),
+    partial(measuring.file_bytes, **MODEL),
+    partial(measuring.deflated_bytes, **MODEL),
+    partial(measuring.Layer, **vars(LAYER)),
+    partial(LAYER.bytes_moved),
+    partial(measuring.ModelCost, layers=(LAYER,)),
+    partial(measuring.ModelCost((LAYER,)).bytes_moved),
+    partial(measuring.ModelCost((LAYER,)).intensity),
+    partial(measuring.model_cost, **MODEL, example_shape=(3,)),
+    partial(measuring.attainable, intensity=1.0, **SPEEDS),
+    partial(measuring.least_time, operations=1.0, moved=1.0, **SPEEDS),
+    partial(roofline.Machine, peak=1.0, memory=1.0, cache=1.0),
+    partial(roofline.measure_peak, size=2, **QUICK),
+    partial(roofline.measure_bandwidth, n_bytes=4, **QUICK),
+    partial(roofline.measure_machine, **QUICK),
+    partial(roofline.batch_latency, model=nn.Flatten(), batch=1, **QUICK),
+    partial(measuring.Latency, median=1.0, iqr=0.1, runs=1, threads=1, device="cpu"),
+    partial(measuring.measure_latency, function=list, threads=1, **QUICK),
+    partial(measuring.compare_latencies, functions={"list": list}, threads=1, rounds=1, **QUICK),
+    partial(measuring.mean_squared_error, **SIGNAL),
+    partial(measuring.sqnr, **SIGNAL),
+    partial(measuring.reliability, logits=torch.ones(2, 3), labels=torch.tensor([0, 2])),
+    partial(measuring.mean_interval, values=[1.0, 2.0]),
+    partial(measuring.paired_gain, after=[1.0, 2.0], before=[1.0, 3.0]),
+    partial(measuring.student_quantile, level=0.9, freedom=2),
+]
+
+
+REFUSED = [
+    (lambda: measuring.sqnr(torch.zeros(2), torch.ones(2)), "x must be other than zero somewhere"),
+    (lambda: measuring.reliability(torch.ones(1, 3), torch.tensor([3])), "labels .* 0 … 2, got 3"),
+    (lambda: measuring.mean_interval([1.0]), r"values must be two numbers or more, got \[1.0\]"),
+    (
+        lambda: measuring.paired_gain([1.0, 2, 3], [1.0, 2]),
+        "before must have the 3 values of after",
+    ),
+    (
+        lambda: measuring.quantized_size(ROWS, 3),
+        "n_values must be a multiple of the 2 scales, got 3",
+    ),
+    (lambda: measuring.file_bytes(TIED), "model must not share memory between tensors"),
+    (lambda: measuring.deflated_bytes(SPARSE), r"must hold dense tensors, got sparse \['0.weight'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED)
+def test_what_only_a_body_can_know_is_refused_by_name(call, message):
+    """Oracle: the argument, its value and what was expected, by hand."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_every_public_function_is_tried():
+    """Oracle: what the part exports."""
+    assert untried(measuring, CALLS) == set()
+
+
+@pytest.mark.parametrize("call", CALLS, ids=name)
+def test_each_argument_made_wrong_is_refused_by_its_name(call):
+    """Oracle: the annotations, read by `contracts`."""
+    assert unrefused(call) == []

@@ -1,0 +1,113 @@
+"""Every public function of the family refuses what its signature forbids."""
+
+from functools import partial
+
+import pytest
+import torch
+from contracts import name, unrefused, untried
+
+from reference_impl import pruning
+from reference_impl.pruning.brain_surgeon import without_weight
+from reference_impl.pruning.stability import keep_most_stable
+
+W = torch.tensor([[1.0, 2.0, 3.0], [3.0, -1.0, 0.5], [0.5, 0.1, 2.0]])
+ONES, EYE, CHOSEN = torch.ones(3), torch.eye(3), W > 1
+DRAWS = torch.Generator().manual_seed(0)
+SETS = {"plain": W.abs(), "noise": W.square()}
+PAIR = {"weight": W, "gradient": W}
+BOUND = {"p": 10, "threshold": 0.8}
+
+CALLS = [
+    partial(pruning.n_dropped, sparsity=0.5, n=10),
+    partial(pruning.choose_highest, scores=W, q=1),
+    partial(pruning.keep_highest, score=W, sparsity=0.5),
+    partial(pruning.keep_highest_of_all, scores={"a": W}, sparsity=0.5),
+    partial(pruning.keep_highest_of_each, scores={"a": W}, sparsity=0.5),
+    partial(pruning.keep_n_of_m, score=W, n=1, m=3),
+    partial(pruning.soft_threshold, x=W, threshold=0.1),
+    partial(pruning.hard_threshold, x=W, threshold=0.1),
+    partial(pruning.proximal_step, **PAIR, rate=0.1, penalty=0.1),
+    partial(pruning.cubic_sparsity, step=1, n_steps=4, final=0.9, initial=0.1),
+    partial(pruning.rounds_to, sparsity=0.5, share=0.2),
+    partial(pruning.magnitude, weight=W),
+    partial(pruning.taylor, **PAIR),
+    partial(pruning.mean_square_taylor, weight=W, mean_square_gradient=W.abs()),
+    partial(pruning.snip, weights={"a": W}, gradients={"a": W}),
+    partial(pruning.optimal_brain_damage, weight=W, curvature=W),
+    partial(pruning.second_order, **PAIR, curvature=W),
+    partial(pruning.wanda, weight=W, input_norm=ONES),
+    partial(pruning.row_norm, rows=W, order=2.0),
+    partial(pruning.unit_taylor, weights=W, gradients=W),
+    partial(pruning.summed_weight_taylor, weights=W, gradients=W),
+    partial(pruning.gate_taylor, gate_gradients=W),
+    partial(pruning.mean_square_gate_taylor, gate_gradients=W),
+    partial(pruning.output_change, outgoing=W, mean_square=ONES),
+    partial(pruning.batch_norm_scale, gamma=ONES),
+    partial(pruning.geometric_median_distance, rows=W),
+    partial(pruning.input_hessian, inputs=W, damping=0.1),
+    partial(pruning.inverse_hessian, hessian=EYE),
+    partial(pruning.optimal_brain_surgeon, weight=W, inverse=EYE),
+    partial(pruning.surgeon_update, weight=ONES, inverse=EYE, q=1),
+    partial(without_weight, inverse=EYE, q=1),
+    partial(pruning.remove_by_surgeon, weight=ONES, hessian=EYE, count=1),
+    partial(pruning.reconstruction_error, weight=W, pruned=W, hessian=EYE),
+    partial(pruning.refit, weight=W, hessian=EYE, keep=CHOSEN),
+    partial(pruning.sparse_gpt, weight=W, hessian=EYE, sparsity=0.5),
+    partial(pruning.half_samples, n=4, count=2, generator=DRAWS),
+    partial(pruning.complementary_pairs, n=4, count=2, generator=DRAWS),
+    partial(pruning.sample_means, values=W, samples=torch.tensor([[0, 2]])),
+    partial(pruning.selection_frequency, chosen=CHOSEN),
+    partial(pruning.simultaneous_frequency, chosen=CHOSEN[:2][None]),
+    partial(pruning.stable_units, chosen=CHOSEN, threshold=0.8),
+    partial(pruning.coefficient_of_variation, scores=W),
+    partial(keep_most_stable, chosen=CHOSEN, importance=ONES, n_keep=1),
+    partial(pruning.false_selections_bound, q=2, **BOUND),
+    partial(pruning.largest_choice, bound=1.0, **BOUND),
+    partial(pruning.rare_selections_bound, theta=0.2, expected=1.0, threshold=0.8),
+    partial(pruning.shares, values=SETS),
+    *[partial(rule, values=SETS, n_keep=1, generator=DRAWS) for rule in pruning.RULES.values()],
+]
+
+
+REFUSED = [
+    (lambda: pruning.keep_highest_of_all({}, 0.5), "scores must be of one tensor or more"),
+    (lambda: pruning.keep_n_of_m(W[:, :2], 3, 2), "m must be at least n = 3"),
+    (lambda: pruning.keep_n_of_m(W, 1, 2), "m must .* divide 3, got 2"),
+    (lambda: pruning.choose_highest(W, 4), r"q must be in \[1, 3\].*, got 4"),
+    (lambda: pruning.cubic_sparsity(1, 4, final=0.5, initial=0.6), r"initial .* got 0.6"),
+    (lambda: pruning.snip({}, {}), "gradients must be those of the weights"),
+    (lambda: pruning.snip({"a": W}, {"b": W}), r"weights {'a': \(3, 3\)}, got {'b'"),
+    (lambda: pruning.snip({"a": W}, {"a": ONES}), r"got {'a': \(3,\)}"),
+    (lambda: pruning.snip({"a": W}, {"a": 0 * W}), "gradients must not be 0"),
+    (lambda: pruning.inverse_hessian(W), "symmetric"),
+    (lambda: pruning.inverse_hessian(torch.ones(3, 3)), "add damping"),
+    (lambda: pruning.inverse_hessian(-EYE), "add damping"),
+    (lambda: pruning.optimal_brain_surgeon(ONES, -EYE), "positive diagonal"),
+    (lambda: pruning.surgeon_update(ONES, EYE, 3), r"q must be in \[0, 2\], got 3"),
+    (lambda: without_weight(without_weight(EYE, 1), 1), "not yet removed, got 1"),
+    (lambda: pruning.remove_by_surgeon(ONES, EYE, 3), r"count must be in \[0, 2\], got 3"),
+    (lambda: pruning.refit(W, 0 * EYE, CHOSEN), "add damping"),
+    (lambda: pruning.sparse_gpt(W, 0 * EYE, 0.5), "add damping"),
+    (lambda: pruning.sample_means(W, torch.tensor([[3]])), r"in \[0, 2\], got 3"),
+    (lambda: pruning.coefficient_of_variation(W[:1]), "2 samples or more, got 1"),
+    (lambda: keep_most_stable(CHOSEN, ONES, 4), r"must be in \[1, 3\]"),
+    (lambda: pruning.false_selections_bound(11, 10, 0.8), r"q must be in \(0, 10\], .* got 11"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED)
+def test_what_only_a_body_can_know_is_refused_by_name(call, message):
+    """Oracle: the argument, its value and what was expected, by hand."""
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_every_public_function_is_tried():
+    """Oracle: what the family exports."""
+    assert untried(pruning, CALLS) == set()
+
+
+@pytest.mark.parametrize("call", CALLS, ids=name)
+def test_each_argument_made_wrong_is_refused_by_its_name(call):
+    """Oracle: the annotations, read by `contracts`."""
+    assert unrefused(call) == []
