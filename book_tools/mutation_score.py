@@ -69,7 +69,7 @@ def family_tests(module: Path) -> list[str]:
 
 
 def main() -> int:
-    """Print each change and whether a test noticed, then the score; 1 if there is no score."""
+    """Print each change and whether a test noticed, then the score with its interval."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=FAMILIES, help="families or modules")
     parser.add_argument("--share", type=float, default=0.08, help="of all changes (default 0.08)")

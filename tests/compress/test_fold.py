@@ -80,7 +80,7 @@ def test_one_channel_by_hand() -> None:
 
 
 def fold(*modules: nn.Module, training: int | None = None, **statistics: float) -> None:
-    """Fold a chain in evaluation mode but for one module, with these statistics in the last."""
+    """Fold a chain in evaluation mode except one module, with these statistics in the last."""
     chain = nn.Sequential(*modules).eval()
     if training is not None:
         chain[training].train()

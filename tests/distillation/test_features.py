@@ -41,7 +41,7 @@ def test_attention_transfer_by_hand():
     assert attention_transfer_loss(student, teacher).item() == pytest.approx((0.8 + 0 + 2) / 3)
 
 
-def test_attention_transfer_agrees_with_torchdistill_but_for_the_mean_over_positions():
+def test_attention_transfer_agrees_with_torchdistill_up_to_the_mean_over_positions():
     """Oracle: ATLoss in its mode "code", times h w = 6; in its mode "paper", norm for square.
 
     Equation: eq-relation-attention.

@@ -118,7 +118,7 @@ def test_agreement_with_torchdistill():
         torch.testing.assert_close(torchdistill(loss, student, drawn(1)), found)
 
 
-def test_similarity_agrees_with_torchdistill_but_for_the_norm_of_a_row(monkeypatch):
+def test_similarity_agrees_with_torchdistill_up_to_the_norm_of_a_row(monkeypatch):
     """Oracle: SPKDLoss; its ``normalize(G, 1)`` is the norm p = 1, where the paper has p = 2.
 
     Equation: eq-relation-similarity.

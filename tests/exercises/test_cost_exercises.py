@@ -73,7 +73,7 @@ def macs(**changed):
 
 
 def wrong_at(case, instead):
-    """Return the reference but for one case."""
+    """Return the reference, except in one case."""
     return lambda *asked: instead if asked == case else cost.smallest_batch(*asked)
 
 
