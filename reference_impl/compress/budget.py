@@ -5,6 +5,8 @@ counting, without building one network after another.
 """
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -137,19 +139,23 @@ def masks_to_budget(
     for label, score in scores.items():
         if len(score) != (n := width_of(network, label)):
             raise ValueError(f"scores[{label!r}] must be ({n},), got {tuple(score.shape)}")
-    macs, widths = mac_formula(network), dict(network.widths)
+    macs, widths = mac_formula(network), network.widths
     floor = {label: min(least, len(score)) for label, score in scores.items()}
     if (lowest := macs({**widths, **floor})) > max_macs:
         raise ValueError(
             f"max_macs must be at least {lowest:,}, what is left with {least} of the units of "
             f"{sorted(scores)}, got {max_macs:,}"
         )
+    order = _lowest_first(scores, normalise, least)
+
+    def macs_without(going: int) -> int:
+        removed = Counter(label for label, _ in order[:going])
+        return macs({label: n - removed[label] for label, n in widths.items()})
+
+    going = bisect_left(range(len(order)), -max_macs, key=lambda n: -macs_without(n))
     keep = {label: torch.ones(len(score), dtype=torch.bool) for label, score in scores.items()}
-    for label, unit in _lowest_first(scores, normalise, least):
-        if macs(widths) <= max_macs:
-            break
+    for label, unit in order[:going]:
         keep[label][unit] = False
-        widths[label] -= 1
     return keep
 
 
@@ -184,6 +190,7 @@ def _lowest_first(
         found = normalise(score.detach().to(torch.float64, copy=True))  # means cannot overflow
         if found.shape != score.shape or not found.isfinite().all():
             raise ValueError(f"normalise must keep {label!r} finite and {score.shape}, got {found}")
-        going = found.argsort(stable=True)[:-least].sort().values
-        value |= {(label, unit): found[unit].item() for unit in going.tolist()}
+        going = found.argsort(stable=True)[:-least].sort().values.tolist()
+        listed = found.tolist()
+        value |= {(label, unit): listed[unit] for unit in going}
     return sorted(value, key=value.__getitem__)  # equals in the order of the layers

@@ -4,7 +4,6 @@ A network says which axes of its parameters run over which width, see `reference
 nothing here looks at names of layers or follows a forward pass.
 """
 
-import copy
 from collections.abc import Mapping
 
 import torch
@@ -43,17 +42,7 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     Equation: eq-narrow-rows, eq-narrow-columns, chapter 14.
     Equation: eq-merge-next, chapter 15.
     """
-    _require_possible(network, label, width_map)
-    state = network.state_dict()
-    for name, old in state.items():
-        value = old.clone()
-        for axis, described in enumerate(network.axes[name]):
-            if described.label == label:
-                value = _mapped_axis(value, axis, described, width_map)
-        if value.ndim == 4 and old.is_contiguous(memory_format=torch.channels_last):
-            value = value.contiguous(memory_format=torch.channels_last)
-        state[name] = value
-    return _built(network, {**network.widths, label: width_map.k}, state)
+    return _mapped(network, {label: width_map})
 
 
 @checked
@@ -62,10 +51,7 @@ def remove_units(network: Network, keep: Masks) -> Network:
 
     Equation: eq-narrow-same, chapter 14.
     """
-    small = copy.deepcopy(network)
-    for label, mask in keep.items():
-        small = map_width(small, label, selection(mask))
-    return small
+    return _mapped(network, {label: selection(mask) for label, mask in keep.items()})
 
 
 @checked
@@ -74,12 +60,27 @@ def silence_units(network: Network, keep: Masks) -> Network:
 
     It computes what `remove_units` returns computes, at the cost of the whole network.
     """
-    silent = copy.deepcopy(network)
+    maps: dict[str, WidthMap] = {}
     for label, mask in keep.items():
         selection(mask)  # refuses a mask that keeps no unit
-        read = torch.diag(mask.to(torch.get_default_dtype()))
-        silent = map_width(silent, label, WidthMap(torch.eye(len(mask)), read))
-    return silent
+        maps[label] = WidthMap(torch.eye(len(mask)), torch.diag(mask.to(torch.get_default_dtype())))
+    return _mapped(network, maps)
+
+
+def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
+    """Return a network in which each of these widths is mapped, see `map_width`."""
+    for label, width_map in maps.items():
+        _require_possible(network, label, width_map)
+    state = network.state_dict()
+    for name, old in state.items():
+        value = old.clone()
+        for axis, described in enumerate(network.axes[name]):
+            if described.label is not None and described.label in maps:
+                value = _mapped_axis(value, axis, described, maps[described.label])
+        if value.ndim == 4 and old.is_contiguous(memory_format=torch.channels_last):
+            value = value.contiguous(memory_format=torch.channels_last)
+        state[name] = value
+    return _built(network, network.widths | {label: m.k for label, m in maps.items()}, state)
 
 
 def _require_possible(network: Network, label: str, width_map: WidthMap) -> None:
