@@ -1,8 +1,9 @@
 """From a formula to its code, and back: write FORMULAS.md and the site's index of formulas.
 
 A chapter labels an equation. The function that computes it names the label in the last line of its
-docstring, ``Equation: eq-rounding-step, chapter 02.``; so does the test that compares the function
-with something independent. This command collects the three. ``make formulas`` runs it.
+docstring, ``Equation: eq-rounding-step, chapter 02.``; the test that compares the function with
+something independent is marked ``@pytest.mark.equation("eq-rounding-step")``. This command collects
+the three. ``make formulas`` runs it.
 """
 
 import ast
@@ -69,7 +70,7 @@ def title(chapter: Path) -> str:
 
 
 def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
-    """Return label → (place, chapter's number) of each definition whose docstring names it."""
+    """Return label → (place, chapter's number) of each definition that names it."""
     places: dict[str, list[tuple[Place, str]]] = defaultdict(list)
     for file in sorted((root / folder).rglob("*.py")):
         for name, node in _definitions(ast.parse(file.read_text("utf-8"))):
@@ -77,6 +78,10 @@ def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
             for labels, chapter in _NAMED.findall(ast.get_docstring(node) or ""):
                 for label in re.split(r",\s+", labels):
                     places[label].append((place, chapter))
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func).endswith("mark.equation"):
+                    for label in mark.args:
+                        places[ast.literal_eval(label)].append((place, ""))
     return places
 
 

@@ -108,13 +108,20 @@ def test_every_labelled_equation_has_a_function_and_an_oracle():
         assert any("Oracle" in line for line in source[:12]), place.link
 
 
-def test_a_label_that_no_chapter_has_is_refused(tmp_path):
-    """Oracle: a docstring that names a label of nothing."""
-    for folder in ("chapters", "reference_impl", "tests"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "reference_impl" / "a.py").write_text(
-        'def f():\n    """Return 1.\n\n    Equation: eq-none, chapter 01.\n    """\n'
-    )
+@pytest.mark.parametrize(
+    ("folder", "source"),
+    [
+        (
+            "reference_impl",
+            'def f():\n  """A.\n\n  Equation: eq-none, chapter 01.\n  """',
+        ),
+        ("tests", '@pytest.mark.equation("eq-none")\ndef test_f(): ...'),
+    ],
+)
+def test_a_label_that_no_chapter_has_is_refused(tmp_path, folder, source):
+    """Oracle: a docstring, or a mark, that names a label of nothing."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a.py").write_text(source)
     with pytest.raises(ValueError, match="no chapter has eq-none"):
         formulas.formulas(tmp_path)
 

@@ -24,12 +24,10 @@ def layer_means(chain: nn.Sequential, x: torch.Tensor) -> dict[str, torch.Tensor
     return found
 
 
+@pytest.mark.equation("eq-ptq-bias")
 @pytest.mark.parametrize("seed", range(3))
 def test_correction_makes_every_mean_error_zero(seed: int) -> None:
-    """Oracle: the means of each channel in the chain, over the same images.
-
-    Equation: eq-ptq-bias.
-    """
+    """Oracle: the means of each channel in the chain, over the same images."""
     chain = conv_chain(seed, norms=False)
     x = images(40, seed)
     plain = quantized(chain, x)

@@ -31,12 +31,10 @@ def scores_of(network: Network) -> dict[str, Tensor]:
     return {label: torch.rand(n, generator=draws) + 0.01 for label, n in network.widths.items()}
 
 
+@pytest.mark.equation("eq-narrow-macs")
 @pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
 def test_the_formula_counts_what_the_layers_multiply(kind):
-    """Oracle: model_cost, which traces the network, at two sets of widths.
-
-    Equation: eq-narrow-macs.
-    """
+    """Oracle: model_cost, which traces the network, at two sets of widths."""
     network = kind().eval()
     macs = mac_formula(network)
     assert macs(network.widths) == model_cost(network, (1, 28, 28)).macs
@@ -179,11 +177,9 @@ def test_scores_of_any_precision_are_compared_in_float64(normalise, dtype):
     assert (~keep).nonzero().flatten().tolist() == [7]
 
 
+@pytest.mark.equation("eq-narrow-normalised")
 def test_the_same_scores_choose_the_same_units_as_torch_pruning():
-    """Oracle: torch_pruning's global pruning, by its own scores divided by each layer's mean.
-
-    Equation: eq-narrow-normalised.
-    """
+    """Oracle: torch_pruning's global pruning, by its own scores divided by each layer's mean."""
     torch.manual_seed(0)
     network = ConvTeacher().eval()
     theirs = copy.deepcopy(network)

@@ -61,11 +61,9 @@ def test_with_batch_norm_folded_the_function_stays(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.equation("eq-qat-fold")
 def test_folding_keeps_the_codes_and_negates_them_where_gamma_is_negative() -> None:
-    """Oracle: the codes of the trained weight times the sign of γ, exactly.
-
-    Equation: eq-qat-fold.
-    """
+    """Oracle: the codes of the trained weight times the sign of γ, exactly."""
     learned = after_some_training("student", 2)
     deployed = deploy(learned)
     signs = set()

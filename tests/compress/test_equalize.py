@@ -19,13 +19,11 @@ from reference_impl.compress import (
 from reference_impl.compress.equalize import input_ranges
 
 
+@pytest.mark.equation("eq-ptq-rescale")
 @settings(max_examples=20)
 @given(seed=st.integers(0, 100_000), groups=st.sampled_from([1, 2]), sweeps=st.integers(1, 20))
 def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, sweeps: int) -> None:
-    """Oracle: the chain itself, in float32: relative error at most 1e-5.
-
-    Equation: eq-ptq-rescale.
-    """
+    """Oracle: the chain itself, in float32: relative error at most 1e-5."""
     chain = conv_chain(seed, norms=False, groups=groups)
     equalized = equalize(chain, sweeps=sweeps)
     x = images(5, seed)
@@ -71,11 +69,9 @@ def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, floa
     torch.testing.assert_close(r2 * s, torch.sqrt(r1 * r2))
 
 
+@pytest.mark.equation("eq-ptq-equalize")
 def test_factors_maximize_the_product_of_both_precisions() -> None:
-    """Oracle: brute force over s of Nagel's objective, Σ_i (r1_i/s_i / R1) (r2_i s_i / R2).
-
-    Equation: eq-ptq-equalize.
-    """
+    """Oracle: brute force over s of Nagel's objective, Σ_i (r1_i/s_i / R1) (r2_i s_i / R2)."""
     r1, r2 = torch.tensor([3.0, 0.2]), torch.tensor([0.5, 4.0])
     s = equalizing_factors(r1, r2)
 
@@ -119,12 +115,10 @@ def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
     assert relative_error(equalize(chain)(x), chain(x)) <= 1e-5
 
 
+@pytest.mark.equation("eq-ptq-homogeneous")
 @pytest.mark.parametrize("module", [nn.ReLU6(), nn.GELU(), nn.Sigmoid(), nn.BatchNorm1d(2)])
 def test_what_stops_a_factor_is_refused(module: nn.Module) -> None:
-    """Oracle: f(2 x) ≠ 2 f(x) for these; the message names the module.
-
-    Equation: eq-ptq-homogeneous.
-    """
+    """Oracle: f(2 x) ≠ 2 f(x) for these; the message names the module."""
     x = torch.tensor([[4.0, -1.0]])
     module.eval()
     if not isinstance(module, nn.BatchNorm1d):

@@ -14,13 +14,11 @@ from reference_impl.compress.fold import norm_factor
 NORMS = nn.BatchNorm1d | nn.BatchNorm2d
 
 
+@pytest.mark.equation("eq-ptq-norm")
 @settings(max_examples=20)
 @given(seed=st.integers(0, 100_000))
 def test_folding_leaves_the_function_unchanged(seed: int) -> None:
-    """Oracle: the chain itself, in float32: relative error at most 1e-5.
-
-    Equation: eq-ptq-norm.
-    """
+    """Oracle: the chain itself, in float32: relative error at most 1e-5."""
     chain = conv_chain(seed)
     folded = fold_batch_norms(chain)
     x = images(5, seed)
@@ -40,12 +38,10 @@ def test_the_courses_networks_fold(name: str) -> None:
     assert not any(isinstance(module, NORMS) for module in folded.modules())
 
 
+@pytest.mark.equation("eq-ptq-fold")
 @given(seed=st.integers(0, 100_000), affine=st.booleans(), eps=st.sampled_from([1e-5, 0.3]))
 def test_weights_are_those_of_torchs_fusion(seed: int, affine: bool, eps: float) -> None:
-    """Oracle: torch.nn.utils.fusion, with and without γ and β, a small ε and a large one.
-
-    Equation: eq-ptq-fold.
-    """
+    """Oracle: torch.nn.utils.fusion, with and without γ and β, a small ε and a large one."""
     torch.manual_seed(seed)
     conv, linear = nn.Conv2d(2, 4, 3, groups=2), nn.Linear(3, 4, bias=False)
     norm2d = nn.BatchNorm2d(4, eps=eps, affine=affine)

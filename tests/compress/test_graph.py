@@ -17,11 +17,9 @@ def test_a_unit_has_a_row_and_a_set_of_columns(name, label):
     assert len(outgoing_columns(network, label)) == network.widths[label]
 
 
+@pytest.mark.equation("eq-merge-folded")
 def test_the_rows_of_a_unit_give_its_value_before_the_activation():
-    """Oracle: convolution and BatchNorm in the network, at one position of one image.
-
-    Equation: eq-merge-folded.
-    """
+    """Oracle: convolution and BatchNorm in the network, at one position of one image."""
     network = drawn("student")
     before = network.norms[0](network.convs[0](images(6)))[:, :, 5, 7]
     patch = F.unfold(images(6), 3, padding=1)[:, :, 5 * 28 + 7]

@@ -173,12 +173,10 @@ def assert_simulated(chain: nn.Sequential, x: torch.Tensor) -> None:
     assert (sums - sums.round()).abs().max() < 1e-4
 
 
+@pytest.mark.equation("eq-integer-sum")
 @each_case
 def test_every_code_and_sum_is_its_simulations(name: str, axes: int | tuple[()]) -> None:
-    """Oracle: the float64 network of restored values; more images where that is quick.
-
-    Equation: eq-integer-sum.
-    """
+    """Oracle: the float64 network of restored values; more images where that is quick."""
     for part in images()[: 10_000 if name == "lenet300" else 250].double().split(500):
         assert_simulated(lenet(name, axes), part)
 

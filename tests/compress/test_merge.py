@@ -61,13 +61,11 @@ def with_twins(name: str, factor: float) -> Network:
     return network
 
 
+@pytest.mark.equation("eq-merge-exact")
 @each_network
 @pytest.mark.parametrize("scale", SCALES)
 def test_parallel_units_merge_exactly(name, scale):
-    """Oracle: the network before: dense, convolutional, behind BatchNorm, in a stream.
-
-    Equation: eq-merge-exact.
-    """
+    """Oracle: the network before: dense, convolutional, behind BatchNorm, in a stream."""
     network = with_twins(name, 2.5)
     merged = merge_nearest(network, halves(network), scale=scale, threshold=0.99)
     assert merged.widths == {label: n // 2 for label, n in network.widths.items()}

@@ -39,12 +39,10 @@ def test_the_masked_network_has_the_units_outputs_at_zero():
     torch.testing.assert_close(silence_units(network, {"hidden1": keep})(images(6)), expected)
 
 
+@pytest.mark.equation("eq-merge-next")
 @pytest.mark.parametrize(("name", "label"), [w for w in WIDTHS if w[0] != "separable"])
 def test_a_unit_that_is_twice_another_can_be_merged_with_it(name, label):
-    """Oracle: the network before; a_j = 2 a_i, so W'_i += 2 W'_j changes nothing.
-
-    Equation: eq-merge-next.
-    """
+    """Oracle: the network before; a_j = 2 a_i, so W'_i += 2 W'_j changes nothing."""
     network = drawn(name)
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     with torch.no_grad():
@@ -62,11 +60,9 @@ def test_a_unit_that_is_twice_another_can_be_merged_with_it(name, label):
     torch.testing.assert_close(merged(images(6)), network(images(6)), atol=2e-5, rtol=1e-5)
 
 
+@pytest.mark.equation("eq-narrow-rows")
 def test_rows_of_averaged_units_are_written_where_no_norm_forbids_it():
-    """Oracle: the mean of two rows and two biases.
-
-    Equation: eq-narrow-rows.
-    """
+    """Oracle: the mean of two rows and two biases."""
     network = drawn("lenet300")
     merge = torch.zeros(11, 12)
     merge[torch.arange(10), torch.arange(2, 12)] = 1
@@ -88,12 +84,10 @@ ROOTS = {
 """Network → width → a layer that writes it."""
 
 
+@pytest.mark.equation("eq-narrow-same")
 @every_width
 def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
-    """Oracle: torch_pruning, which finds by tracing what else must go.
-
-    Equation: eq-narrow-same.
-    """
+    """Oracle: torch_pruning, which finds by tracing what else must go."""
     network = drawn(name)
     keep = mask(network.widths[label])
     theirs = copy.deepcopy(network)

@@ -35,6 +35,7 @@ def test_units_are_as_if_really_removed(name: str) -> None:
             assert found[i].item() == pytest.approx(loss(small, SEEN) - whole, abs=1e-9)
 
 
+@pytest.mark.equation("eq-importance-truth")
 @pytest.mark.parametrize(
     ("name", "which"),
     [
@@ -43,10 +44,7 @@ def test_units_are_as_if_really_removed(name: str) -> None:
     ],
 )
 def test_weights_are_as_if_set_to_zero(name: str, which: dict[str, list[int]]) -> None:
-    """Oracle: the network with the weight put to 0, run from its first layer; either layout.
-
-    Equation: eq-importance-truth.
-    """
+    """Oracle: the network with the weight put to 0, run from its first layer; either layout."""
     network = drawn(name)
     whole = loss(network, SEEN)
     for place, weights in which.items():

@@ -40,12 +40,10 @@ def test_gradients_are_autograds(name: str) -> None:
         assert torch.allclose(squares[key], expected, rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.equation("eq-importance-curvature")
 @each_network
 def test_curvature_is_the_exact_hessians_diagonal(name: str) -> None:
-    """Oracle: autograd's Hessian of the mean loss by one parameter after the other, in float64.
-
-    Equation: eq-importance-curvature.
-    """
+    """Oracle: autograd's Hessian of the mean loss by one parameter after the other, in float64."""
     network = drawn(name).double()
     seen = examples(5, seed=1)
     images = seen.images.double()
@@ -79,13 +77,12 @@ def test_statistics_are_in_the_networks_precision() -> None:
             assert torch.allclose(narrow[name].double(), value, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.equation("eq-stability-importance")
 @pytest.mark.parametrize(("name", "places"), WHERE.items())
 def test_contributions_are_derivatives_by_gates(name, places):
     """Oracle: d ℓ_i / d m_j at m = 1, with unit j's values multiplied by m_j; finite differences.
 
     In float64, one gate and one image at a time.
-
-    Equation: eq-stability-importance.
     """
     network = drawn(name).double()
     wide = copy.copy(SEEN)  # past the check that refuses float64 images: for differences

@@ -53,23 +53,19 @@ def test_scores_are_the_matrix_of_cosine_similarities():
     torch.testing.assert_close(found, torch.tensor([[5.0, 3.0], [0.0, 4.0]]))
 
 
+@pytest.mark.equation("eq-relation-posterior")
 def test_loss_by_hand():
-    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others.
-
-    Equation: eq-relation-posterior.
-    """
+    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others."""
     scores = torch.eye(3) * math.log(2)
     expected = -math.log(1 / 2) - 2 * math.log(2 / 3)
     assert contrastive_loss(scores).item() == pytest.approx(expected)
     assert information_bound(scores).item() == pytest.approx(math.log(2) - expected)
 
 
+@pytest.mark.equation("eq-relation-contrast")
 @given(seed=st.integers(0, 1000), n=st.integers(2, 8))
 def test_loss_is_that_of_a_classifier_of_pairs(seed, n):
-    """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n.
-
-    Equation: eq-relation-contrast.
-    """
+    """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n."""
     scores = 3 * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
     summed = F.binary_cross_entropy_with_logits(
         scores - math.log(n - 1), torch.eye(n, dtype=DOUBLE), reduction="sum"
@@ -89,13 +85,12 @@ def test_the_bound_never_exceeds_log_n_which_perfect_scores_reach(seed, n, size)
     assert information_bound(torch.zeros(n, n)).item() == pytest.approx(unknowing, rel=1e-4)
 
 
+@pytest.mark.equation("eq-relation-bound", "eq-relation-nat")
 @pytest.mark.parametrize(("rho", "n"), [(0.0, 64), (0.5, 64), (0.9, 16), (0.9, 256), (0.99, 64)])
 def test_with_the_best_scores_the_bound_lies_a_nat_below_the_information(rho, n):
     """Oracle: −½ log(1 − ρ²) of Gaussians; the best score is the logarithm of densities' ratio.
 
     At ρ = 0.5 little more than one nat is missing.
-
-    Equation: eq-relation-bound, eq-relation-nat.
     """
     values = bounds(rho, n)
     assert surely_below(values, min(information(rho) - 1, math.log(n - 1)))
@@ -125,12 +120,10 @@ def test_a_nat_is_missing_whatever_the_batch(seed, others):
         assert bound(best).item() == pytest.approx(told.item() - 1, abs=1e-4)
 
 
+@pytest.mark.equation("eq-relation-gaussian")
 @pytest.mark.parametrize("change", [0.25, 0.5, 2.0, 4.0, -1.0])
 def test_no_multiple_of_the_best_scores_is_better(change):
-    """Oracle: h at the best scores is the posterior, which no other probability beats.
-
-    Equation: eq-relation-gaussian.
-    """
+    """Oracle: h at the best scores is the posterior, which no other probability beats."""
     best, other = bounds(0.8, 64), bounds(0.8, 64, change=change)
     assert surely_below(other - best, 0)
     assert other.mean() < best.mean()

@@ -24,11 +24,9 @@ def recombined(parts, weight):
     return (parts.target + weight * parts.others).mean()
 
 
+@pytest.mark.equation("eq-relation-decoupled")
 def test_parts_by_hand():
-    """Oracle: p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), y = 0; both parts on paper.
-
-    Equation: eq-relation-decoupled.
-    """
+    """Oracle: p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), y = 0; both parts on paper."""
     p, q = torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[0.25, 0.25, 0.5]])
     parts = decoupled_parts(q.log(), p.log(), torch.tensor([0]), temperature=1)
     target = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)  # (1/2, 1/2) against (1/4, 3/4)
@@ -41,6 +39,7 @@ def test_parts_by_hand():
     assert loss.item() == pytest.approx(2**2 * (2 * target + 3 * others), abs=1e-6)
 
 
+@pytest.mark.equation("eq-relation-parts")
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(1, 6),
@@ -48,10 +47,7 @@ def test_parts_by_hand():
     temperature=st.sampled_from([0.5, 1.0, 4.0, 20.0]),
 )
 def test_parts_weighted_by_each_examples_p_make_hintons_loss(seed, n, classes, temperature):
-    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example, neither below 0.
-
-    Equation: eq-relation-parts.
-    """
+    """Oracle: `soft_target_loss`; TCKD + (1 − p_y) NCKD, example by example, neither below 0."""
     student, teacher, labels = drawn(seed, n, classes)
     parts = decoupled_parts(student, teacher, labels, temperature=temperature)
     whole = soft_target_loss(student, teacher, temperature=temperature)

@@ -15,21 +15,17 @@ def drawn(seed: int = 0, channels: int = 3, n: int = 4, dtype=torch.float64):
     return torch.randn(n, channels, 2, 3, generator=draws, dtype=dtype)
 
 
+@pytest.mark.equation("eq-relation-hint")
 def test_hint_by_hand():
-    """Oracle: squares 1, 4 and 9, 0: means 2.5 and 4.5, their mean 3.5.
-
-    Equation: eq-relation-hint.
-    """
+    """Oracle: squares 1, 4 and 9, 0: means 2.5 and 4.5, their mean 3.5."""
     student = torch.tensor([[1.0, 2.0], [3.0, 1.0]])
     teacher = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
     assert hint_loss(student, teacher).item() == 3.5
 
 
+@pytest.mark.equation("eq-relation-map")
 def test_attention_map_by_hand():
-    """Oracle: channels (1, 2) and (2, 0) at two positions: A = (5, 4), ‖A‖ = √41.
-
-    Equation: eq-relation-map.
-    """
+    """Oracle: channels (1, 2) and (2, 0) at two positions: A = (5, 4), ‖A‖ = √41."""
     features = torch.tensor([[[[1.0, 2.0]], [[2.0, 0.0]]]])
     torch.testing.assert_close(attention_map(features), torch.tensor([[5.0, 4.0]]) / 41**0.5)
 
@@ -41,11 +37,9 @@ def test_attention_transfer_by_hand():
     assert attention_transfer_loss(student, teacher).item() == pytest.approx((0.8 + 0 + 2) / 3)
 
 
+@pytest.mark.equation("eq-relation-attention")
 def test_attention_transfer_agrees_with_torchdistill_up_to_the_mean_over_positions():
-    """Oracle: ATLoss in its mode "code", times h w = 6; in its mode "paper", norm for square.
-
-    Equation: eq-relation-attention.
-    """
+    """Oracle: ATLoss in its mode "code", times h w = 6; in its mode "paper", norm for square."""
     student, teacher = drawn(0), drawn(1, channels=5)
     io = {"m": {"output": student}}, {"m": {"output": teacher}}
     pair = {"p": {name: {"io": "output", "path": "m"} for name in ("student", "teacher")}}

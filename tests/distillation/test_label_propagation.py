@@ -94,11 +94,9 @@ def test_cascade_by_hand():
     assert cascade(kernel, f).tolist() == [[0.75, 0.25], [0.25, 0.75]]
 
 
+@pytest.mark.equation("eq-distill-article")
 def test_cascade_is_what_sampling_in_two_stages_gives():
-    """Oracle: 200,000 draws of x', then of y, within 6 standard errors.
-
-    Equation: eq-distill-article.
-    """
+    """Oracle: 200,000 draws of x', then of y, within 6 standard errors."""
     kernel, f = random_kernel(2), random_rows(2)
     draws = generator(3)
     inner = torch.multinomial(kernel[:1], 200_000, replacement=True, generator=draws)[0]
@@ -139,12 +137,10 @@ def test_constant_predictors_and_no_others_are_fixed_points(seed, m):
     torch.testing.assert_close(vectors[-1].abs(), torch.full((m,), m**-0.5).double())
 
 
+@pytest.mark.equation("eq-distill-collapse")
 @given(seed=st.integers(0, 1000), m=st.integers(1, 9))
 def test_every_row_tends_to_the_stationary_mean(seed, m):
-    """Oracle: πᵀ f with π an eigenvector of Kᵀ, by NumPy.
-
-    Equation: eq-distill-collapse.
-    """
+    """Oracle: πᵀ f with π an eigenvector of Kᵀ, by NumPy."""
     kernel, f = random_kernel(seed, m), random_rows(seed, m)
     values, vectors = np.linalg.eig(kernel.numpy().T)
     pi = vectors[:, np.argmax(values.real)].real
@@ -230,12 +226,10 @@ def scikit(model, x: torch.Tensor, f: torch.Tensor, labelled: torch.Tensor) -> t
     return torch.from_numpy(model.fit(x.numpy(), known).label_distributions_)
 
 
+@pytest.mark.equation("eq-distill-harmonic")
 @pytest.mark.parametrize("width", [0.5, 2.0, None])
 def test_harmonic_solution_is_scikit_learns_label_propagation(width):
-    """Oracle: LabelPropagation with γ = 1/(2σ²), or 1/(1 + d): symmetry excuses its columns.
-
-    Equation: eq-distill-harmonic.
-    """
+    """Oracle: LabelPropagation with γ = 1/(2σ²), or 1/(1 + d): symmetry excuses its columns."""
     x, f, labelled = two_clouds()
     far = {"max_iter": 100_000, "tol": 1e-12}
     if width is None:
@@ -347,12 +341,10 @@ def test_elsewhere_label_spreading_weighs_each_label_by_the_root_of_its_row_sum(
     torch.testing.assert_close(normalised(weighed), expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.equation("eq-distill-spread")
 @given(seed=st.integers(0, 1000), m=st.integers(2, 9), a=st.floats(0, 0.95))
 def test_spread_labels_is_the_fixed_point_of_the_soft_clamp(seed, m, a):
-    """Oracle: 600 steps of f ← a K f + (1 − a) y.
-
-    Equation: eq-distill-spread.
-    """
+    """Oracle: 600 steps of f ← a K f + (1 − a) y."""
     kernel, f, labelled = random_kernel(seed, m), random_rows(seed, m), first(1, m)
     y = f * labelled[:, None]
     g = y

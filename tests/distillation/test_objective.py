@@ -43,12 +43,10 @@ def test_by_hand():
     assert warm.item() == pytest.approx(0.1 * math.log(10) + 0.9 * 4 * kl, abs=1e-6)
 
 
+@pytest.mark.equation("eq-distill-objective")
 @given(**problems)
 def test_agrees_with_torchs_losses(seed, n, classes, temperature, alpha):
-    """Oracle: nn.CrossEntropyLoss and nn.KLDivLoss(reduction="batchmean").
-
-    Equation: eq-distill-objective.
-    """
+    """Oracle: nn.CrossEntropyLoss and nn.KLDivLoss(reduction="batchmean")."""
     z, v, labels = drawn(seed, n, classes)
     ours = distillation_objective(z, v, labels, temperature=temperature, alpha=alpha)
     hard = nn.CrossEntropyLoss()(z, labels)
@@ -113,12 +111,10 @@ def test_at_temperature_one_it_is_a_cross_entropy_with_mixed_targets():
     torch.testing.assert_close(ours, smoothed - 0.2 * math.log(4))
 
 
+@pytest.mark.equation("eq-distill-trap")
 @given(seed=st.integers(0, 1000), classes=st.integers(1, 8), alpha=st.floats(0, 1))
 def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
-    """Oracle: the objective with torch's mean over all elements, up to a factor; 0.09/0.19.
-
-    Equation: eq-distill-trap.
-    """
+    """Oracle: the objective with torch's mean over all elements, up to a factor; 0.09/0.19."""
     z, v, labels = drawn(seed, 5, classes)
     elements = F.kl_div(z.log_softmax(1), v.softmax(1), reduction="none")
     trapped = (1 - alpha) * F.cross_entropy(z, labels) + alpha * elements.mean()

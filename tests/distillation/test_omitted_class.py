@@ -14,12 +14,10 @@ def right(logits: torch.Tensor, labels: torch.Tensor, index: int, bias: float) -
     return int((moved.argmax(dim=1) == labels).sum())
 
 
+@pytest.mark.equation("eq-student-bias")
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 40), classes=st.integers(2, 5))
 def test_no_other_bias_is_better(seed: int, n: int, classes: int) -> None:
-    """Oracle: all biases of a fine grid, and those just beside each gap.
-
-    Equation: eq-student-bias.
-    """
+    """Oracle: all biases of a fine grid, and those just beside each gap."""
     draws = torch.Generator().manual_seed(seed)
     logits = torch.randn(n, classes, generator=draws, dtype=torch.float64)
     labels = torch.randint(classes, (n,), generator=draws)

@@ -80,12 +80,10 @@ def test_correlations_by_hand():
     assert found(between_classes=2, within_classes=3).item() == pytest.approx(2 * (1 - rows) + 5)
 
 
+@pytest.mark.equation("eq-relation-angle")
 @given(seed=st.integers(0, 1000), n=st.integers(3, 6), equal=st.booleans())
 def test_angles_are_those_of_all_triples(seed, n, equal):
-    """Oracle: a loop over distinct i, j, k; between equal examples the cosine is 0.
-
-    Equation: eq-relation-angle.
-    """
+    """Oracle: a loop over distinct i, j, k; between equal examples the cosine is 0."""
     student, teacher = drawn(seed, n), drawn(seed + 1, n, 3)
     if equal:
         student[1] = student[0]
@@ -100,11 +98,9 @@ def test_angles_are_those_of_all_triples(seed, n, equal):
     assert angle_relation_loss(student, teacher).item() == pytest.approx(expected)
 
 
+@pytest.mark.equation("eq-relation-distance", "eq-relation-correlation")
 def test_agreement_with_torchdistill():
-    """Oracle: its losses; RKD's mean goes over all n² pairs and n³ triples, equal indices too.
-
-    Equation: eq-relation-distance, eq-relation-correlation.
-    """
+    """Oracle: its losses; RKD's mean goes over all n² pairs and n³ triples, equal indices too."""
     student, teacher, n = drawn(0), drawn(1, d=5), 6
     theirs = partial(torchdistill, student=student, teacher=teacher)
     distances = theirs(RKDLoss("s", "t", 1, 0, "mean")) * n / (n - 1)
@@ -118,11 +114,9 @@ def test_agreement_with_torchdistill():
         torch.testing.assert_close(torchdistill(loss, student, drawn(1)), found)
 
 
+@pytest.mark.equation("eq-relation-similarity")
 def test_similarity_agrees_with_torchdistill_up_to_the_norm_of_a_row(monkeypatch):
-    """Oracle: SPKDLoss; its ``normalize(G, 1)`` is the norm p = 1, where the paper has p = 2.
-
-    Equation: eq-relation-similarity.
-    """
+    """Oracle: SPKDLoss; its ``normalize(G, 1)`` is the norm p = 1, where the paper has p = 2."""
     student, teacher = drawn(0), drawn(1, d=5)
     loss = SPKDLoss("s", "t", "batchmean")
     g, h = (F.normalize(a @ a.T, p=1, dim=1) for a in (student, teacher))

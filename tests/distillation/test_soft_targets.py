@@ -52,12 +52,10 @@ def test_temperature_softens_and_keeps_the_order():
     assert (torch.stack([torch.special.entr(p).sum() for p in warmer]).diff() > 0).all()
 
 
+@pytest.mark.equation("eq-distill-softmax")
 @given(**problems)
 def test_softened_is_scipys_softmax_of_divided_logits(seed, n, classes, temperature):
-    """Oracle: scipy.special.softmax.
-
-    Equation: eq-distill-softmax.
-    """
+    """Oracle: scipy.special.softmax."""
     logits, _ = drawn(seed, n, classes)
     expected = scipy_softmax(logits.numpy() / temperature, axis=1)
     torch.testing.assert_close(soften(logits, temperature), torch.from_numpy(expected))
@@ -101,11 +99,9 @@ def test_soft_target_loss_is_torchs_batchmean_times_t_squared(seed, n, classes, 
     assert soft_target_loss(v, v, temperature=temperature).item() == 0
 
 
+@pytest.mark.equation("eq-distill-kl")
 def test_soft_target_loss_is_scipys_relative_entropy_and_torchdistills_without_t_squared():
-    """Oracle: scipy.special.rel_entr of SciPy's softmax; KDLoss without labels.
-
-    Equation: eq-distill-kl.
-    """
+    """Oracle: scipy.special.rel_entr of SciPy's softmax; KDLoss without labels."""
     z, v = drawn(1)
     p, q = (scipy_softmax(x.numpy() / 3, axis=1) for x in (v, z))
     expected = 9 * rel_entr(p, q).sum(axis=1).mean()
@@ -115,14 +111,12 @@ def test_soft_target_loss_is_scipys_relative_entropy_and_torchdistills_without_t
     torch.testing.assert_close(found, 9 * theirs)
 
 
+@pytest.mark.equation("eq-distill-cross-entropy", "eq-distill-meant")
 @given(**problems)
 def test_soft_cross_entropy_is_torchs_and_kl_plus_the_teachers_entropy(
     seed, n, classes, temperature
 ):
-    """Oracle: F.cross_entropy with probabilities as targets; Gibbs' decomposition.
-
-    Equation: eq-distill-cross-entropy, eq-distill-meant.
-    """
+    """Oracle: F.cross_entropy with probabilities as targets; Gibbs' decomposition."""
     z, v = drawn(seed, n, classes)
     ours = soft_cross_entropy(z, v, temperature=temperature)
     p = F.softmax(v / temperature, 1)
@@ -142,12 +136,10 @@ def test_one_hot_teachers_make_the_ordinary_cross_entropy():
     torch.testing.assert_close(soft_target_loss(z, sure, temperature=1), expected)
 
 
+@pytest.mark.equation("eq-distill-gradient")
 @given(**problems)
 def test_gradient_is_t_times_q_minus_p_over_n(seed, n, classes, temperature):
-    """Oracle: the closed form; that of the cross-entropy lacks T².
-
-    Equation: eq-distill-gradient.
-    """
+    """Oracle: the closed form; that of the cross-entropy lacks T²."""
     z, v = drawn(seed, n, classes)
     z.requires_grad_()
     expected = (soften(z, temperature) - soften(v, temperature)).detach() / n
@@ -168,12 +160,10 @@ def test_a_constant_added_and_the_order_of_classes_change_nothing(name):
     assert LOSSES[name](z[:, :1], v[:, :1]).item() == 0
 
 
+@pytest.mark.equation("eq-distill-limit")
 @pytest.mark.parametrize("spread", [1.0, 3.0])
 def test_hot_soft_targets_become_logit_matching_as_one_over_t(spread):
-    """Oracle: the limit, in value and gradient; ten times T, a tenth of the distance.
-
-    Equation: eq-distill-limit.
-    """
+    """Oracle: the limit, in value and gradient; ten times T, a tenth of the distance."""
     z, v = drawn(9, 50, 10, spread)
     z.requires_grad_()
     limit = logit_matching_loss(z, v)
@@ -188,11 +178,9 @@ def test_hot_soft_targets_become_logit_matching_as_one_over_t(spread):
     assert distances[1] == pytest.approx(10 * distances[2].item(), rel=0.1)
 
 
+@pytest.mark.equation("eq-distill-matching")
 def test_logit_matching_is_half_the_variance_of_the_gaps():
-    """Oracle: torch.var over the classes; its gradient is the centred gap over n N.
-
-    Equation: eq-distill-matching.
-    """
+    """Oracle: torch.var over the classes; its gradient is the centred gap over n N."""
     z, v = drawn(10, 6, 10)
     z.requires_grad_()
     loss = logit_matching_loss(z, v)

@@ -38,17 +38,16 @@ def test_the_lenets_cost_what_their_shapes_say_by_hand():
         assert cost.macs == sum(macs)
 
 
+@pytest.mark.equation("eq-cost-macs", "eq-student-cost")
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("batch", [1, 5])
 def test_twice_the_macs_is_torchs_flop_count(name, batch):
-    """Oracle: torch.utils.flop_counter, which counts while the model runs.
-
-    Equation: eq-cost-macs, eq-student-cost.
-    """
+    """Oracle: torch.utils.flop_counter, which counts while the model runs."""
     model = NETWORKS[name]().eval()
     assert 2 * batch * model_cost(model, SHAPE).macs == counted_by_torch(model, SHAPE, batch)
 
 
+@pytest.mark.equation("eq-cost-output-size")
 @settings(max_examples=25, deadline=None)
 @given(
     groups=st.sampled_from([1, 2, 4]),
@@ -62,10 +61,7 @@ def test_twice_the_macs_is_torchs_flop_count(name, batch):
 def test_any_convolution_is_counted_as_torch_counts_it(
     *, groups, kernel, stride, padding, dilation, bias, size
 ):
-    """Oracle: torch.utils.flop_counter, over strides, paddings, dilations and groups.
-
-    Equation: eq-cost-output-size.
-    """
+    """Oracle: torch.utils.flop_counter, over strides, paddings, dilations and groups."""
     conv = nn.Conv2d(
         4, 8, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias
     )
@@ -188,11 +184,9 @@ def test_the_model_is_left_as_it_was(look):
 LAYER = Layer("conv", (2, 6, 6), (4, 4, 4), (4, 2, 3, 3), 4)
 
 
+@pytest.mark.equation("eq-cost-traffic")
 def test_bytes_and_intensity_of_unequal_layers_by_hand():
-    """Oracle: 72 and 60 weights, 4 and 3 biases, 136 and 23 activations, written out.
-
-    Equation: eq-cost-traffic.
-    """
+    """Oracle: 72 and 60 weights, 4 and 3 biases, 136 and 23 activations, written out."""
     widths = {"weight_bits": 8, "activation_bits": 16}
     assert LAYER.macs == 64 * 18
     assert LAYER.bytes_moved() == 4 * (72 + 4 + 136)
@@ -207,13 +201,11 @@ def test_bytes_and_intensity_of_unequal_layers_by_hand():
     assert cost.intensity() == cost.intensity(1)
 
 
+@pytest.mark.equation("eq-cost-intensity")
 @settings(deadline=None)
 @given(batch=st.integers(1, 10**6))
 def test_intensity_grows_with_the_batch_towards_its_limit(batch):
-    """Oracle: the limit, 2 MACs over the bytes of activations alone.
-
-    Equation: eq-cost-intensity.
-    """
+    """Oracle: the limit, 2 MACs over the bytes of activations alone."""
     cost = ModelCost((LAYER,))
     limit = 2 * cost.macs / (4 * 136)
     assert cost.intensity(batch) < cost.intensity(batch + 1) < limit

@@ -20,11 +20,9 @@ def test_mean_squared_error_is_scikit_learns(seed: int, n: int) -> None:
     )
 
 
+@pytest.mark.equation("eq-rounding-sqnr")
 def test_sqnr_by_hand() -> None:
-    """Oracle: Σx² = 25, Σ(x − x̂)² = 0.25, so 10 log₁₀ 100 = 20 dB; parameters count alike.
-
-    Equation: eq-rounding-sqnr.
-    """
+    """Oracle: Σx² = 25, Σ(x − x̂)² = 0.25, so 10 log₁₀ 100 = 20 dB; parameters count alike."""
     x, x_hat = torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5])
     for signal in (x, torch.nn.Parameter(x)):
         assert sqnr(signal, x_hat) == pytest.approx(20.0)

@@ -34,11 +34,9 @@ def test_an_interval_is_scipys(values: list[float], level: float) -> None:
     assert found.half_width == pytest.approx(half, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.equation("eq-student-gain")
 def test_a_paired_gain_is_scipys_paired_test() -> None:
-    """Oracle: SciPy's related-samples t test; its interval, and whether it rejects.
-
-    Equation: eq-student-gain.
-    """
+    """Oracle: SciPy's related-samples t test; its interval, and whether it rejects."""
     before, after = [87.3, 87.2, 87.9, 87.5, 87.1], [87.9, 88.2, 88.3, 88.4, 87.9]
     test = stats.ttest_rel(after, before)
     low, high = test.confidence_interval(0.95)

@@ -30,12 +30,10 @@ def test_half_precision_is_computed_in_double() -> None:
     assert found.expected_error == expected.expected_error
 
 
+@pytest.mark.equation("eq-student-ece")
 @given(seed=st.integers(0, 10_000), n_bins=st.integers(1, 20))
 def test_bins_are_scikit_learns(seed: int, n_bins: int) -> None:
-    """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples.
-
-    Equation: eq-student-ece.
-    """
+    """Oracle: scikit-learn's calibration_curve; the ECE as a sum over each bin's examples."""
     draws = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(200, 4, generator=draws, dtype=torch.float64)
     labels = torch.randint(4, (200,), generator=draws)

@@ -19,13 +19,11 @@ from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
 speeds = st.floats(1e3, 1e15)
 
 
+@pytest.mark.equation("eq-cost-roofline")
 @settings(deadline=None)
 @given(peak=speeds, bandwidth=speeds)
 def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
-    """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero.
-
-    Equation: eq-cost-roofline.
-    """
+    """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero."""
     ridge = Machine(peak=peak, memory=bandwidth, cache=bandwidth).ridge
     at = attainable(ridge, peak=peak, bandwidth=bandwidth)
     assert at == pytest.approx(peak)
@@ -33,15 +31,13 @@ def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
     assert attainable(ridge * 2, peak=peak, bandwidth=bandwidth) == peak
 
 
+@pytest.mark.equation("eq-cost-time")
 @settings(deadline=None)
 @given(operations=st.floats(1, 1e12), moved=st.floats(1, 1e12), peak=speeds, bandwidth=speeds)
 def test_the_least_time_is_the_operations_at_the_attainable_speed(
     operations, moved, peak, bandwidth
 ):
-    """Oracle: the roofline, which is the same bound divided the other way round.
-
-    Equation: eq-cost-time.
-    """
+    """Oracle: the roofline, which is the same bound divided the other way round."""
     speed = attainable(operations / moved, peak=peak, bandwidth=bandwidth)
     found = least_time(operations, moved, peak=peak, bandwidth=bandwidth)
     assert found == pytest.approx(operations / speed)

@@ -35,11 +35,9 @@ from reference_impl.quantization import (
 )
 
 
+@pytest.mark.equation("eq-cost-parameters")
 def test_lenets_have_the_published_numbers_of_parameters():
-    """Oracle: Han et al. 2015, tables 3 and 4 (266K and 431K); 3·3 + 3 of a layer that is shared.
-
-    Equation: eq-cost-parameters.
-    """
+    """Oracle: Han et al. 2015, tables 3 and 4 (266K, 431K); 3·3 + 3 of a shared layer."""
     assert count_parameters(LeNet300()) == 785 * 300 + 301 * 100 + 101 * 10 == 266_610
     assert count_parameters(LeNet5()) == 26 * 20 + 501 * 50 + 801 * 500 + 501 * 10 == 431_080
     layer = nn.Linear(3, 3)
@@ -54,15 +52,13 @@ def forgetful() -> nn.Linear:
     return layer
 
 
+@pytest.mark.equation("eq-cost-bytes")
 @pytest.mark.parametrize(
     "model",
     [LeNet300(), LeNet5(), ConvTeacher(), ConvStudent(), nn.Linear(64, 64).half(), forgetful()],
 )
 def test_bytes_are_those_of_the_safetensors_file_without_its_header(model):
-    """Oracle: a file written by safetensors, whose first 8 bytes give the header's length.
-
-    Equation: eq-cost-bytes.
-    """
+    """Oracle: a file written by safetensors, whose first 8 bytes give the header's length."""
     stored = save(model.state_dict())
     (header,) = struct.unpack("<Q", stored[:8])
     assert json.loads(stored[8 : 8 + header])
@@ -101,12 +97,10 @@ def weights(network: nn.Module) -> list[np.ndarray]:
     return [p.detach().flatten(1).numpy() for p in network.parameters() if p.ndim > 1]
 
 
+@pytest.mark.equation("eq-narrow-csr")
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
 def test_sparse_rows_take_what_scipys_take(density):
-    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here; then 8 and 16.
-
-    Equation: eq-narrow-csr.
-    """
+    """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here; then 8 and 16."""
     network = pruned(density)
     csr = [scipy.sparse.csr_array(w) for w in weights(network)]
     values, columns, rows = (
@@ -120,12 +114,10 @@ def test_sparse_rows_take_what_scipys_take(density):
     assert found.items.items() >= small.items()
 
 
+@pytest.mark.equation("eq-narrow-bitmap")
 @pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
 def test_a_bitmap_takes_what_packed_bits_and_values_take(density):
-    """Oracle: NumPy's packbits and the values behind it, b = 32.
-
-    Equation: eq-narrow-bitmap.
-    """
+    """Oracle: NumPy's packbits and the values behind it, b = 32."""
     network = pruned(density)
     masks = np.concatenate([(w != 0).ravel() for w in weights(network)])
     values = np.concatenate([w[w != 0] for w in weights(network)])
@@ -170,16 +162,14 @@ def test_the_file_is_the_file(tmp_path: Path):
 WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.equation("eq-affine-size")
 @pytest.mark.parametrize(
     ("view", "axes", "scales"),
     [(WEIGHT, (), 1), (WEIGHT, 0, 300)]
     + [(split_groups(WEIGHT, g), (0, 1), 235_200 // g) for g in (1, 4, 8, 28, 784)],
 )
 def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
-    """Oracle: 235,200 codes of 4 bits, scales of 16: a group of g adds 16/g bits to each value.
-
-    Equation: eq-affine-size.
-    """
+    """Oracle: 235,200 codes of 4 bits, scales of 16: a group of g adds 16/g bits to each value."""
     low, high = min_max_range(view, axes)
     symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
     affine = affine_from_range(low, high, IntegerGrid(4))

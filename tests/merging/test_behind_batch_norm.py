@@ -26,12 +26,10 @@ def relation(norm, bias=0.0):
     return normalised_relation(FACTOR, (KEPT, GONE), gamma=gamma, beta=beta, **moments)
 
 
+@pytest.mark.equation("eq-merge-norm")
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_one_unit_is_an_affine_function_of_the_other(has_bias):
-    """Oracle: ``nn.BatchNorm1d`` after a linear layer with w_j = s w_i.
-
-    Equation: eq-merge-norm.
-    """
+    """Oracle: ``nn.BatchNorm1d`` after a linear layer with w_j = s w_i."""
     norm = drawn()
     weight = torch.randn(6, 5, dtype=torch.float64)
     weight[GONE] = FACTOR[:, None] * weight[KEPT]

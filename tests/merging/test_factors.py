@@ -22,12 +22,10 @@ from reference_impl.merging import (
 SCALES = [projection_scale, norm_ratio_scale, gaussian_scale]
 
 
+@pytest.mark.equation("eq-merge-bound")
 @given(st.integers(0, 2**31 - 1))
 def test_no_input_exceeds_the_bound(seed):
-    """Oracle: 200 random inputs for 8 random pairs.
-
-    Equation: eq-merge-bound.
-    """
+    """Oracle: 200 random inputs for 8 random pairs."""
     draws = generator(seed)
     kept, gone = torch.randn(2, 8, 3, generator=draws, dtype=torch.float64)
     x = torch.randn(200, 3, generator=draws, dtype=torch.float64)
@@ -45,11 +43,9 @@ def test_parallel_units_merge_exactly(scale):
     torch.testing.assert_close(scale(kept, c[:, None] * kept), c, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.equation("eq-merge-projection", "eq-merge-norm-ratio", "eq-merge-bounds")
 def test_bounds_are_the_sines_of_the_angle():
-    """Oracle: ‖a_j‖ sin θ up to 90° for the projection, 2‖a_j‖ sin(θ/2) for the ratio of norms.
-
-    Equation: eq-merge-projection, eq-merge-norm-ratio, eq-merge-bounds.
-    """
+    """Oracle: ‖a_j‖ sin θ up to 90° for the projection, 2‖a_j‖ sin(θ/2) for the ratio of norms."""
     theta = torch.linspace(0.1, 3.0, 30, dtype=torch.float64)
     kept = torch.tensor([[2.0, 0.0]], dtype=torch.float64).expand(30, 2)
     gone = 3 * torch.stack([theta.cos(), theta.sin()], dim=1)
@@ -61,12 +57,10 @@ def test_bounds_are_the_sines_of_the_angle():
     torch.testing.assert_close(projected, expected)
 
 
+@pytest.mark.equation("eq-merge-kernel", "eq-merge-kappa")
 @pytest.mark.parametrize("cosine", [-0.9, 0.0, 0.33, 0.8])
 def test_kappa_is_the_mean_product_by_quadrature(cosine):
-    """Oracle: ``scipy.integrate.quad`` over the angle; E r² = 2 of a plane Gaussian.
-
-    Equation: eq-merge-kernel, eq-merge-kappa.
-    """
+    """Oracle: ``scipy.integrate.quad`` over the angle; E r² = 2 of a plane Gaussian."""
     theta = math.acos(cosine)
 
     def product(phi):
@@ -77,11 +71,9 @@ def test_kappa_is_the_mean_product_by_quadrature(cosine):
     assert found == pytest.approx(2 * 2 * integral / (2 * math.pi), abs=1e-9)
 
 
+@pytest.mark.equation("eq-merge-relative")
 def test_relative_errors_are_those_of_samples():
-    """Oracle: Monte Carlo with 400,000 Gaussian inputs.
-
-    Equation: eq-merge-relative.
-    """
+    """Oracle: Monte Carlo with 400,000 Gaussian inputs."""
     x = normal(400_000, 2, dtype=torch.float64)
     cosine = torch.tensor([-0.5, 0.2, 0.7], dtype=torch.float64)
     for ratio in (cosine, torch.ones_like(cosine), kappa(cosine)):
@@ -134,14 +126,12 @@ def worst(degrees, c):
     return ((PLANE @ gone.T).relu() - c * (PLANE @ kept.T).relu()).abs().max().item()
 
 
+@pytest.mark.equation("eq-merge-worst")
 @settings(max_examples=15)
 @given(degrees=st.floats(5, 175))
 @example(degrees=90.0)
 def test_no_factor_has_a_smaller_worst_case_than_projection(degrees):
-    """Oracle: 300 factors, 3,601 directions, and ‖a_j‖ sin θ, or ‖a_j‖ beyond 90°.
-
-    Equation: eq-merge-worst.
-    """
+    """Oracle: 300 factors, 3,601 directions, and ‖a_j‖ sin θ, or ‖a_j‖ beyond 90°."""
     kept, gone = pair(degrees)
     c = projection_scale(kept, gone)
     least = 3 * math.sin(math.radians(degrees)) if degrees <= 90 else 3.0
@@ -155,12 +145,10 @@ def test_no_factor_has_a_smaller_worst_case_than_projection(degrees):
         assert least < 0.999 * error_bound(kept, gone, ratio).item()
 
 
+@pytest.mark.equation("eq-merge-best")
 @pytest.mark.parametrize("degrees", [5, 60, 90, 150])
 def test_no_factor_has_a_smaller_mean_square_than_kappas(degrees):
-    """Oracle: quadrature of the squared error over the angle, minimised over the factor.
-
-    Equation: eq-merge-best.
-    """
+    """Oracle: quadrature of the squared error over the angle, minimised over the factor."""
     kept, gone = pair(degrees)
     theta = math.radians(degrees)
 

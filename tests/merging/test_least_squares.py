@@ -22,13 +22,11 @@ def drawn(m=40, n=6):
     return torch.rand(m, n, generator=draws, dtype=torch.float64) @ mixed + 1
 
 
+@pytest.mark.equation("eq-merge-solution")
 @pytest.mark.parametrize("ridge", [0.0, 0.3])
 @pytest.mark.parametrize("intercept", [True, False])
 def test_the_ridge_is_scikit_learns_pulling_towards_the_start(intercept, ridge):
-    """Oracle: ``sklearn.linear_model.Ridge`` of h − U_0 h_k, its α = λ m d; least squares if 0.
-
-    Equation: eq-merge-solution.
-    """
+    """Oracle: ``sklearn.linear_model.Ridge`` of h − U_0 h_k, its α = λ m d; least squares if 0."""
     h, start = drawn(), normal(6, 3, dtype=torch.float64)
     kept = h[:, KEEP]
     found = reproduce(h, kept, start, ridge=ridge, intercept=intercept)
@@ -39,11 +37,9 @@ def test_the_ridge_is_scikit_learns_pulling_towards_the_start(intercept, ridge):
     np.testing.assert_allclose(found.offset, theirs.intercept_, atol=1e-9)
 
 
+@pytest.mark.equation("eq-merge-least-squares")
 def test_no_other_map_has_a_lower_objective():
-    """Oracle: 200 random changes of U and e.
-
-    Equation: eq-merge-least-squares.
-    """
+    """Oracle: 200 random changes of U and e."""
     h, start, ridge = drawn(), selection(KEEP).unmerge.double(), 0.1
     kept = h[:, KEEP]
     scale = kept.var(dim=0, correction=0).mean()

@@ -33,12 +33,10 @@ def test_it_is_the_published_formula_and_the_least_pair_is_of_two_units():
     assert s.diagonal().eq(0).all()  # as it was
 
 
+@pytest.mark.equation("eq-merge-saliency")
 @given(seed=SEEDS)
 def test_no_input_changes_the_next_layer_by_more(seed):
-    """Oracle: 100 random inputs, every pair: mean squared change ≤ s_ij ‖x‖².
-
-    Equation: eq-merge-saliency.
-    """
+    """Oracle: 100 random inputs, every pair: mean squared change ≤ s_ij ‖x‖²."""
     rows, outgoing = drawn(seed)
     x = normal(100, 4, seed=seed + 1, dtype=torch.float64)
     h = (x @ rows.T).relu()

@@ -10,13 +10,11 @@ from sklearn.metrics import pairwise
 from reference_impl.merging import cosine_similarity
 
 
+@pytest.mark.equation("eq-merge-similarity", "eq-merge-product")
 @pytest.mark.parametrize("shape", [(1, 1), (8, 10), (255, 3), (600, 37), (300, 785)])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_cosines_are_scikit_learns_exactly_symmetric_and_at_most_one(shape, dtype):
-    """Oracle: ``sklearn.metrics.pairwise``, to the dtype's rounding; the transpose.
-
-    Equation: eq-merge-similarity, eq-merge-product.
-    """
+    """Oracle: ``sklearn.metrics.pairwise``, to the dtype's rounding; the transpose."""
     rows = normal(*shape, dtype=torch.float64).to(dtype)
     cosine = cosine_similarity(rows)
     assert cosine.dtype == dtype

@@ -18,11 +18,9 @@ def test_a_selection_picks_rows_and_columns():
     assert torch.equal(map_axis(columns, 1, chosen.unmerge.T), columns[:, KEEP])
 
 
+@pytest.mark.equation("eq-narrow-columns", "eq-merge-compensate")
 def test_columns_of_a_removed_unit_are_added_to_those_of_its_replacement():
-    """Oracle: by hand, W'_0 + 2 W'_1 and W'_2 + 0 W'_3.
-
-    Equation: eq-narrow-columns, eq-merge-compensate.
-    """
+    """Oracle: by hand, W'_0 + 2 W'_1 and W'_2 + 0 W'_3."""
     columns = normal(5, 4)
     scale = torch.tensor([1.0, 2.0, 1.0, 0.0])
     merged = standing_in(KEEP, torch.tensor([0, 0, 2, 2]), scale)

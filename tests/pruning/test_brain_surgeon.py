@@ -42,11 +42,9 @@ def best_without(weight: torch.Tensor, hessian: torch.Tensor, gone: list[int]) -
     return answer
 
 
+@pytest.mark.equation("eq-importance-layer")
 def test_input_hessian_is_autograds() -> None:
-    """Oracle: torch.autograd.functional.hessian of a row's squared error; damping by hand.
-
-    Equation: eq-importance-layer.
-    """
+    """Oracle: torch.autograd.functional.hessian of a row's squared error; damping by hand."""
     x, w = normal(9, 4), normal(4, seed=1)
     found = torch.autograd.functional.hessian(lambda v: (x @ (w - v)).square().sum(), w)
     assert torch.allclose(input_hessian(x), found)
@@ -54,13 +52,12 @@ def test_input_hessian_is_autograds() -> None:
     assert input_hessian(x, 0.1).tolist() == [[2 + 1, 0], [0, 18 + 1]]
 
 
+@pytest.mark.equation("eq-importance-update", "eq-importance-surgeon")
 @given(SEEDS)
 def test_saliency_and_update_are_the_constrained_minimum(seed: int) -> None:
     """Oracle: least squares with one entry held at 0; no multiplier of Lagrange in it.
 
     The others' help never costs: damage is the same where no two weights interact. Rows share H.
-
-    Equation: eq-importance-update, eq-importance-surgeon.
     """
     h, w = correlated(5, seed), normal(5, seed=seed + 2)
     inverse = inverse_hessian(h)
@@ -77,11 +74,9 @@ def test_saliency_and_update_are_the_constrained_minimum(seed: int) -> None:
     assert torch.allclose(rows, torch.stack([saliency, 4 * saliency]))
 
 
+@pytest.mark.equation("eq-importance-problem")
 def test_scipy_finds_the_same_minimum() -> None:
-    """Oracle: SciPy's SLSQP with the constraint e_qᵀ δ + w_q = 0.
-
-    Equation: eq-importance-problem.
-    """
+    """Oracle: SciPy's SLSQP with the constraint e_qᵀ δ + w_q = 0."""
     h, w = correlated(4), normal(4, seed=2)
     a, v = h.numpy(), w.numpy()
     for q in range(4):

@@ -112,12 +112,10 @@ def test_the_highest_are_chosen_in_each_sample(seed, q):
         np.testing.assert_array_equal(np.sort(row)[-q:], np.sort(row[mask]))
 
 
+@pytest.mark.equation("eq-sparse-best")
 @given(st.integers(0, 200), st.integers(0, 8))
 def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
-    """Oracle: brute force over all subsets of the places that are kept.
-
-    Equation: eq-sparse-best.
-    """
+    """Oracle: brute force over all subsets of the places that are kept."""
     w = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     square = w.flatten() ** 2
     errors = [float(square[list(gone)].sum()) for gone in combinations(range(9), n_dropped)]
@@ -125,11 +123,9 @@ def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
     assert float(((w - w * kept) ** 2).sum()) == pytest.approx(min(errors), abs=1e-12)
 
 
+@pytest.mark.equation("eq-sparse-scale")
 def test_a_factor_between_layers_changes_global_masks_alone():
-    """Oracle: ReLU(c x) = c ReLU(x), so that both pairs of layers are one network.
-
-    Equation: eq-sparse-scale.
-    """
+    """Oracle: ReLU(c x) = c ReLU(x), so that both pairs of layers are one network."""
     draws = torch.Generator().manual_seed(0)
     first, second = torch.randn(8, 6, generator=draws), torch.randn(3, 8, generator=draws)
     x = torch.randn(5, 6, generator=draws)
@@ -144,11 +140,9 @@ def test_a_factor_between_layers_changes_global_masks_alone():
     assert not keep_highest_of_all(other, 0.34)["second"].any()
 
 
+@pytest.mark.equation("eq-sparse-patterns")
 @pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (3, 6), (4, 8)])
 def test_n_of_m_has_as_many_patterns_as_there_are_choices(n, m):
-    """Oracle: the binomial coefficient.
-
-    Equation: eq-sparse-patterns.
-    """
+    """Oracle: the binomial coefficient."""
     score = torch.randn(4000, m, generator=torch.Generator().manual_seed(0))
     assert len(keep_n_of_m(score, n, m).unique(dim=0)) == comb(m, n)

@@ -10,12 +10,10 @@ from reference_impl.pruning import cubic_sparsity, rounds_to
 shares = st.floats(0, 0.999)
 
 
+@pytest.mark.equation("eq-sparse-cubic")
 @given(shares, shares, st.integers(1, 200))
 def test_the_cubic_schedule_rises_from_end_to_end_and_slows_down(a, b, n):
-    """Oracle: its ends, an eighth of the way left at half of the time, monotony, concavity.
-
-    Equation: eq-sparse-cubic.
-    """
+    """Oracle: its ends, an eighth of the way left at half of the time, monotony, concavity."""
     first, last = min(a, b), max(a, b)
     s = [cubic_sparsity(t, n, final=last, initial=first) for t in range(n + 3)]
     assert s[0] == pytest.approx(first, abs=1e-12)
@@ -27,23 +25,19 @@ def test_the_cubic_schedule_rises_from_end_to_end_and_slows_down(a, b, n):
     assert (np.diff(rises) <= 1e-12).all()
 
 
+@pytest.mark.equation("eq-sparse-rate")
 def test_the_cubic_schedule_solves_its_differential_equation():
-    """Oracle: ds/dt = 3 (s_f − s) / (n − t), by central differences.
-
-    Equation: eq-sparse-rate.
-    """
+    """Oracle: ds/dt = 3 (s_f − s) / (n − t), by central differences."""
     n, h = 10**6, 10
     for t in (10_000, 500_000, 900_000):
         low, at, high = (cubic_sparsity(k, n, final=0.9, initial=0.2) for k in (t - h, t, t + h))
         assert (high - low) / (2 * h) == pytest.approx(3 * (0.9 - at) / (n - t), rel=1e-6)
 
 
+@pytest.mark.equation("eq-sparse-rounds")
 @given(shares, st.floats(0.01, 0.95))
 def test_rounds_are_the_fewest_that_reach_the_sparsity(sparsity, share):
-    """Oracle: dropping round after round.
-
-    Equation: eq-sparse-rounds.
-    """
+    """Oracle: dropping round after round."""
     left, r = 1.0, 0
     while 1 - left < sparsity - 1e-12:
         left *= 1 - share

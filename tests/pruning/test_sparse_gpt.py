@@ -3,6 +3,7 @@
 from functools import partial
 
 import draws
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,12 +69,10 @@ def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
             assert torch.allclose(found[i, keep[i]], best, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.equation("eq-importance-row")
 @given(SEEDS, st.sampled_from([0.0, 0.25, 0.5, 0.75]), st.sampled_from([1, 3, 8, 128]))
 def test_sparse_gpt_is_the_slow_solver(seed: int, sparsity: float, block: int) -> None:
-    """Oracle: an explicit inverse for every column, weight by weight; the count of zeros.
-
-    Equation: eq-importance-row.
-    """
+    """Oracle: an explicit inverse for every column, weight by weight; the count of zeros."""
     w, x = layer(seed)
     h = input_hessian(x)
     found = sparse_gpt(w, h, sparsity, block=block)

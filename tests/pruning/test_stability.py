@@ -75,11 +75,9 @@ def test_means_over_samples_are_those_by_indexing():
     assert means.tolist() == [[100.0, 100.0]]
 
 
+@pytest.mark.equation("eq-stability-frequency")
 def test_frequencies_over_all_half_samples_are_those_of_an_enumeration():
-    """Oracle: all 70 halves of 8 examples, one by one, against 20,000 random ones.
-
-    Equation: eq-stability-frequency.
-    """
+    """Oracle: all 70 halves of 8 examples, one by one, against 20,000 random ones."""
     values = torch.rand(8, 6, generator=generator(), dtype=torch.float64)
     exact = np.zeros(6)
     for half in itertools.combinations(range(8), 4):
@@ -98,23 +96,20 @@ def test_frequencies_by_hand():
     assert simultaneous_frequency(CHOSEN.view(2, 2, 3)).tolist() == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.equation("eq-stability-pair")
 @given(st.integers(0, 2**32), st.integers(1, 9), st.floats(0.1, 0.95))
 def test_a_frequency_above_a_half_needs_pairs_that_agree(seed, pairs, share):
-    """Oracle: the inequality Π̂ ≤ (1 + Π̃)/2, which the bounds rest on.
-
-    Equation: eq-stability-pair.
-    """
+    """Oracle: the inequality Π̂ ≤ (1 + Π̃)/2, which the bounds rest on."""
     chosen = torch.rand(pairs, 2, 5, generator=generator(seed)) < share
     once = selection_frequency(chosen.flatten(0, 1))
     assert (once <= (1 + simultaneous_frequency(chosen)) / 2 + 1e-12).all()
 
 
+@pytest.mark.equation("eq-stability-set")
 def test_what_reaches_the_threshold_is_stable():
     """Oracle: the definition, Π̂ ≥ π, where 0.55 · 100 in floating point is above 55.
 
     Of 20,000 units chosen at random in 20 samples SciPy's tail of the binomial distribution.
-
-    Equation: eq-stability-set.
     """
     chosen = torch.zeros(100, 3, dtype=torch.bool)
     for unit, count in enumerate((54, 55, 56)):
@@ -128,11 +123,9 @@ def test_what_reaches_the_threshold_is_stable():
     assert share == pytest.approx(stats.binom(20, 0.4).sf(11), abs=0.006)
 
 
+@pytest.mark.equation("eq-stability-variation")
 def test_variation_is_the_deviation_over_the_mean_without_a_unit():
-    """Oracle: SciPy's `variation` with B − 1 in the denominator; a dead unit's is infinite.
-
-    Equation: eq-stability-variation.
-    """
+    """Oracle: SciPy's `variation` with B − 1 in the denominator; a dead unit's is infinite."""
     scores = torch.rand(9, 5, generator=generator(), dtype=torch.float64) - 0.7
     expected = np.abs(stats.variation(scores.numpy(), axis=0, ddof=1))
     factors = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1e6], dtype=torch.float64)

@@ -18,12 +18,11 @@ from reference_impl.pruning import (
 )
 
 
+@pytest.mark.equation("eq-stability-bound")
 def test_bounds_by_hand():
     """Oracle: the formula: 100 / (0.5 · 100), and π = 1; 30² / (0.5 · 300) = 6.
 
     At π = 1 both of a pair must choose: with independent choices p (q/p)² units, the bound itself.
-
-    Equation: eq-stability-bound.
     """
     assert false_selections_bound(10, 100, 0.75) == 2.0
     assert false_selections_bound(10, 100, 1) == 1.0
@@ -44,12 +43,10 @@ def test_no_random_choice_exceeds_the_bound(p, q, pairs, threshold):
     assert exact <= false_selections_bound(q, p, threshold) * (1 + 1e-9)
 
 
+@pytest.mark.equation("eq-stability-choice")
 @given(st.integers(1, 500), st.floats(0.51, 1), st.floats(0.01, 50))
 def test_the_largest_choice_is_the_largest(p, threshold, bound):
-    """Oracle: trial of every q.
-
-    Equation: eq-stability-choice.
-    """
+    """Oracle: trial of every q."""
     fits = [
         q for q in range(1, p + 1) if false_selections_bound(q, p, threshold) <= bound * (1 + 1e-12)
     ]
@@ -80,12 +77,11 @@ def test_planted_nulls_stay_below_the_bound():
     assert 0.05 < mean < false_selections_bound(8, 40, 0.6)
 
 
+@pytest.mark.equation("eq-stability-rare")
 def test_rare_units_stay_below_the_bound_whatever_the_choice():
     """Oracle: p_j², by the independence of disjoint halves, and counts; nothing is exchangeable.
 
     Twelve nulls of unequal spread: the highest |mean| is more often that of a wide one.
-
-    Equation: eq-stability-rare.
     """
     n, q, theta, runs = 20, 3, 0.2, 1000
     draws = torch.Generator().manual_seed(0)

@@ -29,11 +29,9 @@ SETS = {
 }
 
 
+@pytest.mark.equation("eq-stability-share")
 def test_shares_by_hand():
-    """Oracle: division by 10, 100 and 1.
-
-    Equation: eq-stability-share.
-    """
+    """Oracle: division by 10, 100 and 1."""
     expected = [[0.6, 0.3, 0.1], [0.1, 0.3, 0.6], [0.1, 0.4, 0.5]]
     torch.testing.assert_close(shares(SETS), torch.tensor(expected).double())
 

@@ -10,12 +10,10 @@ from sklearn.linear_model import Lasso
 from reference_impl.pruning import hard_threshold, proximal_step, soft_threshold
 
 
+@pytest.mark.equation("eq-sparse-scalar", "eq-sparse-hard")
 @given(st.floats(-5, 5), st.floats(0, 3))
 def test_thresholds_minimise_their_objectives(x, tau):
-    """Oracle: brute force over a fine grid of w that holds 0; the candidates w = 0 and w = x.
-
-    Equation: eq-sparse-scalar, eq-sparse-hard.
-    """
+    """Oracle: brute force over a fine grid of w that holds 0; the candidates w = 0 and w = x."""
     w = torch.linspace(-6, 6, 24_001, dtype=torch.float64)
     objective = lambda v: 0.5 * (v - x) ** 2 + tau * v.abs()  # noqa: E731
     soft = soft_threshold(torch.tensor([x], dtype=torch.float64), tau)
@@ -25,6 +23,7 @@ def test_thresholds_minimise_their_objectives(x, tau):
     assert cost <= min(0.5 * x**2, 0.5 * tau**2 * (x != 0)) + 1e-12
 
 
+@pytest.mark.equation("eq-sparse-soft")
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
@@ -34,22 +33,17 @@ def test_thresholds_minimise_their_objectives(x, tau):
     ],
 )
 def test_thresholds_are_torchs(ours, theirs, tau):
-    """Oracle: torch's softshrink and hardshrink, ties with the threshold included.
-
-    Equation: eq-sparse-soft.
-    """
+    """Oracle: torch's softshrink and hardshrink, ties with the threshold included."""
     x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     x[0] = tau
     x[1] = -tau
     assert torch.equal(ours(x, tau) + 0.0, theirs(x, tau) + 0.0)
 
 
+@pytest.mark.equation("eq-sparse-penalty", "eq-sparse-proximal")
 @pytest.mark.parametrize("penalty", [0.01, 0.1, 0.5])
 def test_proximal_steps_end_at_the_lasso(penalty):
-    """Oracle: scikit-learn's coordinate descent on (1/2n)‖y − Xw‖² + λ‖w‖₁.
-
-    Equation: eq-sparse-penalty, eq-sparse-proximal.
-    """
+    """Oracle: scikit-learn's coordinate descent on (1/2n)‖y − Xw‖² + λ‖w‖₁."""
     draws = np.random.default_rng(0)
     x = draws.normal(size=(80, 12))
     y = x @ np.where(np.arange(12) < 3, 1.0, 0.0) + 0.1 * draws.normal(size=80)
@@ -63,11 +57,9 @@ def test_proximal_steps_end_at_the_lasso(penalty):
     assert ((w == 0).numpy() == (lasso.coef_ == 0)).all()
 
 
+@pytest.mark.equation("eq-sparse-model")
 def test_the_proximal_step_minimises_its_model_of_the_loss():
-    """Oracle: brute force over a grid, and points drawn around the step; by hand without penalty.
-
-    Equation: eq-sparse-model.
-    """
+    """Oracle: brute force over a grid and points around the step; by hand without penalty."""
     draws = torch.Generator().manual_seed(0)
     w, g = torch.randn(2, 4, generator=draws, dtype=torch.float64)
     eta, lam = 0.3, 0.8

@@ -43,11 +43,9 @@ def theirs(importance: tp.importance.Importance, network: nn.Sequential) -> torc
     return importance(group)
 
 
+@pytest.mark.equation("eq-importance-scale")
 def test_norms_scales_and_taylor_are_torch_prunings() -> None:
-    """Oracle: its magnitude, which leaves out the root, its scale, and its |Σ g w|, squared.
-
-    Equation: eq-importance-scale.
-    """
+    """Oracle: its magnitude, which leaves out the root, its scale, and its |Σ g w|, squared."""
     network = small_network().eval()
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     network(x).square().mean().backward()
@@ -62,6 +60,7 @@ def test_norms_scales_and_taylor_are_torch_prunings() -> None:
     assert torch.allclose(unit_taylor(rows, gradients), theirs(peer, network) ** 2, rtol=1e-4)
 
 
+@pytest.mark.equation("eq-importance-median")
 @pytest.mark.parametrize(
     ("rows", "rtol"),
     [
@@ -74,10 +73,7 @@ def test_norms_scales_and_taylor_are_torch_prunings() -> None:
     ids=["double", "half", "bfloat16", "far from the origin", "equal"],
 )
 def test_distances_are_scipys(rows, rtol) -> None:
-    """Oracle: SciPy's cdist of the same rounded rows; the square's expansion would lose the far.
-
-    Equation: eq-importance-median.
-    """
+    """Oracle: SciPy's cdist of the same rounded rows; the square's expansion would lose the far."""
     found = geometric_median_distance(rows)
     expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
     assert found.dtype == rows.dtype
@@ -97,12 +93,10 @@ def test_torch_pruning_measures_distances_of_absolute_values() -> None:
     assert not torch.allclose(found, geometric_median_distance(rows), rtol=0.1)
 
 
+@pytest.mark.equation("eq-importance-unit", "eq-importance-gate")
 @given(st.integers(0, 1000))
 def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
-    """Oracle: autograd by gates, with rows [w, b] before ReLU and columns after it.
-
-    Equation: eq-importance-unit, eq-importance-gate.
-    """
+    """Oracle: autograd by gates, with rows [w, b] before ReLU and columns after it."""
     w, b, v = normal(5, 4, seed=seed), normal(5, seed=seed + 1), normal(2, 5, seed=seed + 2)
     x, y = normal(8, 4, seed=seed + 3), normal(8, 2, seed=seed + 4)
     leaves = [t.requires_grad_() for t in (w, b, v)]
@@ -122,11 +116,9 @@ def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
     assert summed_weight_taylor(*rows).tolist() == [4 + 4 + 9]  # and not in its weights
 
 
+@pytest.mark.equation("eq-importance-output")
 def test_output_change_is_measured_without_the_unit() -> None:
-    """Oracle: the next layer's outputs with the unit's column put to 0.
-
-    Equation: eq-importance-output.
-    """
+    """Oracle: the next layer's outputs with the unit's column put to 0."""
     v, a = normal(3, 6), normal(9, 6, seed=1) + 1
     found = output_change(v.T, a.square().mean(dim=0))
     for i in range(6):

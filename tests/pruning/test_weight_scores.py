@@ -30,33 +30,27 @@ def each_removed(weight: torch.Tensor) -> list[torch.Tensor]:
     return [flat.index_fill(0, torch.tensor(i), 0).view_as(weight) for i in range(len(flat))]
 
 
+@pytest.mark.equation("eq-importance-magnitude")
 def test_magnitude_is_the_loss_of_a_round_quadratic() -> None:
-    """Oracle: the loss ½ Σ (v − w)² at v = w with one entry put to 0, half the square.
-
-    Equation: eq-importance-magnitude.
-    """
+    """Oracle: the loss ½ Σ (v − w)² at v = w with one entry put to 0, half the square."""
     weight = normal(4, 5)
     for score, without in zip(magnitude(weight).flatten(), each_removed(weight), strict=True):
         assert torch.isclose(0.5 * (without - weight).square().sum(), 0.5 * score**2)
     assert (magnitude(weight) >= 0).all()
 
 
+@pytest.mark.equation("eq-importance-taylor")
 @given(st.integers(0, 1000))
 def test_taylor_is_the_squared_change_of_a_linear_loss(seed: int) -> None:
-    """Oracle: a loss that is linear in w, with one weight removed.
-
-    Equation: eq-importance-taylor.
-    """
+    """Oracle: a loss that is linear in w, with one weight removed."""
     weight, slope = normal(2, 6, seed=seed)
     for score, without in zip(taylor(weight, slope), each_removed(weight), strict=True):
         assert torch.isclose(score, (slope @ without - slope @ weight) ** 2)
 
 
+@pytest.mark.equation("eq-importance-mean-square")
 def test_mean_square_taylor_is_the_mean_over_examples_of_their_own_changes() -> None:
-    """Oracle: each example's own linear loss, removed weight by weight, squared, then averaged.
-
-    Equation: eq-importance-mean-square.
-    """
+    """Oracle: each example's own linear loss, removed weight by weight, squared, then averaged."""
     weight, gradients = normal(5), normal(7, 5, seed=1)
     changes = torch.stack([g * -weight for g in gradients])
     found = mean_square_taylor(weight, gradients.square().mean(dim=0))
@@ -72,11 +66,9 @@ def test_the_two_orders_differ_by_the_variance_of_the_gradients(seed: int, n: in
     assert torch.allclose(after - before, weight**2 * gradients.var(dim=0, correction=0))
 
 
+@pytest.mark.equation("eq-importance-snip")
 def test_snip_is_the_gradient_by_a_connection() -> None:
-    """Oracle: autograd by the connections c of a two-layer network at c = 1.
-
-    Equation: eq-importance-snip.
-    """
+    """Oracle: autograd by the connections c of a two-layer network at c = 1."""
     weights = {"a": normal(4, 3), "b": normal(2, 4, seed=1)}
     x, y = normal(9, 3, seed=2), normal(9, 2, seed=3)
 
@@ -95,11 +87,9 @@ def test_snip_is_the_gradient_by_a_connection() -> None:
     assert torch.isclose(sum(score.sum() for score in found.values()), torch.tensor(1.0).double())
 
 
+@pytest.mark.equation("eq-importance-damage")
 def test_brain_damage_is_exact_for_one_weight_of_a_quadratic() -> None:
-    """Oracle: the quadratic itself, with interactions, one weight at a time.
-
-    Equation: eq-importance-damage.
-    """
+    """Oracle: the quadratic itself, with interactions, one weight at a time."""
     weight, root = normal(6), normal(6, 6, seed=1)
     hessian = root.T @ root
     found = optimal_brain_damage(weight, hessian.diagonal())
@@ -108,12 +98,10 @@ def test_brain_damage_is_exact_for_one_weight_of_a_quadratic() -> None:
         assert torch.isclose(score, 0.5 * step @ hessian @ step)
 
 
+@pytest.mark.equation("eq-importance-expansion")
 @given(st.integers(0, 1000))
 def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed: int) -> None:
-    """Oracle: a quadratic away from its minimum; autograd gives its gradient.
-
-    Equation: eq-importance-expansion.
-    """
+    """Oracle: a quadratic away from its minimum; autograd gives its gradient."""
     weight, centre = normal(2, 6, seed=seed)
     root = normal(6, 6, seed=seed + 1)
 
@@ -126,11 +114,9 @@ def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed: int) -> Non
         assert torch.isclose(score, loss(without) - loss(weight))
 
 
+@pytest.mark.equation("eq-importance-wanda")
 def test_wanda_is_how_far_an_output_moves() -> None:
-    """Oracle: the layer's outputs with one weight put to 0.
-
-    Equation: eq-importance-wanda.
-    """
+    """Oracle: the layer's outputs with one weight put to 0."""
     weight, inputs = normal(3, 5), normal(20, 5, seed=1)
     score = wanda(weight, torch.linalg.vector_norm(inputs, dim=0))
     for one, without in zip(score.flatten(), each_removed(weight), strict=True):

@@ -65,12 +65,10 @@ def example(seed, groups=2, m=50):
     return x, x @ weight + torch.randn(groups, m, 3, generator=draws, dtype=torch.float64) + 2
 
 
+@pytest.mark.equation("eq-ptq-loss")
 @given(seed=st.integers(0, 1000))
 def test_total_is_the_mean_squared_error_with_the_best_bias(seed):
-    """Oracle: the residuals over all examples, their mean taken off.
-
-    Equation: eq-ptq-loss.
-    """
+    """Oracle: the residuals over all examples, their mean taken off."""
     x, y = example(seed)
     loss = loss_of(x, y)
     weight = normal(2, 3, 4, seed=seed + 1)
@@ -96,12 +94,10 @@ def test_least_loss_is_that_of_numpys_least_squares(seed):
         assert loss.total(other) > loss.total(weight)
 
 
+@pytest.mark.equation("eq-ptq-taylor", "eq-ptq-layer")
 @given(seed=st.integers(0, 1000))
 def test_with_the_layers_own_inputs_it_is_the_hessians_form(seed):
-    """Oracle: Σ_i Δw_i G Δw_iᵀ by loops over rows and pairs of weights.
-
-    Equation: eq-ptq-taylor, eq-ptq-layer.
-    """
+    """Oracle: Σ_i Δw_i G Δw_iᵀ by loops over rows and pairs of weights."""
     x = normal(1, 40, 3, seed=seed, dtype=torch.float64)
     weight, delta = normal(1, 2, 3, seed=seed + 1), 0.1 * normal(1, 2, 3, seed=seed + 2)
     loss = loss_of(x, x @ weight.double().mT)
@@ -114,12 +110,10 @@ def test_with_the_layers_own_inputs_it_is_the_hessians_form(seed):
     assert loss.total(weight) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.equation("eq-ptq-sigmoid")
 @given(h=st.floats(0, 1))
 def test_rectified_sigmoid_reaches_its_ends_and_has_an_inverse(h):
-    """Oracle: by hand, σ(V) (1.2) − 0.1 = 0 at V = −log 11 and 1 at V = log 11; h(V(h)) = h.
-
-    Equation: eq-ptq-sigmoid.
-    """
+    """Oracle: by hand, σ(V) (1.2) − 0.1 = 0 at V = −log 11 and 1 at V = log 11; h(V(h)) = h."""
     v = torch.tensor([-20.0, -math.log(11), 0.0, math.log(11), 20.0, 1.0])
     expected = torch.tensor([0, 0, 0.5, 1, 1, 1.2 / (1 + math.exp(-1)) - 0.1])
     torch.testing.assert_close(rectified_sigmoid(v), expected, rtol=0, atol=1e-6)
@@ -127,12 +121,10 @@ def test_rectified_sigmoid_reaches_its_ends_and_has_an_inverse(h):
     torch.testing.assert_close(rectified_sigmoid(inverse_rectified_sigmoid(value)), value)
 
 
+@pytest.mark.equation("eq-ptq-regularizer")
 @given(h=st.lists(st.floats(0, 1), min_size=1, max_size=6), beta=st.floats(0.5, 20))
 def test_undecidedness_is_the_sum_by_hand(h, beta):
-    """Oracle: Python's arithmetic.
-
-    Equation: eq-ptq-regularizer.
-    """
+    """Oracle: Python's arithmetic."""
     expected = sum(1 - abs(2 * value - 1) ** beta for value in h)
     found = undecidedness(torch.tensor(h, dtype=torch.float64), beta).item()
     assert found == pytest.approx(expected, abs=1e-9)
@@ -178,11 +170,9 @@ def best_of_all(weight, quantizer, loss):
     return min(map(loss.total, rounded))
 
 
+@pytest.mark.equation("eq-ptq-adaround")
 def test_search_finds_the_best_of_all_roundings_of_a_small_layer():
-    """Oracle: brute force over 2⁷ roundings, 12 layers; a few local minima are allowed.
-
-    Equation: eq-ptq-adaround.
-    """
+    """Oracle: brute force over 2⁷ roundings, 12 layers; a few local minima are allowed."""
     losses = []
     for weight, loss, quantizer in (problem(seed, 1, 7) for seed in range(12)):
         ours = loss.total(round_adaptively(weight, quantizer, loss))

@@ -48,14 +48,12 @@ def zero_points(scale, grid, seed):
     return integers(grid.q_min, grid.q_max, *scale.shape, seed=seed).int()
 
 
+@pytest.mark.equation("eq-affine-quantize")
 @pytest.mark.parametrize("per_channel", [False, True])
 @settings(max_examples=600)
 @given(dtype=DTYPES, grid=ANY_GRID, case=cases())
 def test_round_trip_is_torchs_fake_quantize_bit_for_bit(per_channel, dtype, grid, case):
-    """Oracle: torch.fake_quantize_per_channel_affine, and …_per_tensor_affine, which has float32.
-
-    Equation: eq-affine-quantize.
-    """
+    """Oracle: torch.fake_quantize_per_channel_affine, and …_per_tensor_affine for float32."""
     x, scale, axis, seed = case
     x, scale = x.to(dtype), scale if per_channel else scale.flatten()[0]
     quantizer = AffineQuantizer(scale, zero_points(scale, grid, seed), grid)
@@ -108,12 +106,10 @@ def test_codes_are_the_nearest_of_all(case, grid):
     assert (found <= smallest + 2.0**-22 * (x.abs() + scale)).all()
 
 
+@pytest.mark.equation("eq-affine-dequantize")
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_every_code_survives_the_trip_and_zero_is_exact_at_every_zero_point(grid):
-    """Oracle: quantize inverts dequantize on all codes; 0 has the code z, which comes back as 0.
-
-    Equation: eq-affine-dequantize.
-    """
+    """Oracle: quantize inverts dequantize on all codes; 0 has the code z, which comes back as 0."""
     codes = torch.arange(grid.q_min, grid.q_max + 1)
     z = codes.to(torch.int32).unsqueeze(1)
     quantizer = AffineQuantizer(torch.rand(z.shape, generator=generator()) + 0.01, z, grid)
@@ -126,6 +122,7 @@ def test_every_code_survives_the_trip_and_zero_is_exact_at_every_zero_point(grid
     assert torch.equal(quantizer.dequantize(z), zeros)
 
 
+@pytest.mark.equation("eq-affine-symmetric")
 @pytest.mark.parametrize(
     ("build", "grid", "scale", "zero", "codes"),
     [
@@ -134,10 +131,7 @@ def test_every_code_survives_the_trip_and_zero_is_exact_at_every_zero_point(grid
     ],
 )
 def test_five_numbers_by_hand(build, grid, scale, zero, codes):
-    """Oracle: by hand: s = 3/7 and z = −round(−1 · 7/3) = 2, or s = 2/3.
-
-    Equation: eq-affine-symmetric.
-    """
+    """Oracle: by hand: s = 3/7 and z = −round(−1 · 7/3) = 2, or s = 2/3."""
     x = torch.tensor([-1.0, -0.3, 0.0, 0.5, 2.0])
     quantizer = build(*min_max_range(x), grid)
     assert quantizer.scale.item() == pytest.approx(scale)
@@ -187,12 +181,10 @@ def test_bounds_and_steps_in_half_precision_are_divided_in_float32(dtype):
     assert torch.equal(quantizer.quantize((codes * scale.double()).float()).long(), codes)
 
 
+@pytest.mark.equation("eq-affine-shift")
 @given(low=st.floats(-100, 0, width=32), high=st.floats(0.0625, 100, width=32), grid=ANY_GRID)
 def test_the_range_moves_by_at_most_half_a_step_and_keeps_its_width(low, high, grid):
-    """Oracle: the ends s (q_min − z), s (q_max − z) against low and high, in float64.
-
-    Equation: eq-affine-shift.
-    """
+    """Oracle: the ends s (q_min − z), s (q_max − z) against low and high, in float64."""
     quantizer = affine_from_range(torch.tensor(low), torch.tensor(high), grid)
     scale, z = quantizer.scale.item(), quantizer.zero_point.item()
     first, last = scale * (grid.q_min - z), scale * (grid.q_max - z)
@@ -203,13 +195,11 @@ def test_the_range_moves_by_at_most_half_a_step_and_keeps_its_width(low, high, g
     assert abs(last - high) <= scale / 2 + slack
 
 
+@pytest.mark.equation("eq-affine-bound")
 @BUILD
 @given(bounds=ranges(), grid=SIGNED)
 def test_error_is_at_most_half_a_step_over_the_whole_range(build, bounds, grid):
-    """Oracle: the bound s/2, on 999 points from low to high, with the ends that z moved.
-
-    Equation: eq-affine-bound.
-    """
+    """Oracle: the bound s/2, on 999 points from low to high, with the ends that z moved."""
     quantizer = build(*map(torch.tensor, bounds), grid)
     x = torch.linspace(*bounds, 999)
     error = (quantizer.round_trip(x).double() - x.double()).abs().max().item()
@@ -226,12 +216,10 @@ def test_symmetric_is_odd_where_both_codes_exist(bounds, grid):
     assert quantizer.quantize(x).abs().max() == grid.q_max
 
 
+@pytest.mark.equation("eq-affine-waste")
 @given(bits=st.integers(1, 8))
 def test_a_signed_grid_wastes_a_bit_on_values_that_are_never_negative(bits):
-    """Oracle: the asymmetric quantizer of [0, high] with as many bits unsigned, or one bit less.
-
-    Equation: eq-affine-waste.
-    """
+    """Oracle: the asymmetric quantizer of [0, high] with as many bits unsigned, or one bit less."""
     x, unsigned = normal(1000).relu(), IntegerGrid(bits)
     signed = IntegerGrid(bits + 1, signed=True, narrow=True)
     asymmetric = affine_from_range(*min_max_range(x), unsigned)
@@ -270,12 +258,10 @@ def observed(x, grid, scheme, axis):
         return watcher.calculate_qparams()
 
 
+@pytest.mark.equation("eq-affine-scale", "eq-affine-zero-point")
 @given(case=cases(), grid=ANY_GRID, shift=st.integers(-3, 3), per_channel=st.booleans())
 def test_scale_and_zero_point_are_those_of_torchs_observers(case, grid, shift, per_channel):
-    """Oracle: MinMaxObserver and PerChannelMinMaxObserver, asymmetric, bit for bit.
-
-    Equation: eq-affine-scale, eq-affine-zero-point.
-    """
+    """Oracle: MinMaxObserver and PerChannelMinMaxObserver, asymmetric, bit for bit."""
     x, scales, axis, _ = case
     x, axis = x + shift * scales, axis if per_channel else None
     scale, z = observed(x, grid, "affine", axis)
@@ -286,12 +272,10 @@ def test_scale_and_zero_point_are_those_of_torchs_observers(case, grid, shift, p
     assert torch.equal(quantizer.zero_point.flatten()[used], z[used].int())
 
 
+@pytest.mark.equation("eq-affine-symmetric-full")
 @given(case=cases(), grid=SIGNED, per_channel=st.booleans())
 def test_symmetric_scale_is_that_of_the_observers_up_to_the_convention(case, grid, per_channel):
-    """Oracle: the symmetric observers: equal on narrow grids, (2^b − 1)/(2^b − 2) on full ones.
-
-    Equation: eq-affine-symmetric-full.
-    """
+    """Oracle: the symmetric observers: equal on narrow grids, (2^b − 1)/(2^b − 2) on full ones."""
     x, _, axis, _ = case
     scale, z = observed(x, grid, "symmetric", axis if per_channel else None)
     low, high = min_max_range(x, axes=axis if per_channel else ())

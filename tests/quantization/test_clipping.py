@@ -31,12 +31,10 @@ MSE = partial(mse_range, grid=SIGNED)
 SEEDS = st.integers(0, 1000)
 
 
+@pytest.mark.equation("eq-ptq-percentile")
 @given(seed=SEEDS, percent=st.floats(1, 100), axis=st.integers(-2, 1))
 def test_percentile_range_is_torchs_quantile_and_clips_the_stated_share(seed, percent, axis):
-    """Oracle: torch.quantile, part by part; counting.
-
-    Equation: eq-ptq-percentile.
-    """
+    """Oracle: torch.quantile, part by part; counting."""
     x = normal(3, 40, seed=seed)
     low, high = percentile_range(x, axis, percent=percent)
     tail = torch.tensor((100 - percent) / 200)
@@ -75,12 +73,10 @@ def brute_force(x, n, levels):
     return top * (1 + int(np.argmin(errors))) / n
 
 
+@pytest.mark.equation("eq-ptq-mse-range")
 @given(seed=SEEDS, bits=st.integers(2, 6))
 def test_mse_range_is_the_best_of_its_candidates(seed, bits):
-    """Oracle: NumPy's arithmetic in float64, one candidate and one channel at a time.
-
-    Equation: eq-ptq-mse-range.
-    """
+    """Oracle: NumPy's arithmetic in float64, one candidate and one channel at a time."""
     half = normal(3, 32, seed=seed) ** 3
     x = torch.cat([half, -half], dim=1)
     grid = IntegerGrid(bits, signed=True, narrow=True)
@@ -93,11 +89,9 @@ def test_mse_range_is_the_best_of_its_candidates(seed, bits):
         assert error[row].item() <= least * 1.0001
 
 
+@pytest.mark.equation("eq-ptq-trade-off")
 def test_mse_range_meets_the_closed_form_of_a_gaussian():
-    """Oracle: SciPy's minimum of the clipping noise plus s²/12, for 4 bits.
-
-    Equation: eq-ptq-trade-off.
-    """
+    """Oracle: SciPy's minimum of the clipping noise plus s²/12, for 4 bits."""
     x = normal(400_000)
     levels = SIGNED.q_max
 
@@ -146,12 +140,10 @@ def test_the_narrowest_candidate_is_tried_too_and_of_equal_errors_the_widest_win
 weights = st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any)
 
 
+@pytest.mark.equation("eq-ptq-entropy")
 @given(p=weights, seed=st.integers(0, 100))
 def test_relative_entropy_is_scipys(p, seed):
-    """Oracle: scipy.stats.entropy, which normalizes too; infinite where Q misses a bin of P.
-
-    Equation: eq-ptq-entropy.
-    """
+    """Oracle: scipy.stats.entropy, which normalizes too; infinite where Q misses a bin of P."""
     q = np.random.default_rng(seed).integers(0, 4, len(p))
     if not q.any():
         return

@@ -23,12 +23,10 @@ SEEDS = st.integers(0, 2**31)
 BINARY = CodebookQuantizer((-1.0, 1.0))
 
 
+@pytest.mark.equation("eq-codebook-quantize")
 @given(quantizer=CODEBOOKS, seed=SEEDS, scale=st.floats(1e-3, 1e6))
 def test_codes_are_the_nearest_values(quantizer, seed, scale):
-    """Oracle: brute force, |x − c| for every c in float64; argmin takes the first of equals.
-
-    Equation: eq-codebook-quantize.
-    """
+    """Oracle: brute force, |x − c| for every c in float64; argmin takes the first of equals."""
     x = (normal(50, seed=seed) * scale).double()
     distances = (x[:, None] - torch.tensor(quantizer.values, dtype=torch.float64)).abs()
     found = distances.gather(1, quantizer.quantize(x).long()[:, None])[:, 0]
@@ -36,11 +34,9 @@ def test_codes_are_the_nearest_values(quantizer, seed, scale):
     assert bool((found <= distances.amin(dim=1) + slack).all())
 
 
+@pytest.mark.equation("eq-codebook-threshold")
 def test_thresholds_lie_half_way_where_a_value_takes_the_lower_code():
-    """Oracle: by hand, on ties that are exact in binary; argmin takes the first too.
-
-    Equation: eq-codebook-threshold.
-    """
+    """Oracle: by hand, on ties that are exact in binary; argmin takes the first too."""
     quantizer = CodebookQuantizer((-2.0, -1.0, 0.0, 4.0))
     assert quantizer.thresholds == (-1.5, -0.5, 2.0)
     ties = torch.tensor(quantizer.thresholds)
@@ -141,11 +137,9 @@ def test_one_block_of_everything_is_the_codebook_times_the_largest_magnitude():
         assert torch.equal(BlockQuantizer(normal_float_codebook(), block).round_trip(x), expected)
 
 
+@pytest.mark.equation("eq-codebook-block")
 def test_nf4_codes_in_blocks_of_64_are_torchaos():
-    """Oracle: torchao's NF4Tensor, two codes a byte; its table has four digits, so we take it.
-
-    Equation: eq-codebook-block.
-    """
+    """Oracle: torchao's NF4Tensor, two codes a byte; its table has four digits, so we take it."""
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # its import logs a line
     from torchao.quantization.quantize_.workflows.nf4.nf4_tensor import NF4Tensor
 

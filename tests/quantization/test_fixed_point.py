@@ -33,13 +33,11 @@ def int32(values):
     return torch.tensor(values, dtype=torch.int32)
 
 
+@pytest.mark.equation("eq-integer-shift")
 @given(a=SUMS, significand=st.integers(2**30, 2**31 - 1), shift=st.integers(-30, 60))
 @example(a=[-5, -3, -1, 1, 3, 5], significand=2**30, shift=0)  # all are ties
 def test_rescaling_is_exact_rational_arithmetic(a, significand, shift):
-    """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour.
-
-    Equation: eq-integer-shift.
-    """
+    """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour."""
     exact = [round(value * fraction(significand, shift)) for value in a]
     assert rescale(int32(a), multiplier(significand, shift)).tolist() == exact
 
@@ -64,12 +62,10 @@ def test_the_result_has_the_shape_of_the_accumulators(one, shape):
             assert (result == expected).all()
 
 
+@pytest.mark.equation("eq-integer-multiplier")
 @given(value=st.floats(1e-40, 2.0**29), bits=st.integers(1, 31))
 def test_the_multiplier_is_within_a_part_in_two_to_its_bits(value, bits):
-    """Oracle: the definition: ½ ≤ M_0 < 1, a multiple of 2^−bits, off by at most a part in 2^bits.
-
-    Equation: eq-integer-multiplier.
-    """
+    """Oracle: the definition: ½ ≤ M_0 < 1, a multiple of 2^−bits, off by at most 2^−bits of it."""
     given = torch.tensor(value, dtype=torch.float64)
     for m, b in ((fixed_point(given, bits), bits), (fixed_point(given), 31)):
         assert 2**30 <= m.significand.item() < 2**31
@@ -100,12 +96,10 @@ def test_multipliers_by_hand(value, significand, shift):
 GRIDS = st.builds(IntegerGrid, st.integers(2, 8), signed=st.booleans())
 
 
+@pytest.mark.equation("eq-integer-requantize")
 @given(a=SUMS, value=st.floats(1e-6, 3.0), grid=GRIDS, relu=st.booleans(), data=st.data())
 def test_requantizing_clips_and_moves_by_the_zero_point(a, value, grid, relu, data):
-    """Oracle: Python's fractions, min and max.
-
-    Equation: eq-integer-requantize.
-    """
+    """Oracle: Python's fractions, min and max."""
     zero = data.draw(st.integers(grid.q_min, grid.q_max))
     m = fixed_point(torch.tensor(value, dtype=torch.float64))
     exact = fraction(int(m.significand), int(m.shift))
@@ -116,11 +110,9 @@ def test_requantizing_clips_and_moves_by_the_zero_point(a, value, grid, relu, da
     assert codes.dtype == grid.dtype
 
 
+@pytest.mark.equation("eq-integer-relu")
 def test_relu_on_codes_is_relu_on_values():
-    """Oracle: torch.relu on the values that the codes stand for.
-
-    Equation: eq-integer-relu.
-    """
+    """Oracle: torch.relu on the values that the codes stand for."""
     a, m = torch.arange(-4000, 4000, dtype=torch.int32), fixed_point(torch.tensor(0.01))
     for zero in (-128, -5, 0, 60):
         grid = IntegerGrid(8, signed=True)

@@ -27,12 +27,10 @@ PUBLISHED_NF4 = (
 )  # fmt: skip
 
 
+@pytest.mark.equation("eq-codebook-float")
 @pytest.mark.parametrize(("form", "dtype"), TORCHS)
 def test_all_256_codes_stand_for_torchs_values(form, dtype):
-    """Oracle: torch's reading of each byte.
-
-    Equation: eq-codebook-float.
-    """
+    """Oracle: torch's reading of each byte."""
     theirs = torch.arange(256).to(torch.uint8).view(dtype).float()
     ours = form.dequantize(torch.arange(256))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
@@ -92,11 +90,9 @@ def test_float64_is_rounded_once():
     assert x.to(torch.float8_e4m3fn).double().item() == 1.0
 
 
+@pytest.mark.equation("eq-codebook-nf4")
 def test_nf4_is_the_published_table():
-    """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083.
-
-    Equation: eq-codebook-nf4.
-    """
+    """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083."""
     assert normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
 
 
@@ -109,13 +105,11 @@ def test_nf4_levels_are_scipys_quantiles():
     assert normal_float_codebook().values == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.equation("eq-codebook-power")
 @given(bits=st.integers(2, 6), largest=st.floats(1e-20, 1e20))
 @example(bits=3, largest=1.5)
 def test_powers_of_two_are_zero_and_both_signs(bits, largest):
-    """Oracle: torch.frexp, whose mantissa of a power of two is ½.
-
-    Equation: eq-codebook-power.
-    """
+    """Oracle: torch.frexp, whose mantissa of a power of two is ½."""
     codebook = power_of_two_codebook(largest, bits)
     values = torch.tensor(codebook.values, dtype=torch.float64)
     assert len(values) == 2**bits - 1
@@ -128,12 +122,10 @@ def test_powers_of_two_are_zero_and_both_signs(bits, largest):
     assert 3 / 4 <= largest / codebook.values[-1] < 3 / 2
 
 
+@pytest.mark.equation("eq-codebook-power-bound")
 @given(largest=st.floats(0.01, 100), share=st.floats(0, 1), sign=st.sampled_from([-1, 1]))
 def test_the_relative_error_of_powers_of_two_is_at_most_a_third(largest, share, sign):
-    """Oracle: the bound, attained half-way between two powers.
-
-    Equation: eq-codebook-power-bound.
-    """
+    """Oracle: the bound, attained half-way between two powers."""
     codebook = power_of_two_codebook(largest, bits=4)
     least = codebook.values[8]
     assert codebook.values[-1] == 2**6 * least

@@ -10,12 +10,10 @@ from reference_impl.quantization import IntegerGrid
 from reference_impl.quantization.grid import MAX_BITS
 
 
+@pytest.mark.equation("eq-affine-grid")
 @pytest.mark.parametrize("bits", range(2, MAX_BITS + 1))
 def test_the_ends_are_those_of_b_bits_and_of_twos_complement(bits):
-    """Oracle: the bytes 00…0, 01…1, 10…0 and 11…1 read by int.from_bytes; the narrow's symmetry.
-
-    Equation: eq-affine-grid.
-    """
+    """Oracle: the bytes 00…0, 01…1, 10…0 and 11…1 read by int.from_bytes; the narrow's symmetry."""
     patterns = [0, 2 ** (bits - 1) - 1, 2 ** (bits - 1), 2**bits - 1]
     left = [(pattern << (32 - bits)).to_bytes(4, "big") for pattern in patterns]
     unsigned, full, narrow = (

@@ -49,14 +49,12 @@ CODE = st.integers(-128, 255)
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 70), st.integers(1, 9))
 
 
+@pytest.mark.equation("eq-integer-terms")
 @pytest.mark.parametrize("kind_a", KINDS)
 @pytest.mark.parametrize("kind_b", KINDS)
 @given(shape=SHAPES, zeros=st.tuples(CODE, CODE), seed=st.integers(0, 2**31))
 def test_four_terms_are_the_product_of_the_differences(kind_a, kind_b, shape, zeros, seed):
-    """Oracle: int64 NumPy on q_a − z_a and q_b − z_b.
-
-    Equation: eq-integer-terms.
-    """
+    """Oracle: int64 NumPy on q_a − z_a and q_b − z_b."""
     n, k, m = shape
     a, b = draw_codes(seed, (n, k), kind_a), draw_codes(seed + 1, (k, m), kind_b)
     product = integer_matmul(a, b, zero_a=zeros[0], zero_b=zeros[1])
@@ -75,13 +73,11 @@ def test_extreme_codes_are_multiplied_exactly(kind):
             assert exact_products(a, b).unique().tolist() == [1000 * code * weight]
 
 
+@pytest.mark.equation("eq-integer-depth")
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_largest_depth_reaches_int32s_end_and_no_further(sign):
-    """Oracle: Python's integers; 66,311 · 255 · 127 = 2,147,481,735, 1,912 below 2^31 − 1.
-
-    Equation: eq-integer-depth.
-    """
+    """Oracle: Python's integers; 66,311 · 255 · 127 = 2,147,481,735, 1,912 below 2^31 − 1."""
     depth = largest_depth(255, 127)
     assert depth * 255 * 127 == INT32_MAX - 1912
     assert [largest_depth(255, 127, bias) for bias in (1912, 1913)] == [depth, depth - 1]
@@ -154,14 +150,12 @@ def test_the_probe_refuses_a_processor_that_saturates(monkeypatch):
     assert int8_products_are_exact.__wrapped__()
 
 
+@pytest.mark.equation("eq-integer-bound")
 @given(st.integers(1, 10**6), st.integers(1, 256), st.integers(1, 256), st.integers(0, INT32_MAX))
 @example(1, 1, 1, INT32_MAX - 1)  # by hand: 1 · 1 · 1 + (2^31 − 2) = 2^31 − 1
 @example(1, 1, 1, INT32_MAX)
 def test_the_largest_depth_is_where_the_bound_leaves_int32(depth, a, b, bias):
-    """Oracle: the inequality K A B + |bias| ≤ 2^31 − 1, in Python's integers.
-
-    Equation: eq-integer-bound.
-    """
+    """Oracle: the inequality K A B + |bias| ≤ 2^31 − 1, in Python's integers."""
     safe = depth * a * b + bias <= 2**31 - 1
     assert (depth <= largest_depth(a, b, bias)) == safe
     assert accumulator_bound(depth, a, b, bias) == depth * a * b + bias
@@ -206,13 +200,11 @@ def test_the_product_is_onnx_runtimes_matmulinteger(seed):
     assert np.array_equal(product.numpy(), theirs)
 
 
+@pytest.mark.equation("eq-integer-accumulator")
 @pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("grid", [IntegerGrid(8), IntegerGrid(8, signed=True), IntegerGrid(3)])
 def test_a_layers_accumulators_are_the_sum_with_its_bias(grid):
-    """Oracle: int64 NumPy: Σ (q_a − z_a) q_b + q_bias.
-
-    Equation: eq-integer-accumulator.
-    """
+    """Oracle: int64 NumPy: Σ (q_a − z_a) q_b + q_bias."""
     weight = draw_codes(1, (6, 40), torch.int8)
     bias = integers(-9999, 9999, 6, seed=2).int()
     codes = integers(grid.q_min, grid.q_max, 9, 40, seed=3).to(grid.dtype)
@@ -234,12 +226,10 @@ def test_the_offset_holds_all_that_does_not_depend_on_the_input():
     assert layer.accumulate(zeros).item() == 100
 
 
+@pytest.mark.equation("eq-integer-bias")
 @given(bias=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5), scale=st.floats(1e-5, 10))
 def test_a_rounded_bias_is_off_by_half_a_unit_at_most(bias, scale):
-    """Oracle: the bound |s q_b − b| ≤ s/2, in float64; the tie 0.5 goes to 0, and 1.5 to 2.
-
-    Equation: eq-integer-bias.
-    """
+    """Oracle: the bound |s q_b − b| ≤ s/2, in float64; the tie 0.5 goes to 0, and 1.5 to 2."""
     exact = torch.tensor(bias, dtype=torch.float64)
     codes = round_bias(exact, torch.tensor(scale, dtype=torch.float64))
     assert codes.dtype == torch.int32

@@ -54,13 +54,11 @@ def assert_least(x, size):
     assert ours <= theirs * (1 + 1e-9) + 1e-13 * np.square(x - np.median(x)).sum()
 
 
+@pytest.mark.equation("eq-codebook-error", "eq-codebook-recursion")
 @settings(max_examples=30)
 @given(x=st.lists(st.integers(-20, 20), min_size=1, max_size=6), size=st.integers(1, 3))
 def test_no_partition_into_clusters_is_better(x, size):
-    """Oracle: every assignment of every value, not only intervals, tried one by one.
-
-    Equation: eq-codebook-error, eq-codebook-recursion.
-    """
+    """Oracle: every assignment of every value, not only intervals, tried one by one."""
     values = np.array(x, dtype=float)
     least = math.inf
     for labels in itertools.product(range(size), repeat=len(values)):
@@ -79,12 +77,10 @@ def test_the_error_of_long_lists_is_that_of_another_exact_solver(kind, count, si
     assert_least(DRAWS[kind](np.random.default_rng(count + size), count), size)
 
 
+@pytest.mark.equation("eq-codebook-loss")
 @given(seed=SEEDS, kind=KINDS, count=st.integers(1, 60), size=st.integers(1, 12))
 def test_random_lists_have_no_better_codebook(seed, kind, count, size):
-    """Oracle: kmeans1d on 1 to 60 values of seven kinds.
-
-    Equation: eq-codebook-loss.
-    """
+    """Oracle: kmeans1d on 1 to 60 values of seven kinds."""
     assert_least(DRAWS[kind](np.random.default_rng(seed), count), size)
 
 
@@ -174,13 +170,11 @@ def test_each_loss_bounds_what_its_split_costs(seed, size, bounded, tight):
         assert growth <= losses[j][cell] + 1e-12
 
 
+@pytest.mark.equation("eq-codebook-recursion", "eq-codebook-loss")
 @settings(max_examples=40)
 @given(seed=SEEDS, kind=KINDS, count=st.integers(100, 800), size=st.integers(2, 12))
 def test_the_fast_splits_cost_what_those_of_the_recursion_cost(seed, kind, count, size):
-    """Oracle: the recursion over all places, without any bound; of ties only the cost is compared.
-
-    Equation: eq-codebook-recursion, eq-codebook-loss.
-    """
+    """Oracle: the recursion over all places, without any bound; of ties only the cost counts."""
     intervals = Intervals.of(torch.from_numpy(DRAWS[kind](np.random.default_rng(seed), count)))
     found = intervals.error(optimal_splits(intervals, size))
     least = intervals.error(recursive_splits(intervals, size))
@@ -188,12 +182,10 @@ def test_the_fast_splits_cost_what_those_of_the_recursion_cost(seed, kind, count
     assert found == pytest.approx(least, rel=1e-12, abs=1e-14 * total)
 
 
+@pytest.mark.equation("eq-codebook-monge")
 @given(seed=SEEDS, columns=st.integers(1, 40), rows=st.integers(1, 40))
 def test_row_minima_are_those_of_the_whole_matrix(seed, columns, rows):
-    """Oracle: NumPy's minimum over every allowed column, and the value at the place.
-
-    Equation: eq-codebook-monge.
-    """
+    """Oracle: NumPy's minimum over every allowed column, and the value at the place."""
     rng = np.random.default_rng(seed)
     intervals = Intervals.of(torch.from_numpy(rng.standard_normal(100)))
     c = np.sort(rng.choice(101, columns, replace=False))
@@ -214,12 +206,10 @@ def test_of_equal_minima_the_first_place_is_taken():
     assert choice.tolist() == [1, 1]
 
 
+@pytest.mark.equation("eq-codebook-cost")
 @given(seed=SEEDS, kind=st.sampled_from(["normal", "ties", "clumps"]))
 def test_interval_costs_are_the_squared_errors_about_the_mean(seed, kind):
-    """Oracle: NumPy's mean and sum over the values themselves.
-
-    Equation: eq-codebook-cost.
-    """
+    """Oracle: NumPy's mean and sum over the values themselves."""
     rng = np.random.default_rng(seed)
     x = np.sort(DRAWS[kind](rng, 50))
     intervals = Intervals.of(torch.from_numpy(x))

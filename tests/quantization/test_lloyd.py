@@ -33,13 +33,11 @@ STARTS = {
 }
 
 
+@pytest.mark.equation("eq-codebook-centroid")
 @pytest.mark.parametrize("name", STARTS)
 @pytest.mark.parametrize("size", [2, 7, 16])
 def test_the_iteration_ends_where_scikit_learns_ends(name, size):
-    """Oracle: KMeans from the same start with tolerance 0.
-
-    Equation: eq-codebook-centroid.
-    """
+    """Oracle: KMeans from the same start with tolerance 0."""
     x = sample(0)
     start = STARTS[name](x, size)
     run = lloyd(x, start)

@@ -50,6 +50,7 @@ def assert_same_gradients(ours, theirs, inputs, **tolerances):
     torch.testing.assert_close(found, expected, **tolerances)
 
 
+@pytest.mark.equation("eq-qat-quantizer", "eq-qat-zero")
 @pytest.mark.parametrize("per_channel", [False, True])
 @given(case=cases(), factor=st.floats(0.01, 10))
 def test_gradients_are_torchs(per_channel, case, factor):
@@ -57,8 +58,6 @@ def test_gradients_are_torchs(per_channel, case, factor):
 
     Left out are negative zero points and ties: there torch's backward rounds otherwise than its
     own forward, see below.
-
-    Equation: eq-qat-quantizer, eq-qat-zero.
     """
     x, scale, zero_point, grid = case
     zero_point = zero_point.abs() if grid.signed else zero_point
@@ -95,12 +94,10 @@ def test_gradients_are_those_of_the_derivation(case):
     assert_same_gradients(ours, derived, (x, scale, zero_point), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.equation("eq-qat-step")
 @given(case=cases(zero_points=False))
 def test_step_gradient_is_the_closed_form(case):
-    """Oracle: round(x/s) − x/s inside, q_min or q_max outside, element by element, in NumPy.
-
-    Equation: eq-qat-step.
-    """
+    """Oracle: round(x/s) − x/s inside, q_min or q_max outside, element by element, in NumPy."""
     x, scale, zero_point, grid = case
     x, s = x[:1].double(), scale[:1].double().requires_grad_()
     x_hat = learned_fake_quantize(x, s, zero_point[:1].double(), grid)
@@ -121,12 +118,10 @@ def test_values_are_those_of_the_frozen_quantizer(case):
     assert torch.equal(to_quantizer(scale, zero_point, grid).zero_point, quantizer.zero_point)
 
 
+@pytest.mark.equation("eq-qat-euler")
 @given(case=cases(zero_points=False), factor=st.floats(0.1, 10))
 def test_the_map_is_homogeneous(case, factor):
-    """Oracle: symmetry; (c x, c s) gives c x̂, and Euler: x̂ = x ∂x̂/∂x + s ∂x̂/∂s.
-
-    Equation: eq-qat-euler.
-    """
+    """Oracle: symmetry; (c x, c s) gives c x̂, and Euler: x̂ = x ∂x̂/∂x + s ∂x̂/∂s."""
     x, s, z, grid = (*(t.double().requires_grad_() for t in case[:3]), case[3])
     x_hat = learned_fake_quantize(x, s, z, grid)
     to_x, to_s = torch.autograd.grad(x_hat.sum(), (x, s))
@@ -190,12 +185,10 @@ def test_no_gradient_is_computed_for_constants():
     assert x.grad.tolist() == [1, 0]
 
 
+@pytest.mark.equation("eq-qat-start")
 @given(bits=st.integers(2, 8))
 def test_first_step_is_twice_the_mean_magnitude_over_the_root(bits):
-    """Oracle: the closed form E|x| = √(2/π) of a standard normal, within 1 %; by hand.
-
-    Equation: eq-qat-start.
-    """
+    """Oracle: the closed form E|x| = √(2/π) of a standard normal, within 1 %; by hand."""
     grid = IntegerGrid(bits, signed=True)
     root = math.sqrt(2 ** (bits - 1) - 1)
     x = normal(4, 100_000)
@@ -208,13 +201,11 @@ def test_first_step_is_twice_the_mean_magnitude_over_the_root(bits):
     torch.testing.assert_close(alone, torch.tensor([6 / root, 1.0]))
 
 
+@pytest.mark.equation("eq-qat-ratio")
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("n", [100, 10_000])
 def test_a_step_moves_about_root_n_q_max_times_as_fast_as_its_weights(n, bits):
-    """Oracle: (|∇s| / s) / (‖∇w‖ / ‖w‖) for gradients that are coin tosses, over 200 draws.
-
-    Equation: eq-qat-ratio.
-    """
+    """Oracle: (|∇s| / s) / (‖∇w‖ / ‖w‖) for gradients that are coin tosses, over 200 draws."""
     source = generator(n + bits)
     grid = IntegerGrid(bits, signed=True, narrow=True)
     w = torch.randn(n, generator=source).requires_grad_()
@@ -229,11 +220,9 @@ def test_a_step_moves_about_root_n_q_max_times_as_fast_as_its_weights(n, bits):
     assert 0.2 < found < 1.5
 
 
+@pytest.mark.equation("eq-qat-factor")
 def test_gradient_factor_by_hand():
-    """Oracle: 1/√(16 · 4) and so on, by hand.
-
-    Equation: eq-qat-factor.
-    """
+    """Oracle: 1/√(16 · 4) and so on, by hand."""
     assert gradient_factor(12, IntegerGrid(3, signed=True)) == 1 / 6
     assert gradient_factor(1, IntegerGrid(2, signed=True)) == 1
     assert gradient_factor(3, IntegerGrid(2)) == pytest.approx(1 / 3)

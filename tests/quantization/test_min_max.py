@@ -47,12 +47,10 @@ def test_round_trip_is_torchs_fake_quantize_bit_for_bit(bits, x):
     assert torch.equal(quantizer.round_trip(x), moved + low)
 
 
+@pytest.mark.equation("eq-rounding-min-max")
 @given(x=signals(), bits=st.integers(1, 16))
 def test_codes_are_the_articles_formula_in_float64(x, bits):
-    """Oracle: the article's NumPy line in float64; float32 may decide a near tie otherwise.
-
-    Equation: eq-rounding-min-max.
-    """
+    """Oracle: the article's NumPy line in float64; float32 may decide a near tie otherwise."""
     values = x.numpy().astype(np.float64)
     scaled = (values - values.min()) / (values.max() - values.min()) * (2**bits - 1)
     codes = min_max_quantizer(x, bits).quantize(x).numpy()
@@ -64,11 +62,9 @@ def test_codes_are_the_articles_formula_in_float64(x, bits):
     assert codes.max() == 2**bits - 1
 
 
+@pytest.mark.equation("eq-rounding-step")
 def test_the_articles_example_and_three_bits_by_hand():
-    """Oracle: the article's output; s = 3.3/7, so 1.1/s = 2 1/3 and 2.2/s = 4 2/3.
-
-    Equation: eq-rounding-step.
-    """
+    """Oracle: the article's output; s = 3.3/7, so 1.1/s = 2 1/3 and 2.2/s = 4 2/3."""
     eight, three = min_max_quantizer(ARTICLE, 8), min_max_quantizer(ARTICLE, 3)
     assert eight.quantize(ARTICLE).tolist() == [0, 85, 170, 255]
     assert eight.quantize(ARTICLE).dtype == torch.int32
@@ -79,24 +75,20 @@ def test_the_articles_example_and_three_bits_by_hand():
     torch.testing.assert_close(three.dequantize(codes), expected)
 
 
+@pytest.mark.equation("eq-rounding-bound")
 @given(x=signals(), bits=st.integers(1, 12))
 def test_error_is_at_most_half_a_step(x, bits):
-    """Oracle: the bound s/2, with float32's own rounding of min + s q added.
-
-    Equation: eq-rounding-bound.
-    """
+    """Oracle: the bound s/2, with float32's own rounding of min + s q added."""
     quantizer = min_max_quantizer(x, bits)
     error = (quantizer.round_trip(x).double() - x.double()).abs().max().item()
     slack = 2.0**-22 * (x.abs().max().item() + quantizer.high - quantizer.low)
     assert error <= quantizer.step / 2 + slack
 
 
+@pytest.mark.equation("eq-rounding-levels", "eq-rounding-inverse")
 @given(bits=st.integers(1, 16), low=st.floats(-100, 100), width=st.floats(0.01, 100))
 def test_every_code_survives_the_trip(bits, low, width):
-    """Oracle: quantize inverts dequantize on all 2^b codes, and the last of them is the maximum.
-
-    Equation: eq-rounding-levels, eq-rounding-inverse.
-    """
+    """Oracle: quantize inverts dequantize on all 2^b codes, and the last of them is the maximum."""
     quantizer = MinMaxQuantizer(low, low + width, bits)
     codes = torch.arange(2**bits, dtype=torch.int32)
     values = quantizer.dequantize(codes, torch.float64)
@@ -119,16 +111,14 @@ def test_the_mean_squared_error_is_the_closed_form(rounding, noise):
     assert measured == pytest.approx(noise(quantizer.step), rel=0.01)
 
 
+@pytest.mark.equation("eq-rounding-stochastic")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @settings(max_examples=10)
 @given(value=st.floats(-5, 5))
 @example(0.001)
 @example(-0.001)
 def test_stochastic_rounding_is_unbiased(dtype, value):
-    """Oracle: E[round(x)] = x, within 6 standard errors of a million draws.
-
-    Equation: eq-rounding-stochastic.
-    """
+    """Oracle: E[round(x)] = x, within 6 standard errors of a million draws."""
     x = torch.full((1_000_000,), value, dtype=dtype)
     exact = float(x[0])
     fraction = exact - math.floor(exact)

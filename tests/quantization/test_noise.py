@@ -20,34 +20,28 @@ from reference_impl.quantization import (
 )
 
 
+@pytest.mark.equation("eq-rounding-noise", "eq-rounding-stochastic-noise")
 @given(step=st.floats(1e-3, 1e3))
 def test_rounding_noises_are_the_integrals_over_one_cell(step):
-    """Oracle: scipy.integrate.quad of e²/s, and of (1 − f)(f s)² + f((1 − f) s)² over f.
-
-    Equation: eq-rounding-noise, eq-rounding-stochastic-noise.
-    """
+    """Oracle: scipy.integrate.quad of e²/s, and of (1 − f)(f s)² + f((1 − f) s)² over f."""
     nearest, _ = integrate.quad(lambda e: e**2 / step, -step / 2, step / 2)
     drawn, _ = integrate.quad(lambda f: ((1 - f) * f**2 + f * (1 - f) ** 2) * step**2, 0, 1)
     assert rounding_noise(step) == pytest.approx(nearest, rel=1e-12)
     assert stochastic_rounding_noise(step) == pytest.approx(drawn, rel=1e-12)
 
 
+@pytest.mark.equation("eq-rounding-clipping")
 @given(threshold=st.floats(0, 4))
 def test_clipping_noise_is_the_integral_over_the_tails(threshold):
-    """Oracle: scipy.stats: twice E[(x − a)²; x > a].
-
-    Equation: eq-rounding-clipping.
-    """
+    """Oracle: scipy.stats: twice E[(x − a)²; x > a]."""
     tail = stats.norm.expect(lambda x: (x - threshold) ** 2, lb=threshold)
     assert gaussian_clipping_noise(threshold) == pytest.approx(2 * tail, rel=1e-6)
 
 
+@pytest.mark.equation("eq-rounding-decibels")
 @pytest.mark.parametrize("bits", [4, 6, 8, 10])
 def test_prediction_meets_a_uniform_signal(bits):
-    """Oracle: a million uniform draws on the range or on their own, within 0.05 dB.
-
-    Equation: eq-rounding-decibels.
-    """
+    """Oracle: a million uniform draws on the range or on their own, within 0.05 dB."""
     x = torch.rand(1_000_000, generator=generator()).double() * 2 - 1
     measured = sqnr(x, MinMaxQuantizer(-1.0, 1.0, bits).round_trip(x))
     assert measured == pytest.approx(predicted_sqnr(1 / 3, 2.0, bits), abs=0.05)

@@ -35,12 +35,10 @@ def cases(draw):
     return x, AffineQuantizer(scale, zero_point.int(), grid)
 
 
+@pytest.mark.equation("eq-qat-residual")
 @given(u=st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=50))
 def test_rounding_has_torchs_values_and_the_derivative_one(u):
-    """Oracle: torch.round bit for bit; the derivative of the identity.
-
-    Equation: eq-qat-residual.
-    """
+    """Oracle: torch.round bit for bit; the derivative of the identity."""
     values = torch.tensor(u, requires_grad=True)
     rounded = round_straight_through(values)
     assert torch.equal(rounded, torch.round(values))
@@ -48,12 +46,10 @@ def test_rounding_has_torchs_values_and_the_derivative_one(u):
     assert torch.equal(gradient, torch.ones_like(values))
 
 
+@pytest.mark.equation("eq-qat-ste")
 @given(case=cases())
 def test_values_and_gradient_are_torchs(case):
-    """Oracle: torch.fake_quantize_per_channel_affine and its backward, and round_trip, bit for bit.
-
-    Equation: eq-qat-ste.
-    """
+    """Oracle: torch.fake_quantize_per_channel_affine, its backward, and round_trip, bit for bit."""
     x, quantizer = case
     grid, rows, before = quantizer.grid, len(x), x.clone()
     x = x.requires_grad_()

@@ -70,11 +70,9 @@ def test_a_view_depends_on_its_seed_alone(teacher, few):
     assert not torch.equal(first.images, other.images)
 
 
+@pytest.mark.equation("eq-student-views")
 def test_every_step_pairs_images_with_their_own_targets(teacher, few):
-    """Oracle: the teacher asked again for the images of each step, in each of three views.
-
-    Equation: eq-student-views.
-    """
+    """Oracle: the teacher asked again for the images of each step, in each of three views."""
     views = [
         replace(plain, features={"half": plain.logits / 2, "images": plain.images.half()})
         for plain in (view(teacher, few, seed=seed) for seed in (None, 1, 2))
@@ -113,11 +111,9 @@ def test_seeds_begin_with_another_view_and_have_another_order(teacher, few):
     assert not torch.equal(met(1, views[:1]), met(2, views[:1]))
 
 
+@pytest.mark.equation("eq-student-mixture")
 def test_at_temperature_one_the_objective_is_the_cross_entropy_of_a_mixture():
-    """Oracle: torch's cross-entropy with probabilities (1 − α) e_y + α p; and its gradient.
-
-    Equation: eq-student-mixture.
-    """
+    """Oracle: torch's cross-entropy with probabilities (1 − α) e_y + α p; and its gradient."""
     draws = torch.Generator().manual_seed(0)
     z, v = torch.randn(2, 7, 5, generator=draws, dtype=torch.float64)
     labels = torch.randint(5, (7,), generator=draws)
@@ -131,12 +127,10 @@ def test_at_temperature_one_the_objective_is_the_cross_entropy_of_a_mixture():
     torch.testing.assert_close(gradient, (z.softmax(dim=1) - mixture).detach() / 7)
 
 
+@pytest.mark.equation("eq-student-stationary")
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_a_trained_student_gives_each_class_what_its_teacher_gives_it(temperature: float):
-    """Oracle: the teacher's mean probabilities; a linear student with biases, by L-BFGS.
-
-    Equation: eq-student-stationary.
-    """
+    """Oracle: the teacher's mean probabilities; a linear student with biases, by L-BFGS."""
     draws = torch.Generator().manual_seed(1)
     x = torch.randn(60, 3, generator=draws, dtype=torch.float64)
     v = 3 * torch.randn(60, 4, generator=draws, dtype=torch.float64)
