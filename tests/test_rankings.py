@@ -9,22 +9,7 @@ import math
 import pytest
 import torch
 
-from reference_impl.merging import (
-    complete_linkage,
-    connected_components,
-    cosine_similarity,
-    greedy_keep,
-    least_pair,
-    nearest_kept,
-    pair_saliency,
-)
-from reference_impl.pruning import (
-    choose_highest,
-    keep_highest,
-    keep_highest_of_all,
-    optimal_brain_surgeon,
-    wanda,
-)
+from reference_impl import merging, pruning
 from reference_impl.quantization import optimal_codebook
 
 N = 12
@@ -47,23 +32,25 @@ def kept_units(x: torch.Tensor) -> torch.Tensor:
     rows = x.norm(dim=1)
     hessian = torch.diag(1 + torch.linspace(0, 1, x.shape[1], dtype=x.dtype))
     scores = [
-        keep_highest(rows, 0.5),
-        keep_highest_of_all({"w": wanda(x, hessian.diagonal()).sum(dim=1)}, 0.4)["w"],
-        choose_highest(rows[None], 3)[0],
-        keep_highest(optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), 0.7),
-        greedy_keep((IMAGES @ x.T).relu(), x, 4, ridge=0.1),
+        pruning.keep_highest(rows, 0.5),
+        pruning.keep_highest_of_all({"w": pruning.wanda(x, hessian.diagonal()).sum(dim=1)}, 0.4)[
+            "w"
+        ],
+        pruning.choose_highest(rows[None], 3)[0],
+        pruning.keep_highest(pruning.optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), 0.7),
+        merging.greedy_keep((IMAGES @ x.T).relu(), x, 4, ridge=0.1),
     ]
     return torch.stack(scores)
 
 
 def partners(x: torch.Tensor) -> torch.Tensor:
     """Return for each pair of units whether they are put together."""
-    similarity = cosine_similarity(x)
-    keep = keep_highest(x.norm(dim=1), 0.5)
+    similarity = merging.cosine_similarity(x)
+    keep = pruning.keep_highest(x.norm(dim=1), 0.5)
     labels = [
-        nearest_kept(similarity, keep),
-        complete_linkage(similarity, 0.3),
-        connected_components(similarity, 0.6),
+        merging.nearest_kept(similarity, keep),
+        merging.complete_linkage(similarity, 0.3),
+        merging.connected_components(similarity, 0.6),
     ]
     return torch.stack([one[:, None] == one for one in labels])
 
@@ -77,9 +64,11 @@ def test_choices_follow_their_units(seed):
     assert torch.equal(kept_units(permuted), kept_units(x)[:, order])
     assert torch.equal(partners(near), partners(x))
     assert torch.equal(partners(permuted), partners(x)[:, order][:, :, order])
-    pair = set(least_pair(pair_saliency(x, x)))
-    assert set(least_pair(pair_saliency(near, near))) == pair
-    assert {int(order[i]) for i in least_pair(pair_saliency(permuted, permuted))} == pair
+    pair = set(merging.least_pair(merging.pair_saliency(x, x)))
+    assert set(merging.least_pair(merging.pair_saliency(near, near))) == pair
+    assert {
+        int(order[i]) for i in merging.least_pair(merging.pair_saliency(permuted, permuted))
+    } == pair
     values = torch.tensor(optimal_codebook(x, 4).values)
     for other in (near, permuted):
         again = torch.tensor(optimal_codebook(other, 4).values)

@@ -11,18 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from reference_impl import models
 from reference_impl.compress import layer_inputs, weight_layers
 from reference_impl.data import Examples
-from reference_impl.models import (
-    MODELS,
-    ConvStudent,
-    ConvTeacher,
-    LeNet5,
-    LeNet300,
-    Network,
-    ResidualNetwork,
-    SeparableStudent,
-)
 from reference_impl.quantization import (
     AffineQuantizer,
     IntegerGrid,
@@ -31,16 +22,16 @@ from reference_impl.quantization import (
     symmetric_from_range,
 )
 
-FLAT_MODELS = {name: kind for name, kind in MODELS.items() if name != "residual"}
+FLAT_MODELS = {name: kind for name, kind in models.MODELS.items() if name != "residual"}
 """Those whose chains hold each weight layer as a module of its own."""
 
-SMALL: dict[str, Callable[[], Network]] = {
-    "lenet300": partial(LeNet300, (12, 10)),
-    "lenet5": partial(LeNet5, (6, 8), 12),
-    "teacher": partial(ConvTeacher, (4, 6, 6, 8)),
-    "student": partial(ConvStudent, (6, 8, 10)),
-    "separable": partial(SeparableStudent, (6, 8, 8, 10, 10)),
-    "residual": partial(ResidualNetwork, 8, (6, 6, 6)),
+SMALL: dict[str, Callable[[], models.Network]] = {
+    "lenet300": partial(models.LeNet300, (12, 10)),
+    "lenet5": partial(models.LeNet5, (6, 8), 12),
+    "teacher": partial(models.ConvTeacher, (4, 6, 6, 8)),
+    "student": partial(models.ConvStudent, (6, 8, 10)),
+    "separable": partial(models.SeparableStudent, (6, 8, 8, 10, 10)),
+    "residual": partial(models.ResidualNetwork, 8, (6, 6, 6)),
 }
 """Every kind of network, a few units wide."""
 

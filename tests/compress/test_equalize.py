@@ -9,13 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.compress import (
-    equalize,
-    equalizing_factors,
-    fold_batch_norms,
-    output_ranges,
-    weight_layers,
-)
+from reference_impl import compress
 from reference_impl.compress.equalize import input_ranges
 
 
@@ -25,7 +19,7 @@ from reference_impl.compress.equalize import input_ranges
 def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, sweeps: int) -> None:
     """Oracle: the chain itself, in float32: relative error at most 1e-5."""
     chain = conv_chain(seed, norms=False, groups=groups)
-    equalized = equalize(chain, sweeps=sweeps)
+    equalized = compress.equalize(chain, sweeps=sweeps)
     x = images(5, seed)
     with torch.no_grad():
         assert relative_error(equalized(x), chain(x)) <= 1e-5
@@ -37,13 +31,13 @@ def test_ranges_of_neighbours_are_equal_at_the_end(name: str) -> None:
     if name == "twice used":
         chain = twice_used_chain(norms=False)
     else:
-        chain = fold_batch_norms(drawn(name).chain())
-    equalized = equalize(chain, sweeps=200)
+        chain = compress.fold_batch_norms(drawn(name).chain())
+    equalized = compress.equalize(chain, sweeps=200)
     x = images(4)
     with torch.no_grad():
         assert relative_error(equalized(x), chain(x)) <= 1e-5
-    for layer, after in pairwise(weight_layers(equalized).values()):
-        r1 = output_ranges(layer)
+    for layer, after in pairwise(compress.weight_layers(equalized).values()):
+        r1 = compress.output_ranges(layer)
         torch.testing.assert_close(r1, input_ranges(after, len(r1)), rtol=1e-3, atol=0)
 
 
@@ -54,7 +48,7 @@ def test_two_layers_by_hand() -> None:
         chain[0].weight.copy_(torch.tensor([[8.0, 3.0], [0.5, -1.0]]))
         chain[0].bias.copy_(torch.tensor([4.0, 1.0]))
         chain[2].weight.copy_(torch.tensor([[-2.0, 4.0]]))
-    first, _, last = equalize(chain, sweeps=1)
+    first, _, last = compress.equalize(chain, sweeps=1)
     assert first.weight.tolist() == [[4, 1.5], [1, -2]]
     assert first.bias.tolist() == [2, 2]
     assert last.weight.tolist() == [[-4, 2]]
@@ -64,7 +58,7 @@ def test_two_layers_by_hand() -> None:
 def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, float]]) -> None:
     """Oracle: √(r1 r2) in float64."""
     r1, r2 = torch.tensor(r, dtype=torch.float64).T
-    s = equalizing_factors(r1, r2)
+    s = compress.equalizing_factors(r1, r2)
     torch.testing.assert_close(r1 / s, torch.sqrt(r1 * r2))
     torch.testing.assert_close(r2 * s, torch.sqrt(r1 * r2))
 
@@ -73,7 +67,7 @@ def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, floa
 def test_factors_maximize_the_product_of_both_precisions() -> None:
     """Oracle: brute force over s of Nagel's objective, Σ_i (r1_i/s_i / R1) (r2_i s_i / R2)."""
     r1, r2 = torch.tensor([3.0, 0.2]), torch.tensor([0.5, 4.0])
-    s = equalizing_factors(r1, r2)
+    s = compress.equalizing_factors(r1, r2)
 
     def precision(s: torch.Tensor) -> float:
         a, b = r1 / s, r2 * s
@@ -90,7 +84,7 @@ def test_dead_channels_are_left_alone() -> None:
     with torch.no_grad():
         chain.conv1.weight[1] = 0
         chain.fc2.weight[:, 2] = 0
-    equalized = equalize(chain)
+    equalized = compress.equalize(chain)
     x = images(3)
     assert relative_error(equalized(x), chain(x)) <= 1e-5
     assert torch.equal(equalized.conv1.bias[1], chain.conv1.bias[1])
@@ -103,7 +97,7 @@ def test_flattened_channels_are_scaled_together() -> None:
     with torch.no_grad():
         chain[0].weight.copy_(torch.tensor([1.0, 16.0]).view(2, 1, 1, 1))
         chain[3].weight.copy_(torch.tensor([[1.0, 2, 3, 4, 1, -1, 1, 1]]))
-    equalized = equalize(chain, sweeps=1)
+    equalized = compress.equalize(chain, sweeps=1)
     assert equalized[0].weight.flatten().tolist() == [2, 4]
     assert equalized[3].weight.tolist() == [[0.5, 1, 1.5, 2, 4, -4, 4, 4]]
 
@@ -112,7 +106,7 @@ def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
     """Oracle: a softmax at the end comes after every pair."""
     chain = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)).eval()
     x = torch.rand(3, 2)
-    assert relative_error(equalize(chain)(x), chain(x)) <= 1e-5
+    assert relative_error(compress.equalize(chain)(x), chain(x)) <= 1e-5
 
 
 @pytest.mark.equation("eq-ptq-homogeneous")
@@ -125,11 +119,11 @@ def test_what_stops_a_factor_is_refused(module: nn.Module) -> None:
         assert not torch.allclose(module(2 * x), 2 * module(x))
     name = type(module).__name__
     with pytest.raises(ValueError, match=rf"positive factors pass .*, got {name} '1'"):
-        equalize(nn.Sequential(nn.Linear(2, 2), module, nn.Linear(2, 2)).eval())
+        compress.equalize(nn.Sequential(nn.Linear(2, 2), module, nn.Linear(2, 2)).eval())
 
 
 def of(*modules: nn.Module) -> None:
-    equalize(nn.Sequential(*modules))
+    compress.equalize(nn.Sequential(*modules))
 
 
 CONV, ONE, TWO = nn.Conv2d(1, 4, 3), nn.Linear(1, 1), nn.Linear(4, 2)

@@ -18,16 +18,7 @@ from onnx import TensorProto, helper
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reference_impl.compress import (
-    IntegerNetwork,
-    QuantizedLayer,
-    Requantizer,
-    integer_network,
-    layer_inputs,
-    quantize_layers,
-    simulation,
-    weight_layers,
-)
+from reference_impl import compress
 from reference_impl.compress.integer import MaxPool, Window
 from reference_impl.data import load_dataset
 from reference_impl.quantization import (
@@ -56,13 +47,13 @@ def quantized(
     chain = copy.deepcopy(chain).double()
     weights = {
         name: symmetric_from_range(*min_max_range(layer.weight.detach(), axes), WEIGHT_GRID)
-        for name, layer in weight_layers(chain).items()
+        for name, layer in compress.weight_layers(chain).items()
     }
     inputs = {
         name: affine_from_range(x.min(), x.max(), grid)
-        for name, x in layer_inputs(chain, images.double())
+        for name, x in compress.layer_inputs(chain, images.double())
     }
-    return quantize_layers(chain, weights, inputs)
+    return compress.quantize_layers(chain, weights, inputs)
 
 
 @cache
@@ -97,7 +88,7 @@ def reference(chain: nn.Sequential, images: torch.Tensor) -> Iterator[tuple[str,
     Written from the equations of Jacob et al. 2018, with nothing of the package but the scales
     and zero points of the chain.
     """
-    layers = [(n, m) for n, m in chain.named_children() if isinstance(m, QuantizedLayer)]
+    layers = [(n, m) for n, m in chain.named_children() if isinstance(m, compress.QuantizedLayer)]
     modules = list(chain.named_children())
     first = layers[0][1].input_quantizer
     q = np.round(images.double().numpy() / float(first.scale)).astype(np.int64)
@@ -108,7 +99,7 @@ def reference(chain: nn.Sequential, images: torch.Tensor) -> Iterator[tuple[str,
         elif isinstance(module, nn.MaxPool2d):
             size = module.kernel_size
             q = sliding_window_view(q, (size, size), axis=(2, 3))[:, :, ::size, ::size].max((4, 5))
-        elif isinstance(module, QuantizedLayer):
+        elif isinstance(module, compress.QuantizedLayer):
             yield name, q
             inputs, weights = module.input_quantizer, module.weight_quantizer
             s_w = weights.scale.numpy().reshape(-1)
@@ -125,11 +116,11 @@ def reference(chain: nn.Sequential, images: torch.Tensor) -> Iterator[tuple[str,
             else:
                 a = np.einsum("nk,mk->nm", x, w) + bias
             rest = [m for _, m in modules[place + 1 :]]
-            if not any(isinstance(m, QuantizedLayer) for m in rest):
+            if not any(isinstance(m, compress.QuantizedLayer) for m in rest):
                 yield "accumulators", a
                 return
-            after = next(m for m in rest if isinstance(m, QuantizedLayer)).input_quantizer
-            upto = rest[: [isinstance(m, QuantizedLayer) for m in rest].index(True)]
+            after = next(m for m in rest if isinstance(m, compress.QuantizedLayer)).input_quantizer
+            upto = rest[: [isinstance(m, compress.QuantizedLayer) for m in rest].index(True)]
             fraction, exponent = np.frexp(s / float(after.scale))
             m0 = np.round(fraction * 2.0**31).astype(np.int64)
             shape = (1, -1) + (1,) * (a.ndim - 2)
@@ -152,7 +143,7 @@ each_case = pytest.mark.parametrize(("name", "axes"), CASES)
 def test_every_code_and_sum_is_int64_numpys(name: str, axes: int | tuple[()]) -> None:
     """Oracle: the equations in int64 NumPy, on trained networks and test images."""
     chain, part = lenet(name, axes), images()[: 500 if name == "lenet300" else 50]
-    network = integer_network(chain)
+    network = compress.integer_network(chain)
     found = dict(network.trace(network.quantize(part.double())))
     expected = dict(reference(chain, part))
     assert list(found) == list(expected)
@@ -162,9 +153,9 @@ def test_every_code_and_sum_is_int64_numpys(name: str, axes: int | tuple[()]) ->
 
 def assert_simulated(chain: nn.Sequential, x: torch.Tensor) -> None:
     """Assert that every code and sum is that of the float64 network of restored values."""
-    network, simulated = integer_network(chain), simulation(chain)
+    network, simulated = compress.integer_network(chain), compress.simulation(chain)
     found = dict(network.trace(network.quantize(x)))
-    for layer, seen in layer_inputs(simulated, x):
+    for layer, seen in compress.layer_inputs(simulated, x):
         codes = simulated.get_submodule(layer).input_quantizer.quantize(seen)
         assert torch.equal(found[layer], codes), layer
     with torch.no_grad():
@@ -184,7 +175,7 @@ def test_every_code_and_sum_is_its_simulations(name: str, axes: int | tuple[()])
 @each_case
 def test_no_tensor_between_codes_and_logits_is_floating_point(name, axes) -> None:
     """Oracle: the dtypes of all results of all operations, by torch's own dispatcher."""
-    network = integer_network(lenet(name, axes))
+    network = compress.integer_network(lenet(name, axes))
     codes = network.quantize(images()[:50].double())
     with DtypesSeen() as dtypes:
         logits = network.logits(codes)
@@ -199,7 +190,7 @@ def test_no_tensor_between_codes_and_logits_is_floating_point(name, axes) -> Non
 def test_the_simulation_is_the_network_of_restored_values(name: str, axes: int | tuple[()]) -> None:
     """Oracle: the chain itself; weights within 2^−31, biases within half a unit."""
     chain = lenet(name, axes)
-    simulated, layers = simulation(chain), integer_network(chain).layers
+    simulated, layers = compress.simulation(chain), compress.integer_network(chain).layers
     for layer in layers:
         mine, given_ = simulated.get_submodule(layer).layer, chain.get_submodule(layer).layer
         torch.testing.assert_close(mine.weight, given_.weight, rtol=2.0**-30, atol=1e-15)
@@ -234,9 +225,9 @@ def last_convolution(size: int) -> tuple[nn.Sequential, torch.Tensor]:
 def test_logits_share_one_scale(made) -> None:
     """Oracle: the simulation's logits, within half a unit; so the largest is the largest."""
     chain, x = made()
-    network, weights = integer_network(chain), chain[-1].weight_quantizer
+    network, weights = compress.integer_network(chain), chain[-1].weight_quantizer
     with torch.no_grad():
-        real = simulation(chain)(x.double())
+        real = compress.simulation(chain)(x.double())
     error = network.logits(network.quantize(x.double())).double() * network.logit_scale - real
     assert error.abs().max() <= network.logit_scale * 0.5001
     assert (network.logit_multiplier is None) == (weights.scale.numel() == 1)
@@ -291,7 +282,7 @@ def test_relu_holds_where_the_next_range_has_negative_values() -> None:
     codes = []
     for one in (chain, nn.Sequential(chain[0], chain[2])):
         assert_simulated(one, x)
-        network = integer_network(one)
+        network = compress.integer_network(one)
         codes.append(list(network.trace(network.quantize(x)))[1][1])
     zero = int(inputs.zero_point)
     assert torch.equal(codes[0], codes[1].clamp(min=zero))
@@ -355,7 +346,7 @@ def onnx_run(operator: str, kind: int, *tensors) -> torch.Tensor:
 def by_onnx(operator: str, name: str, n: int, zero: int, *more):
     """Return LeNet-5's layer in integers, its input codes, and ONNX Runtime's output codes."""
     chain = lenet("lenet5", ())
-    network = integer_network(chain)
+    network = compress.integer_network(chain)
     codes = dict(network.trace(network.quantize(images()[:n].double())))[name].contiguous()
     layer, module = network.layers[name], chain.get_submodule(name)
     weight = module.weight_quantizer.quantize(module.layer.weight.detach())
@@ -380,7 +371,7 @@ def test_a_convolutions_sums_are_onnx_runtimes_convinteger() -> None:
 
 def test_a_convolutions_codes_are_onnx_runtimes_qlinearconv_but_near_ties() -> None:
     """Oracle: ONNX Runtime's QLinearConv, which rescales by a float32 M: off by one near ties."""
-    made = integer_network(lenet("lenet5", ())).layers["conv2"]
+    made = compress.integer_network(lenet("lenet5", ())).layers["conv2"]
     zero, bias = made.output.zero_point, made.product.bias
     layer, codes, theirs = by_onnx("QLinearConv", "conv2", 20, zero, bias)
     sums = layer.accumulate(codes)
@@ -413,20 +404,20 @@ IMAGES = torch.zeros(1, 2, 4, 5, dtype=torch.uint8)
 
 def linear(
     inputs: AffineQuantizer | None = INPUT, weight: AffineQuantizer = ONE, k: int = 4
-) -> QuantizedLayer:
-    return QuantizedLayer(nn.Linear(k, 4), weight, inputs)
+) -> compress.QuantizedLayer:
+    return compress.QuantizedLayer(nn.Linear(k, 4), weight, inputs)
 
 
-def conv(**options) -> QuantizedLayer:
-    return QuantizedLayer(nn.Conv2d(2, 2, 3, **options), ONE, INPUT)
+def conv(**options) -> compress.QuantizedLayer:
+    return compress.QuantizedLayer(nn.Conv2d(2, 2, 3, **options), ONE, INPUT)
 
 
 def per(*shape: int, grid: IntegerGrid = WEIGHT_GRID, zero: int = 0) -> AffineQuantizer:
     return AffineQuantizer(torch.full(shape, 0.1), torch.full(shape, zero), grid)
 
 
-def make(*modules: nn.Module) -> IntegerNetwork:
-    return integer_network(nn.Sequential(*modules))
+def make(*modules: nn.Module) -> compress.IntegerNetwork:
+    return compress.integer_network(nn.Sequential(*modules))
 
 
 MADE, CODES = make(linear()), torch.zeros(2, 4, dtype=torch.uint8)
@@ -440,7 +431,7 @@ HALF, BYTE_ROW = fixed_point(torch.tensor(0.5)), per(1, 4, grid=BYTES)
 WIDE = Window((3, 3), (1, 1), (0, 0), (2, 1))
 
 test_what_has_no_counterpart_in_integers_is_refused_by_name = refused(
-    (ValueError, "chain must have a quantized layer", lambda: simulation(nn.Sequential())),
+    (ValueError, "chain must have a quantized layer", lambda: compress.simulation(nn.Sequential())),
     (ValueError, STRANGE + "1: Linear", lambda: make(linear(), nn.Linear(4, 4))),
     (ValueError, STRANGE + "1: AvgPool2d", lambda: make(linear(), nn.AvgPool2d(2), linear())),
     (ValueError, STRANGE + "0: MaxPool2d", lambda: make(INDEXED, linear())),
@@ -457,7 +448,7 @@ test_what_has_no_counterpart_in_integers_is_refused_by_name = refused(
     (ValueError, "layer 0: depth must be small enough for int32: 999 products", lambda: make(DEEP)),
     (TypeError, "codes must hold torch.uint8", lambda: MADE.logits(CODES.int())),
     (ValueError, r"codes must be \(n, 4\)", lambda: MADE.logits(CODES[:, :3])),
-    (ValueError, "must be in .* 256", lambda: Requantizer(HALF, BYTES, 256, relu=False)),
+    (ValueError, "must be in .* 256", lambda: compress.Requantizer(HALF, BYTES, 256, relu=False)),
     (ValueError, "≥5 along axis 2", lambda: WIDE.patches(IMAGES, 0)),
     (ValueError, "≥6 along axis 3", lambda: MaxPool(nn.MaxPool2d((2, 6)))(IMAGES)),
 )

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from chains import drawn, images, mask, refused
 
+from reference_impl import merging
 from reference_impl.compress import (
     absorb_offset,
     closest_outputs,
@@ -20,17 +21,11 @@ from reference_impl.compress import (
     remove_units,
 )
 from reference_impl.compress.graph import only_reader
-from reference_impl.merging import (
-    connected_components,
-    gaussian_scale,
-    norm_ratio_scale,
-    projection_scale,
-)
 from reference_impl.models import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SCALES = [projection_scale, norm_ratio_scale, gaussian_scale]
+SCALES = [merging.projection_scale, merging.norm_ratio_scale, merging.gaussian_scale]
 each_network = pytest.mark.parametrize("name", ["lenet300", "lenet5", "student", "residual"])
 FIRST_FIVE = torch.arange(12) < 5
 X, MANY = images(30), images(200)
@@ -136,8 +131,8 @@ def test_a_chain_is_one_component_but_two_clusters():
     angle = torch.tensor([0.0, 40.0, 81.0]).deg2rad()
     rows = torch.stack([angle.cos(), angle.sin()], dim=1)
     assert cluster_map(rows, 0.7).k == 2
-    assert cluster_map(rows, 0.7, linkage=connected_components).k == 1
-    c = cluster_map(rows, 0.7, scale=projection_scale).unmerge
+    assert cluster_map(rows, 0.7, linkage=merging.connected_components).k == 1
+    c = cluster_map(rows, 0.7, scale=merging.projection_scale).unmerge
     torch.testing.assert_close(c[1], torch.stack([angle[1].cos(), torch.tensor(0.0)]))
 
 
@@ -195,7 +190,7 @@ def test_on_its_images_least_squares_is_nearer_than_pruning_or_merging(name):
     assert solved < min(error(remove_units(network, keep)), error(merge_nearest(network, keep)))
 
 
-@pytest.mark.parametrize("scale", [None, norm_ratio_scale, projection_scale])
+@pytest.mark.parametrize("scale", [None, merging.norm_ratio_scale, merging.projection_scale])
 def test_a_strong_ridge_gives_what_it_pulls_to_with_the_means_right(scale):
     """Oracle: pruning, or merging; the mean of fc2's outputs on the images is the network's."""
     network, keep = drawn("lenet300"), {"hidden1": FIRST_FIVE}

@@ -7,20 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from reference_impl.distillation import (
-    angle_relation_loss,
-    attention_transfer_loss,
-    contrastive_loss,
-    correlation_loss,
-    decoupled_loss,
-    distance_relation_loss,
-    distillation_objective,
-    hint_loss,
-    logit_matching_loss,
-    similarity_preserving_loss,
-    soft_cross_entropy,
-    soft_target_loss,
-)
+from reference_impl import distillation
 
 
 def unlabelled(loss):
@@ -28,24 +15,28 @@ def unlabelled(loss):
 
 
 def of_maps(student, teacher):
-    return attention_transfer_loss(student.view(-1, 1, 2, 2), teacher.view(-1, 1, 2, 2))
+    return distillation.attention_transfer_loss(
+        student.view(-1, 1, 2, 2), teacher.view(-1, 1, 2, 2)
+    )
 
 
 OF_LOGITS = {
-    "soft_target_loss": unlabelled(partial(soft_target_loss, temperature=3)),
-    "soft_cross_entropy": unlabelled(partial(soft_cross_entropy, temperature=3)),
-    "logit_matching_loss": unlabelled(logit_matching_loss),
-    "distillation_objective": partial(distillation_objective, temperature=3, alpha=0.6),
-    "decoupled_loss": partial(decoupled_loss, temperature=3),
+    "soft_target_loss": unlabelled(partial(distillation.soft_target_loss, temperature=3)),
+    "soft_cross_entropy": unlabelled(partial(distillation.soft_cross_entropy, temperature=3)),
+    "logit_matching_loss": unlabelled(distillation.logit_matching_loss),
+    "distillation_objective": partial(
+        distillation.distillation_objective, temperature=3, alpha=0.6
+    ),
+    "decoupled_loss": partial(distillation.decoupled_loss, temperature=3),
 }
 OF_FEATURES = {
-    "hint_loss": unlabelled(hint_loss),
+    "hint_loss": unlabelled(distillation.hint_loss),
     "attention_transfer_loss": unlabelled(of_maps),
-    "similarity_preserving_loss": unlabelled(similarity_preserving_loss),
-    "distance_relation_loss": unlabelled(distance_relation_loss),
-    "angle_relation_loss": unlabelled(angle_relation_loss),
+    "similarity_preserving_loss": unlabelled(distillation.similarity_preserving_loss),
+    "distance_relation_loss": unlabelled(distillation.distance_relation_loss),
+    "angle_relation_loss": unlabelled(distillation.angle_relation_loss),
 }
-LOSSES = OF_LOGITS | OF_FEATURES | {"correlation_loss": unlabelled(correlation_loss)}
+LOSSES = OF_LOGITS | OF_FEATURES | {"correlation_loss": unlabelled(distillation.correlation_loss)}
 OF_EACH_EXAMPLE = [*OF_LOGITS, "hint_loss", "attention_transfer_loss"]
 NOT_ZERO_FOR_A_TWIN = {"soft_cross_entropy", "distillation_objective"}
 
@@ -134,12 +125,12 @@ IMPOSSIBLE = torch.tensor([[1.0, -math.inf], [0.0, 1.0]])
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: soft_cross_entropy(Z, IMPOSSIBLE, temperature=1), "teacher"),
-        (lambda: soft_cross_entropy(IMPOSSIBLE, Z, temperature=1), "student"),
-        (lambda: soft_target_loss(Z, IMPOSSIBLE, temperature=1), "teacher"),
-        (lambda: correlation_loss(Z, IMPOSSIBLE), "teacher"),
-        (lambda: correlation_loss(IMPOSSIBLE, Z), "student"),
-        (lambda: contrastive_loss(IMPOSSIBLE), "scores"),
+        (lambda: distillation.soft_cross_entropy(Z, IMPOSSIBLE, temperature=1), "teacher"),
+        (lambda: distillation.soft_cross_entropy(IMPOSSIBLE, Z, temperature=1), "student"),
+        (lambda: distillation.soft_target_loss(Z, IMPOSSIBLE, temperature=1), "teacher"),
+        (lambda: distillation.correlation_loss(Z, IMPOSSIBLE), "teacher"),
+        (lambda: distillation.correlation_loss(IMPOSSIBLE, Z), "student"),
+        (lambda: distillation.contrastive_loss(IMPOSSIBLE), "scores"),
     ],
 )
 def test_minus_infinity_is_refused_also_where_it_would_leave_no_trace(call, name):
@@ -151,9 +142,9 @@ def test_minus_infinity_is_refused_also_where_it_would_leave_no_trace(call, name
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: soft_target_loss(Z, -Z, temperature=1e-300),
-        lambda: soft_cross_entropy(Z, -Z, temperature=1e-300),
-        lambda: logit_matching_loss(1e30 * Z, Z),
+        lambda: distillation.soft_target_loss(Z, -Z, temperature=1e-300),
+        lambda: distillation.soft_cross_entropy(Z, -Z, temperature=1e-300),
+        lambda: distillation.logit_matching_loss(1e30 * Z, Z),
     ],
 )
 def test_a_loss_that_overflows_is_refused(call):

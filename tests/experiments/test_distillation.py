@@ -10,17 +10,9 @@ import torch.nn.functional as F
 
 from experiments import distillation as recorder
 from experiments.distillation import Run
+from reference_impl import training
 from reference_impl.data import Dataset, Examples, load_dataset
 from reference_impl.distillation import distillation_objective
-from reference_impl.training import (
-    Recipe,
-    accuracy,
-    load_checkpoint,
-    new_student,
-    predict,
-    student_steps,
-    view,
-)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,13 +40,13 @@ def by_hand(small, objective, *, keep=None, seed=None, epochs=2):
     The teacher answers in the command's order of memory and in its batches, so that it rounds as
     there, and accuracies may be compared exactly.
     """
-    teacher = load_checkpoint("lenet5").to(memory_format=torch.channels_last)
-    whole = view(teacher, small.train, seed=seed)
+    teacher = training.load_checkpoint("lenet5").to(memory_format=torch.channels_last)
+    whole = training.view(teacher, small.train, seed=seed)
     chosen = torch.arange(256) if keep is None else torch.arange(256)[keep]
     part = recorder.View(whole.images[chosen], whole.labels[chosen], whole.logits[chosen])
-    recipe = Recipe("lenet300", epochs=epochs, learning_rate=1e-2)
-    student = new_student(recipe)
-    return student, list(student_steps(student, [part], objective, recipe))
+    recipe = training.Recipe("lenet300", epochs=epochs, learning_rate=1e-2)
+    student = training.new_student(recipe)
+    return student, list(training.student_steps(student, [part], objective, recipe))
 
 
 def taught(student, targets):
@@ -69,11 +61,11 @@ def test_runs_are_measured_as_they_are_when_made_by_hand(small):
     alone, distilled, omitted = (recorder.measured(run, small) for run in runs)
     student, losses = by_hand(small, lambda z, to: F.cross_entropy(z, to.labels))
     assert alone["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert alone["validation"] == accuracy(student, small.validation)
+    assert alone["validation"] == training.accuracy(student, small.validation)
     student, losses = by_hand(small, taught)
     assert distilled["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert distilled["test"] == accuracy(student, small.test)
-    logits = predict(student, small.test.images)
+    assert distilled["test"] == training.accuracy(student, small.test)
+    logits = training.predict(student, small.test.images)
     sure, answers = logits.softmax(dim=1).max(dim=1)
     assert distilled["nll"] == pytest.approx(F.cross_entropy(logits, small.test.labels).item())
     assert sum(distilled["share"]) == pytest.approx(1, abs=1e-3)
@@ -83,7 +75,7 @@ def test_runs_are_measured_as_they_are_when_made_by_hand(small):
     assert right == pytest.approx((answers == small.test.labels).float().mean().item(), abs=1e-3)
     keep = small.train.labels[:256] != 3
     student, _ = by_hand(small, taught, keep=keep, epochs=1)
-    logits = predict(student, small.test.images)
+    logits = training.predict(student, small.test.images)
     own = small.test.labels == 3
     assert omitted["recall"] == recorder.percent_right(logits[own], small.test.labels[own])
     logits[:, 3] += omitted["bias"]
@@ -96,14 +88,14 @@ def test_runs_are_measured_as_they_are_when_made_by_hand(small):
 def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(small):
     """Oracle: a student trained by hand on the first of the augmented views."""
     student, _ = by_hand(small, taught, seed=100, epochs=1)
-    assert recorder.measured(AUGMENTED, small)["test"] == accuracy(student, small.test)
+    assert recorder.measured(AUGMENTED, small)["test"] == training.accuracy(student, small.test)
 
 
 def test_each_augmented_view_has_a_seed_of_its_own(small):
     """Oracle: views made by hand."""
     made = recorder._all_views("lenet5", small.train, augmented=True)
     for number, one in enumerate(made):
-        expected = view(load_checkpoint("lenet5"), small.train, seed=100 + number)
+        expected = training.view(training.load_checkpoint("lenet5"), small.train, seed=100 + number)
         assert torch.equal(one.images, expected.images)
 
 
@@ -113,7 +105,7 @@ def test_the_curve_counts_right_answers_with_each_bias(monkeypatch, small):
     curve = recorder.measured(recorder.Curve("teacher"), small)
     keep = small.train[:256].labels != 0
     student, _ = by_hand(small, taught, keep=keep, epochs=1)
-    logits = predict(student, small.validation.images)
+    logits = training.predict(student, small.validation.images)
     for i in (0, 16, 40, 64):
         moved = logits + curve["bias"][i] * F.one_hot(torch.tensor(0), 10)
         right = moved.argmax(dim=1) == small.validation.labels

@@ -8,20 +8,10 @@ import torch.nn.functional as F
 
 from experiments import relations as comparer
 from experiments.relations import ALONE, BORN_AGAIN, Picture, Run, chosen_weight, planned, trained
+from reference_impl import training
 from reference_impl.compress import outputs_at
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.distillation import soft_target_loss
-from reference_impl.training import (
-    METHODS,
-    Recipe,
-    accuracy,
-    load_checkpoint,
-    new_student,
-    predict,
-    student_steps,
-    view,
-    view_with_features,
-)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = 120
@@ -39,9 +29,9 @@ def on_few_images(monkeypatch):
 
 
 def by_hand(views, objective, *, seed=0, epochs=2):
-    recipe = Recipe("student", epochs=epochs, learning_rate=1e-2, seed=seed)
-    student = new_student(recipe)
-    return student, list(student_steps(student, views, objective, recipe))
+    recipe = training.Recipe("student", epochs=epochs, learning_rate=1e-2, seed=seed)
+    student = training.new_student(recipe)
+    return student, list(training.student_steps(student, views, objective, recipe))
 
 
 def equal(mine, theirs):
@@ -56,16 +46,18 @@ def alone(z, to):
 def test_what_is_measured_of_a_student(small):
     """Oracle: the same measured by hand."""
     found = comparer.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
-    view_ = view(load_checkpoint("teacher"), small.train[:FEW])
+    view_ = training.view(training.load_checkpoint("teacher"), small.train[:FEW])
     student, losses = by_hand([view_], alone, seed=3, epochs=12)
-    logits = predict(student, small.test.images)
-    network = load_checkpoint("teacher").to(memory_format=torch.channels_last)  # rounds as there
-    teacher = predict(network, small.test.images)
+    logits = training.predict(student, small.test.images)
+    network = training.load_checkpoint("teacher").to(
+        memory_format=torch.channels_last
+    )  # rounds as there
+    teacher = training.predict(network, small.test.images)
     same = (logits.argmax(1) == teacher.argmax(1)).double().mean().item()
     assert 10 < len(losses) <= 100  # so that their mean is of the last hundred, not of the last ten
     assert found["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert found["validation"] == accuracy(student, small.validation)
-    assert found["test"] == accuracy(student, small.test)
+    assert found["validation"] == training.accuracy(student, small.validation)
+    assert found["test"] == training.accuracy(student, small.test)
     assert found["nll"] == pytest.approx(F.cross_entropy(logits, small.test.labels).item())
     assert found["agreement"] == pytest.approx(100 * same)
 
@@ -76,7 +68,7 @@ def test_pictures_are_maps_and_similarities_of_the_student(small):
     assert (picture.student.weight, picture.student.seed) == (100, 100)
     student, _ = trained(picture.student, small.train)
     found = comparer.measured(picture, small)
-    assert (found["weight"], found["test"]) == (100, accuracy(student, small.test))
+    assert (found["weight"], found["test"]) == (100, training.accuracy(student, small.test))
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))
     assert labels[found["ordered"]].tolist() == sorted(labels[:60].tolist())
@@ -97,29 +89,29 @@ def test_pictures_are_maps_and_similarities_of_the_student(small):
 def test_soft_targets_are_cross_entropy_and_hintons_loss(small, weight):
     """Oracle: the two written out; with w = 0 it is the student alone, bit by bit."""
     student, _ = trained(Run("", "soft targets", weight, 0, epochs=2), small.train)
-    teacher = load_checkpoint("teacher").to(memory_format=torch.channels_last)
+    teacher = training.load_checkpoint("teacher").to(memory_format=torch.channels_last)
 
     def both(z, to):
         soft = soft_target_loss(z, to.logits, temperature=1)
         return F.cross_entropy(z, to.labels) + weight * soft
 
-    views = [view(teacher, small.train[:FEW])]
+    views = [training.view(teacher, small.train[:FEW])]
     expected, _ = by_hand(views, both if weight else alone)
     assert equal(student, expected)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", sorted(training.METHODS))
 def test_each_method_trains_the_student_and_its_adapters(small, name):
     """Oracle: a loss that falls on images seen 30 times; weights that move; w = 0 moves none."""
     _, losses = trained(Run("", name, comparer.WEIGHTS[name][0], 0, epochs=30), small.train[:64])
     assert losses[-1] < 0.7 * losses[0]
-    recipe = Recipe("student", epochs=1, learning_rate=1e-2)
-    student, method = new_student(recipe), METHODS[name]
+    recipe = training.Recipe("student", epochs=1, learning_rate=1e-2)
+    student, method = training.new_student(recipe), training.METHODS[name]
     guided = method.guide(student, seed=1)
     before = [p.clone() for p in guided.adapters.parameters()]
-    teacher = load_checkpoint("teacher")
-    views = [view_with_features(teacher, small.train[:64], method.places)]
-    list(student_steps(guided, views, method.objective(guided, 1.0), recipe))
+    teacher = training.load_checkpoint("teacher")
+    views = [training.view_with_features(teacher, small.train[:64], method.places)]
+    list(training.student_steps(guided, views, method.objective(guided, 1.0), recipe))
     after = list(guided.adapters.parameters())
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert len(after) == {"hint": 2, "contrast": 4}.get(name, 0)
@@ -128,13 +120,13 @@ def test_each_method_trains_the_student_and_its_adapters(small, name):
 def test_a_born_again_student_has_a_twin_for_a_teacher(small):
     """Oracle: a student trained alone from another seed, whose logits teach."""
     found, losses = trained(Run("", BORN_AGAIN, 3, 0, epochs=1), small.train)
-    one = view(load_checkpoint("lenet5"), small.train[:FEW])
+    one = training.view(training.load_checkpoint("lenet5"), small.train[:FEW])
     twin, _ = by_hand([one], alone, seed=100, epochs=30)
 
     def both(z, to):
         return F.cross_entropy(z, to.labels) + 3 * soft_target_loss(z, to.logits, temperature=1)
 
-    expected, theirs = by_hand([view(twin, small.train[:FEW])], both, epochs=1)
+    expected, theirs = by_hand([training.view(twin, small.train[:FEW])], both, epochs=1)
     assert losses == pytest.approx(theirs, rel=1e-5)
     assert equal(found, expected)
 
@@ -152,7 +144,7 @@ def test_the_smallest_of_equally_good_weights_is_chosen():
 
 def test_the_plan_compares_every_method_on_every_seed_once_weights_are_chosen():
     """Oracle: ten students and five seeds; every method has weights to choose from."""
-    assert set(comparer.WEIGHTS) == set(METHODS)
+    assert set(comparer.WEIGHTS) == set(training.METHODS)
     done = [
         {"purpose": "choice", "method": method, "weight": weight, "validation": -weight}
         for method, weights in comparer.WEIGHTS.items()
@@ -165,6 +157,6 @@ def test_the_plan_compares_every_method_on_every_seed_once_weights_are_chosen():
     assert {run.weight for run in runs if run.method == "hint"} == {0.1}
     assert len(runs) == 50
     methods = {run.method for run in runs}
-    assert methods == {ALONE, BORN_AGAIN, *METHODS}
+    assert methods == {ALONE, BORN_AGAIN, *training.METHODS}
     assert all(run.epochs == 30 for run in runs)
     assert len({replace(run, method="", weight=0) for run in runs}) == 5

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from reference_impl.merging import (
-    error_bound,
-    gaussian_scale,
-    kappa,
-    norm_ratio_scale,
-    projection_scale,
-    relative_error,
-)
+from reference_impl import merging
 
-SCALES = [projection_scale, norm_ratio_scale, gaussian_scale]
+SCALES = [merging.projection_scale, merging.norm_ratio_scale, merging.gaussian_scale]
 
 
 @pytest.mark.equation("eq-merge-bound")
@@ -32,7 +25,9 @@ def test_no_input_exceeds_the_bound(seed):
     for scale in SCALES:
         c = scale(kept, gone)
         error = ((x @ gone.T).relu() - c * (x @ kept.T).relu()).abs()
-        assert (error <= error_bound(kept, gone, c) * x.norm(dim=1, keepdim=True) + 1e-12).all()
+        assert (
+            error <= merging.error_bound(kept, gone, c) * x.norm(dim=1, keepdim=True) + 1e-12
+        ).all()
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -49,10 +44,10 @@ def test_bounds_are_the_sines_of_the_angle():
     theta = torch.linspace(0.1, 3.0, 30, dtype=torch.float64)
     kept = torch.tensor([[2.0, 0.0]], dtype=torch.float64).expand(30, 2)
     gone = 3 * torch.stack([theta.cos(), theta.sin()], dim=1)
-    torch.testing.assert_close(norm_ratio_scale(kept, gone), torch.full_like(theta, 3 / 2))
-    ratio = error_bound(kept, gone, norm_ratio_scale(kept, gone))
+    torch.testing.assert_close(merging.norm_ratio_scale(kept, gone), torch.full_like(theta, 3 / 2))
+    ratio = merging.error_bound(kept, gone, merging.norm_ratio_scale(kept, gone))
     torch.testing.assert_close(ratio, 6 * (theta / 2).sin())
-    projected = error_bound(kept, gone, projection_scale(kept, gone))
+    projected = merging.error_bound(kept, gone, merging.projection_scale(kept, gone))
     expected = torch.where(theta <= math.pi / 2, 3 * theta.sin(), 3.0)
     torch.testing.assert_close(projected, expected)
 
@@ -67,7 +62,7 @@ def test_kappa_is_the_mean_product_by_quadrature(cosine):
         return max(math.cos(phi), 0) * max(math.cos(phi - theta), 0)
 
     integral, _ = quad(product, theta - math.pi / 2, math.pi / 2)
-    found = kappa(torch.tensor(cosine, dtype=torch.float64)).item()
+    found = merging.kappa(torch.tensor(cosine, dtype=torch.float64)).item()
     assert found == pytest.approx(2 * 2 * integral / (2 * math.pi), abs=1e-9)
 
 
@@ -76,10 +71,10 @@ def test_relative_errors_are_those_of_samples():
     """Oracle: Monte Carlo with 400,000 Gaussian inputs."""
     x = normal(400_000, 2, dtype=torch.float64)
     cosine = torch.tensor([-0.5, 0.2, 0.7], dtype=torch.float64)
-    for ratio in (cosine, torch.ones_like(cosine), kappa(cosine)):
+    for ratio in (cosine, torch.ones_like(cosine), merging.kappa(cosine)):
         gone = (x @ torch.stack([cosine, (1 - cosine**2).sqrt()])).relu()
         error = (gone - ratio * x[:, :1].relu()).square().mean(0) / gone.square().mean(0)
-        torch.testing.assert_close(relative_error(cosine, ratio), error, atol=0.02, rtol=0)
+        torch.testing.assert_close(merging.relative_error(cosine, ratio), error, atol=0.02, rtol=0)
 
 
 # in float16 the squares of 300 overflow
@@ -95,9 +90,9 @@ def test_small_large_and_half_weights_have_the_factors_of_others(scale, dtype, s
     assert c.dtype == dtype
     rounding = {"rtol": 4 * torch.finfo(dtype).eps, "atol": 2 * torch.finfo(dtype).eps}
     torch.testing.assert_close(c.double(), scale(kept, gone), **rounding)
-    bound = error_bound((size * kept).to(dtype), (size * gone).to(dtype), c)
+    bound = merging.error_bound((size * kept).to(dtype), (size * gone).to(dtype), c)
     assert bound.dtype == dtype
-    expected = error_bound(kept, gone, scale(kept, gone))
+    expected = merging.error_bound(kept, gone, scale(kept, gone))
     torch.testing.assert_close(bound.double() / size, expected, **rounding)
 
 
@@ -133,16 +128,16 @@ def worst(degrees, c):
 def test_no_factor_has_a_smaller_worst_case_than_projection(degrees):
     """Oracle: 300 factors, 3,601 directions, and ‖a_j‖ sin θ, or ‖a_j‖ beyond 90°."""
     kept, gone = pair(degrees)
-    c = projection_scale(kept, gone)
+    c = merging.projection_scale(kept, gone)
     least = 3 * math.sin(math.radians(degrees)) if degrees <= 90 else 3.0
     assert worst(degrees, c.item()) == pytest.approx(least, rel=1e-3)
-    assert error_bound(kept, gone, c).item() == pytest.approx(least)
+    assert merging.error_bound(kept, gone, c).item() == pytest.approx(least)
     tried = [worst(degrees, r) for r in torch.linspace(0, 3, 301).tolist()]
     assert min(tried) > least * (1 - 1e-3)
     if 10 < degrees < 85:  # there the bound of the norm ratio is not tight
-        ratio = norm_ratio_scale(kept, gone)
+        ratio = merging.norm_ratio_scale(kept, gone)
         assert worst(degrees, ratio.item()) == pytest.approx(least, rel=1e-3)
-        assert least < 0.999 * error_bound(kept, gone, ratio).item()
+        assert least < 0.999 * merging.error_bound(kept, gone, ratio).item()
 
 
 @pytest.mark.equation("eq-merge-best")
@@ -161,4 +156,4 @@ def test_no_factor_has_a_smaller_mean_square_than_kappas(degrees):
         return quad(squared, -math.pi, math.pi, points=kinks)[0]
 
     best = minimize_scalar(mean_square, bounds=(0, 3), method="bounded", options={"xatol": 1e-9})
-    assert gaussian_scale(kept, gone).item() == pytest.approx(best.x, abs=1e-5)
+    assert merging.gaussian_scale(kept, gone).item() == pytest.approx(best.x, abs=1e-5)

@@ -9,27 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reference_impl import models
 from reference_impl.compress import weight_layers
-from reference_impl.models import (
-    MODELS,
-    Axis,
-    ConvStudent,
-    ConvTeacher,
-    LeNet5,
-    LeNet300,
-    Network,
-    ResidualBlock,
-    ResidualNetwork,
-    SeparableStudent,
-)
 
-EVERY_MODEL = pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
+EVERY_MODEL = pytest.mark.parametrize("kind", models.MODELS.values(), ids=models.MODELS.keys())
 EVERY_WIDTH = pytest.mark.parametrize(
-    ("kind", "label"), [(kind, label) for kind in MODELS.values() for label in kind().widths]
+    ("kind", "label"), [(kind, label) for kind in models.MODELS.values() for label in kind().widths]
 )
 
 
-def random_network(kind: type[Network]) -> Network:
+def random_network(kind: type[models.Network]) -> models.Network:
     """Return a network in evaluation mode whose BatchNorm statistics are not trivial."""
     torch.manual_seed(0)
     model = kind()
@@ -49,17 +38,17 @@ def count(model: nn.Module) -> int:
 @pytest.mark.parametrize(
     ("model", "parts", "total"),
     [
-        (LeNet300(), [785 * 300, 301 * 100, 101 * 10], 266_610),
-        (LeNet5(), [26 * 20, 501 * 50, 801 * 500, 501 * 10], 431_080),
-        (ConvTeacher(), [11 * 32, 290 * 64, 578 * 128, 1_154 * 256, 257 * 10], 390_890),
-        (ConvStudent(), [11 * 8, 74 * 16, 146 * 32, 33 * 10], 6_274),
+        (models.LeNet300(), [785 * 300, 301 * 100, 101 * 10], 266_610),
+        (models.LeNet5(), [26 * 20, 501 * 50, 801 * 500, 501 * 10], 431_080),
+        (models.ConvTeacher(), [11 * 32, 290 * 64, 578 * 128, 1_154 * 256, 257 * 10], 390_890),
+        (models.ConvStudent(), [11 * 8, 74 * 16, 146 * 32, 33 * 10], 6_274),
         (
-            SeparableStudent(),
+            models.SeparableStudent(),
             [11 * (16 + 16 + 32 + 32 + 64), 18 * 32 + 34 * 32 + 34 * 64 + 66 * 128, 129 * 10],
             15_338,
         ),
-        (ResidualNetwork(), [11 * 24, 6 * (9 * 24 + 2) * 24, 25 * 10], 31_906),
-        (LeNet300(hidden=(7, 5)), [785 * 7, 8 * 5, 6 * 10], 5_595),
+        (models.ResidualNetwork(), [11 * 24, 6 * (9 * 24 + 2) * 24, 25 * 10], 31_906),
+        (models.LeNet300(hidden=(7, 5)), [785 * 7, 8 * 5, 6 * 10], 5_595),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -73,7 +62,7 @@ def test_each_network_has_the_counted_parameters(model, parts, total):
 
 def test_a_residual_block_adds_to_the_stream_that_it_reads():
     """Oracle: the layers one by one; a silent body leaves ReLU of the stream."""
-    model = random_network(ResidualNetwork)
+    model = random_network(models.ResidualNetwork)
     images = torch.rand(5, 1, 28, 28)
     stream = model.norm(model.conv(images)).relu()
     for i, block in enumerate(model.blocks):
@@ -89,13 +78,13 @@ def test_a_residual_block_adds_to_the_stream_that_it_reads():
     torch.testing.assert_close(model(images), model.head(only.flatten(2).mean(dim=2)))
 
 
-def caffe(model: Network) -> list[nn.Module]:
+def caffe(model: models.Network) -> list[nn.Module]:
     """Return the layers in the order of Caffe's lenet.prototxt."""
     layers = [model.conv1, nn.MaxPool2d(2), model.conv2, nn.MaxPool2d(2), nn.Flatten()]
     return [*layers, model.fc1, nn.ReLU(), model.fc2]
 
 
-def stacked(model: Network) -> list[nn.Module]:
+def stacked(model: models.Network) -> list[nn.Module]:
     """Return the layers of a convolutional network: pooled between blocks, averaged at the end."""
     layers: list[nn.Module] = []
     for conv, norm in zip(model.convs, model.norms, strict=True):
@@ -106,10 +95,10 @@ def stacked(model: Network) -> list[nn.Module]:
 @pytest.mark.parametrize(
     ("kind", "layers"),
     [
-        (LeNet300, lambda m: [nn.Flatten(), m.fc1, nn.ReLU(), m.fc2, nn.ReLU(), m.fc3]),
-        (LeNet5, caffe),
-        (ConvTeacher, stacked),
-        (ConvStudent, stacked),
+        (models.LeNet300, lambda m: [nn.Flatten(), m.fc1, nn.ReLU(), m.fc2, nn.ReLU(), m.fc3]),
+        (models.LeNet5, caffe),
+        (models.ConvTeacher, stacked),
+        (models.ConvStudent, stacked),
     ],
 )
 def test_a_network_is_its_stack_of_layers(kind, layers):
@@ -120,7 +109,7 @@ def test_a_network_is_its_stack_of_layers(kind, layers):
 
 def test_the_separable_student_is_a_stem_and_four_blocks_pooled_twice():
     """Oracle: each channel convolved by itself, then a matrix product over the channels."""
-    model = random_network(SeparableStudent)
+    model = random_network(models.SeparableStudent)
     images = torch.rand(5, 1, 28, 28)
     h = model.stem_norm(model.stem(images)).relu()
     for i in range(4):
@@ -181,7 +170,7 @@ def test_the_chain_is_flat_of_simple_layers_and_holds_the_networks_own_tensors_o
     }
     assert type(chain) is nn.Sequential
     assert type(chain[-1]) is nn.Linear
-    if kind is ResidualNetwork:
+    if kind is models.ResidualNetwork:
         assert kinds - simple == {"ResidualBlock", "PositionMean"}
         with pytest.raises(ValueError, match="block1"):
             weight_layers(chain)
@@ -211,19 +200,19 @@ def depthwise(i: int) -> str:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (LeNet300, "flatten fc1 relu1 fc2 relu2 fc3"),
-        (LeNet5, "conv1 pool1 conv2 pool2 flatten fc1 relu1 fc2"),
+        (models.LeNet300, "flatten fc1 relu1 fc2 relu2 fc3"),
+        (models.LeNet5, "conv1 pool1 conv2 pool2 flatten fc1 relu1 fc2"),
         (
-            ConvTeacher,
+            models.ConvTeacher,
             "conv1 norm1 relu1 pool1 conv2 norm2 relu2 pool2 "
             "conv3 norm3 relu3 pool3 conv4 norm4 relu4 mean flatten head",
         ),
         (
-            ConvStudent,
+            models.ConvStudent,
             "conv1 norm1 relu1 pool1 conv2 norm2 relu2 pool2 conv3 norm3 relu3 mean flatten head",
         ),
         (
-            SeparableStudent,
+            models.SeparableStudent,
             f"stem stem_norm stem_relu pool1 {depthwise(1)} {depthwise(2)} "
             f"pool3 {depthwise(3)} {depthwise(4)} mean flatten head",
         ),
@@ -250,10 +239,13 @@ def test_axes_name_every_axis_of_the_state_with_its_width(kind):
                 assert size == model.widths[axis.label] * axis.repeat, name
     with pytest.raises(TypeError):
         kind.axes["fc1.weight"] = ()
-    assert LeNet5.axes["fc1.weight"] == (Axis("hidden"), Axis("conv2", repeat=16))
+    assert models.LeNet5.axes["fc1.weight"] == (
+        models.Axis("hidden"),
+        models.Axis("conv2", repeat=16),
+    )
     for i, below in enumerate(["stem", "block1", "block2", "block3"]):
-        assert SeparableStudent.axes[f"depthwise.{i}.weight"][0] == Axis(below)
-        assert SeparableStudent.axes[f"pointwise.{i}.weight"][1] == Axis(below)
+        assert models.SeparableStudent.axes[f"depthwise.{i}.weight"][0] == models.Axis(below)
+        assert models.SeparableStudent.axes[f"pointwise.{i}.weight"][1] == models.Axis(below)
 
 
 @EVERY_WIDTH
@@ -287,15 +279,15 @@ def test_permuting_a_width_along_its_axes_leaves_the_function_unchanged(kind, la
 
 
 CALLS = [
-    partial(LeNet300, hidden=(3, 2)),
-    partial(LeNet5, conv=(2, 3), hidden=4),
-    partial(ConvTeacher, channels=(1, 2, 3, 4)),
-    partial(ConvStudent, channels=(1, 2, 3)),
-    partial(SeparableStudent, channels=(1, 2, 3, 4, 5)),
-    partial(ResidualBlock, stream=2, inner=3),
-    partial(ResidualNetwork, stream=2),
-    partial(Axis, label="hidden", repeat=1),
-    *[partial(kind().forward, images=torch.ones(2, 1, 28, 28)) for kind in MODELS.values()],
+    partial(models.LeNet300, hidden=(3, 2)),
+    partial(models.LeNet5, conv=(2, 3), hidden=4),
+    partial(models.ConvTeacher, channels=(1, 2, 3, 4)),
+    partial(models.ConvStudent, channels=(1, 2, 3)),
+    partial(models.SeparableStudent, channels=(1, 2, 3, 4, 5)),
+    partial(models.ResidualBlock, stream=2, inner=3),
+    partial(models.ResidualNetwork, stream=2),
+    partial(models.Axis, label="hidden", repeat=1),
+    *[partial(kind().forward, images=torch.ones(2, 1, 28, 28)) for kind in models.MODELS.values()],
 ]
 
 
@@ -308,9 +300,9 @@ def test_each_argument_made_wrong_is_refused_by_its_name(call):
 @EVERY_MODEL
 def test_widths_are_the_arguments_of_the_constructor_and_a_seed_draws_the_weights(kind):
     """Oracle: hand-written widths; torch.equal on every entry of two networks of one seed."""
-    assert LeNet300(hidden=(7, 5)).widths == {"hidden1": 7, "hidden2": 5}
-    assert LeNet5(conv=(3, 4), hidden=6).widths == {"conv1": 3, "conv2": 4, "hidden": 6}
-    assert ConvStudent((1, 2, 3)).widths == {"conv1": 1, "conv2": 2, "conv3": 3}
+    assert models.LeNet300(hidden=(7, 5)).widths == {"hidden1": 7, "hidden2": 5}
+    assert models.LeNet5(conv=(3, 4), hidden=6).widths == {"conv1": 3, "conv2": 4, "hidden": 6}
+    assert models.ConvStudent((1, 2, 3)).widths == {"conv1": 1, "conv2": 2, "conv3": 3}
     states = []
     for _ in range(2):
         torch.manual_seed(3)
@@ -321,10 +313,13 @@ def test_widths_are_the_arguments_of_the_constructor_and_a_seed_draws_the_weight
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: SeparableStudent((8, 8)), r"channels must be five widths, got \(8, 8"),
-        (lambda: LeNet300.from_widths({"hidden1": 3}), r"labels \['hidden1', 'hidden2"),
-        (lambda: LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), "got 0"),
-        (lambda: LeNet5()(torch.ones(2, 1, 32, 32)), r"images must be \(n, 1, 28, 28\), got shape"),
+        (lambda: models.SeparableStudent((8, 8)), r"channels must be five widths, got \(8, 8"),
+        (lambda: models.LeNet300.from_widths({"hidden1": 3}), r"labels \['hidden1', 'hidden2"),
+        (lambda: models.LeNet300.from_widths({"hidden1": 3, "hidden2": 0}), "got 0"),
+        (
+            lambda: models.LeNet5()(torch.ones(2, 1, 32, 32)),
+            r"images must be \(n, 1, 28, 28\), got shape",
+        ),
     ],
 )
 def test_impossible_widths_and_images_are_refused(build, message):

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from reference_impl.pruning import (
-    input_hessian,
-    inverse_hessian,
-    optimal_brain_damage,
-    optimal_brain_surgeon,
-    remove_by_surgeon,
-    surgeon_update,
-)
+from reference_impl import pruning
 from reference_impl.pruning.brain_surgeon import without_weight
 
 SEEDS = st.integers(0, 1000)
@@ -26,7 +19,7 @@ normal = partial(draws.normal, dtype=torch.float64)
 
 def correlated(d: int, seed: int = 0) -> torch.Tensor:
     """Return a Hessian whose weights interact."""
-    return input_hessian(normal(3 * d, d, seed=seed) + normal(3 * d, 1, seed=seed + 1))
+    return pruning.input_hessian(normal(3 * d, d, seed=seed) + normal(3 * d, 1, seed=seed + 1))
 
 
 def cost(delta: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
@@ -47,9 +40,9 @@ def test_input_hessian_is_autograds() -> None:
     """Oracle: torch.autograd.functional.hessian of a row's squared error; damping by hand."""
     x, w = normal(9, 4), normal(4, seed=1)
     found = torch.autograd.functional.hessian(lambda v: (x @ (w - v)).square().sum(), w)
-    assert torch.allclose(input_hessian(x), found)
+    assert torch.allclose(pruning.input_hessian(x), found)
     x = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
-    assert input_hessian(x, 0.1).tolist() == [[2 + 1, 0], [0, 18 + 1]]
+    assert pruning.input_hessian(x, 0.1).tolist() == [[2 + 1, 0], [0, 18 + 1]]
 
 
 @pytest.mark.equation("eq-importance-update", "eq-importance-surgeon")
@@ -60,17 +53,17 @@ def test_saliency_and_update_are_the_constrained_minimum(seed: int) -> None:
     The others' help never costs: damage is the same where no two weights interact. Rows share H.
     """
     h, w = correlated(5, seed), normal(5, seed=seed + 2)
-    inverse = inverse_hessian(h)
-    saliency = optimal_brain_surgeon(w, inverse)
+    inverse = pruning.inverse_hessian(h)
+    saliency = pruning.optimal_brain_surgeon(w, inverse)
     for q in range(5):
         delta = best_without(w, h, [q]) - w
-        assert torch.allclose(surgeon_update(w, inverse, q), delta, rtol=1e-6, atol=1e-9)
+        assert torch.allclose(pruning.surgeon_update(w, inverse, q), delta, rtol=1e-6, atol=1e-9)
         assert torch.isclose(saliency[q], cost(delta, h))
-    damage = optimal_brain_damage(w, h.diagonal())
+    damage = pruning.optimal_brain_damage(w, h.diagonal())
     assert (saliency <= damage * (1 + 1e-9)).all()
-    alone = inverse_hessian(torch.diag(h.diagonal()))
-    assert torch.allclose(optimal_brain_surgeon(w, alone), damage)
-    rows = optimal_brain_surgeon(torch.stack([w, 2 * w]), inverse)
+    alone = pruning.inverse_hessian(torch.diag(h.diagonal()))
+    assert torch.allclose(pruning.optimal_brain_surgeon(w, alone), damage)
+    rows = pruning.optimal_brain_surgeon(torch.stack([w, 2 * w]), inverse)
     assert torch.allclose(rows, torch.stack([saliency, 4 * saliency]))
 
 
@@ -87,9 +80,9 @@ def test_scipy_finds_the_same_minimum() -> None:
             constraints={"type": "eq", "fun": lambda d, q=q: (d[q] + v[q]).reshape(1)},
             options={"ftol": 1e-14},
         )
-        inverse = inverse_hessian(h)
-        assert found.fun == pytest.approx(float(optimal_brain_surgeon(w, inverse)[q]))
-        assert found.x == pytest.approx(surgeon_update(w, inverse, q).numpy(), abs=1e-6)
+        inverse = pruning.inverse_hessian(h)
+        assert found.fun == pytest.approx(float(pruning.optimal_brain_surgeon(w, inverse)[q]))
+        assert found.x == pytest.approx(pruning.surgeon_update(w, inverse, q).numpy(), abs=1e-6)
 
 
 @given(SEEDS, st.integers(0, 4))
@@ -97,9 +90,9 @@ def test_inverses_are_torchs_also_without_a_weight(seed: int, q: int) -> None:
     """Oracle: torch.linalg.inv of the Hessian, and of that without its row and column."""
     h = correlated(5, seed)
     rest = [j for j in range(5) if j != q]
-    inverse = inverse_hessian(h)
+    inverse = pruning.inverse_hessian(h)
     assert torch.allclose(inverse, torch.linalg.inv(h), rtol=1e-6)
-    assert inverse_hessian(h.float()).dtype == torch.float64
+    assert pruning.inverse_hessian(h.float()).dtype == torch.float64
     found = without_weight(inverse, q)
     assert torch.allclose(found[rest][:, rest], torch.linalg.inv(h[rest][:, rest]), rtol=1e-6)
     assert not found[q].any()
@@ -110,7 +103,7 @@ def test_inverses_are_torchs_also_without_a_weight(seed: int, q: int) -> None:
 def test_what_the_surgeon_leaves_is_least_squares(seed: int, count: int) -> None:
     """Oracle: torch.linalg.lstsq with the same weights gone; the costs add up."""
     h, w = correlated(6, seed), normal(6, seed=seed + 2)
-    left = remove_by_surgeon(w, h, count)
+    left = pruning.remove_by_surgeon(w, h, count)
     gone = left.removed.tolist()
     assert len(set(gone)) == count
     assert (left.weight == 0).sum() == count
@@ -125,7 +118,7 @@ def test_each_step_of_the_surgeon_is_the_best_of_all() -> None:
     def without(gone: list[int]) -> float:
         return float(cost(best_without(w, h, gone) - w, h))
 
-    gone = remove_by_surgeon(w, h, 3).removed.tolist()
+    gone = pruning.remove_by_surgeon(w, h, 3).removed.tolist()
     for step in range(3):
         done = gone[:step]
         rest = [q for q in range(6) if q not in done]
@@ -140,4 +133,4 @@ def test_an_input_that_is_the_sum_of_others_is_refused(seed: int) -> None:
     x = normal(50, 5, seed=seed)
     x[:, 4] = x[:, 0] + x[:, 1]
     with pytest.raises(ValueError, match="add damping"):
-        inverse_hessian(input_hessian(x))
+        pruning.inverse_hessian(pruning.input_hessian(x))

@@ -8,15 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.pruning import (
-    input_hessian,
-    keep_highest,
-    magnitude,
-    reconstruction_error,
-    refit,
-    sparse_gpt,
-    wanda,
-)
+from reference_impl import pruning
 
 SEEDS = st.integers(0, 1000)
 normal = partial(draws.normal, dtype=torch.float64)
@@ -36,7 +28,7 @@ def slow_sparse_gpt(w: torch.Tensor, h: torch.Tensor, sparsity: float, block: in
     for start in range(0, d, block):
         columns = range(start, min(start + block, d))
         score = torch.stack([w[:, j] ** 2 / inverses[j][0, 0] for j in columns], dim=1)
-        keep = keep_highest(score, sparsity)
+        keep = pruning.keep_highest(score, sparsity)
         for j in columns:
             for i in range(len(w)):
                 if not keep[i, j - start]:
@@ -51,16 +43,16 @@ def test_error_is_that_of_the_outputs(seed: int) -> None:
     w, x = layer(seed)
     other = normal(*w.shape, seed=seed + 9)
     moved = (x @ (w - other).T).square().sum(dim=0)
-    assert torch.allclose(reconstruction_error(w, other, input_hessian(x)), moved)
+    assert torch.allclose(pruning.reconstruction_error(w, other, pruning.input_hessian(x)), moved)
 
 
 @given(SEEDS, st.floats(0, 0.9))
 def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
     """Oracle: torch.linalg.lstsq on the inputs that are kept, row by row."""
     w, x = layer(seed)
-    keep = keep_highest(w.abs(), sparsity)
+    keep = pruning.keep_highest(w.abs(), sparsity)
     keep[0] = False  # all of a row may be dropped
-    found = refit(w, input_hessian(x), keep)
+    found = pruning.refit(w, pruning.input_hessian(x), keep)
     assert not found[~keep].any()
     assert not found[0].any()
     for i in range(1, len(w)):
@@ -74,8 +66,8 @@ def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
 def test_sparse_gpt_is_the_slow_solver(seed: int, sparsity: float, block: int) -> None:
     """Oracle: an explicit inverse for every column, weight by weight; the count of zeros."""
     w, x = layer(seed)
-    h = input_hessian(x)
-    found = sparse_gpt(w, h, sparsity, block=block)
+    h = pruning.input_hessian(x)
+    found = pruning.sparse_gpt(w, h, sparsity, block=block)
     assert torch.allclose(found, slow_sparse_gpt(w, h, sparsity, block))
     if block != 3:  # whose shares of 12 and 8 weights are rounded
         assert int((found == 0).sum()) == sparsity * w.numel()
@@ -85,7 +77,7 @@ def test_a_dropped_first_column_is_least_squares() -> None:
     """Oracle: lstsq; the columns to the right are all still free, so the sweep is exact."""
     w, x = layer(3)
     w[:, 0] *= 1e-3  # so that the first column is dropped
-    found = sparse_gpt(w, input_hessian(x), 1 / 8)
+    found = pruning.sparse_gpt(w, pruning.input_hessian(x), 1 / 8)
     assert not found[:, 0].any()
     best = torch.linalg.lstsq(x[:, 1:], x @ w.T).solution.T
     assert torch.allclose(found[:, 1:], best)
@@ -95,10 +87,10 @@ def test_a_dropped_first_column_is_least_squares() -> None:
 def test_errors_come_in_this_order(seed: int) -> None:
     """Oracle: no answer with the same zeros beats least squares; zeros alone are worse."""
     w, x = layer(seed, out=16)
-    h = input_hessian(x)
-    solved = sparse_gpt(w, h, 0.5)
-    error = reconstruction_error(w, solved, h)
-    best = reconstruction_error(w, refit(w, h, solved != 0), h)
+    h = pruning.input_hessian(x)
+    solved = pruning.sparse_gpt(w, h, 0.5)
+    error = pruning.reconstruction_error(w, solved, h)
+    best = pruning.reconstruction_error(w, pruning.refit(w, h, solved != 0), h)
     assert (best <= error + 1e-9).all()
 
 
@@ -107,12 +99,12 @@ def test_sparse_gpt_beats_wanda_and_wanda_magnitude() -> None:
     errors = torch.zeros(3, dtype=torch.float64)
     for seed in range(20):
         w, x = layer(50 * seed, out=16)
-        h = input_hessian(x)
+        h = pruning.input_hessian(x)
         norm = torch.linalg.vector_norm(x, dim=0)
-        by_row = torch.stack([keep_highest(row, 0.5) for row in wanda(w, norm)])
-        by_size = keep_highest(magnitude(w), 0.5)
-        for i, pruned in enumerate((sparse_gpt(w, h, 0.5), w * by_row, w * by_size)):
-            errors[i] += reconstruction_error(w, pruned, h).sum() / 20
+        by_row = torch.stack([pruning.keep_highest(row, 0.5) for row in pruning.wanda(w, norm)])
+        by_size = pruning.keep_highest(pruning.magnitude(w), 0.5)
+        for i, pruned in enumerate((pruning.sparse_gpt(w, h, 0.5), w * by_row, w * by_size)):
+            errors[i] += pruning.reconstruction_error(w, pruned, h).sum() / 20
     assert errors[0] < 0.8 * errors[1]
     assert errors[1] < 0.8 * errors[2]
 
@@ -120,12 +112,12 @@ def test_sparse_gpt_beats_wanda_and_wanda_magnitude() -> None:
 def test_wandas_square_is_the_error_with_a_diagonal_hessian() -> None:
     """Oracle: the error of one zero; the Hessian off its diagonal plays no part."""
     w, x = layer(0)
-    h = torch.diag(input_hessian(x).diagonal())
-    score = wanda(w, torch.linalg.vector_norm(x, dim=0))
+    h = torch.diag(pruning.input_hessian(x).diagonal())
+    score = pruning.wanda(w, torch.linalg.vector_norm(x, dim=0))
     for j in range(w.shape[1]):
         without = w.clone()
         without[:, j] = 0
-        assert torch.allclose(score[:, j].square(), reconstruction_error(w, without, h))
+        assert torch.allclose(score[:, j].square(), pruning.reconstruction_error(w, without, h))
         kept = torch.ones_like(w, dtype=torch.bool)
         kept[:, j] = False
-        assert torch.equal(refit(w, h, kept), without)
+        assert torch.equal(pruning.refit(w, h, kept), without)

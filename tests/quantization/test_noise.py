@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from reference_impl import quantization
 from reference_impl.measuring import sqnr
-from reference_impl.quantization import (
-    MinMaxQuantizer,
-    gaussian_clipping_noise,
-    min_max_quantizer,
-    predicted_sqnr,
-    rounding_noise,
-    stochastic_rounding_noise,
-)
 
 
 @pytest.mark.equation("eq-rounding-noise", "eq-rounding-stochastic-noise")
@@ -26,8 +19,8 @@ def test_rounding_noises_are_the_integrals_over_one_cell(step):
     """Oracle: scipy.integrate.quad of e²/s, and of (1 − f)(f s)² + f((1 − f) s)² over f."""
     nearest, _ = integrate.quad(lambda e: e**2 / step, -step / 2, step / 2)
     drawn, _ = integrate.quad(lambda f: ((1 - f) * f**2 + f * (1 - f) ** 2) * step**2, 0, 1)
-    assert rounding_noise(step) == pytest.approx(nearest, rel=1e-12)
-    assert stochastic_rounding_noise(step) == pytest.approx(drawn, rel=1e-12)
+    assert quantization.rounding_noise(step) == pytest.approx(nearest, rel=1e-12)
+    assert quantization.stochastic_rounding_noise(step) == pytest.approx(drawn, rel=1e-12)
 
 
 @pytest.mark.equation("eq-rounding-clipping")
@@ -35,7 +28,7 @@ def test_rounding_noises_are_the_integrals_over_one_cell(step):
 def test_clipping_noise_is_the_integral_over_the_tails(threshold):
     """Oracle: scipy.stats: twice E[(x − a)²; x > a]."""
     tail = stats.norm.expect(lambda x: (x - threshold) ** 2, lb=threshold)
-    assert gaussian_clipping_noise(threshold) == pytest.approx(2 * tail, rel=1e-6)
+    assert quantization.gaussian_clipping_noise(threshold) == pytest.approx(2 * tail, rel=1e-6)
 
 
 @pytest.mark.equation("eq-rounding-decibels")
@@ -43,23 +36,25 @@ def test_clipping_noise_is_the_integral_over_the_tails(threshold):
 def test_prediction_meets_a_uniform_signal(bits):
     """Oracle: a million uniform draws on the range or on their own, within 0.05 dB."""
     x = torch.rand(1_000_000, generator=generator()).double() * 2 - 1
-    measured = sqnr(x, MinMaxQuantizer(-1.0, 1.0, bits).round_trip(x))
-    assert measured == pytest.approx(predicted_sqnr(1 / 3, 2.0, bits), abs=0.05)
-    quantizer = min_max_quantizer(x + 5, bits)
+    measured = sqnr(x, quantization.MinMaxQuantizer(-1.0, 1.0, bits).round_trip(x))
+    assert measured == pytest.approx(quantization.predicted_sqnr(1 / 3, 2.0, bits), abs=0.05)
+    quantizer = quantization.min_max_quantizer(x + 5, bits)
     power, width = float((x + 5).square().mean()), quantizer.high - quantizer.low
     measured = sqnr(x + 5, quantizer.round_trip(x + 5))
-    assert measured == pytest.approx(predicted_sqnr(power, width, bits), abs=0.05)
+    assert measured == pytest.approx(quantization.predicted_sqnr(power, width, bits), abs=0.05)
 
 
 def test_prediction_with_clipping_meets_a_gaussian_signal():
     """Oracle: a million normal draws at 8 bits on ±4σ; both noises add up."""
     x = normal(1_000_000).double()
-    rounding = 10 ** (-predicted_sqnr(1.0, 8.0, 8) / 10)
-    expected = -10 * math.log10(rounding + gaussian_clipping_noise(4.0))
-    assert sqnr(x, MinMaxQuantizer(-4.0, 4.0, 8).round_trip(x)) == pytest.approx(expected, abs=0.05)
+    rounding = 10 ** (-quantization.predicted_sqnr(1.0, 8.0, 8) / 10)
+    expected = -10 * math.log10(rounding + quantization.gaussian_clipping_noise(4.0))
+    assert sqnr(x, quantization.MinMaxQuantizer(-4.0, 4.0, 8).round_trip(x)) == pytest.approx(
+        expected, abs=0.05
+    )
 
 
 def test_each_bit_adds_six_decibels_in_the_limit():
     """Oracle: 20 log₁₀ 2."""
-    gain = predicted_sqnr(1.0, 8.0, 16) - predicted_sqnr(1.0, 8.0, 15)
+    gain = quantization.predicted_sqnr(1.0, 8.0, 16) - quantization.predicted_sqnr(1.0, 8.0, 15)
     assert gain == pytest.approx(20 * math.log10(2), abs=1e-3)

@@ -8,15 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from reference_impl import training
 from reference_impl.files import sha256, write_atomically
 from reference_impl.models import MODELS, LeNet300
-from reference_impl.training import (
-    CHECKPOINTS,
-    checkpoints,
-    load_checkpoint,
-    provenance,
-    save_checkpoint,
-)
 
 # fmt: off
 RECORD = {
@@ -36,7 +30,7 @@ NOT_RECORDS = ("", "{", "[]", "3", '{"model": "lenet300"}', "\x00", "null")
 def saved(tmp_path):
     torch.manual_seed(0)
     model = LeNet300(hidden=(4, 3))
-    save_checkpoint(model, "small", folder=tmp_path, **RECORD)
+    training.save_checkpoint(model, "small", folder=tmp_path, **RECORD)
     return model, tmp_path / "small.safetensors", tmp_path / "small.json"
 
 
@@ -50,26 +44,26 @@ def edit(record_file: Path, **changes) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_shipped_network_is_intact_and_good_enough(name):
     """Oracle: the targets of the course; the sum of the file; the count of its numbers."""
-    record = provenance(name)
+    record = training.provenance(name)
     assert record.test_accuracy >= TARGETS[name]
-    assert record.sha256 == sha256(CHECKPOINTS / f"{name}.safetensors")
-    model = load_checkpoint(name)
+    assert record.sha256 == sha256(training.CHECKPOINTS / f"{name}.safetensors")
+    model = training.load_checkpoint(name)
     assert type(model) is MODELS[name]
     assert not model.training
     assert record.parameters == sum(p.numel() for p in model.parameters())
     assert record.command == f"python -m experiments.retrain {name}"
     assert record.recipe["epochs"] == record.epochs
     expected = {f"{name}.{end}" for name in MODELS for end in ("safetensors", "json")}
-    assert {path.name for path in CHECKPOINTS.iterdir()} == expected
+    assert {path.name for path in training.CHECKPOINTS.iterdir()} == expected
 
 
 @pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
 def test_what_is_saved_is_loaded_bit_by_bit(kind, tmp_path):
     """Oracle: torch.equal on every entry, in torch's order of memory and in channels-last."""
     model = kind().to(memory_format=torch.channels_last)
-    written = save_checkpoint(model, "copy-1", folder=tmp_path, **RECORD)
-    loaded = load_checkpoint("copy-1", folder=tmp_path)
-    assert provenance("copy-1", folder=str(tmp_path)) == written
+    written = training.save_checkpoint(model, "copy-1", folder=tmp_path, **RECORD)
+    loaded = training.load_checkpoint("copy-1", folder=tmp_path)
+    assert training.provenance("copy-1", folder=str(tmp_path)) == written
     assert loaded.widths == model.widths
     for name, entry in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], entry)
@@ -78,14 +72,14 @@ def test_what_is_saved_is_loaded_bit_by_bit(kind, tmp_path):
 def test_a_narrower_network_comes_back_with_its_record(saved):
     """Oracle: hand count, the sum of the file."""
     model, weights, side = saved
-    assert load_checkpoint("small", folder=weights.parent).widths == model.widths
+    assert training.load_checkpoint("small", folder=weights.parent).widths == model.widths
     taken = {
         "model": "lenet300",
         "widths": {"hidden1": 4, "hidden2": 3},
         "parameters": 785 * 4 + 5 * 3 + 4 * 10,
         "sha256": sha256(weights),
     }
-    record = asdict(provenance("small", folder=weights.parent))
+    record = asdict(training.provenance("small", folder=weights.parent))
     assert record == RECORD | taken == json.loads(side.read_text())
 
 
@@ -99,7 +93,7 @@ def test_weights_that_are_not_those_of_the_record_are_refused(saved, damage):
     weights.write_bytes(content)
     expected = rf"small\.safetensors: found sha256 {sha256(weights)}, expected .*; to repair: "
     with pytest.raises(ValueError, match=expected):
-        load_checkpoint("small", folder=weights.parent)
+        training.load_checkpoint("small", folder=weights.parent)
 
 
 @pytest.mark.parametrize("content", [b"hello", save({"w": torch.zeros(3)})])
@@ -109,7 +103,7 @@ def test_foreign_weights_with_a_fitting_sum_are_refused(saved, content):
     weights.write_bytes(content)
     edit(side, sha256=sha256(weights))
     with pytest.raises(ValueError, match="found weights that do not fit lenet300"):
-        load_checkpoint("small", folder=weights.parent)
+        training.load_checkpoint("small", folder=weights.parent)
 
 
 def test_what_is_missing_is_named_and_how_to_repair_it(saved, tmp_path, monkeypatch):
@@ -118,12 +112,12 @@ def test_what_is_missing_is_named_and_how_to_repair_it(saved, tmp_path, monkeypa
     for path in (side, weights):
         path.rename(tmp_path / "away")
         with pytest.raises(FileNotFoundError, match=rf"{path.name}: no such file; to repair: "):
-            load_checkpoint("small", folder=weights.parent)
+            training.load_checkpoint("small", folder=weights.parent)
         (tmp_path / "away").rename(path)
     with pytest.raises(FileNotFoundError, match="git checkout -- data/checkpoints or make retrain"):
-        load_checkpoint("absent")
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "data" / "checkpoints")
-    for ask in (provenance, load_checkpoint):
+        training.load_checkpoint("absent")
+    monkeypatch.setattr(training.checkpoints, "CHECKPOINTS", tmp_path / "data" / "checkpoints")
+    for ask in (training.provenance, training.load_checkpoint):
         with pytest.raises(FileNotFoundError, match=r"checkpoints: no such folder; .*folder must"):
             ask("teacher")
 
@@ -147,7 +141,7 @@ def test_a_record_that_does_not_fit_is_refused(saved, record, message):
     _, weights, side = saved
     side.write_text(record) if isinstance(record, str) else edit(side, **record)
     with pytest.raises(ValueError, match=message):
-        load_checkpoint("small", folder=weights.parent)
+        training.load_checkpoint("small", folder=weights.parent)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +158,9 @@ def test_a_record_that_does_not_fit_is_refused(saved, record, message):
 def test_what_cannot_be_saved_writes_nothing(tmp_path, model, changes, message):
     """Oracle: the listing of the folder."""
     with pytest.raises((TypeError, ValueError), match=message):
-        save_checkpoint(**{"model": model, "name": "small", "folder": tmp_path} | RECORD | changes)
+        training.save_checkpoint(
+            **{"model": model, "name": "small", "folder": tmp_path} | RECORD | changes
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,9 +174,9 @@ def test_a_save_broken_off_between_the_two_files_is_noticed_when_loading(saved, 
             raise KeyboardInterrupt
         write_atomically(path, write)
 
-    monkeypatch.setattr(checkpoints, "write_atomically", interrupted)
+    monkeypatch.setattr(training.checkpoints, "write_atomically", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(LeNet300((4, 3)), "small", folder=weights.parent, **RECORD)
+        training.save_checkpoint(LeNet300((4, 3)), "small", folder=weights.parent, **RECORD)
     assert side.read_bytes() == before
     with pytest.raises(ValueError, match=r"expected .* of small\.json; to repair"):
-        load_checkpoint("small", folder=weights.parent)
+        training.load_checkpoint("small", folder=weights.parent)

@@ -10,16 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import reference_impl.training.loop as looping
+from reference_impl import training
 from reference_impl.data import Dataset, Examples
-from reference_impl.training import (
-    Recipe,
-    accuracy,
-    example_steps,
-    fit,
-    new_student,
-    recipe_steps,
-    train_steps,
-)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +30,7 @@ def test_each_step_is_gradient_descent_on_its_batch():
     """Oracle: w ← w − η · 2 x (w x − y), by hand; the loss is the one before the step."""
     model, w, rate = line(0.0), 0.0, 0.1
     pairs = [(1.0, 2.0), (2.0, 1.0), (-1.0, 3.0)]
-    steps = train_steps(
+    steps = training.train_steps(
         model,
         [(torch.tensor([[x]]), torch.tensor([[y]])) for x, y in pairs],
         squared_error,
@@ -55,7 +47,9 @@ def test_the_callers_loop_body_runs_between_two_steps():
     model = line(0.0)
     plan = [(torch.ones(1, 1), torch.ones(1, 1))] * 3
     losses = []
-    for loss in train_steps(model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.1)):
+    for loss in training.train_steps(
+        model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.1)
+    ):
         nn.init.zeros_(model.weight)
         losses.append(loss)
     assert losses == [1.0, 1.0, 1.0]
@@ -66,7 +60,9 @@ def test_a_loss_that_is_not_finite_stops_the_training_before_the_step(bad):
     """Oracle: the weight after the last good step."""
     model = line(1.0)
     plan = [(torch.ones(1, 1), torch.zeros(1, 1)), (torch.ones(1, 1), torch.full((1, 1), bad))]
-    steps = train_steps(model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.25))
+    steps = training.train_steps(
+        model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.25)
+    )
     next(steps)
     with pytest.raises(ValueError, match=r"loss must be finite, got (nan|inf) at step 1"):
         next(steps)
@@ -77,10 +73,10 @@ def test_a_loss_per_example_is_refused():
     """Oracle: the words of the message."""
     model, plan = line(1.0), [(torch.ones(3, 1), torch.zeros(3, 1))]
     with pytest.raises(ValueError, match=r"objective must return a scalar, got shape \(3, 1\)"):
-        next(train_steps(model, plan, torch.sub, torch.optim.SGD(model.parameters(), 0.1)))
+        next(training.train_steps(model, plan, torch.sub, torch.optim.SGD(model.parameters(), 0.1)))
 
 
-RECIPE = Recipe("lenet300", epochs=1, learning_rate=0.03, weight_decay=0.2)
+RECIPE = training.Recipe("lenet300", epochs=1, learning_rate=0.03, weight_decay=0.2)
 
 
 def made() -> tuple[nn.Linear, list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -102,7 +98,7 @@ def test_each_step_of_a_recipe_has_the_rate_of_its_middle_and_decays():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    found = list(recipe_steps(network, data, F.cross_entropy, RECIPE, 5))
+    found = list(training.recipe_steps(network, data, F.cross_entropy, RECIPE, 5))
     assert found == pytest.approx(losses, rel=1e-5)
     torch.testing.assert_close(network.weight, oracle.weight)
 
@@ -111,7 +107,7 @@ def test_a_recipe_trains_in_training_mode_and_ends_in_evaluation_mode():
     """Oracle: the flag; BatchNorm's running mean, which only training moves."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
-    for _ in recipe_steps(network, made()[1], F.cross_entropy, RECIPE, 5):
+    for _ in training.recipe_steps(network, made()[1], F.cross_entropy, RECIPE, 5):
         assert network.training
     assert network[0].running_mean.all()
     assert not network.training
@@ -120,10 +116,10 @@ def test_a_recipe_trains_in_training_mode_and_ends_in_evaluation_mode():
 def test_a_bad_number_of_steps_is_named_at_the_call():
     """Oracle: the words of the message; nothing is asked of the generator."""
     with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
-        recipe_steps(*made(), F.cross_entropy, RECIPE, 0)
+        training.recipe_steps(*made(), F.cross_entropy, RECIPE, 0)
 
 
-BARS = Recipe(
+BARS = training.Recipe(
     "student", epochs=4, batch_size=32, learning_rate=1e-2, augment=True, erase=True, seed=5
 )
 
@@ -142,38 +138,38 @@ def test_a_fit_learns_and_the_test_set_is_not_touched():
     """Oracle: chance, ln 10 nats and 10 %; a data set without a test set."""
     blind = small_dataset()
     object.__setattr__(blind, "test", None)
-    *_, last = fit(replace(BARS, epochs=8, augment=False, erase=False), blind)
+    *_, last = training.fit(replace(BARS, epochs=8, augment=False, erase=False), blind)
     assert last.loss < math.log(10) - 0.5
-    assert accuracy(last.best, blind.validation) > 50
+    assert training.accuracy(last.best, blind.validation) > 50
 
 
 def test_the_epochs_of_a_fit_are_those_of_its_steps():
     """Oracle: the steps alone, from the same weights; mean losses and last weights bit by bit."""
     dataset = small_dataset()
-    epochs = list(fit(replace(BARS, epochs=2), dataset))
-    network = new_student(BARS)
-    losses = list(example_steps(network, dataset.train, replace(BARS, epochs=2)))
+    epochs = list(training.fit(replace(BARS, epochs=2), dataset))
+    network = training.new_student(BARS)
+    losses = list(training.example_steps(network, dataset.train, replace(BARS, epochs=2)))
     assert [epoch.loss for epoch in epochs] == [sum(losses[:7]) / 7, sum(losses[7:]) / 7]
-    assert epochs[-1].validation_accuracy == accuracy(network, dataset.validation)
+    assert epochs[-1].validation_accuracy == training.accuracy(network, dataset.validation)
 
 
 @pytest.mark.usefixtures("unmoved")
 def test_the_best_epoch_on_the_validation_set_is_kept_as_it_was():
     """Oracle: the highest accuracy in the history; the weights measured in training's layout."""
     dataset = small_dataset()
-    epochs = list(fit(BARS, dataset))
+    epochs = list(training.fit(BARS, dataset))
     scores, last = [epoch.validation_accuracy for epoch in epochs], epochs[-1]
     assert last.best_epoch == scores.index(max(scores)) + 1
     assert not last.best.training
     same = last.best.to(memory_format=torch.channels_last)  # so it rounds as it did
-    assert accuracy(same, dataset.validation) == max(scores)
+    assert training.accuracy(same, dataset.validation) == max(scores)
 
 
 def test_of_equal_epochs_the_first_is_kept(monkeypatch):
     """Oracle: scripted accuracies."""
     scores = iter([0.0, 80.0, 80.0, 60.0])
     monkeypatch.setattr(looping, "accuracy", lambda *_: next(scores))
-    found = [(epoch.best_epoch, epoch.best) for epoch in fit(BARS, small_dataset())]
+    found = [(epoch.best_epoch, epoch.best) for epoch in training.fit(BARS, small_dataset())]
     assert [best for best, _ in found] == [1, 2, 2, 2]
     assert found[1][1] is found[3][1]
 
@@ -183,5 +179,5 @@ def test_the_seed_decides_a_fit_and_the_global_generator_does_not():
     losses = []
     for run, seed in enumerate((5, 5, 6)):
         torch.manual_seed(run)
-        losses.append(next(fit(replace(BARS, seed=seed), small_dataset())).loss)
+        losses.append(next(training.fit(replace(BARS, seed=seed), small_dataset())).loss)
     assert losses[0] == losses[1] != losses[2]

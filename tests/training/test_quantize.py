@@ -9,21 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reference_impl import training
 from reference_impl.compress import LearnedLayer, deploy, learned_quantizers
 from reference_impl.data import batches, load_dataset
 from reference_impl.models import ConvStudent, LeNet300
-from reference_impl.training import (
-    QatRecipe,
-    accuracy,
-    fine_tune,
-    load_checkpoint,
-    predict,
-    prepare,
-    train_steps,
-)
 from reference_impl.training.augmentation import epoch_seeds
 
-TINY = QatRecipe(bits=4, epochs=1, batch_size=32)
+TINY = training.QatRecipe(bits=4, epochs=1, batch_size=32)
 
 
 def chain_of(kind: type = LeNet300) -> nn.Sequential:
@@ -42,14 +34,16 @@ def test_two_bits_recover_what_rounding_lost():
     dataset = load_dataset()
     few = dataset.train.subset(6000)
     recipe = replace(TINY, bits=2)
-    chain = prepare(load_checkpoint("lenet300").chain(), recipe, few)
-    before = accuracy(chain, dataset.validation)
-    losses = list(fine_tune(chain, recipe, few))
-    after = accuracy(chain, dataset.validation)
+    chain = training.prepare(training.load_checkpoint("lenet300").chain(), recipe, few)
+    before = training.accuracy(chain, dataset.validation)
+    losses = list(training.fine_tune(chain, recipe, few))
+    after = training.accuracy(chain, dataset.validation)
     assert before < 85
     assert after > 87
     images = dataset.validation.images
-    torch.testing.assert_close(predict(deploy(chain), images), predict(chain, images))
+    torch.testing.assert_close(
+        training.predict(deploy(chain), images), training.predict(chain, images)
+    )
     assert len(losses) == math.ceil(6000 / 32)
 
 
@@ -58,9 +52,9 @@ def test_a_recipe_repeats_to_the_same_bits_and_its_seed_matters(few):
     runs = []
     for seed in (1, 1, 2):
         recipe = replace(TINY, augment=True, erase=True, seed=seed)
-        chain = prepare(chain_of(), recipe, few)
+        chain = training.prepare(chain_of(), recipe, few)
         torch.rand(3)
-        runs.append((list(fine_tune(chain, recipe, few)), chain))
+        runs.append((list(training.fine_tune(chain, recipe, few)), chain))
     assert runs[0][0] == runs[1][0]
     assert same(runs[0][1], runs[1][1])
     assert runs[0][0] != runs[2][0]
@@ -68,37 +62,39 @@ def test_a_recipe_repeats_to_the_same_bits_and_its_seed_matters(few):
 
 def test_full_precision_is_plain_training_of_all_examples(few):
     """Oracle: SGD and torch's own cosine, on batches in the order of the seed."""
-    recipe = QatRecipe(bits=None, epochs=2, batch_size=32, seed=3)
-    ours, theirs = prepare(chain_of(), recipe, few), chain_of()
+    recipe = training.QatRecipe(bits=None, epochs=2, batch_size=32, seed=3)
+    ours, theirs = training.prepare(chain_of(), recipe, few), chain_of()
     assert not list(learned_quantizers(ours))
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
     seen = [b for epoch in range(2) for b in batches(few, 32, seed=epoch_seeds(3, epoch)[0])]
     expected = []
-    for loss in train_steps(theirs, seen, F.cross_entropy, optimizer):
+    for loss in training.train_steps(theirs, seen, F.cross_entropy, optimizer):
         expected.append(loss)
         schedule.step()
-    assert list(fine_tune(ours, recipe, few)) == pytest.approx(expected, rel=1e-5)
+    assert list(training.fine_tune(ours, recipe, few)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_batch_norm_is_trained_on_or_folded_before(few):
     """Oracle: the modules of the chain; a chain in training mode cannot be folded."""
     folding = replace(TINY, fold=True)
-    kept, folded = (prepare(chain_of(ConvStudent), recipe, few) for recipe in (TINY, folding))
+    kept, folded = (
+        training.prepare(chain_of(ConvStudent), recipe, few) for recipe in (TINY, folding)
+    )
     assert sum(isinstance(module, nn.BatchNorm2d) for module in kept) == 3
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded)
     mean = kept.get_submodule("norm1").running_mean
     before = mean.clone()
-    list(fine_tune(kept, TINY, few))
+    list(training.fine_tune(kept, TINY, few))
     assert not torch.equal(mean, before)
     assert not kept.training
     with pytest.raises(ValueError, match="evaluation mode"):
-        prepare(chain_of(ConvStudent).train(), folding, few)
+        training.prepare(chain_of(ConvStudent).train(), folding, few)
 
 
 def test_edges_have_their_own_bits(few):
     """Oracle: the grids by hand."""
-    chain = prepare(chain_of(), replace(TINY, bits=2, edges=3), few)
+    chain = training.prepare(chain_of(), replace(TINY, bits=2, edges=3), few)
     layers = [layer for layer in chain if isinstance(layer, LearnedLayer)]
     assert [layer.weight_quantizer.grid.bits for layer in layers] == [3, 2, 3]
 
@@ -107,9 +103,9 @@ def test_edges_have_their_own_bits(few):
 def test_steps_move_with_a_rate_above_zero_and_stay_positive_even_with_an_absurd_one(few, rate):
     """Oracle: a copy made before; without the guard steps become negative, which is refused."""
     recipe = replace(TINY, bits=2, scale_rate=rate)
-    chain = prepare(chain_of(), recipe, few)
+    chain = training.prepare(chain_of(), recipe, few)
     before = [q.scale.detach().clone() for q in learned_quantizers(chain)]
-    list(fine_tune(chain, recipe, few))
+    list(training.fine_tune(chain, recipe, few))
     for old, quantizer in zip(before, learned_quantizers(chain), strict=True):
         assert torch.equal(old, quantizer.scale) == (rate == 0)
         assert (quantizer.scale > 0).all()
@@ -120,5 +116,5 @@ def test_the_network_is_left_as_it_is(few, bits):
     """Oracle: a copy made before."""
     chain, recipe = chain_of(ConvStudent), replace(TINY, bits=bits)
     before = copy.deepcopy(chain)
-    list(fine_tune(prepare(chain, recipe, few), recipe, few))
+    list(training.fine_tune(training.prepare(chain, recipe, few), recipe, few))
     assert same(chain, before)
