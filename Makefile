@@ -46,7 +46,7 @@ lint: $(STAMP)  ## style, types, imports, spelling; notebooks too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" nbqa codespell --nbqa-shell --nbqa-md chapters
 	@$(BIN)/nbqa mypy chapters
 
-test-site: book  ## open every page of the site in headless Chromium
+test-site: site  ## open every page of the site in headless Chromium
 	@$(BIN)/python -m book_tools.site.check _build/html
 
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas

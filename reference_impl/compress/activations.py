@@ -56,7 +56,7 @@ def outputs_at(
     names: Sequence[str],
     images: Finite[Tensor, "n 1 28 28"],
     *,
-    batch_size: Count = 1000,
+    batch_size: Count = 100,
 ) -> dict[str, Float[Tensor, "n ..."]]:
     """Return what the chain computes at its named places and its last, of all images.
 

@@ -82,7 +82,7 @@ def _split(
         raise ValueError(f"place must be one of {known}, got {place!r}")
     at = names.index(place) + int(after)
     with torch.no_grad():
-        parts = [chain[:at](part.double()) for part in examples.images.split(1000)]
+        parts = [chain[:at](part.double()) for part in examples.images.split(100)]
     return torch.cat(parts), chain[at:]
 
 

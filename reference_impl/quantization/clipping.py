@@ -153,7 +153,7 @@ def entropy_threshold(counts: Counts, levels: Count) -> int:
             continue
         p = mass[:i].clone()
         p[-1] += beyond[i - 1]
-        divergence = relative_entropy(p, merged(mass[:i], levels))
+        divergence = relative_entropy.__wrapped__(p, merged(mass[:i], levels))
         if divergence <= least:
             best, least = i, divergence
     return best

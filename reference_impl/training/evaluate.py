@@ -11,7 +11,7 @@ from reference_impl.models import evaluating
 
 @checked
 def predict(
-    model: nn.Module, images: Finite[Tensor, "n ..."], *, batch_size: Count = 1000
+    model: nn.Module, images: Finite[Tensor, "n ..."], *, batch_size: Count = 100
 ) -> Float[Tensor, "n classes"]:
     """Return the model's outputs in evaluation mode, without gradients.
 
@@ -23,7 +23,7 @@ def predict(
 
 
 @checked
-def accuracy(model: nn.Module, examples: Examples, *, batch_size: Count = 1000) -> float:
+def accuracy(model: nn.Module, examples: Examples, *, batch_size: Count = 100) -> float:
     """Return 100 · (number of examples whose highest logit is that of their label) / n, in percent.
 
     The model keeps its mode; ``batch_size`` is that of `predict`.
