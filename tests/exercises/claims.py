@@ -1,5 +1,6 @@
 """What the tests of all exercises assert: a chapter's tables of answers in, tests out."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,36 @@ Right = Mapping[str, Sequence[Any]]
 Wrong = Mapping[str, Sequence[tuple[Any, ...]]]
 """Exercise → (answer, a part of the advice that belongs to it, beginnings of the claims it fails).
 
-Where no claim is named, the advice alone is compared.
+Where no claim is named, the advice alone is compared. In both tables an answer may be a dictionary:
+what is different in the exercise's first right answer, {place: number} in a list of numbers, or
+{text: another text} in the source of a function.
 """
 
 
-def rows(table: Right | Wrong) -> list[tuple[str, Any]]:
-    return [(name, entry) for name, entries in table.items() for entry in entries]
+def submitted(first: Any, answer: Any) -> Any:
+    """Return an answer; instead of a dictionary the first right answer, so changed."""
+    if not isinstance(answer, dict):
+        return answer
+    if not callable(first):
+        return [answer.get(place, number) for place, number in enumerate(first)]
+    source, names = inspect.getsource(first), dict(first.__globals__)
+    for old, new in answer.items():
+        assert source.count(old) == 1, (old, source)
+        source = source.replace(old, new)
+    exec(source, names)
+    return names[first.__name__]
+
+
+def right_rows(right: Right) -> list[tuple[str, Any]]:
+    return [(name, submitted(row[0], one)) for name, row in right.items() for one in row]
+
+
+def wrong_rows(right: Right, wrong: Wrong) -> list[tuple[Any, ...]]:
+    return [
+        (name, submitted(right[name][0], answer), *said)
+        for name, row in wrong.items()
+        for answer, *said in row
+    ]
 
 
 def forms(answer: Any) -> list[Any]:
@@ -54,17 +79,17 @@ def assert_failed(name: str, answer: Any, starts: Sequence[str]) -> None:
 def judged(right: Right, wrong: Wrong) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return the tests that right answers pass, and that wrong ones are told what is wrong."""
 
-    @pytest.mark.parametrize(("name", "answer"), rows(right))
+    @pytest.mark.parametrize(("name", "answer"), right_rows(right))
     def accepted(name, answer) -> None:
         """Oracle: found by hand, or in another way than the checker's."""
         for form in forms(answer):
             found = report(name, form)
             assert found.passed, found.lines
 
-    @pytest.mark.parametrize(("name", "row"), rows(wrong))
-    def named(name, row) -> None:
+    @pytest.mark.parametrize("row", wrong_rows(right, wrong))
+    def named(row) -> None:
         """Oracle: a mistake made on purpose, its advice, and the properties that it lacks."""
-        answer, advice, *claims = row
+        name, answer, advice, *claims = row
         found = report(name, answer)
         assert not found.passed
         assert advice in found.lines[-1], found.lines

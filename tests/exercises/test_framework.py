@@ -15,7 +15,7 @@ DOUBLE = Exercise(
         "0 stays 0": (lambda f: f(0) == 0, "Nothing doubled is nothing."),
         "3 becomes 6": (lambda f: f(3) == 6, "Multiply by two."),
     },
-    mistakes={"You squared it.": lambda f: f(3) == 9},
+    mistakes={"You squared it.": lambda f: f(3) == 9, "You gave 9.": lambda f: f(3) == 9},
 )
 
 
@@ -27,28 +27,17 @@ DOUBLE = Exercise(
         (lambda x: x + 1, ("✗ 0 stays 0", "✗ 3 becomes 6", "→ Nothing doubled is nothing.")),
         (lambda x: {}["two"], ("✗ 0 stays 0", "✗ 3 becomes 6", "→ It raised KeyError: 'two'")),
     ],
-    ids=["right", "a known mistake", "an unknown one gets the first hint", "one that raises"],
+    ids=[
+        "right",
+        "the first of two mistakes",
+        "an unknown one gets the first hint",
+        "one that raises",
+    ],
 )
 def test_claims_are_ticked_and_the_mistake_is_named(answer, lines) -> None:
     """Oracle: the definition."""
     assert examine(DOUBLE, answer).lines == lines
     assert examine(DOUBLE, answer).passed == (len(lines) == 2)
-
-
-def test_the_first_of_two_matching_mistakes_is_named() -> None:
-    """Oracle: the order in which they are written."""
-    mistakes = {"First.": lambda _: True, "Second.": lambda _: True}
-    exercise = Exercise(a_number, {"is 1": (lambda x: x == 1, "Say 1.")}, mistakes)
-    assert examine(exercise, 2).lines == ("✗ is 1", "→ First.")
-
-
-@pytest.mark.parametrize("result", [None, True, [1.0]])
-def test_a_function_that_returns_no_tensor_is_told_so(result: object) -> None:
-    """Oracle: the name of what it returned."""
-    kind = type(result).__name__
-    said = f"→ The function must return a tensor; it returned a {kind}."
-    assert report("stochastic-rounding", lambda *_: result).lines[-1] == said
-    assert report("min-max-inverse", lambda *_: result).lines[-1] == said
 
 
 A_NUMBER, NUMBERS = "The answer is a number; this is a ", "The answer is a list of 2 numbers; "

@@ -8,21 +8,19 @@ import torch
 
 from exercises import report
 from reference_impl.training import load_checkpoint
-from tests.exercises.claims import rows
+from tests.exercises.claims import right_rows, wrong_rows
 
-CHAPTERS = (
-    *("rounding", "affine", "codebook", "ptq", "qat"),
-    *("student", "sparse", "importance", "stability"),
-)
-"""Those whose checkers or mistakes round, rank or compare numbers of floating point."""
+PARTS = ("quantization", "quantized_network", "distillation", "pruning")
+"""The tests of those whose checkers or mistakes round, rank or compare floating-point numbers."""
 
 
 def answers():
     """Yield each answer of their tests, with the advice that it gets, none for a right one."""
-    for chapter in CHAPTERS:
-        module = import_module(f"tests.exercises.test_{chapter}_exercises")
-        yield from ((name, answer, "") for name, answer in rows(module.RIGHT))
-        yield from ((name, answer, advice) for name, (answer, advice, *_) in rows(module.WRONG))
+    for part in PARTS:
+        module = import_module(f"tests.exercises.test_{part}_exercises")
+        rows = [(*row, "") for row in right_rows(module.RIGHT)]
+        rows += [row[:3] for row in wrong_rows(module.RIGHT, module.WRONG)]
+        yield from (row for row in rows if not row[0].startswith(("distill", "relation")))
 
 
 def shuffled(x):

@@ -1,0 +1,272 @@
+"""The checkers of chapters 08 to 10 accept right answers, and name wrong ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import softmax as scipy_softmax
+from scipy.stats import entropy
+
+from exercises import report, student
+from exercises.distill import RIGHT as BY_HAND
+from exercises.relation import INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from reference_impl.data import load_dataset
+from reference_impl.distillation import (
+    best_class_bias,
+    distance_relation_loss,
+    distillation_objective,
+)
+from reference_impl.measuring import mean_interval, paired_gain, reliability
+from reference_impl.training import load_checkpoint, predict
+from tests.exercises.claims import forms, judged, spoiling
+
+pytestmark = pytest.mark.filterwarnings("ignore:reduction")  # torch's, about kl_div's mean
+
+
+def by_torch(z, v, labels, t, alpha):
+    q = F.log_softmax(z / t, 1)
+    p = F.softmax(v.detach() / t, 1)
+    soft = F.kl_div(q, p, reduction="batchmean")
+    return (1 - alpha) * F.cross_entropy(z, labels) + alpha * t**2 * soft
+
+
+def by_reference(student, teacher, labels, temperature, alpha):
+    return distillation_objective(student, teacher, labels, temperature=temperature, alpha=alpha)
+
+
+HAND = [0.8, 0.7710, 0.7632, -0.59]
+MEAN, SUM = 'reduction="batchmean")', 'reduction="none").sum(1)'
+
+
+def count(logits, labels, k, bias):
+    moved = logits.clone()
+    moved[:, k] += bias
+    return int((moved.argmax(dim=1) == labels).sum())
+
+
+def on_grid(low):
+    """Return the best of a grid of biases up to 15."""
+    return lambda logits, labels, k: max(
+        np.linspace(low, 15, 601), key=lambda b: count(logits, labels, k, b)
+    )
+
+
+by_grid = on_grid(-15)
+
+
+def most_recall(logits, labels, k):
+    own = labels == k
+    return max(range(30), key=lambda b: count(logits[own], labels[own], k, b))
+
+
+def relations(student, teacher):
+    d, e = map(F.pdist, (student, teacher))
+    return F.smooth_l1_loss(d / d.mean(), e / e.mean())
+
+
+def ordered_pairs(x):
+    return torch.cdist(x, x)[~torch.eye(len(x), dtype=torch.bool)]
+
+
+def roots(x):
+    return (x[:, None] - x).square().sum(-1).sqrt()[~torch.eye(len(x), dtype=torch.bool)]
+
+
+def hints(student, teacher):
+    return F.mse_loss(student.mean(1), teacher.mean(1))
+
+
+ALL_PAIRS = {"F.pdist": "lambda x: torch.cdist(x, x)"}
+WITHOUT_ZEROS = {"d.mean()": "d[d > 0].mean()", "e.mean()": "e[e > 0].mean()"}
+SUMMED = {"e.mean())": 'e.mean(), reduction="sum")'}
+
+RIGHT = {
+    "distill-hand": [HAND, [0.8, 0.77, 0.76, -0.59]],
+    "distill-objective": [by_torch, by_reference, lambda *a: by_torch(*a)[None]],
+    "student-gain": [[0.6, 0.43], [0.6, 0.4303]],
+    "student-bias": [best_class_bias, by_grid, lambda *a: torch.tensor(by_grid(*a))],
+    "student-scaling": [1.66, 1.7, 1.65],
+    "relation-parts": [[TARGET, OTHERS, WHOLE], [0.092, 0.549, 0.201]],
+    "relation-distances": [relations, {"F.pdist": "ordered_pairs"}, distance_relation_loss],
+    "relation-batch": [SMALLEST, math.exp(INFORMATION) + 1, math.ceil(math.exp(INFORMATION))],
+}
+
+WRONG = {
+    "distill-hand": [
+        ({0: 16 / 17}, "divide the logits by T first", "p1 is right"),
+        ({1: 0.1927}, "left out T²", "T² KL is right"),
+        ({1: 0.3855}, "not by T", "T² KL is right"),
+        ({1: 0.8926}, "swapped the two", "T² KL is right"),
+        ({1: 1.1123}, "base 2", "T² KL is right"),
+        ({1: 4 * math.log(2)}, "cross-entropy", "T² KL is right"),
+        ({2: 0.7009}, "swapped the weights", "the objective is right"),
+        ({3: -0.51}, "swapped the weights", "the slope is right"),
+        ({3: 0.59}, "wrong sign", "the slope is right"),
+        ({3: -1.13}, "one T goes", "the slope is right"),
+        ({3: -0.32}, "one T goes", "the slope is right"),
+        ({3: -0.185}, "less one", "the slope is right"),
+    ],
+    "distill-objective": [
+        ({" * t**2": ""}, "left out T²"),
+        ({"t**2": "t"}, "multiplied by T, not by T²"),
+        ({"(q, p,": "(p.log(), q.exp(),"}, "swapped student and"),
+        ({"batchmean": "mean"}, "number of classes"),
+        ({"batchmean": "sum"}, "number of images"),
+        ({"(1 - alpha)": "alpha", "+ alpha": "+ (1 - alpha)"}, "swapped the weights"),
+        ({"(z, labels)": "(z / t, labels)"}, "softened the hard term"),
+        ({"(1 - alpha)": "t**2 * (1 - alpha)"}, "hard term by T² too"),
+        ({"z / t": "z", "() / t": "()"}, "the factor T² alone"),
+        (lambda z, v, labels, _, alpha: by_torch(z, v, labels, 1, alpha), "left out T altogether"),
+        ({"z / t": "z"}, "teacher alone"),
+        ({"log_softmax": "softmax"}, "logarithm"),
+        ({"z / t, 1": "z / t, 0", "() / t, 1": "() / t, 0"}, "dim 0"),
+        ({"z / t": "z * t", "() / t": "() * t"}, "instead of dividing"),
+        ({f"F.kl_div(q, p, {MEAN}": "-(p * q).sum(1).mean()"}, "entropy is still in it"),
+        ({"F.kl_div": "-F.kl_div"}, "wrong sign"),
+        ({MEAN: SUM}, "must be one number"),
+        (lambda z, *rest: by_torch(z.detach(), *rest), "must not be detached"),
+        ({".detach()": ""}, "Detach the teacher", "no gradient reaches the teacher"),
+        ({"return": "v *= 2\n    return"}, "in-place operation", "no gradient reaches"),
+        ({"log_softmax(z / t, 1)": "softmax(z / t, 1).log()"}, "Use log_softmax", "large l"),
+    ],
+    "student-gain": [
+        ([-0.6, 0.43], "wrong way round"),
+        ([0.5, 0.43], "difference distilled − alone of each seed"),
+        ([0.6, 0.9], "divided by 2"),
+        ([0.6, 0.196], "1.96, the normal quantile"),
+        ([0.6, 0.1], "standard error"),
+        ([0.6, 0.173], "standard deviation of the gains"),
+        ([0.6, 0.351], "You divided the squares by 3"),
+        ([0.6, 0.745], "You did not divide by √3"),
+        ([0.6, 0.318], "three degrees of freedom"),
+        ([0.6, 0.292], "one-sided"),
+        ([0.6, 0.703], "unpaired"),
+        ([0.6, 0.453], "unpaired"),
+    ],
+    "student-bias": [
+        (lambda *a: -best_class_bias(*a), "sign is the wrong way round"),
+        (most_recall, "You count only the examples of class k"),
+        (lambda *_: 0.0, "no correction"),
+        (lambda *_: 1.0, "Try many b"),
+        (on_grid(0), "Try numbers below 0 too"),
+        (spoiling(best_class_bias), "Add to a copy"),
+    ],
+    "student-scaling": [
+        (0.6, "You multiplied the logits"),
+        (0.78, "You fitted it on the training images"),
+        (1.57, "You minimised the ECE"),
+        (1.0, "surer than it is right"),
+        (2.5, "take the least"),
+        (-1.0, "T > 0"),
+    ],
+    "relation-parts": [
+        ([0.1046, 0.5493, 0.3243], "swapped"),
+        ([x / math.log(2) for x in (TARGET, OTHERS, WHOLE)], "nat"),
+        ([TARGET, -0.0288, WHOLE], "did not divide"),
+        ([0.2301, OTHERS, 0.34], "second term"),
+        ([TARGET, OTHERS, TARGET + OTHERS], "without the weight"),
+        ([TARGET, OTHERS, TARGET + 0.8 * OTHERS], "the *less*"),
+        ([TARGET, OTHERS, TARGET + 0.4 * OTHERS], "student's"),
+        ([0.5, OTHERS, WHOLE], "two numbers with two", "the target part"),
+        ([TARGET, 0.3, WHOLE], "divide the rest"),
+        ([TARGET, OTHERS, 0.9], "times the others' part"),
+        ([0.5, 0.5, 0.5], "two numbers with two", "the target", "the others'", "the whole"),
+    ],
+    "relation-distances": [
+        (ALL_PAIRS, "n² pairs. The distance"),
+        (ALL_PAIRS | WITHOUT_ZEROS, "last mean"),
+        ({"d.mean()": "e.mean()"}, "same mean", "scaling", "the loss is"),
+        ({"smooth_l1": "mse"}, "squared error", "the loss is"),
+        ({"F.smooth_l1": "0.5 * F.mse"}, "halves"),
+        ({"F.pdist": "lambda x: F.pdist(x) ** 2"}, "squared distances"),
+        (SUMMED, "summed"),
+        (SUMMED | {"return": "return 2 *"}, "ordered"),
+        ({"F.pdist": "roots"}, "slope 1/0", "two equal"),
+        (hints, "differences of examples", "moving", "scaling", "the loss is"),
+    ],
+    "relation-batch": [
+        (math.exp(INFORMATION / 5) + 1, "five adds up"),
+        (math.exp(2 * INFORMATION), "factor ½"),
+        (2**INFORMATION, "2 to the power"),
+        (INFORMATION, "itself, in nats"),
+        (1000, "ceiling of the bound", "with a batch of that size"),
+        (1e7, "e to the power of I", "with none"),
+    ],
+}
+
+test_right_answers_pass, test_wrong_answers_are_named = judged(RIGHT, WRONG)
+
+
+def halves(name: str) -> float:
+    """Return the temperature by SciPy's softmax and root."""
+    images = load_dataset().validation.images[:500]
+    logits = predict(load_checkpoint(name), images).double().numpy()
+    return brentq(lambda t: scipy_softmax(logits / t, axis=1).max(axis=1).mean() - 0.5, 1, 100)
+
+
+def test_temperatures_of_doubt_are_told_from_others():
+    """Oracle: the root by brentq, its inverse, and the student's."""
+    right = halves("teacher")
+    for answer in (*forms(right), round(right, 1)):
+        assert report("distill-temperature", answer).passed, right
+    for answer in (right + 0.5, right - 0.5, 1, 0, -3, 100):
+        assert not report("distill-temperature", answer).passed
+    assert "T divides them" in report("distill-temperature", 1 / right).lines[-1]
+    assert "student's" in report("distill-temperature", halves("student")).lines[-1]
+
+
+def test_the_hand_answer_is_the_packages():
+    """Oracle: the objective and autograd."""
+    z = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    v = torch.tensor([[2 * math.log(4), 0.0]], dtype=torch.float64)
+    soft, loss = (by_reference(z, v, torch.tensor([0]), 2, alpha) for alpha in (1, 0.9))
+    (slope,) = torch.autograd.grad(loss, z)
+    found = [(v / 2).softmax(1)[0, 0], soft, loss, slope[0, 0]]
+    assert [one.item() for one in found] == pytest.approx(list(BY_HAND))
+    assert list(BY_HAND) == pytest.approx(HAND, abs=5e-4)
+
+
+def test_the_gain_is_the_packages_and_the_interval_of_the_differences():
+    """Oracle: `paired_gain`, itself compared with SciPy's paired test."""
+    found = paired_gain(student.DISTILLED, student.ALONE)
+    assert (found.mean, found.half_width) == pytest.approx(
+        (student.GAIN, student.HALF_WIDTH), abs=1e-6
+    )
+    gains = [b - a for a, b in zip(student.ALONE, student.DISTILLED, strict=True)]
+    assert found.half_width == pytest.approx(mean_interval(gains).half_width)
+
+
+def test_the_temperatures_are_the_minima():
+    """Oracle: SciPy's minimiser on the logits of the shipped network; a scan for the ECE."""
+    dataset, model = load_dataset(), load_checkpoint("lenet300")
+    for examples, expected in (
+        (dataset.validation, student.CALIBRATED),
+        (dataset.train, student.ON_TRAINING_IMAGES),
+    ):
+        logits = predict(model, examples.images).double()
+
+        def nll(t, logits=logits, labels=examples.labels):
+            return F.cross_entropy(logits / t, labels).item()
+
+        found = minimize_scalar(nll, bounds=(0.3, 4), method="bounded")
+        assert found.x == pytest.approx(expected, abs=0.005)
+    logits, labels = predict(model, dataset.validation.images), dataset.validation.labels
+    tried = [1 + step / 100 for step in range(100)]
+    best = min(tried, key=lambda t: reliability(logits / t, labels).expected_error)
+    assert best == pytest.approx(student.LEAST_ECE, abs=0.02)
+
+
+def test_the_expected_parts_are_relative_entropies():
+    """Oracle: ``scipy.stats.entropy``, which divides by the sums itself."""
+    p, q = np.array([0.8, 0.15, 0.05]), np.array([0.6, 0.1, 0.3])
+    assert entropy(p, q) == pytest.approx(WHOLE)
+    assert entropy(p[1:], q[1:]) == pytest.approx(OTHERS)
+    assert entropy([0.8, 0.2], [0.6, 0.4]) == pytest.approx(TARGET)
+
+
+def test_the_expected_batch_is_the_smallest():
+    """Oracle: its logarithm and that of one example less."""
+    assert math.log(SMALLEST - 1) >= INFORMATION > math.log(SMALLEST - 2)
