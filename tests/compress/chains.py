@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_impl import models
-from reference_impl.compress import layer_inputs, weight_layers
+from reference_impl.compress import Bits, edge_bits, layer_inputs, learn_layers, weight_layers
 from reference_impl.data import Examples
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -38,6 +38,7 @@ SMALL: dict[str, Callable[[], models.Network]] = {
 WIDTHS = [(name, label) for name, make in SMALL.items() for label in make().widths]
 NARROW = IntegerGrid(3, signed=True, narrow=True)
 BYTES = IntegerGrid(8)
+Quantizers = dict[str, AffineQuantizer]
 
 
 def settle(network: nn.Module, seed: int = 0) -> Any:
@@ -114,24 +115,28 @@ def apart(chain: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(copy.deepcopy(module) for module in chain)).train(chain.training)
 
 
-def weights_of(chain: nn.Sequential, grid: IntegerGrid = NARROW) -> dict[str, AffineQuantizer]:
-    """Return a symmetric quantizer per output channel for each weight."""
+def weights_of(chain: nn.Sequential, grid: IntegerGrid = NARROW, axes: Any = 0) -> Quantizers:
+    """Return a symmetric quantizer, per output channel unless ``axes`` is (), for each weight."""
     return {
-        name: symmetric_from_range(*min_max_range(layer.weight.detach(), axes=0), grid)
+        name: symmetric_from_range(*min_max_range(layer.weight.detach(), axes), grid)
         for name, layer in weight_layers(chain).items()
     }
 
 
-def inputs_of(
-    chain: nn.Sequential, x: Tensor, grid: IntegerGrid = BYTES
-) -> dict[str, AffineQuantizer]:
+def inputs_of(chain: nn.Sequential, x: Tensor, grid: IntegerGrid = BYTES) -> Quantizers:
     """Return a quantizer per tensor for the input of each weight layer."""
     return {n: affine_from_range(*min_max_range(seen), grid) for n, seen in layer_inputs(chain, x)}
 
 
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """Return max |ours − theirs| / max |theirs|."""
-    return float(((ours - theirs).abs().max() / theirs.abs().max()).detach())
+def learnable(chain: nn.Sequential, x: Tensor, bits: int = 3) -> nn.Sequential:
+    return learn_layers(chain, x, edge_bits(chain, Bits(bits, bits)))
+
+
+def assert_same_function(ours: nn.Module, theirs: nn.Module, x: Tensor) -> None:
+    """Assert that max |ours − theirs| / max |theirs| is at most 1e-5."""
+    with torch.no_grad():
+        expected = theirs(x)
+        assert (ours(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def same_state(ours: nn.Module, theirs: nn.Module) -> bool:

@@ -19,9 +19,8 @@ from reference_impl.compress import (
     prune_to_budget,
     unchanged,
 )
-from reference_impl.compress.budget import MacFormula
 from reference_impl.measuring import model_cost
-from reference_impl.models import MODELS, ConvTeacher, LeNet5, LeNet300, Network
+from reference_impl.models import MODELS, ConvTeacher, LeNet300, Network
 
 LENET300 = LeNet300().eval()
 
@@ -40,19 +39,6 @@ def test_the_formula_counts_what_the_layers_multiply(kind):
     assert macs(network.widths) == model_cost(network, (1, 28, 28)).macs
     other = {label: max(1, n // (2 + i)) for i, (label, n) in enumerate(network.widths.items())}
     assert macs(other) == model_cost(kind.from_widths(other).eval(), (1, 28, 28)).macs
-
-
-def test_the_formulas_of_the_lenets_by_hand():
-    """Oracle: 784 a + a b + 10 b; 24²·25 a, 8²·25 a b, 16 b c after the flatten, 10 c."""
-    assert mac_formula(LENET300) == MacFormula(
-        ((784, ("hidden1",)), (1, ("hidden2", "hidden1")), (10, ("hidden2",)))
-    )
-    assert mac_formula(LeNet5()).terms == (
-        (24 * 24 * 25, ("conv1",)),
-        (8 * 8 * 25, ("conv2", "conv1")),
-        (16, ("hidden", "conv2")),
-        (10, ("hidden",)),
-    )
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -102,14 +88,6 @@ def test_units_go_one_after_another_lowest_first(score, budget, least):
     assert kept == sorted(i for _, i in alive)
 
 
-def test_a_budget_that_holds_already_removes_nothing():
-    """Oracle: the widths before."""
-    network = drawn("teacher")
-    full = mac_formula(network)(network.widths)
-    assert prune_to_budget(network, scores_of(network), full).widths == network.widths
-    assert prune_to_budget(network, scores_of(network), full - 1).widths != network.widths
-
-
 def test_widths_without_scores_stay_whole_and_the_least_is_named():
     """Oracle: the widths before; the least, 784 + 100 + 1000 and 784 + 1 + 10, by hand."""
     small = prune_to_budget(LENET300, {"hidden2": torch.rand(100)}, 784 * 300 + 10 * 310)
@@ -144,18 +122,6 @@ def test_scores_are_compared_as_said():
     assert torch.equal(by_mean(score), score / 2)
     assert torch.equal(by_rank(score), torch.tensor([0.125, 0.875, 0.375, 0.625]))
     assert len(by_rank(torch.rand(300).bfloat16()).unique()) == 300
-
-
-def test_scores_of_one_layer_and_their_multiples_choose_the_same():
-    """Oracle: the masks of the scores as they are; a mean and a rank know no unit."""
-    network = drawn("teacher")
-    scores = scores_of(network)
-    scaled = {label: 4**i * score for i, (label, score) in enumerate(scores.items())}
-    budget = mac_formula(network)(network.widths) // 2
-    for normalise in (by_mean, by_rank):
-        one = masks_to_budget(network, scores, budget, normalise=normalise)
-        two = masks_to_budget(network, scaled, budget, normalise=normalise)
-        assert all(torch.equal(one[label], two[label]) for label in scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
@@ -194,16 +160,13 @@ def test_the_same_scores_choose_the_same_units_as_torch_pruning():
     )
     scores = {}
     for label, conv in zip(network.widths, theirs.convs, strict=True):
-        group = pruner.DG.get_pruning_group(
-            conv, tp.prune_conv_out_channels, idxs=list(range(conv.out_channels))
-        )
+        every = list(range(conv.out_channels))
+        group = pruner.DG.get_pruning_group(conv, tp.prune_conv_out_channels, idxs=every)
         scores[label] = importance(group)
     pruner.step()
     budget = model_cost(theirs, (1, 28, 28)).macs
     ours = prune_to_budget(network, scores, budget, normalise=by_mean)
-    assert ours.widths == {
-        label: conv.out_channels for label, conv in zip(ours.widths, theirs.convs, strict=True)
-    }
+    assert list(ours.widths.values()) == [conv.out_channels for conv in theirs.convs]
     x = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=0)
 

@@ -14,7 +14,7 @@ from reference_impl.quantization import AdaRoundSettings, AffineQuantizer, Integ
 
 SEEN = examples(4)
 X = SEEN.images
-CHAIN, NORMED, NETWORK = conv_chain(0, norms=False), conv_chain(0), drawn("lenet300")
+CHAIN, NORMED, NETWORK = conv_chain(0, norms=False), conv_chain(0), drawn("student")
 WEIGHTS, INPUTS = weights_of(CHAIN), inputs_of(CHAIN, X)
 GRID, SIGNED = IntegerGrid(8), IntegerGrid(8, signed=True, narrow=True)
 QUANTIZER = AffineQuantizer(torch.tensor(0.5), torch.tensor(0), SIGNED)
@@ -24,31 +24,32 @@ BITS = c.edge_bits(CHAIN, c.Bits(4, 4))
 LEARNED = c.learn_layers(CHAIN, X, BITS)
 LEARNABLE = c.LearnedQuantizer(QUANTIZER, 4)
 LINEAR = nn.Linear(4, 3)
-INTEGERS = c.integer_network(nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES)))
-CODES = torch.zeros(2, 4, dtype=torch.uint8)
-KEEP = {"hidden1": torch.arange(12) < 5, "hidden2": torch.arange(10) < 5}
+ONE_LAYER = nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES))
+INTEGERS, HALF = c.integer_network(ONE_LAYER), fixed_point(torch.tensor(0.5))
+KEEP = {"conv1": torch.arange(6) < 3, "conv2": torch.arange(8) < 4}
 SCORES = {label: torch.rand(len(mask)) for label, mask in KEEP.items()}
-ROWS, PLACES = c.incoming_rows(NETWORK, "hidden1"), {"hidden1": "relu1"}
-MASKS = {"fc2.weight": torch.ones(10, 12, dtype=torch.bool)}
-FORMULA = c.mac_formula(NETWORK)
+ROWS = c.incoming_rows(NETWORK, "conv1")
+HEAD = {"network": NETWORK, "place": "head", "examples": SEEN}
+MASKS = {"head.weight": torch.ones(10, 10, dtype=torch.bool)}
 FEW = AdaRoundSettings(steps=2)
 
-ANY_KEYS = "closest_outputs"
+
+def each(*functions, **given):
+    return [partial(function, **given) for function in functions]
+
 
 CALLS = [
     partial(c.QuantizedLayer, layer=LINEAR, weight=QUANTIZER, inputs=None),
-    partial(c.weight_layers, chain=CHAIN),
+    *each(c.weight_layers, c.with_sparse_layers, chain=CHAIN),
     partial(c.layer_inputs, chain=CHAIN, images=X),
     partial(c.quantize_layers, chain=CHAIN, weights=WEIGHTS, inputs=INPUTS),
-    partial(c.incoming_rows, network=NETWORK, label="hidden1"),
-    partial(c.outgoing_columns, network=NETWORK, label="hidden1"),
+    *each(c.incoming_rows, c.outgoing_columns, network=NETWORK, label="conv1"),
     partial(c.Tapped, chain=CHAIN, names=["relu1"]),
     partial(c.outputs_at, chain=NETWORK.chain(), names=["relu1"], images=X),
-    partial(c.values_read, network=NETWORK, label="hidden1", images=X),
-    partial(c.mean_gradients, network=NETWORK, examples=SEEN),
-    partial(c.mean_square_gradients, network=NETWORK, examples=SEEN),
+    partial(c.values_read, network=NETWORK, label="conv1", images=X),
+    *each(c.mean_gradients, c.mean_square_gradients, network=NETWORK, examples=SEEN),
     partial(c.curvature_diagonal, network=NETWORK, images=X),
-    partial(c.unit_contributions, network=NETWORK, places=PLACES, examples=SEEN),
+    partial(c.unit_contributions, network=NETWORK, places={"conv1": "relu1"}, examples=SEEN),
     partial(c.fold_batch_norms, chain=NORMED),
     partial(c.folded, weight=torch.ones(4, 2), bias=torch.ones(4), norm=NORMED.norm1),
     partial(c.equalizing_factors, r1=torch.ones(2), r2=torch.ones(2)),
@@ -65,49 +66,31 @@ CALLS = [
     partial(c.LearnedLayer, layer=LINEAR, weight=LEARNABLE, inputs=LEARNABLE),
     partial(c.learn_layers, chain=CHAIN, images=X, bits=BITS),
     partial(c.edge_bits, chain=CHAIN, bits=c.Bits(4, 4)),
-    partial(c.learned_layers, chain=LEARNED),
-    partial(c.learned_quantizers, chain=LEARNED),
-    partial(c.keep_scales_positive, chain=LEARNED),
+    *each(
+        *(c.learned_layers, c.learned_quantizers, c.keep_scales_positive, c.deploy), chain=LEARNED
+    ),
     partial(c.input_start, x=X, grid=GRID),
-    partial(c.deploy, chain=LEARNED),
-    partial(
-        c.Requantizer,
-        multiplier=fixed_point(torch.tensor(0.5)), grid=GRID, zero_point=0, relu=False,
-    ),
-    partial(c.integer_network, chain=nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES))),
-    partial(c.simulation, chain=nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES))),
-    partial(INTEGERS.trace, codes=CODES),
-    partial(INTEGERS.logits, codes=CODES),
-    partial(c.prunable_weights, network=NETWORK),
+    partial(c.Requantizer, multiplier=HALF, grid=GRID, zero_point=0, relu=False),
+    *each(c.integer_network, c.simulation, chain=ONE_LAYER),
+    *each(INTEGERS.trace, INTEGERS.logits, codes=torch.zeros(2, 4, dtype=torch.uint8)),
+    *each(c.prunable_weights, c.masks_of, c.density, c.mac_formula, network=NETWORK),
     partial(c.apply_masks, network=NETWORK, masks=MASKS),
-    partial(c.masks_of, network=NETWORK),
-    partial(c.density, network=NETWORK),
     partial(c.CsrLinear, layer=LINEAR),
-    partial(c.with_sparse_layers, chain=CHAIN),
-    partial(c.map_width, network=NETWORK, label="hidden1", width_map=selection(KEEP["hidden1"])),
-    partial(c.remove_units, network=NETWORK, keep=KEEP),
-    partial(c.silence_units, network=NETWORK, keep=KEEP),
-    partial(c.MacFormula, terms=((10, ("hidden1",)),)),
-    partial(FORMULA.__call__, widths=NETWORK.widths),
-    partial(c.mac_formula, network=NETWORK),
-    partial(c.unchanged, scores=SCORES["hidden1"]),
-    partial(c.by_mean, scores=SCORES["hidden1"]),
-    partial(c.by_rank, scores=SCORES["hidden1"]),
-    partial(c.masks_to_budget, network=NETWORK, scores=SCORES, max_macs=5000),
-    partial(c.prune_to_budget, network=NETWORK, scores=SCORES, max_macs=5000),
-    partial(c.nearest_map, rows=ROWS, keep=KEEP["hidden1"]),
+    partial(c.map_width, network=NETWORK, label="conv1", width_map=selection(KEEP["conv1"])),
+    *each(c.remove_units, c.silence_units, c.merge_nearest, network=NETWORK, keep=KEEP),
+    partial(c.MacFormula, terms=((10, ("conv1",)),)),
+    partial(c.mac_formula(NETWORK).__call__, widths=NETWORK.widths),
+    *each(c.unchanged, c.by_mean, c.by_rank, scores=SCORES["conv1"]),
+    *each(c.masks_to_budget, c.prune_to_budget, network=NETWORK, scores=SCORES, max_macs=10**5),
+    partial(c.nearest_map, rows=ROWS, keep=KEEP["conv1"]),
     partial(c.cluster_map, rows=ROWS, threshold=0.5),
-    partial(c.merge_nearest, network=NETWORK, keep=KEEP),
-    partial(c.merge_clusters, network=NETWORK, thresholds={"hidden1": 0.5}),
+    partial(c.merge_clusters, network=NETWORK, thresholds={"conv1": 0.5}),
     partial(c.merge_least_squares, network=NETWORK, keep=KEEP, images=X, ridge=0.1),
-    partial(c.absorb_offset, network=NETWORK, label="hidden1", offset=torch.zeros(12)),
+    partial(c.absorb_offset, network=NETWORK, label="conv3", offset=torch.zeros(10)),
     partial(c.closest_outputs, network=NETWORK, candidates={"same": NETWORK}, images=X),
-    partial(
-        c.loss_without_weights,
-        network=NETWORK, place="fc3", which=torch.tensor([1, 2]), examples=SEEN,
-    ),
+    partial(c.loss_without_weights, **HEAD, which=torch.tensor([1, 2])),
     partial(c.loss_without_units, network=NETWORK, place="relu1", examples=SEEN),
-]  # fmt: skip
+]
 
 
 def test_every_public_function_is_tried():
@@ -119,4 +102,4 @@ def test_every_public_function_is_tried():
 def test_each_argument_made_wrong_is_refused_by_its_name(call):
     """Oracle: the annotations, read by `contracts`; candidates may have any names."""
     found = unrefused(call)
-    assert found == (["candidates with the key None: None"] if name(call) == ANY_KEYS else [])
+    assert found == ["candidates with the key None: None"] * (name(call) == "closest_outputs")

@@ -1,7 +1,7 @@
 """What all functions of the package leave as it is: networks, chains, images, modes, chance."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
@@ -12,67 +12,39 @@ from chains import (
     examples,
     images,
     inputs_of,
+    learnable,
     left_alone,
     same_state,
     twice_used_chain,
     weights_of,
 )
+from contracts import name
+from test_compress_contracts import CALLS
 from torch import Tensor, nn
 
 from reference_impl import compress
-from reference_impl.merging import selection
 from reference_impl.quantization import AdaRoundSettings, IntegerGrid
 
 EIGHT = IntegerGrid(8, signed=True, narrow=True)
 FEW = AdaRoundSettings(steps=60, learning_rate=0.1)
 SEEN = examples(4)
-WHERE = {"conv1": "relu1", "conv3": "relu3"}
+IN_PLACE = ("apply_masks", "absorb_offset")
+
+ON_NETWORKS = [
+    *(one for one in CALLS if "network" in one.keywords and name(one) not in IN_PLACE),
+    *(partial(c, keep={}) for c in (compress.remove_units, compress.merge_nearest)),
+    lambda network: compress.outputs_at(network.chain(), ["relu1"], SEEN.images),
+]
 
 
-def whole(network: Any) -> dict[str, Tensor]:
-    return {label: torch.ones(n, dtype=torch.bool) for label, n in network.widths.items()}
-
-
-def scores(network: Any) -> dict[str, Tensor]:
-    return {label: torch.arange(n) + 1.0 for label, n in network.widths.items()}
-
-
-ON_NETWORKS: dict[str, Callable[[Any], Any]] = {
-    "outputs_at": lambda n: compress.outputs_at(n.chain(), ["relu1"], SEEN.images),
-    "values_read": lambda n: compress.values_read(n, "conv2", SEEN.images),
-    "mean_gradients": lambda n: compress.mean_gradients(n, SEEN),
-    "mean_square_gradients": lambda n: compress.mean_square_gradients(n, SEEN),
-    "curvature_diagonal": lambda n: compress.curvature_diagonal(n, SEEN.images),
-    "unit_contributions": lambda n: compress.unit_contributions(n, WHERE, SEEN),
-    "loss_without_units": lambda n: compress.loss_without_units(n, "relu1", SEEN),
-    "loss_without_weights": lambda n: compress.loss_without_weights(
-        n, "conv2", torch.arange(2), SEEN
-    ),
-    "mac_formula": compress.mac_formula,
-    "density": compress.density,
-    "closest_outputs": lambda n: compress.closest_outputs(n, {"same": n}, SEEN.images),
-    "map_width": lambda n: compress.map_width(n, "conv1", selection(whole(n)["conv1"])),
-    "remove_units": lambda n: compress.remove_units(n, whole(n)),
-    "remove no units": lambda n: compress.remove_units(n, {}),
-    "silence_units": lambda n: compress.silence_units(n, whole(n)),
-    "prune_to_budget": lambda n: compress.prune_to_budget(n, scores(n), 10**7),
-    "merge_nearest": lambda n: compress.merge_nearest(n, whole(n)),
-    "merge_clusters": lambda n: compress.merge_clusters(n, dict.fromkeys(n.widths, 1.0)),
-    "merge no units": lambda n: compress.merge_nearest(n, {}),
-    "merge_least_squares": lambda n: compress.merge_least_squares(
-        n, whole(n), SEEN.images, ridge=0.1
-    ),
-}
-
-
-@pytest.mark.parametrize("call", ON_NETWORKS.values(), ids=ON_NETWORKS)
+@pytest.mark.parametrize("call", ON_NETWORKS)
 def test_a_network_is_left_alone_and_shares_nothing_with_what_is_made(call) -> None:
     """Oracle: copies of state, modes and generator; what was made is overwritten with zeros."""
     network = drawn("student").train()
     network.norms[1].eval()
     network.convs[0].weight.requires_grad_(False)
     with left_alone(network):
-        made = call(network)
+        made = call(network=network)
         if isinstance(made, nn.Module):
             modes = [module.training for module in made.modules()]
             assert modes == [module.training for module in network.modules()]
@@ -86,18 +58,14 @@ def rounded(chain: nn.Sequential, x: Tensor) -> nn.Sequential:
     return compress.quantize_layers(chain, weights_of(chain), inputs_of(chain, x))
 
 
-def learned(chain: nn.Sequential, x: Tensor) -> nn.Sequential:
-    return compress.learn_layers(chain, x, compress.edge_bits(chain, compress.Bits(3, 3)))
-
-
 ON_CHAINS: dict[str, Callable[[nn.Sequential, Tensor], nn.Sequential]] = {
     "equalize": lambda c, _: compress.equalize(c),
     "quantize_layers": rounded,
     "correct_biases": lambda c, x: compress.correct_biases(rounded(c, x), c, x),
     "adaround": lambda c, x: compress.adaround(c, weights_of(c), inputs_of(c, x), x, FEW),
     "PostTraining": compress.PostTraining(bits=3, clipped=True, corrected=True),
-    "learn_layers": learned,
-    "deploy": lambda c, x: compress.deploy(learned(c, x)),
+    "learn_layers": learnable,
+    "deploy": lambda c, x: compress.deploy(learnable(c, x)),
     "with_sparse_layers": lambda c, _: compress.with_sparse_layers(c),
     "fold_batch_norms": lambda c, _: compress.fold_batch_norms(c),
 }

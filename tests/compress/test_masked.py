@@ -1,14 +1,22 @@
-"""Masks on networks against torch.nn.utils.prune and counting; bad input."""
+"""Masks on networks against torch.nn.utils.prune and counting; sparse layers against SciPy."""
 
 import copy
 
 import pytest
+import scipy.sparse
 import torch
 import torch.nn.utils.prune as torch_prune
 from chains import SMALL, drawn, images, refused, same_state
 from torch import nn
 
-from reference_impl.compress import apply_masks, density, masks_of, prunable_weights
+from reference_impl.compress import (
+    CsrLinear,
+    apply_masks,
+    density,
+    masks_of,
+    prunable_weights,
+    with_sparse_layers,
+)
 from reference_impl.pruning import keep_highest_of_all
 
 
@@ -85,6 +93,39 @@ def test_a_computed_weight_is_refused_instead_of_left_out(function):
             function(pair)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
+def test_a_sparse_layer_answers_as_the_dense_one(bias, density):
+    """Oracle: nn.Linear with the zeros, and SciPy's product of sparse rows; a copy of both."""
+    torch.manual_seed(0)
+    layer = nn.Linear(30, 20, bias=bias)
+    layer.weight.data *= torch.rand(20, 30) < density
+    sparse, x = CsrLinear(layer), torch.randn(7, 30)
+    assert sparse.values == int(layer.weight.count_nonzero())
+    assert torch.equal(sparse.get_buffer("weight").to_dense(), layer.weight)
+    found = sparse(x)
+    torch.testing.assert_close(found, layer(x), atol=1e-5, rtol=1e-5)
+    product = scipy.sparse.csr_array(layer.weight.detach().numpy()) @ x.numpy().T
+    by_scipy = torch.from_numpy(product.T) + (layer.bias if bias else 0)
+    torch.testing.assert_close(found, by_scipy, atol=1e-5, rtol=1e-5)
+    for parameter in layer.parameters():
+        parameter.data.zero_()
+    assert torch.equal(sparse(x), found)
+    assert sparse(x[:0]).shape == (0, 20)
+
+
+@pytest.mark.parametrize("name", ["lenet300", "student", "nested"])
+def test_a_chain_answers_as_before(name):
+    """Oracle: the chain, which may hold layers inside other modules; its linear layers counted."""
+    chain = drawn("lenet300" if name == "nested" else name).chain()
+    if name == "nested":
+        chain = nn.Sequential(chain[:3], chain[3:])
+    sparse = with_sparse_layers(chain)
+    linear = [name for name, module in chain.named_modules() if isinstance(module, nn.Linear)]
+    assert all(isinstance(sparse.get_submodule(name), CsrLinear) for name in linear)
+    torch.testing.assert_close(sparse(images(5)), chain(images(5)), atol=1e-5, rtol=1e-5)
+
+
 def mask_fc1_and(name: str, *shape: int) -> None:
     """Mask a layer and this; whatever is raised, nothing is masked."""
     network = drawn("lenet300")
@@ -96,11 +137,15 @@ def mask_fc1_and(name: str, *shape: int) -> None:
         assert same_state(network, before)
 
 
-test_bad_masks_are_refused_and_change_nothing = refused(
+LAYER = CsrLinear(nn.Linear(4, 3))
+
+test_bad_masks_change_nothing_and_like_bad_layers_are_refused = refused(
     (ValueError, "got 'fc9.weight'", lambda: mask_fc1_and("fc9.weight", 10, 12)),
     (ValueError, "got 'fc1.bias'", lambda: mask_fc1_and("fc1.bias", 12)),
     (ValueError, r"\(10, 12\), got \(12, 10\)", lambda: mask_fc1_and("fc2.weight", 12, 10)),
     (ValueError, "convolutional layer, got none", lambda: prunable_weights(nn.ReLU())),
-    (ValueError, "convolutional layer, got none", lambda: density(nn.ReLU())),
-    (ValueError, "convolutional layer, got none", lambda: masks_of(nn.ReLU())),
+    (ValueError, r"x must be \(n, 4\), got \(4,\)", lambda: LAYER(torch.rand(4))),
+    (ValueError, r"x must be \(n, 4\), got \(2, 5, 4\)", lambda: LAYER(torch.rand(2, 5, 4))),
+    (TypeError, "must be float32 or float64, got", lambda: CsrLinear(nn.Linear(4, 3).half())),
+    (ValueError, "a linear layer, got none", lambda: with_sparse_layers(nn.Sequential(nn.ReLU()))),
 )

@@ -1,4 +1,4 @@
-"""Networks with units removed: masked twins, exact duplicates, brute force, bad input."""
+"""Networks with units removed: rows and columns, masked twins, exact duplicates, bad input."""
 
 import copy
 
@@ -9,11 +9,56 @@ import torch_pruning as tp
 from chains import WIDTHS, drawn, images, mask, refused
 from torch import nn
 
-from reference_impl.compress import map_width, remove_units, silence_units
-from reference_impl.merging import WidthMap, selection, standing_in
+from reference_impl.compress import (
+    incoming_rows,
+    map_width,
+    outgoing_columns,
+    remove_units,
+    silence_units,
+    values_read,
+)
+from reference_impl.compress.graph import only_reader
+from reference_impl.merging import WidthMap, standing_in
 from reference_impl.models import Network
 
 every_width = pytest.mark.parametrize(("name", "label"), WIDTHS)
+
+
+@every_width
+def test_a_unit_has_a_row_and_a_set_of_columns(name, label):
+    """Oracle: the network's widths."""
+    network = drawn(name)
+    assert len(incoming_rows(network, label)) == network.widths[label]
+    assert len(outgoing_columns(network, label)) == network.widths[label]
+
+
+@pytest.mark.equation("eq-merge-folded")
+def test_the_rows_of_a_unit_give_its_value_before_the_activation():
+    """Oracle: convolution and BatchNorm in the network, at one position of one image."""
+    network = drawn("student")
+    before = network.norms[0](network.convs[0](images(6)))[:, :, 5, 7]
+    patch = F.unfold(images(6), 3, padding=1)[:, :, 5 * 28 + 7]
+    expected = torch.cat([patch, torch.ones(len(patch), 1)], dim=1)
+    expected = expected @ incoming_rows(network, "conv1").T
+    torch.testing.assert_close(expected, before, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_columns_and_readers_are_those_of_the_layers():
+    """Oracle: LeNet-5's tensors; a channel owns 16 columns after the flatten."""
+    network = drawn("lenet5")
+    weight, bias = network.conv2.weight, network.conv2.bias
+    assert torch.equal(
+        incoming_rows(network, "conv2"), torch.cat([weight.flatten(1), bias[:, None]], 1)
+    )
+    columns = network.fc1.weight.view(12, 8, 16).movedim(1, 0).flatten(1)
+    found = outgoing_columns(network, "conv2")
+    assert torch.equal(found.sort(dim=1).values, columns.sort(dim=1).values)
+    readers = {label: only_reader(network, label) for label in network.widths}
+    assert readers == {
+        "conv1": ("conv2", network.conv2),
+        "conv2": ("fc1", network.fc1),
+        "hidden": ("fc2", network.fc2),
+    }
 
 
 @every_width
@@ -29,14 +74,6 @@ def test_a_removed_unit_is_one_that_nothing_reads(name, label):
         assert masked.widths == network.widths
         torch.testing.assert_close(small(images(6)), masked(images(6)), atol=1e-5, rtol=0)
         assert not torch.equal(masked(images(6)), network(images(6)))
-
-
-def test_the_masked_network_has_the_units_outputs_at_zero():
-    """Oracle: a forward pass of LeNet-300-100 with the hidden units' activations multiplied."""
-    network, keep = drawn("lenet300"), mask(12)
-    hidden = F.relu(network.fc1(images(6).flatten(1))) * keep
-    expected = network.fc3(F.relu(network.fc2(hidden)))
-    torch.testing.assert_close(silence_units(network, {"hidden1": keep})(images(6)), expected)
 
 
 @pytest.mark.equation("eq-merge-next")
@@ -133,7 +170,8 @@ def test_a_selection_moves_numbers_bit_by_bit():
     assert torch.equal(small.fc2.weight, network.fc2.weight[:, keep])
 
 
-LENET, STUDENT, SEPARABLE = drawn("lenet300"), drawn("student"), drawn("separable")
+LENET, STUDENT = drawn("lenet300"), drawn("student")
+SEPARABLE, RESIDUAL = drawn("separable"), drawn("residual")
 STANDS_FOR = torch.tensor([0, 0, 2, 3, 4, 5])
 FIRST_FOR_SECOND = standing_in(torch.arange(6) != 1, STANDS_FOR, torch.ones(6))
 DEPTHWISE = "'depthwise.0' is a depthwise convolution over 'stem'"
@@ -149,7 +187,9 @@ def parametrized() -> Network:
 
 
 test_what_no_width_allows_is_refused_by_name = refused(
-    (ValueError, LABELS, lambda: map_width(STUDENT, "pixels", selection(mask(8)))),
+    (ValueError, "label must be one of", lambda: outgoing_columns(LENET, "")),
+    (ValueError, "several layers", lambda: values_read(RESIDUAL, "stream", images(1))),
+    (ValueError, "inside a block", lambda: values_read(RESIDUAL, "inner2", images(1))),
     (ValueError, LABELS, lambda: remove_units(STUDENT, {"conv1": mask(6), "pixels": mask(8)})),
     (ValueError, LABELS, lambda: silence_units(STUDENT, {"conv9": mask(8)})),
     (ValueError, TOO_FEW, lambda: remove_units(LENET, {"hidden2": mask(10), "hidden1": mask(11)})),

@@ -1,25 +1,94 @@
-"""Gradients, curvature and contributions against autograd, image by image, and gates."""
+"""What is seen and measured inside of networks: against layer by layer, autograd, and removal."""
 
 import copy
 
 import pytest
 import torch
 import torch.nn.functional as F
-from chains import drawn, examples, refused
+from chains import drawn, examples, images, refused
+from torch import nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
 from reference_impl.compress import (
+    Tapped,
     curvature_diagonal,
+    layer_inputs,
+    loss_without_units,
+    loss_without_weights,
     mean_gradients,
     mean_square_gradients,
+    outputs_at,
+    remove_units,
     unit_contributions,
+    values_read,
 )
+from reference_impl.data import Examples
+from reference_impl.models import MODELS, Network
+from reference_impl.training import predict
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+IMAGES = images(7)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_last_place_gives_the_networks_logits(name):
+    """Oracle: the network itself, bit by bit."""
+    model = drawn(name)
+    outputs = outputs_at(model.chain(), [], IMAGES)
+    assert [tuple(output.shape) for output in outputs.values()] == [(7, 10)]
+    assert torch.equal(*outputs.values(), predict(model, IMAGES))
+
+
+def test_named_places_give_what_the_next_layers_take():
+    """Oracle: `layer_inputs`, an independent walk over the chain."""
+    chain = drawn("student").chain()
+    outputs = outputs_at(chain, ["pool2", "flatten", "pool1"], IMAGES)
+    taken = dict(layer_inputs(chain, IMAGES))
+    assert list(outputs) == ["pool1", "pool2", "flatten", "head"]
+    for place, layer in [("pool1", "conv2"), ("pool2", "conv3"), ("flatten", "head")]:
+        torch.testing.assert_close(outputs[place], taken[layer])
+    parts = outputs_at(chain, ["flatten"], IMAGES, batch_size=3)
+    for place, value in parts.items():
+        torch.testing.assert_close(value, outputs[place])
+        assert not value.requires_grad
+
+
+def test_gradients_reach_the_network():
+    """Oracle: the gradient of a sum of tapped features, taken from the network's own weight."""
+    model = drawn("lenet300")
+    Tapped(model.chain(), ["relu1"])(IMAGES)["relu1"].sum().backward()
+    assert model.fc1.weight.grad.abs().sum() > 0
+    assert model.fc2.weight.grad is None
+
+
+def test_the_values_are_those_that_the_next_layer_reads():
+    """Oracle: LeNet-5's forward pass, after the pooling; a row per image and position."""
+    network = drawn("lenet5")
+    h = F.max_pool2d(network.conv1(IMAGES), 2).detach()
+    ours = values_read(network, "conv1", IMAGES)
+    assert ours.shape == (7 * 12 * 12, 6)
+    torch.testing.assert_close(ours.view(7, 12, 12, 6), h.permute(0, 2, 3, 1))
+    h = F.max_pool2d(network.conv2(h), 2).detach()
+    after_flatten = values_read(network, "conv2", IMAGES)
+    torch.testing.assert_close(after_flatten.view(7, 4, 4, 8), h.permute(0, 2, 3, 1))
+    h = F.relu(network.fc1(h.flatten(1)))
+    torch.testing.assert_close(values_read(network, "hidden", IMAGES), h.detach())
+
+
+def test_batch_norm_answers_in_evaluation_mode():
+    """Oracle: the same in evaluation mode."""
+    network = drawn("student")
+    expected = values_read(network, "conv2", IMAGES)
+    assert torch.equal(values_read(network.train(), "conv2", IMAGES), expected)
+
 
 each_network = pytest.mark.parametrize("name", ["lenet300", "lenet5", "student"])
 SEEN = examples(6)
 WHERE = {
     "lenet300": {"hidden1": "relu1", "hidden2": "relu2"},
+    "lenet5": {"conv1": "pool1", "conv2": "pool2", "hidden": "relu1"},
     "student": {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3"},
 }
 
@@ -80,28 +149,19 @@ def test_statistics_are_in_the_networks_precision() -> None:
 @pytest.mark.equation("eq-stability-importance")
 @pytest.mark.parametrize(("name", "places"), WHERE.items())
 def test_contributions_are_derivatives_by_gates(name, places):
-    """Oracle: d ℓ_i / d m_j at m = 1, with unit j's values multiplied by m_j; finite differences.
-
-    In float64, one gate and one image at a time.
-    """
-    network = drawn(name).double()
-    wide = copy.copy(SEEN)  # past the check that refuses float64 images: for differences
-    object.__setattr__(wide, "images", SEEN.images.double())
-    found = unit_contributions(network, places, wide)
-    h = 1e-6
+    """Oracle: autograd's d ℓ_i / d m_ij at m = 1, with unit j's values multiplied by m_ij."""
+    network = drawn(name)
+    found = unit_contributions(network, places, SEEN)
     for label, place in places.items():
-        for i, j in ((0, 0), (3, 5), (5, network.widths[label] - 1)):
-            losses = []
-            for gate in (1 + h, 1 - h):
-                x = wide.images[i : i + 1]
-                for module_name, module in network.chain().named_children():
-                    x = module(x)
-                    if module_name == place:
-                        x = x.clone()
-                        x[:, j] *= gate
-                losses.append(F.cross_entropy(x, SEEN.labels[i : i + 1]).item())
-            slope = (losses[0] - losses[1]) / (2 * h)
-            assert found[label][i, j].item() == pytest.approx(slope, abs=1e-8, rel=1e-5)
+        gates = torch.ones(6, network.widths[label], requires_grad=True)
+        x = SEEN.images
+        for module_name, module in network.chain().named_children():
+            x = module(x)
+            if module_name == place:
+                x = x * gates.view(*gates.shape, *[1] * (x.ndim - 2))
+        loss = F.cross_entropy(x, SEEN.labels, reduction="sum")
+        (expected,) = torch.autograd.grad(loss, gates)
+        torch.testing.assert_close(found[label], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_neither_batches_nor_frozen_parameters_change_a_contribution():
@@ -117,16 +177,73 @@ def test_neither_batches_nor_frozen_parameters_change_a_contribution():
         assert torch.equal(found[label], values)
 
 
+def loss(network: Network, seen: Examples) -> float:
+    with torch.no_grad():
+        return F.cross_entropy(network.double()(seen.images.double()), seen.labels).item()
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_units_are_as_if_really_removed(name: str) -> None:
+    """Oracle: a smaller network, built without the unit; BatchNorm in evaluation mode."""
+    network = drawn(name)
+    whole = loss(network, SEEN)
+    for label, place in WHERE[name].items():
+        found = loss_without_units(network.train(), place, SEEN)
+        for i in range(network.widths[label]):
+            keep = torch.arange(network.widths[label]) != i
+            small = remove_units(network, {label: keep}).eval()
+            assert found[i].item() == pytest.approx(loss(small, SEEN) - whole, abs=1e-9)
+
+
+@pytest.mark.equation("eq-importance-truth")
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("lenet5", {"conv2": [0, 7, 149], "fc2": [0, 39], "conv1": [3]}),
+        ("student", {"conv2": [0, 5], "head": [99]}),
+    ],
+)
+def test_weights_are_as_if_set_to_zero(name: str, which: dict[str, list[int]]) -> None:
+    """Oracle: the network with the weight put to 0, run from its first layer; either layout."""
+    network = drawn(name)
+    whole = loss(network, SEEN)
+    for place, weights in which.items():
+        found = loss_without_weights(network.train(), place, torch.tensor(weights), SEEN)
+        last = drawn(name).double().to(memory_format=torch.channels_last)
+        strides = [value.stride() for value in last.parameters()]
+        other = loss_without_weights(last, place, torch.tensor(weights), SEEN)
+        torch.testing.assert_close(other, found, atol=1e-12, rtol=0)
+        assert [value.stride() for value in last.parameters()] == strides
+        flat = network.eval().chain().get_submodule(place).weight.data.view(-1)
+        for change, q in zip(found.tolist(), weights, strict=True):
+            value = flat[q].clone()
+            flat[q] = 0
+            assert change == pytest.approx(loss(network, SEEN) - whole, abs=1e-12)
+            flat[q] = value
+
+
 LENET = drawn("lenet300")
+CHAIN = LENET.chain()
 
 
 def contribute(**places: str) -> None:
     unit_contributions(LENET, places, SEEN)
 
 
-test_places_that_are_not_those_of_the_units_are_refused = refused(
+def without(place: str, weight: int) -> None:
+    loss_without_weights(LENET, place, torch.tensor([weight]), SEEN)
+
+
+test_places_and_weights_that_are_not_there_are_refused = refused(
+    (ValueError, r"names must be of .* got \['relu9'\]", lambda: Tapped(CHAIN, ["relu9"])),
+    (ValueError, r"names must be of .* got \['r', 'e'", lambda: Tapped(CHAIN, "relu1")),
+    (ValueError, "names must be of", lambda: Tapped(nn.Sequential(), [])),
+    (TypeError, "images must be torch.float32", lambda: outputs_at(CHAIN, [], IMAGES.double())),
     (ValueError, "places must be one or more", contribute),
     (ValueError, "got 'x'", lambda: contribute(x="relu1")),
     (ValueError, "relu9", lambda: contribute(hidden1="relu9")),
     (ValueError, "12 units", lambda: contribute(hidden1="relu2")),
+    (ValueError, "place must be one of", lambda: loss_without_units(LENET, "fc3", SEEN)),
+    (ValueError, "a weight", lambda: without("relu1", 0)),
+    (ValueError, "below 100", lambda: without("fc3", 100)),
 )
