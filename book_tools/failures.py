@@ -21,58 +21,46 @@ class NotebookFailed(BookError):  # noqa: N818
     """A notebook cannot be shown: a cell failed, wrote to stderr or took too long."""
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error and everything that it was raised from, or while handling."""
-    causes: list[BaseException] = []
-    step: BaseException | None = error
-    while step is not None and step not in causes:
-        causes.append(step)
-        step = step.__cause__ or step.__context__
-    return causes
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Say whether an error, or one from which it was raised, comes from a full disk."""
+    if error is None:
+        return False
+    full = getattr(error, "errno", None) == errno.ENOSPC or any(w in str(error) for w in _FULL)
+    return full or _is_full_disk(error.__cause__ or error.__context__)
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Say whether an error comes from a full disk."""
-    return any(
-        (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)
-        or any(words in str(cause) for words in _FULL)
-        for cause in _causes(error)
-    )
-
-
-def told(error: BaseException, command: str) -> tuple[str, int]:
-    """Return a message whose last line is what to do, and an exit status.
+def failure_message(error: BaseException, command: str) -> str:
+    """Return a message whose last line is what to do.
 
     Raises:
         BaseException: the error itself, if it is a fault of the program and not of its input.
     """
     if isinstance(error, KeyboardInterrupt):
-        return f"{command}: interrupted; run `{command}` again", 130
-    if is_full_disk(error):
-        return f"{command}: the disk is full; free 1 GB and run `{command}` again", 1
+        return f"{command}: interrupted; run `{command}` again"
+    if _is_full_disk(error):
+        return f"{command}: the disk is full; free 1 GB and run `{command}` again"
     if isinstance(error, ModuleNotFoundError):
-        return f"{command}: {error.name} is not installed; run `make env`", 1
+        return f"{command}: {error.name} is not installed; run `make env`"
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        return f"{command}: {error.strerror or error}{where}", 1
+        return f"{command}: {error.strerror or error}{where}"
     if isinstance(error, NotebookFailed):
-        return f"{error}\n{command}: {str(error).split(':')[0]} failed, see above", 1
-    if isinstance(error, BookError):
-        return f"{command}: {error}", 1
-    raise error
+        return f"{error}\n{command}: {str(error).split(':')[0]} failed, see above"
+    if not isinstance(error, BookError):
+        raise error
+    return f"{command}: {error}"
 
 
 def explained(work: Callable[[], str], command: str) -> int:
-    """Do the work and print the line that it returns; report a failure as ``told`` does.
+    """Do the work and print the line that it returns, or why it failed; return an exit status.
 
-    Returns an exit status. SIGTERM ends the work as Ctrl-C does.
+    SIGTERM ends the work as Ctrl-C does.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         print(work())
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — told raises what no input caused
-        message, status = told(error, command)
-        print(message, file=sys.stderr)
-        return status
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 — others are raised again
+        print(failure_message(error, command), file=sys.stderr)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0

@@ -12,6 +12,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from book_tools.files import ROOT
@@ -21,10 +23,28 @@ _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
 _DIRECTIVE = re.compile(r"^`{3,}\{math\}\s*\n:label:\s*(eq-[\w-]+)\s*\n(.*?)^`{3,}", re.M | re.S)
 _NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
 
+_LISTING = """\
+# Formulas
+
+Every labelled equation of the course, the function that computes it, and the test that
+compares this function with something independent. `make formulas` writes this page; a
+test holds it to the code.
+"""
+_INDEX = """\
+# Index of formulas
+
+Every numbered equation, the function that computes it, and the test that compares the
+function with something independent. Each name leads to the source.
+"""
+_ORACLES = """\
+Each of these tests compares a function of the package with something independent:
+a closed form, a limit, another library, brute force.
+"""
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a function stands."""
+    """Where a function or a test stands."""
 
     name: str
     file: str
@@ -34,12 +54,6 @@ class Place:
     def link(self) -> str:
         """Return its place as a file and a line."""
         return f"{self.file}#L{self.line}"
-
-    @property
-    def dotted(self) -> str:
-        """Return the name by which the site's pages know it: exported by its family."""
-        family = Path(self.file).with_suffix("").parts[:2]
-        return ".".join((*family, self.name))
 
 
 @dataclass(frozen=True)
@@ -53,10 +67,14 @@ class Formula:
     tests: tuple[Place, ...]
 
 
+def _markdown(chapter: Path) -> str:
+    cells = json.loads(chapter.read_text("utf-8"))["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
 def equations(chapter: Path) -> dict[str, str]:
     """Return label → LaTeX of the labelled equations of a chapter, in order."""
-    cells = json.loads(chapter.read_text("utf-8"))["cells"]
-    text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    text = _markdown(chapter)
     found = [(m.start(), m[2], m[1]) for m in _DISPLAYED.finditer(text) if m[2]]
     found += [(m.start(), m[1], m[2]) for m in _DIRECTIVE.finditer(text)]
     return {label: latex.strip() for _, label, latex in sorted(found)}
@@ -64,8 +82,7 @@ def equations(chapter: Path) -> dict[str, str]:
 
 def title(chapter: Path) -> str:
     """Return the number and the heading of a chapter."""
-    cells = json.loads(chapter.read_text("utf-8"))["cells"]
-    heading = re.search(r"^# (.+)$", "".join(cells[0]["source"]), re.MULTILINE)
+    heading = re.search(r"^# (.+)$", _markdown(chapter), re.MULTILINE)
     return f"{chapter.stem[:2]} {heading[1] if heading else chapter.stem}"
 
 
@@ -121,37 +138,42 @@ def formulas(root: Path = ROOT) -> list[Formula]:
     return found
 
 
+def _part(place: Place) -> str:
+    return Path(place.file).with_suffix("").parts[1]
+
+
+def _anchor(place: Place) -> str:
+    return f"oracle-{Path(place.file).stem}-{place.name}".replace("_", "-")
+
+
+def _claim(place: Place) -> str:
+    return place.name.removeprefix("test_").replace("_", " ")
+
+
 def listing(found: list[Formula]) -> str:
     """Return FORMULAS.md."""
-    parts = [
-        "# Formulas\n\n"
-        "Every labelled equation of the course, the function that computes it, and the test that\n"
-        "compares this function with something independent. `make formulas` writes this page; a\n"
-        "test holds it to the code.\n"
-    ]
-    for chapter in sorted({f.chapter for f in found}):
+    parts = [_LISTING]
+    for chapter, group in groupby(found, attrgetter("chapter")):
         parts.append(f"\n## [{title(chapter)}](chapters/{chapter.name})\n\n")
         parts.append("| equation | function | oracle test |\n| --- | --- | --- |\n")
-        for f in (f for f in found if f.chapter == chapter):
+        for f in group:
             text = re.sub(r"([|*_])", r"\\\1", readable(f.latex))
             code = "<br>".join(f"[`{p.name}`]({p.link})" for p in f.functions)
-            tests = "<br>".join(f"[{words(p)}]({p.link})" for p in f.tests)
+            tests = "<br>".join(f"[{_claim(p)}]({p.link})" for p in f.tests)
             parts.append(f"| {text} | {code} | {tests} |\n")
     return "".join(parts)
 
 
 def index(found: list[Formula]) -> str:
     """Return the site's index: each formula typeset, its function and its test linked to source."""
-    parts = [
-        "# Index of formulas\n\n"
-        "Every numbered equation, the function that computes it, and the test that compares the\n"
-        "function with something independent. Each name leads to the source.\n"
-    ]
-    for chapter in sorted({f.chapter for f in found}):
+    parts = [_INDEX]
+    for chapter, group in groupby(found, attrgetter("chapter")):
         parts.append(f"\n## {title(chapter)}\n")
-        for f in (f for f in found if f.chapter == chapter):
-            functions = ", ".join(f"{{py:obj}}`{p.name} <{p.dotted}>`" for p in f.functions)
-            tests = ", ".join(f"{{ref}}`{words(p)} <{_anchor(p)}>`" for p in f.tests)
+        for f in group:
+            functions = ", ".join(
+                f"{{py:obj}}`{p.name} <reference_impl.{_part(p)}.{p.name}>`" for p in f.functions
+            )
+            tests = ", ".join(f"{{ref}}`{_claim(p)} <{_anchor(p)}>`" for p in f.tests)
             latex = " ".join(f.latex.split()).rstrip(" .,")
             parts.append(
                 "\n:::{container} formula\n"
@@ -163,35 +185,15 @@ def index(found: list[Formula]) -> str:
 
 def oracles(found: list[Formula]) -> dict[str, str]:
     """Return family → page with the source of its oracle tests."""
-    places = sorted({p for f in found for p in f.tests}, key=lambda p: (p.file, p.line))
-    pages = {}
-    for family in sorted({_family(p) for p in places}):
-        parts = [
-            f"# Oracle tests: {family}\n\n"
-            "Each of these tests compares a function of the package with something independent:\n"
-            "a closed form, a limit, another library, brute force.\n"
-        ]
-        for p in (p for p in places if _family(p) == family):
-            parts.append(
-                f"\n({_anchor(p)})=\n## {words(p).capitalize()}\n\n`{p.file}`\n\n"
-                f"```{{literalinclude}} ../../{p.file}\n:language: python\n:pyobject: {p.name}\n"
-                ":lineno-match:\n```\n"
-            )
-        pages[family] = "".join(parts)
+    pages: dict[str, str] = {}
+    for p in sorted({p for f in found for p in f.tests}, key=attrgetter("file", "line")):
+        head = f"# Oracle tests: {_part(p)}\n\n{_ORACLES}"
+        pages[_part(p)] = pages.get(_part(p), head) + (
+            f"\n({_anchor(p)})=\n## {_claim(p).capitalize()}\n\n`{p.file}`\n\n"
+            f"```{{literalinclude}} ../../{p.file}\n:language: python\n:pyobject: {p.name}\n"
+            ":lineno-match:\n```\n"
+        )
     return pages
-
-
-def _family(place: Place) -> str:
-    return Path(place.file).parts[1] if len(Path(place.file).parts) > 2 else "package"
-
-
-def _anchor(place: Place) -> str:
-    return f"oracle-{Path(place.file).stem}-{place.name}".replace("_", "-")
-
-
-def words(place: Place) -> str:
-    """Return what a test claims."""
-    return place.name.removeprefix("test_").replace("_", " ")
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
@@ -204,14 +206,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    """Write the pages."""
-    written = pages()
-    for path, text in written.items():
+if __name__ == "__main__":
+    for path, text in pages().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
-    print(f"formulas: {len(written)} pages written")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,10 +11,11 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import cache_from_source
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,28 +31,35 @@ LIST = ROOT / "tests" / "mutants.toml"
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """Labelled equations broken: in ``file``, ``old`` (which occurs once) becomes ``new``."""
+class Change:
+    """A module of the project with one piece exchanged, and groups of tests that must notice."""
 
-    file: str
-    breaks: tuple[str, ...]
-    old: str
-    new: str
-
-    def broken(self, source: str) -> str:
-        """Return the source with the formula broken."""
-        if (count := source.count(self.old)) != 1:
-            raise ValueError(f"old must occur once in {self.file}, got {self.old!r} {count} times")
-        return source.replace(self.old, self.new)
+    text: str
+    file: Path
+    source: str
+    groups: Sequence[Sequence[str]]
 
 
-def read_mutants(path: Path = LIST) -> list[Mutant]:
-    """Return the mutants of a list."""
-    return [
-        Mutant(module["file"], tuple(m["breaks"].split(", ")), m["old"], m["new"])
-        for module in tomllib.loads(path.read_text(encoding="utf-8"))["module"]
-        for m in module["mutants"]
-    ]
+def read_mutants(path: Path = LIST) -> list[Change]:
+    """Return a change for each equation that a mutant of the list breaks; its text is the label.
+
+    Raises:
+        ValueError: if a mutant does not fit its module, such as after a formula was rewritten.
+    """
+    equations, found = {formula.label: formula for formula in formulas()}, []
+    for module in tomllib.loads(path.read_text("utf-8"))["module"]:
+        file = Path(module["file"])
+        source = (ROOT / file).read_text("utf-8")
+        for mutant in module["mutants"]:
+            old = mutant["old"]
+            if (count := source.count(old)) != 1:
+                raise ValueError(f"old must occur once in {file}, got {old!r} {count} times")
+            for label in mutant["breaks"].split(", "):
+                tests = [f"{place.file}::{place.name}" for place in equations[label].tests]
+                chapter = equations[label].chapter.relative_to(ROOT).as_posix()
+                broken = source.replace(old, mutant["new"])
+                found.append(Change(label, file, broken, (tests, [chapter])))
+    return found
 
 
 @contextmanager
@@ -69,23 +77,22 @@ def copied_project() -> Iterator[None]:
 @contextmanager
 def rewritten(file: Path, source: str) -> Iterator[None]:
     """Give a file of the copy another source, and restore it afterwards."""
-    original = file.read_text(encoding="utf-8")
+    original = file.read_text("utf-8")
     compiled = Path(cache_from_source(str(file)))  # two versions of one second look alike to it
     try:
-        file.write_text(source, encoding="utf-8")
+        file.write_text(source, "utf-8")
         compiled.unlink(missing_ok=True)
         yield
     finally:
-        file.write_text(original, encoding="utf-8")
+        file.write_text(original, "utf-8")
         compiled.unlink(missing_ok=True)
 
 
-def first_failure(targets: Iterable[str], seconds: float | None = None) -> str:
+def first_failure(targets: Sequence[str], seconds: float | None = None) -> str:
     """Return the first test or cell of this folder that fails, or ''; a timeout is a failure.
 
     pytest runs in a fork of this process, in which torch is loaded and nothing of the project.
     """
-    targets = list(targets)
     receiving, sending = multiprocessing.Pipe(duplex=False)
     run = multiprocessing.get_context("fork").Process(target=_run, args=(targets, sending))
     run.start()
@@ -102,7 +109,7 @@ def first_failure(targets: Iterable[str], seconds: float | None = None) -> str:
     return name if code else ""
 
 
-def _run(targets: list[str], sending: Connection) -> None:
+def _run(targets: Sequence[str], sending: Connection) -> None:
     sys.path.insert(0, str(Path.cwd()))
     os.environ |= {"PYTHONPATH": sys.path[0], "CI": "1"}  # CI: hypothesis draws the same examples
     with Path(os.devnull).open("w") as nowhere:
@@ -121,27 +128,44 @@ def _run(targets: list[str], sending: Connection) -> None:
     sending.send((code, failures[0].split("::", 1)[-1] if failures else "import"))
 
 
+def tried(changes: Iterable[Change]) -> Iterator[tuple[Change, list[str]]]:
+    """Yield who noticed each change: a failing test of each group, or ``""``.
+
+    A group must pass before anything is changed. The time that it takes sets its limit, and what
+    runs longer has noticed.
+    """
+    limits: dict[frozenset[str], float] = {}
+    for change in changes:
+        for group in change.groups:
+            if frozenset(group) not in limits:
+                began = time.monotonic()
+                if failure := first_failure(group):
+                    raise SystemExit(f"tests must pass before anything is changed, {failure} fails")
+                limits[frozenset(group)] = 30 + 3 * (time.monotonic() - began)
+        with rewritten(change.file, change.source):
+            yield (
+                change,
+                [first_failure(tests, limits[frozenset(tests)]) for tests in change.groups],
+            )
+
+
 def main() -> int:
     """Print who noticed each mutant; 1 if nobody did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", default=["eq-"], help="parts of labels or of files")
     parser.add_argument("--tests", action="store_true", help="run the unit tests, not the chapters")
     given = parser.parse_args()
-    wanted = [m for m in read_mutants() if any(w in f"{m.file} {m.breaks}" for w in given.words)]
+    wanted = [c for c in read_mutants() if any(w in f"{c.file} {c.text}" for w in given.words)]
     if not wanted:
         parser.error(f"words must be in a label or a file of {LIST.name}, got {given.words}")
-    equations, noticed = {formula.label: formula for formula in formulas()}, []
+    if given.tests:
+        wanted = [replace(change, groups=change.groups[:1]) for change in wanted]
+    noticed = []
     with copied_project():
-        for mutant in wanted:
-            file = Path(mutant.file)
-            with rewritten(file, mutant.broken(file.read_text(encoding="utf-8"))):
-                for formula in map(equations.__getitem__, mutant.breaks):
-                    test = first_failure(f"{place.file}::{place.name}" for place in formula.tests)
-                    chapter = formula.chapter.relative_to(ROOT).as_posix()
-                    cell = "not run" if given.tests else first_failure([chapter])
-                    noticed.append(bool(test and cell))
-                    test, cell = test or "SURVIVED", cell or "SURVIVED"
-                    print(f"{formula.label:<30}  {test:<75}  {cell}", flush=True)
+        for change, names in tried(wanted):
+            noticed.append(all(names))
+            shown = "  ".join(f"{name or 'SURVIVED':<75}" for name in names)
+            print(f"{change.text:<30}  {shown.strip()}", flush=True)
     print(f"{sum(noticed)} of {len(noticed)} noticed")
     return 0 if all(noticed) else 1
 

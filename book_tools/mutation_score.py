@@ -13,38 +13,37 @@ import ast
 import hashlib
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.ast.ast_query import ASTQuery
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
-from cosmic_ray.work_item import MutationSpec
 from scipy.stats import binomtest  # type: ignore[attr-defined]
 
-from book_tools.mutants import copied_project, first_failure, rewritten
+from book_tools.files import ROOT
+from book_tools.mutants import Change, copied_project, tried
 
 FAMILIES = [f"reference_impl/{f}" for f in ("quantization", "distillation", "pruning", "merging")]
 _TOO_EASY = re.compile(r"_(?!Bit)\w+_(.Shift|Bit\w+|Mod|FloorDiv|Pow|Invert|UAdd|Not|Is|IsNot)$")
 
 
-def changes(file: Path, share: float = 1.0) -> Iterator[tuple[MutationSpec, str]]:
-    """Yield the sampled changes of a module, each with a text that identifies it."""
+def changes(file: Path, share: float = 1.0) -> Iterator[Change]:
+    """Yield the sampled changes of a module."""
     source = file.read_text("utf-8")
     tree, lines = get_ast(source), source.splitlines()
     nodes = list(ast.walk(ast.parse(source)))
-    bodies = [_span(n.body[0], n.body[-1]) for n in nodes if isinstance(n, ast.FunctionDef)]
-    errors = [_span(n, n) for n in nodes if isinstance(n, ast.Raise)]
+    bodies = _lines(part for n in nodes if isinstance(n, ast.FunctionDef) for part in n.body)
+    errors = _lines(n for n in nodes if isinstance(n, ast.Raise))
     seen: Counter[str] = Counter()
     for kind in (name for name in operator_names() if not _TOO_EASY.search(name)):
         operator = get_operator(kind)
         if operator.arguments():  # variables by name: none is given
             continue
-        places = [(n, *p) for n in ast_nodes(tree) for p in operator().mutation_positions(n)]
-        for occurrence, (node, start, end) in enumerate(places):
+        places = ((n, p) for n in ast_nodes(tree) for p in operator().mutation_positions(n))
+        for occurrence, (node, (start, _)) in enumerate(places):
             line = lines[start[0] - 1]
             column = start[1] - len(line) + len(line.lstrip())
             function = ASTQuery(node).get_definition_name() or "module"
@@ -52,20 +51,22 @@ def changes(file: Path, share: float = 1.0) -> Iterator[tuple[MutationSpec, str]
             seen[text] += 1
             text += f" ({seen[text]})" * (seen[text] > 1)
             drawn = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 16**8
-            inside = any(a <= start < b for a, b in bodies) or kind == "core/RemoveDecorator"
-            if drawn < share and inside and not any(a <= start < b for a, b in errors):
-                yield MutationSpec(file, kind, occurrence, start, end), text
+            inside = start[0] in bodies or kind == "core/RemoveDecorator"
+            if drawn < share and inside and start[0] not in errors:
+                changed = mutate_code(source, operator(), occurrence)
+                yield Change(text, file, changed, [family_tests(file)])
 
 
-def _span(first: ast.stmt, last: ast.stmt) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (first.lineno, first.col_offset), (last.end_lineno or 0, last.end_col_offset or 0)
+def _lines(nodes: Iterable[ast.stmt]) -> set[int]:
+    return {line for n in nodes for line in range(n.lineno, (n.end_lineno or 0) + 1)}
 
 
 def family_tests(module: Path) -> list[str]:
     """Return the files of tests of a module's family, the module's own first."""
     own = f"test_{module.stem}"
-    tests = Path("tests", module.parent.name).glob("test_*.py")
-    return [str(test) for test in sorted(tests, key=lambda test: (test.stem != own, test))]
+    tests = (ROOT / "tests" / module.parent.name).glob("test_*.py")
+    found = sorted(tests, key=lambda test: (test.stem != own, test))
+    return [test.relative_to(ROOT).as_posix() for test in found]
 
 
 def main() -> int:
@@ -74,24 +75,17 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=FAMILIES, help="families or modules")
     parser.add_argument("--share", type=float, default=0.08, help="of all changes (default 0.08)")
     given = parser.parse_args()
-    noticed = []
+    noticed, sample = [], []
+    for path in map(Path, given.paths):
+        modules = sorted((ROOT / path).glob("*.py")) or [ROOT / path]
+        if not modules[0].exists() or not family_tests(modules[0]):
+            parser.error(f"paths must be like {FAMILIES[0]} or {FAMILIES[0]}/grid.py, got {path}")
+        sample += modules
     with copied_project():
-        for path in map(Path, given.paths):
-            modules = sorted(path.glob("*.py")) or [path]
-            if not modules[0].exists() or not (tests := family_tests(modules[0])):
-                parser.error(
-                    f"paths must be like {FAMILIES[0]} or {FAMILIES[0]}/grid.py, got {path}"
-                )
-            began = time.monotonic()
-            if failure := first_failure(tests):
-                parser.error(f"tests must pass before anything is changed, {failure} fails")
-            limit = 30 + 3 * (time.monotonic() - began)
-            for spec, text in (c for module in modules for c in changes(module, given.share)):
-                file, operator = spec.module_path, get_operator(spec.operator_name)()
-                changed = mutate_code(file.read_text("utf-8"), operator, spec.occurrence)
-                with rewritten(file, changed):
-                    noticed.append(bool(first_failure(family_tests(file), limit)))
-                print("noticed " if noticed[-1] else "SURVIVED", text, flush=True)
+        every = (c for m in sample for c in changes(m.relative_to(ROOT), given.share))
+        for change, (failure,) in tried(every):
+            noticed.append(bool(failure))
+            print("noticed " if failure else "SURVIVED", change.text, flush=True)
     if not noticed:
         parser.error(f"share must be large enough for one change, got {given.share}")
     interval = binomtest(sum(noticed), len(noticed)).proportion_ci(method="wilson")

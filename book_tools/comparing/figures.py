@@ -15,12 +15,11 @@ import numpy as np
 
 from .rasters import is_embedded, raster_difference
 from .svg_values import (
+    Array,
     Names,
-    Points,
-    Tolerance,
-    box_size,
     functions,
     is_generated,
+    near,
     path_points,
     style_agrees,
     transforms_agree,
@@ -35,11 +34,10 @@ _TEXT_POINTS = 0.1
 _NAMING = ("id", "clip-path", _LINK)
 _LENGTHS = {"x": 0, "width": 0, "y": 1, "height": 1}
 
-Size = tuple[float, float]
 
-
-def _tolerance(size: Size) -> Tolerance:
-    return Tolerance(*(max(_SHARE * length, _FLOOR) for length in size))
+def _tolerance(size: Array) -> Array:
+    """Return how far a coordinate may move within something of this width and height."""
+    return np.maximum(_SHARE * size, _FLOOR)
 
 
 def _tag(element: ET.Element) -> str:
@@ -47,74 +45,69 @@ def _tag(element: ET.Element) -> str:
     return tag.removeprefix(_SVG) if isinstance(tag, str) else "comment"
 
 
+def _text(element: ET.Element) -> str:
+    return (element.text or "").strip()
+
+
 def _length(text: str) -> float:
     return float(text.removesuffix("pt").removesuffix("px"))
 
 
-def _outline(element: ET.Element) -> Size:
-    """Return the size of a rectangle or a path."""
+def _size(points: Array) -> Array:
+    return np.ptp(points, axis=0) if len(points) else np.zeros(2)
+
+
+def _outline(element: ET.Element) -> Array:
+    """Return width and height of a rectangle or a path."""
     if _tag(element) == "rect":
-        return _length(element.get("width", "0")), _length(element.get("height", "0"))
-    return box_size(path_points(element.get("d", ""))[1])
+        return np.array([_length(element.get(name, "0")) for name in ("width", "height")])
+    return _size(path_points(element.get("d", ""))[1])
 
 
-def _clip_sizes(root: ET.Element) -> dict[str, Size]:
-    return {
-        f"url(#{clip.get('id')})": _outline(clip[0])
-        for clip in root.iter(f"{_SVG}clipPath")
-        if len(clip)
-    }
-
-
-def _axes_size(axes: ET.Element, clips: dict[str, Size]) -> Size | None:
+def _axes_size(axes: ET.Element, clips: dict[str, Array]) -> Array | None:
     """Return the size of axes: of what their artists are clipped to, or of their background."""
     used = {element.get("clip-path", "") for element in axes.iter()}
     sizes = [clips[name] for name in used if name in clips]
     patch = axes.find(f"{_SVG}g/{_SVG}path") if axes[0].get("id", "").startswith("patch_") else None
     if not sizes and patch is not None:
         sizes = [_outline(patch)]
-    return max(sizes, default=None)
+    return max(sizes, key=tuple, default=None)
 
 
 @dataclass
 class _Comparison:
     """One walk through two trees in step."""
 
-    clips: dict[str, Size]
+    clips: dict[str, Array]
     names: Names = field(default_factory=Names)
 
     def difference(
-        self, old: ET.Element, new: ET.Element, tolerance: Tolerance, place: str
+        self, old: ET.Element, new: ET.Element, tolerance: Array, place: str
     ) -> str | None:
         """Return the first difference of two elements or of what they hold."""
-        if _tag(old) != _tag(new):
+        if (_tag(old), _text(old)) != (_tag(new), _text(new)):
             return f"{place}: stored {_label(old)}, got {_label(new)}"
         if _tag(old) == "metadata":
             return None
-        place = "/".join(filter(None, (place, old.get("id") if _tag(old) == "g" else "")))
-        text, other = ((element.text or "").strip() for element in (old, new))
-        if text != other:
-            return f"{place}: stored the text {text!r}, got {other!r}"
-        own = _outer_tolerance(old, self.clips) or tolerance
-        if reason := self._attributes(old, new, own, place):
+        if _tag(old) == "g" and "id" in old.attrib:
+            place = f"{place}/{old.get('id')}"
+        if len(old) and re.fullmatch(r"axes_\d+", old.get("id", "")):
+            size = _axes_size(old, self.clips)
+            tolerance = tolerance if size is None else _tolerance(size)
+        if reason := self._attributes(old, new, tolerance, place):
             return f"{place}: {reason}"
-        return self._children(old, new, _inner_tolerance(old, own), place)
-
-    def _children(
-        self, old: ET.Element, new: ET.Element, tolerance: Tolerance, place: str
-    ) -> str | None:
+        tolerance = _inner_tolerance(old, tolerance)
         for a, b in zip_longest(old, new):
             if a is None or b is None:
                 return f"{place}: stored {_label(a)}, got {_label(b)}"
-            inside = tolerance
-            if _tag(old) == "defs" and _tag(a) == "path":
-                inside = _tolerance(_outline(a))
+            defines = _tag(old) == "defs" and _tag(a) == "path"
+            inside = _tolerance(_outline(a)) if defines else tolerance
             if reason := self.difference(a, b, inside, place):
                 return reason
         return None
 
     def _attributes(
-        self, old: ET.Element, new: ET.Element, tolerance: Tolerance, place: str
+        self, old: ET.Element, new: ET.Element, tolerance: Array, place: str
     ) -> str | None:
         if old.keys() != new.keys():
             return f"{_tag(old)} has the attributes {new.keys()} instead of {old.keys()}"
@@ -133,12 +126,12 @@ class _Comparison:
                 return f"{_tag(old)}, {reason}"
         return None
 
-    def _value_agrees(self, name: str, old: str, new: str, tolerance: Tolerance) -> bool:
+    def _value_agrees(self, name: str, old: str, new: str, tolerance: Array) -> bool:
         if name in _LENGTHS:
-            limit = (tolerance.x, tolerance.y)[_LENGTHS[name]]
-            return abs(_length(old) - _length(new)) <= limit
+            return bool(abs(_length(old) - _length(new)) <= tolerance[_LENGTHS[name]])
         if name == "viewBox":
-            return tolerance.allows(_corners(old), _corners(new))
+            corners, others = (np.array(box.split(), float).reshape(2, 2) for box in (old, new))
+            return near(corners, others, tolerance)
         if name == "transform":
             return transforms_agree(old, new, tolerance)
         if name == "style":
@@ -148,63 +141,37 @@ class _Comparison:
         return value_agrees(old, new, self.names)
 
 
-def _corners(box: str) -> Points:
-    """Return a viewBox as origin and size, in two rows."""
-    return np.array(box.split(), dtype=np.float64).reshape(2, 2)
-
-
 def _label(element: ET.Element | None) -> str:
-    """Return a short name of an element: ``<g id='line2d_3'>`` or the text of a comment."""
+    """Return what an element is, for a message."""
     if element is None:
         return "nothing"
-    if _tag(element) == "comment":
-        return f"the text {(element.text or '').strip()!r}"
-    name = element.get("id")
-    return f"<{_tag(element)} id={name!r}>" if name else f"<{_tag(element)}>"
+    return f"<{_tag(element)} {element.get('id', '')}> {_text(element)!r}"
 
 
-def _outer_tolerance(element: ET.Element, clips: dict[str, Size]) -> Tolerance | None:
-    """Return the tolerance within axes, or None for any other element."""
-    if not re.fullmatch(r"axes_\d+", element.get("id", "")) or len(element) == 0:
-        return None
-    size = _axes_size(element, clips)
-    return None if size is None else _tolerance(size)
-
-
-def _inner_tolerance(element: ET.Element, own: Tolerance) -> Tolerance:
+def _inner_tolerance(element: ET.Element, own: Array) -> Array:
     """Return the tolerance of an element's children: within text it is a tenth of a point."""
     for name, arguments in functions(element.get("transform", "")):
         if name == "scale" and _tag(element) == "g" and arguments[0]:
-            limit = _TEXT_POINTS / abs(arguments[0])
-            return Tolerance(limit, limit)
+            return np.full(2, _TEXT_POINTS / abs(arguments[0]))
     return own
 
 
-def _path_difference(
-    old: ET.Element, new: ET.Element, tolerance: Tolerance, place: str
-) -> str | None:
-    if "id" in old.keys() and not is_generated(old.get("id", "")):  # noqa: SIM118 — no mapping
+def _path_difference(old: ET.Element, new: ET.Element, tolerance: Array, place: str) -> str | None:
+    if "id" in old.attrib and not is_generated(old.attrib["id"]):
         return f"the glyph {old.get('id')} is drawn differently"
     letters, points = path_points(old.get("d", ""))
     other_letters, other = path_points(new.get("d", ""))
     if letters != other_letters:
-        return f"drawn with {len(other_letters)} strokes {_short(other_letters)} instead of " + (
-            f"{len(letters)} {_short(letters)}"
-        )
+        return f"drawn with {len(other_letters)} strokes instead of {len(letters)}, or with others"
     if "/PathCollection_" in place and len(points):  # a marker of a scatter plot: place and shape
         middle, other_middle = (p.min(axis=0) / 2 + p.max(axis=0) / 2 for p in (points, other))
-        if not _tolerance(box_size(points)).allows(points - middle, other - other_middle):
+        if not near(points - middle, other - other_middle, _tolerance(_size(points))):
             return "a marker has another shape or size"
         points, other = middle, other_middle
-    if tolerance.allows(points, other):
+    if near(points, other, tolerance):
         return None
-    moved = np.abs(points - other).reshape(-1, 2).max(axis=0)
-    limits = f"({tolerance.x:.2f}, {tolerance.y:.2f})"
-    return f"moved by up to ({moved[0]:.2f}, {moved[1]:.2f}) points; {limits} are allowed"
-
-
-def _short(letters: str) -> str:
-    return letters if len(letters) <= 8 else f"{letters[:8]}…"
+    moved, allowed = np.abs(points - other).reshape(-1, 2).max(axis=0).round(2), tolerance.round(2)
+    return f"moved by up to {moved.tolist()} points; {allowed.tolist()} are allowed"
 
 
 def figure_difference(stored: str, fresh: str) -> str | None:
@@ -213,8 +180,13 @@ def figure_difference(stored: str, fresh: str) -> str | None:
     try:
         old = ET.fromstring(stored, parsers[0])
         new = ET.fromstring(fresh, parsers[1])
-        size = _length(old.get("width", "0")), _length(old.get("height", "0"))
-        return _Comparison(_clip_sizes(old)).difference(old, new, _tolerance(size), "figure")
+        size = np.array([_length(old.get(name, "0")) for name in ("width", "height")])
+        clips = {
+            f"url(#{clip.get('id')})": _outline(clip[0])
+            for clip in old.iter(f"{_SVG}clipPath")
+            if len(clip)
+        }
+        return _Comparison(clips).difference(old, new, _tolerance(size), "figure")
     except ET.ParseError as error:
         return f"a figure is not a well-formed SVG: {error}"
     except ValueError as error:

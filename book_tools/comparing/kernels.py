@@ -14,6 +14,13 @@ _GRACE = 60.0
 _POLL = 1.0
 #: Outputs that change after the fact cannot be stored; nothing of the book needs them.
 _MOVING = ("update_display_data", "clear_output")
+#: What is kept of an output of each kind.
+_FIELDS = {
+    "stream": ("name", "text"),
+    "error": ("ename", "evalue", "traceback"),
+    "display_data": ("data",),
+    "execute_result": ("data",),
+}
 #: Set by pytest or by the reader's shell; each changes what a kernel prints or draws.
 _FOREIGN = ("PYTEST_CURRENT_TEST", "MPLBACKEND", "PYTHONWARNINGS")
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -38,22 +45,13 @@ def start_kernel(directory: str, startup_timeout: float) -> Any:
 
 
 def _record(message: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the output that a kernel's message carries, or None for any other message.
-
-    Raises:
-        KernelError: for an output that changes an earlier one.
-    """
+    """Return the output that a kernel's message carries, or None for any other message."""
     kind, content = message["msg_type"], message["content"]
     if kind in _MOVING:
         raise KernelError(f"the cell sent {kind}: outputs must be static")
-    if kind == "stream":
-        return {"output_type": kind, "name": content["name"], "text": content["text"]}
-    if kind == "error":
-        fields = ("ename", "evalue", "traceback")
-        return {"output_type": kind} | {name: content[name] for name in fields}
-    if kind in ("display_data", "execute_result"):
-        return {"output_type": kind, "data": content["data"]}
-    return None
+    if kind not in _FIELDS:
+        return None
+    return {"output_type": kind} | {name: content[name] for name in _FIELDS[kind]}
 
 
 def _until_idle(
@@ -80,19 +78,10 @@ def _until_idle(
 
 
 def run_cell(kernel: Any, source: str, timeout: float) -> list[dict[str, Any]]:
-    """Execute a cell and return its outputs in the order in which they came.
-
-    The kernel reports that it is idle after the last output, so nothing has to be waited for.
-    What a child process writes in its last moment may come later still; such a cell's output is
-    no test anyway.
-
-    Args:
-        kernel: nbval's ``RunningKernel``.
-        source: the code.
-        timeout: seconds the cell may take.
+    """Execute a cell in nbval's ``RunningKernel``; return its outputs in the order they came in.
 
     Raises:
-        KernelError: if the time is up, the kernel dies or an output changes an earlier one.
+        KernelError: after ``timeout`` seconds, if the kernel dies, or if an output changes another.
     """
     outputs: list[dict[str, Any]] = []
 

@@ -44,6 +44,8 @@ def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
 
 
 _RULES: dict[str, Callable[[str, str, Tolerances], str | None]] = {
+    "stdout": text_difference,
+    "error": lambda stored, fresh, _: text_difference(stored, fresh),
     "text/plain": text_difference,
     "text/latex": text_difference,
     "text/markdown": html_difference,
@@ -52,61 +54,35 @@ _RULES: dict[str, Callable[[str, str, Tolerances], str | None]] = {
 }
 
 
-def _data_difference(
-    stored: Mapping[str, Any], fresh: Mapping[str, Any], tolerances: Tolerances
-) -> str | None:
-    for mime in [*stored, *fresh]:
-        if mime not in _RULES:
-            hint = _HINTS.get(mime, f"known are {', '.join(_RULES)}")
-            return f"{mime} cannot be compared: {hint}"
-    if stored.keys() != fresh.keys():
-        return f"stored the types {sorted(stored)}, got {sorted(fresh)}"
-    for mime in sorted(stored):
-        value, other = "".join(stored[mime]), "".join(fresh[mime])
-        if reason := _RULES[mime](value, other, tolerances):
-            return f"{mime}, {reason}"
-    return None
-
-
-def _error_difference(stored: Output, fresh: Output) -> str | None:
-    if stored["ename"] != fresh["ename"]:
-        return f"stored the exception {stored['ename']}, got {fresh['ename']}: {fresh['evalue']}"
-    reason = text_difference(stored["evalue"], fresh["evalue"])
-    return f"message of the {stored['ename']}, {reason}" if reason else None
-
-
-def _label(output: Output | None) -> str:
-    """Return a short description: 'stdout', 'display_data (image/svg+xml)', 'ValueError'."""
+def _parts(output: Output | None) -> tuple[str, dict[str, Any]]:
+    """Return what an output is, in words, and its parts, each under the name of its rule."""
     if output is None:
-        return "nothing"
+        return "nothing", {}
     kind = str(output["output_type"])
     if kind == "stream":
-        return str(output["name"])
+        return output["name"], {output["name"]: output["text"]}
     if kind == "error":
-        return f"{output['ename']}: {output['evalue']}"
-    return f"{kind} ({', '.join(sorted(output['data']))})"
+        return f"the exception {output['ename']}", {"error": output["evalue"]}
+    return f"{kind} ({', '.join(sorted(output['data']))})", dict(output["data"])
 
 
 def _output_difference(
     stored: Output | None, fresh: Output | None, tolerances: Tolerances
 ) -> str | None:
-    for output in (stored, fresh):
-        if output is not None and output.get("name") == "stderr":
-            return f"{STDERR}: {output['text']!r}"
-    same_kind = (
-        stored is not None
-        and fresh is not None
-        and stored["output_type"] == fresh["output_type"]
-        and stored.get("name") == fresh.get("name")
-    )
-    if stored is None or fresh is None or not same_kind:
-        return f"stored {_label(stored)}, got {_label(fresh)}"
-    if stored["output_type"] == "stream":
-        reason = text_difference(stored["text"], fresh["text"], tolerances)
-        return f"{stored['name']}, {reason}" if reason else None
-    if stored["output_type"] == "error":
-        return _error_difference(stored, fresh)
-    return _data_difference(stored["data"], fresh["data"], tolerances)
+    (label, old), (other, new) = _parts(stored), _parts(fresh)
+    for name, value in [*old.items(), *new.items()]:
+        if name == "stderr":
+            return f"{STDERR}: {value!r}"
+        if name not in _RULES:
+            hint = _HINTS.get(name, f"known are {', '.join(_RULES)}")
+            return f"{name} cannot be compared: {hint}"
+    if label != other:
+        message = f": {new['error']}" if "error" in new else ""
+        return f"stored {label}, got {other}{message}"
+    for name in sorted(old):
+        if reason := _RULES[name]("".join(old[name]), "".join(new[name]), tolerances):
+            return f"{label}, {reason}"
+    return None
 
 
 def outputs_difference(
@@ -128,3 +104,18 @@ def outputs_difference(
     if tolerances.unprinted:
         return f"no printed number has the name {min(tolerances.unprinted)!r} of its tolerance"
     return None
+
+
+def _brief(text: str, lines: int = 30, columns: int = 160) -> str:
+    kept = [line if len(line) <= columns else f"{line[:columns]}…" for line in text.splitlines()]
+    more = [f"… {len(kept) - lines} more lines"] if len(kept) > lines else []
+    return "\n".join(kept[:lines] + more)
+
+
+def shown_outputs(outputs: Iterable[Output]) -> str:
+    """Return a cell's outputs as text, for a message; figures only by their type."""
+    shown = []
+    for label, parts in map(_parts, coalesce(outputs)):
+        texts = [part for name, part in parts.items() if "/" not in name or name == "text/plain"]
+        shown.append(f"[{label}]\n{_brief(''.join(map(''.join, texts)))}")
+    return "\n".join(shown) or "nothing"

@@ -12,24 +12,14 @@ from typing import Any, NoReturn
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from . import rules
 from .kernels import KernelError, run_cell, start_kernel
-from .outputs import STDERR, coalesce, outputs_difference
-from .rules import (
-    Cell,
-    cell_name,
-    cell_problem,
-    code_cells,
-    indented,
-    raises,
-    read_notebook,
-    shown_outputs,
-    skipped,
-    unchecked,
-)
+from .outputs import STDERR, outputs_difference, shown_outputs
+from .rules import indented
 
 #: How many cells of a kind there may be, over all collected notebooks.
-_BUDGETS: dict[str, Callable[[Cell], bool]] = {
-    "notebook_ignored_cells": unchecked,
+_BUDGETS: dict[str, Callable[[rules.Cell], bool]] = {
+    "notebook_ignored_cells": rules.unchecked,
     "notebook_tolerances": lambda cell: "tolerance" in cell["metadata"],
 }
 #: Options of nbval that would make a comparison mean something else.
@@ -50,17 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect notebooks in the place of nbval, so that ``--nbval`` means the same.
-
-    Raises:
-        pytest.UsageError: for an option of nbval that has no meaning here.
-    """
+    """Collect notebooks in the place of nbval, so that ``--nbval`` means the same."""
     if not config.pluginmanager.has_plugin("nbval"):
         raise pytest.UsageError("notebooks need the plugin nbval: leave out -p no:nbval")
-    for name in _REFUSED:
-        if config.getoption(name):
-            option = name.replace("_", "-")
-            raise pytest.UsageError(f"--{option} has no meaning: every output is compared here")
+    for name in filter(config.getoption, _REFUSED):
+        option = name.replace("_", "-")
+        raise pytest.UsageError(f"--{option} has no meaning: every output is compared here")
     config.pluginmanager.unregister(name="nbval")
 
 
@@ -94,21 +79,17 @@ class NotebookFile(IPyNbFile):
     broken_by: str | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield a test for every code cell.
-
-        Raises:
-            CollectError: if the file does not hold a notebook.
-        """
+        """Yield a test for every code cell."""
         try:
-            notebook = read_notebook(self.path)
+            notebook = rules.read_notebook(self.path)
         except ValueError as error:
             raise self.CollectError(str(error)) from error
         repair = str(self.config.getini("notebook_refresh"))
-        for number, cell in enumerate(code_cells(notebook), start=1):
+        for number, cell in enumerate(rules.code_cells(notebook), start=1):
             item = NotebookCell.from_parent(
-                self, name=cell_name(notebook, cell), cell_num=number, cell=cell, options={}
+                self, name=rules.cell_name(notebook, cell), cell_num=number, cell=cell, options={}
             )
-            item.problem = cell_problem(cell, number, repair)
+            item.problem = rules.cell_problem(cell, number, repair)
             yield item
 
     def setup(self) -> None:
@@ -123,7 +104,7 @@ class NotebookFile(IPyNbFile):
 class NotebookCell(IPyNbCell):
     """A code cell: it passes when its fresh outputs agree with the stored ones."""
 
-    cell: Cell
+    cell: rules.Cell
     parent: NotebookFile
     #: Why the cell cannot be a test as it is stored.
     problem: str | None = None
@@ -132,23 +113,18 @@ class NotebookCell(IPyNbCell):
         """Do nothing: nbval marks what follows a time-out as expected to fail."""
 
     def runtest(self) -> None:
-        """Execute the cell and compare.
-
-        Raises:
-            CellError: if anything differs from what is stored.
-        """
+        """Execute the cell and compare."""
         if self.parent.broken_by and not self.parent.kernel.is_alive():
             raise CellError(f"not run: follows from {self.parent.broken_by}")
-        if skipped(self.cell):
-            if self.problem:
-                raise CellError(self.problem)
-            pytest.skip(self.cell["metadata"]["reason"])
-        outputs = self._execute()
+        skipped = rules.skipped(self.cell)
+        outputs = [] if skipped else self._execute()
         if self.problem:
             raise CellError(self.problem)
+        if skipped:
+            pytest.skip(self.cell["metadata"]["reason"])
         if any(output.get("name") == "stderr" for output in outputs):
-            raise CellError(f"{STDERR}\n{indented(shown_outputs(coalesce(outputs)))}")
-        if not unchecked(self.cell):
+            raise CellError(f"{STDERR}\n{indented(shown_outputs(outputs))}")
+        if not rules.unchecked(self.cell):
             self._compare(outputs)
 
     def _execute(self) -> list[dict[str, Any]]:
@@ -158,10 +134,9 @@ class NotebookCell(IPyNbCell):
         except KernelError as failure:
             self._break(str(failure))
         error = next((out for out in outputs if out["output_type"] == "error"), None)
-        expected = raises(self.cell)
+        expected = rules.raises(self.cell)
         if error and not expected:
-            text = f"{error['ename']}: {error['evalue']}\n" + "\n".join(error["traceback"])
-            self._break(text)
+            self._break("\n".join([f"{error['ename']}: {error['evalue']}", *error["traceback"]]))
         if expected and not error:
             raise CellError("the cell must raise the stored exception, but raised nothing")
         return outputs
@@ -174,18 +149,13 @@ class NotebookCell(IPyNbCell):
         raise CellError(f"{first_line}\nfollows from {earlier}" if earlier else message)
 
     def _compare(self, outputs: list[dict[str, Any]]) -> None:
-        tolerance = self.cell["metadata"].get("tolerance")
-        reason = outputs_difference(self.cell["outputs"], outputs, tolerance)
-        if reason is None:
-            return
-        stored = indented(shown_outputs(coalesce(self.cell["outputs"])))
-        fresh = indented(shown_outputs(coalesce(outputs)))
-        earlier = self.parent.broken_by
-        after = f"\nmay follow from {earlier}, which failed" if earlier else ""
-        raise CellError(
-            f"{reason}{after}\nstored:\n{stored}\ngot:\n{fresh}\n"
-            f"if the new output is right: {self.config.getini('notebook_refresh')}"
-        )
+        stored, tolerance = self.cell["outputs"], self.cell["metadata"].get("tolerance")
+        if reason := outputs_difference(stored, outputs, tolerance):
+            earlier = self.parent.broken_by
+            after = f"\nmay follow from {earlier}, which failed" if earlier else ""
+            shown, fresh = (indented(shown_outputs(each)) for each in (stored, outputs))
+            repair = f"if the new output is right: {self.config.getini('notebook_refresh')}"
+            raise CellError(f"{reason}{after}\nstored:\n{shown}\ngot:\n{fresh}\n{repair}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:
         """Return the message with the cell's code."""

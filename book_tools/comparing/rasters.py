@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-#: A colour map moves a pixel by a few levels when the value under it moves in the last digit.
-LEVEL_TOLERANCE = 8
-#: One cell of a 28×28 image is 0.13 % of the pixels.
-SHARE_TOLERANCE = 0.001
-MEAN_TOLERANCE = 1.0
+#: Levels by which a pixel may differ: a colour map turns a moved last digit into a few levels.
+_LEVEL_TOLERANCE = 8
+#: Share of the pixels that may differ by more: one cell of a 28×28 image is 0.13 % of the pixels.
+_SHARE_TOLERANCE = 0.001
+_MEAN_TOLERANCE = 1.0  # levels, over the whole picture
 
 _PREFIX = "data:image/png;base64,"
 
@@ -23,11 +23,7 @@ def is_embedded(reference: str) -> bool:
 
 
 def _decode(reference: str) -> NDArray[np.int16]:
-    """Return the (height, width, 4) levels of a PNG given as a data link.
-
-    Raises:
-        ValueError: if the link does not hold a readable PNG.
-    """
+    """Return the (height, width, 4) levels of a PNG given as a data link."""
     if not reference.startswith(_PREFIX):
         raise ValueError(f"a picture in a figure must be an embedded PNG, got {reference[:40]!r}")
     try:
@@ -39,20 +35,13 @@ def _decode(reference: str) -> NDArray[np.int16]:
 
 
 def raster_difference(stored: str, fresh: str) -> str | None:
-    """Return how two embedded pictures differ, or None.
-
-    They are the same when they have one size, at most 0.1 % of the pixels differ by more than 8
-    levels in some channel, and the mean absolute difference is at most one level.
-
-    Raises:
-        ValueError: if a link does not hold a readable PNG.
-    """
+    """Return how two embedded pictures differ, or None."""
     old, new = _decode(stored), _decode(fresh)
     if old.shape != new.shape:
         return f"picture of {old.shape[:2]} pixels became one of {new.shape[:2]}"
     distance = np.abs(old - new)
-    share = float((distance.max(axis=-1) > LEVEL_TOLERANCE).mean())
+    share = float((distance.max(axis=-1) > _LEVEL_TOLERANCE).mean())
     mean = float(distance.mean())
-    if share > SHARE_TOLERANCE or mean > MEAN_TOLERANCE:
+    if share > _SHARE_TOLERANCE or mean > _MEAN_TOLERANCE:
         return f"{share:.2%} of the picture's pixels changed, by {mean:.1f} levels on average"
     return None

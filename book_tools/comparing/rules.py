@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def read_notebook(path: Path) -> Any:
     return notebook
 
 
-def marked(cell: Cell, *markers: str) -> bool:
+def _marked(cell: Cell, *markers: str) -> bool:
     """Whether a cell has one of the tags, or the comment that nbval reads like ``nbval-skip``."""
     tags = {*cell["metadata"].get("tags", [])}
     for line in cell["source"].splitlines():
@@ -62,24 +62,17 @@ def marked(cell: Cell, *markers: str) -> bool:
 
 def raises(cell: Cell) -> bool:
     """Whether a cell is marked as one that must raise."""
-    return marked(cell, RAISES, "nbval-raises-exception")
+    return _marked(cell, RAISES, "nbval-raises-exception")
 
 
 def skipped(cell: Cell) -> bool:
     """Whether a cell is marked as one that is not executed."""
-    return marked(cell, "nbval-skip")
+    return _marked(cell, "nbval-skip")
 
 
 def unchecked(cell: Cell) -> bool:
     """Whether a mark takes a cell out of the comparison."""
-    return skipped(cell) or marked(cell, "nbval-ignore-output")
-
-
-def _reason_problem(cell: Cell) -> str | None:
-    reason = cell["metadata"].get("reason")
-    if isinstance(reason, str) and reason.strip():
-        return None
-    return 'needs a reason in its metadata: {"reason": "…"}'
+    return _marked(cell, "nbval-skip", "nbval-ignore-output")
 
 
 def _tolerance_problem(cell: Cell) -> str | None:
@@ -92,45 +85,33 @@ def _tolerance_problem(cell: Cell) -> str | None:
             return f"has the tolerance {value!r} of {name!r}; it must be a positive number"
     if not cell["outputs"]:
         return "has a tolerance, but no outputs"
-    if problem := _reason_problem(cell):
-        return f"has a tolerance and {problem}"
     return outputs_difference(cell["outputs"], cell["outputs"], tolerance)
-
-
-def _output_problem(cell: Cell) -> str | None:
-    if any(output.get("name") == "stderr" for output in cell["outputs"]):
-        return f"has a stored stderr: {STDERR}"
-    errors = [out["ename"] for out in cell["outputs"] if out["output_type"] == "error"]
-    if errors and not raises(cell):
-        return f"has a stored {errors[0]}, but no tag {RAISES}"
-    if raises(cell) and not errors:
-        return f"has the tag {RAISES}, but no stored exception"
-    return None
 
 
 def cell_problem(cell: Cell, number: int, repair: str) -> str | None:
     """Return what is wrong with a stored code cell, or None.
-
-    Every code cell has content and was executed, in order, from 1; none stores stderr; an
-    exception is stored exactly where the tag ``raises-exception`` announces it; a tolerance is a
-    positive number, has a reason, and names a number that is printed.
 
     Args:
         cell: a code cell.
         number: its place among the code cells, from 1.
         repair: the command that executes the notebook and stores its outputs.
     """
-    if not cell["source"].strip():
-        return "is empty: delete it"
-    if cell["execution_count"] is None:
-        return f"was never executed: {repair}"
-    if cell["execution_count"] != number:
-        return f"was executed as number {cell['execution_count']}: {repair}"
-    if unchecked(cell) and (problem := _reason_problem(cell)):
-        return f"is not compared and {problem}"
-    if "tolerance" in cell["metadata"] and (problem := _tolerance_problem(cell)):
-        return problem
-    return _output_problem(cell)
+    count, outputs = cell["execution_count"], cell["outputs"]
+    reason = cell["metadata"].get("reason")
+    has_reason = isinstance(reason, str) and reason.strip()
+    needs_reason = not has_reason and (unchecked(cell) or "tolerance" in cell["metadata"])
+    names = [output["ename"] for output in outputs if output["output_type"] == "error"]
+    problems = {
+        "is empty: delete it": not cell["source"].strip(),
+        f"was never executed: {repair}": count is None,
+        f"was executed as number {count}: {repair}": count != number,
+        'needs a reason in its metadata: {"reason": "…"}': needs_reason,
+        f"has a stored stderr: {STDERR}": any(out.get("name") == "stderr" for out in outputs),
+        f"has a stored {names and names[0]}, but no tag {RAISES}": names and not raises(cell),
+        f"has the tag {RAISES}, but no stored exception": raises(cell) and not names,
+    }
+    problem = next((problem for problem, holds in problems.items() if holds), None)
+    return problem or (_tolerance_problem(cell) if "tolerance" in cell["metadata"] else None)
 
 
 def structure_problems(
@@ -148,24 +129,3 @@ def structure_problems(
 def indented(text: str) -> str:
     """Return a text with every line moved four columns to the right."""
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _brief(text: str, lines: int = 30, columns: int = 160) -> str:
-    kept = [line if len(line) <= columns else f"{line[:columns]}…" for line in text.splitlines()]
-    more = [f"… {len(kept) - lines} more lines"] if len(kept) > lines else []
-    return "\n".join(kept[:lines] + more)
-
-
-def shown_outputs(outputs: Iterable[Mapping[str, Any]]) -> str:
-    """Return a cell's outputs as text, for a message; figures only by their type."""
-    parts = []
-    for output in outputs:
-        if output["output_type"] == "stream":
-            parts.append(f"[{output['name']}]\n{_brief(output['text'])}")
-        elif output["output_type"] == "error":
-            parts.append(f"[exception] {output['ename']}: {_brief(output['evalue'])}")
-        else:
-            data = output["data"]
-            plain = data.get("text/plain", "")
-            parts.append(f"[{', '.join(sorted(data))}]\n{_brief(''.join(plain))}")
-    return "\n".join(parts) or "nothing"

@@ -16,19 +16,12 @@ _HASHED = re.compile(r"([A-Za-z]+|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}")
 #: Neighbouring colours of a map lie up to 4 of 255 levels apart in a channel.
 _COLOUR_LEVELS = 4
 
-Points = NDArray[np.float64]
+Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a coordinate may move, in the units of the element, horizontally and vertically."""
-
-    x: float
-    y: float
-
-    def allows(self, old: Points, new: Points) -> bool:
-        """Whether every point of an (n, 2) array is within the tolerance."""
-        return bool((np.abs(old - new) <= (self.x, self.y)).all())
+def near(old: Array, new: Array, tolerance: Array | float) -> bool:
+    """Whether no number moved by more than the tolerance, of (n, 2) points that of its axis."""
+    return bool((np.abs(old - new) <= tolerance).all())
 
 
 @dataclass
@@ -59,7 +52,7 @@ def is_generated(name: str) -> bool:
     return _HASHED.fullmatch(name) is not None
 
 
-def path_points(d: str) -> tuple[str, Points]:
+def path_points(d: str) -> tuple[str, Array]:
     """Return the command letters of a path and its (n, 2) coordinates.
 
     Raises:
@@ -73,24 +66,11 @@ def path_points(d: str) -> tuple[str, Points]:
     return letters, np.array(numbers, dtype=np.float64).reshape(-1, 2)
 
 
-def box_size(points: Points) -> tuple[float, float]:
-    """Return width and height of the box around (n, 2) points; 0 for none."""
-    if len(points) == 0:
-        return 0.0, 0.0
-    width, height = np.ptp(points, axis=0)
-    return float(width), float(height)
-
-
-def colours_agree(old: str, new: str) -> bool:
-    """Whether two colours ``#rrggbb`` are at most 4 levels apart in each channel."""
-    pairs = zip(bytes.fromhex(old[1:]), bytes.fromhex(new[1:]), strict=True)
-    return all(abs(a - b) <= _COLOUR_LEVELS for a, b in pairs)
-
-
 def value_agrees(old: str, new: str, names: Names) -> bool:
     """Whether two values of a style are equal, colours and links by their own rules."""
     if _COLOUR.fullmatch(old) and _COLOUR.fullmatch(new):
-        return colours_agree(old, new)
+        levels, others = (np.array([*bytes.fromhex(value[1:])], float) for value in (old, new))
+        return near(levels, others, _COLOUR_LEVELS)
     link, other = _LINK.fullmatch(old), _LINK.fullmatch(new)
     if link and other:
         return names.agree(link[1] or link[2], other[1] or other[2])
@@ -100,11 +80,11 @@ def value_agrees(old: str, new: str, names: Names) -> bool:
 def style_agrees(old: str, new: str, names: Names) -> bool:
     """Whether two style attributes set the same properties to the same values, in order."""
     left, right = (
-        [tuple(part.strip() for part in entry.split(":", 1)) for entry in style.split(";")]
+        [[part.strip() for part in entry.partition(":")] for entry in style.split(";")]
         for style in (old, new)
     )
     return [entry[0] for entry in left] == [entry[0] for entry in right] and all(
-        value_agrees(a[-1], b[-1], names) for a, b in zip(left, right, strict=True)
+        value_agrees(a[2], b[2], names) for a, b in zip(left, right, strict=True)
     )
 
 
@@ -120,7 +100,7 @@ def functions(transform: str) -> list[tuple[str, list[float]]]:
     ]
 
 
-def transforms_agree(old: str, new: str, tolerance: Tolerance) -> bool:
+def transforms_agree(old: str, new: str, tolerance: Array) -> bool:
     """Whether two transforms shift within the tolerance and scale and turn to 1 % (0.5°)."""
     left, right = functions(old), functions(new)
     if [(name, len(args)) for name, args in left] != [(name, len(args)) for name, args in right]:
@@ -128,8 +108,7 @@ def transforms_agree(old: str, new: str, tolerance: Tolerance) -> bool:
     for (name, a), (_, b) in zip(left, right, strict=True):
         shift, other = (np.array(args, dtype=np.float64) for args in (a, b))
         if name in ("translate", "matrix"):
-            ends = [np.resize(args[-2:], (1, 2)) for args in (shift, other)]
-            if not tolerance.allows(ends[0], ends[1]):
+            if not near(np.resize(shift[-2:], 2), np.resize(other[-2:], 2), tolerance):
                 return False
             shift, other = shift[:-2], other[:-2]
         slack = 0.5 if name == "rotate" else 0.0

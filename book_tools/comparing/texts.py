@@ -10,7 +10,7 @@ from decimal import Context, Decimal
 from itertools import zip_longest
 
 from .screens import visible
-from .tokens import Kind, Number, Token, tokenize
+from .tokens import Number, Token, tokenize
 from .tolerances import Tolerances
 
 _EXACT = Context(prec=400)
@@ -34,85 +34,39 @@ def _form_difference(stored: Number, fresh: Number) -> str | None:
     return None
 
 
-def _distance(stored: Number, fresh: Number) -> Decimal:
-    return abs(_EXACT.subtract(stored.value, fresh.value))
-
-
-def _integer_difference(stored: Number, fresh: Number) -> str | None:
-    digits, other = (n.text.lstrip("+-\N{MINUS SIGN}") for n in (stored, fresh))
-    if digits == other and stored.value == fresh.value:
-        return _form_difference(stored, fresh)
-    return "integers agree exactly"
-
-
-def _decimal_difference(stored: Number, fresh: Number) -> str | None:
-    if form := _form_difference(stored, fresh):
-        return form
-    unit = min(stored.unit, fresh.unit)
-    if _distance(stored, fresh) <= unit:
-        return None
-    return f"more than one unit in the last digit, {unit}"
-
-
-def _measure_difference(stored: Token, fresh: Token) -> str | None:
-    x, y, x_new, y_new = stored.number, stored.margin, fresh.number, fresh.margin
-    if x is None or y is None or x_new is None or y_new is None:
-        raise ValueError(f"a measure needs two numbers, got {stored!r} and {fresh!r}")
-    if form := _form_difference(x, x_new) or _form_difference(y, y_new):
-        return form
-    if not y.value <= 2 * y_new.value or not y_new.value <= 2 * y.value:
-        return f"the margin {y.text} moved by more than a factor of 2"
-    if _distance(x, x_new) > y.value:
-        return f"further apart than the stored margin {y.text}"
-    return None
-
-
-def _named_difference(stored: Token, fresh: Token, limit: Decimal) -> str | None:
-    """Compare the number, or both numbers of a measure, within the tolerance of the metadata."""
-    for old, new in ((stored.number, fresh.number), (stored.margin, fresh.margin)):
-        if old is None or new is None:
-            continue
+def _number_difference(stored: Token, fresh: Token, tolerance: Decimal | None) -> str | None:
+    """Compare numbers, and their margins, by their form and then by how far they moved."""
+    pairs = list(zip(stored.numbers, fresh.numbers, strict=True))
+    for old, new in pairs:
         if form := _form_difference(old, new):
             return form
-        if _distance(old, new) > limit:
-            return f"further apart than the tolerance {limit}"
-    return None
+    moved = [abs(_EXACT.subtract(old.value, new.value)) for old, new in pairs]
+    if tolerance is not None:
+        return f"further apart than the tolerance {tolerance}" if max(moved) > tolerance else None
+    old, new = pairs[-1]
+    if len(pairs) == 2:
+        if max(old.value, new.value) > 2 * min(old.value, new.value):
+            return f"the margin {old.text} moved by more than a factor of 2"
+        return f"further apart than the stored margin {old.text}" if moved[0] > old.value else None
+    if old.is_integer:
+        digits, other = (number.text.lstrip("+-\N{MINUS SIGN}") for number in (old, new))
+        return "integers agree exactly" if moved[0] or digits != other else None
+    unit = min(old.unit, new.unit)
+    return f"more than one unit in the last digit, {unit}" if moved[0] > unit else None
 
 
-def _token_difference(stored: Token, fresh: Token, limit: Decimal | None) -> str | None:
-    if stored.kind is not fresh.kind:
-        return f"a {stored.kind.value} became a {fresh.kind.value}"
-    if limit is not None:
-        return _named_difference(stored, fresh, limit)
-    if stored.kind is Kind.MEASURE:
-        return _measure_difference(stored, fresh)
-    if stored.number is None or fresh.number is None:
-        return None if stored.text == fresh.text else "words agree exactly"
-    if stored.kind is Kind.INTEGER:
-        return _integer_difference(stored.number, fresh.number)
-    return _decimal_difference(stored.number, fresh.number)
-
-
-def _spacing_agrees(stored: Token, fresh: Token, *, padded: bool) -> bool:
-    """Whether white space stands before both or neither; padding of a longer number may go."""
-    return stored.spaced == fresh.spaced or padded or stored.kind is Kind.NEWLINE
+def _token_difference(stored: Token, fresh: Token, tolerance: Decimal | None) -> str | None:
+    if stored.kind != fresh.kind:
+        return f"a {stored.kind} became a {fresh.kind}"
+    if stored.numbers:
+        return _number_difference(stored, fresh, tolerance)
+    return None if stored.text == fresh.text else "words agree exactly"
 
 
 def _shown(token: Token | None) -> str:
     if token is None:
         return "nothing"
-    return "end of line" if token.kind is Kind.NEWLINE else repr(token.text)
-
-
-def _longer(stored: Token, fresh: Token) -> bool:
-    return stored.number is not None and len(stored.text) != len(fresh.text)
-
-
-def _without_blank_end(tokens: list[Token]) -> list[Token]:
-    """Drop trailing ends of lines: a terminal's last newline means nothing."""
-    while tokens and tokens[-1].kind is Kind.NEWLINE:
-        tokens = tokens[:-1]
-    return tokens
+    return "end of line" if token.text == "\n" else repr(token.text)
 
 
 def text_difference(
@@ -129,21 +83,18 @@ def text_difference(
     "line 1: stored '0.52', got '0.54': more than one unit in the last digit, 0.01"
     >>> text_difference("acc 0.52", "acc 0.54", Tolerances({"acc": 0.02}))
     """
-    stored, fresh = visible(stored), visible(fresh)
-    left, right = (_without_blank_end(tokenize(text)) for text in (stored, fresh))
-    padded = False
-    for old, new in zip_longest(left, right):
-        line = (old or new).line
-        start = f"line {line}: stored {_shown(old)}, got {_shown(new)}"
+    stored, fresh = visible(stored).rstrip(), visible(fresh).rstrip()
+    padded = False  # a longer number may take the place of the white space before the next token
+    for old, new in zip_longest(tokenize(stored), tokenize(fresh)):
+        start = f"line {(old or new).line}: stored {_shown(old)}, got {_shown(new)}"
         if old is None or new is None:
             return f"{start}: one of them ends here"
-        limit = None
-        if tolerances and old.number:
-            limit = tolerances.of(stored, old.span, head)
-        if reason := _token_difference(old, new, limit):
+        named = tolerances if old.numbers else None
+        tolerance = named.of(stored, old.span, head) if named else None
+        if reason := _token_difference(old, new, tolerance):
             return f"{start}: {reason}"
-        longer = _longer(old, new)
-        if not _spacing_agrees(old, new, padded=padded or longer):
+        longer = bool(old.numbers) and len(old.text) != len(new.text)
+        if old.spaced != new.spaced and not padded and not longer:
             return f"{start}: only one of them has a space before it"
         padded = longer
     return None

@@ -1,9 +1,9 @@
 """Printed text as a list of numbers, words and signs, so that each is compared by its own rule."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from enum import Enum
 
 _MINUS = "\N{MINUS SIGN}"
 _THOUSANDS = re.compile("[,\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}]")
@@ -27,28 +27,12 @@ _SCANNER = re.compile(
 )
 
 
-class Kind(Enum):
-    """What a token is, which decides how it is compared."""
-
-    WORD = "word"
-    INTEGER = "integer"
-    DECIMAL = "decimal number"
-    MEASURE = "number with a margin"
-    NEWLINE = "end of line"
-
-
 @dataclass(frozen=True)
 class Number:
-    """A printed number, with its form.
+    """A printed number, its exact value, and its form.
 
-    Attributes:
-        text: as printed, sign included.
-        value: the exact decimal value.
-        unit: one unit in the last printed digit, 10^(exponent − decimals).
-        decimals: digits after the point.
-        exponent: ``"e"``, ``"E"`` or ``""``, as printed.
-        plus: whether a ``+`` stands before it.
-        grouped: what separates thousands, ``""`` for nothing; None without thousands.
+    ``unit`` is one unit in the last printed digit; ``grouped`` is what separates thousands, ``""``
+    for nothing, None for a number below 1,000.
     """
 
     text: str
@@ -67,25 +51,22 @@ class Number:
 
 @dataclass(frozen=True)
 class Token:
-    """One unit of comparison.
+    """One unit of comparison: a word, the end of a line, or a number with or without a margin.
 
-    Attributes:
-        kind: decides the rule.
-        text: as printed.
-        line: number of its line, from 1.
-        span: where in the text it begins and ends.
-        spaced: whether white space stands before it on its line.
-        number: of a numeric token; the value before the ± of a measure.
-        margin: the number after the ±.
+    ``spaced`` says whether white space stands before it on its line. ``numbers`` holds a number,
+    and after it the number that follows the ±, if there is one.
     """
 
-    kind: Kind
     text: str
     line: int
     span: tuple[int, int]
     spaced: bool = False
-    number: Number | None = field(default=None, repr=False)
-    margin: Number | None = field(default=None, repr=False)
+    numbers: tuple[Number, ...] = field(default=(), repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return ("word", "number", "number with a margin")[len(self.numbers)]
 
 
 def _read_number(match: re.Match[str]) -> Number:
@@ -113,35 +94,28 @@ def _binary_sign(text: str, match: re.Match[str]) -> bool:
     return bool(match["sign"]) and bool(before) and (before.isalnum() or before in "_)]}")
 
 
-def _scan(text: str) -> list[Token]:
-    tokens: list[Token] = []
+def _scan(text: str) -> Iterator[Token]:
     position, line, spaced = 0, 1, False
     while match := _SCANNER.match(text, position):
         start, position = match.span()
         if match.lastgroup == "space":
             spaced = True
             continue
-        kind, number = Kind.WORD, None
-        if match["newline"]:
-            kind, spaced = Kind.NEWLINE, False
-        elif match["number"] and _binary_sign(text, match):
-            position = start + 1
-        elif match["number"]:
-            number = _read_number(match)
-            kind = Kind.INTEGER if number.is_integer else Kind.DECIMAL
+        is_number = bool(match["number"])
+        if is_number and _binary_sign(text, match):
+            is_number, position = False, start + 1
         shown = text[start:position]
         shown = "-" if shown == _MINUS else shown
-        tokens.append(Token(kind, shown, line, (start, position), spaced, number))
-        line += kind is Kind.NEWLINE
-        spaced = False
-    return tokens
+        numbers = (_read_number(match),) if is_number else ()
+        ends = shown == "\n"
+        yield Token(shown, line, (start, position), spaced and not ends, numbers)
+        line, spaced = line + ends, False
 
 
 def _is_measure(tokens: list[Token]) -> bool:
-    if len(tokens) < 3 or tokens[1].text not in ("±", "+/-", r"\pm"):
+    if [len(token.numbers) for token in tokens] != [1, 0, 1]:
         return False
-    value, margin = tokens[0].number, tokens[2].number
-    return value is not None and margin is not None and margin.text[0] not in f"+-{_MINUS}"
+    return tokens[1].text in ("±", "+/-", r"\pm") and tokens[2].text[0] not in f"+-{_MINUS}"
 
 
 def tokenize(text: str) -> list[Token]:
@@ -151,25 +125,22 @@ def tokenize(text: str) -> list[Token]:
     stands before it. Digits within a word belong to the word. ``1.`` is the integer 1 and a full
     stop: NumPy and torch print it for whole numbers.
 
-    >>> [(t.kind.name, t.text) for t in tokenize("int8: -0.5 ± 0.1 %")]
-    [('WORD', 'int8'), ('WORD', ':'), ('MEASURE', '-0.5 ± 0.1'), ('WORD', '%')]
+    >>> [(t.kind, t.text) for t in tokenize("int8: -0.5 ± 0.1 %")]
+    [('word', 'int8'), ('word', ':'), ('number with a margin', '-0.5 ± 0.1'), ('word', '%')]
     >>> [t.text for t in tokenize("x-1 (-1) 1,234.5 1e-06 1.2.3 -inf")]
     ['x', '-', '1', '(', '-1', ')', '1,234.5', '1e-06', '1.2.3', '-', 'inf']
     """
-    scanned = _scan(text)
     tokens: list[Token] = []
-    i = 0
-    while i < len(scanned):
-        token = scanned[i]
-        if _is_measure(scanned[i : i + 3]):
-            sign, margin = scanned[i + 1 : i + 3]
-            shown = " ".join((token.text, sign.text, margin.text))
-            span = token.span[0], margin.span[1]
-            tokens.append(
-                replace(token, kind=Kind.MEASURE, text=shown, span=span, margin=margin.number)
-            )
-            i += 3
-        else:
-            tokens.append(token)
-            i += 1
+    for scanned in _scan(text):
+        tokens.append(scanned)
+        if _is_measure(tokens[-3:]):
+            first, sign, last = tokens[-3:]
+            tokens[-3:] = [
+                replace(
+                    first,
+                    text=f"{first.text} {sign.text} {last.text}",
+                    span=(first.span[0], last.span[1]),
+                    numbers=first.numbers + last.numbers,
+                )
+            ]
     return tokens

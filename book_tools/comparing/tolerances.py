@@ -23,11 +23,7 @@ def _heads_column(name: str, above: list[str], left: int, right: int) -> bool:
 
 
 class Tolerances:
-    """The tolerances of one cell.
-
-    Attributes:
-        unprinted: the names that no number had so far.
-    """
+    """The tolerances of one cell; ``unprinted`` are the names that no number had so far."""
 
     def __init__(self, named: Mapping[str, float] | None = None) -> None:
         """Take the tolerances as they stand in the cell's metadata."""

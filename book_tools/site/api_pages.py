@@ -2,7 +2,7 @@
 
 - A signature is shown as it stands in the source, with the names of its annotations.
 - The line ``Equation: eq-…, chapter NN.`` of a docstring becomes the equation itself, typeset.
-- What a signature demands is told as what the call raises: nobody writes that by hand.
+- What a signature demands is listed as what the call raises: nobody writes that by hand.
 - A family's page documents what the family exports; a name given with its module finds it.
 """
 
@@ -13,7 +13,6 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,39 +21,33 @@ from jaxtyping import AbstractArray
 from sphinx.application import Sphinx
 
 from book_tools.formulas import equations
+from reference_impl import checked
 from reference_impl.checked import FINITE, Where, Within
 from reference_impl.files import ROOT
 
-_EQUATION = re.compile(r"^Equation: ((?:eq-[\w-]+, )*eq-[\w-]+), chapter (\d\d)\.$")
+_EQUATION = re.compile(r"^ *Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+),\s+chapter (\d\d)\.$", re.M)
 _KINDS = {float: "a real number", int: "an integer", bool: "a bool", str: "a string"}
 
 
-def written_signature(obj: Any) -> tuple[str, str | None] | None:
-    """Return the parameters and the returned annotation as the source has them.
-
-    None for what has no source, such as a class without fields.
-    """
+def show_signature(*arguments: Any) -> tuple[str, str | None] | None:
+    """Return parameters and annotations as the source has them (autodoc-process-signature)."""
+    _app, what, _name, obj, _options, _signature, _returned = arguments
+    if what not in {"function", "method", "class"}:
+        return None
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(obj)))
     except (OSError, TypeError):
         return None
     node = ast.parse(source).body[0]
     if isinstance(node, ast.FunctionDef):
-        arguments = node.args
-        if arguments.args and arguments.args[0].arg in {"self", "cls"}:
-            del arguments.args[0]
-        returned = ast.unparse(node.returns) if node.returns else None
-        return f"({ast.unparse(arguments)})", returned
+        given = node.args
+        if given.args and given.args[0].arg in {"self", "cls"}:
+            del given.args[0]
+        return f"({ast.unparse(given)})", ast.unparse(node.returns) if node.returns else None
     if isinstance(node, ast.ClassDef) and hasattr(obj, "__dataclass_fields__"):
         fields = [ast.unparse(n) for n in node.body if isinstance(n, ast.AnnAssign)]
         return f"({', '.join(f for f in fields if 'ClassVar' not in f)})", None
     return None
-
-
-def show_signature(*arguments: Any) -> tuple[str, str | None] | None:
-    """Answer Sphinx's event autodoc-process-signature."""
-    _app, what, _name, obj, _options, _signature, _returned = arguments
-    return written_signature(obj) if what in {"function", "method", "class"} else None
 
 
 def expectation(hint: Any) -> str:
@@ -97,54 +90,40 @@ def _article(noun: str) -> str:
 
 
 def contract(obj: Any) -> list[str]:
-    """Return the lines that tell what a checked function or class raises."""
+    """Return the lines that list what a checked function or class raises."""
     target = obj.__init__ if inspect.isclass(obj) else obj
-    if not hasattr(target, "__wrapped__") or "checked" not in getattr(
-        getattr(target, "__code__", None), "co_filename", ""
-    ):
+    code = getattr(target, "__code__", None)
+    if not hasattr(target, "__wrapped__") or code is None or code.co_filename != checked.__file__:
         return []
     hints = typing.get_type_hints(target, include_extras=True)
-    told = {n: t for n, hint in hints.items() if n != "return" and (t := expectation(hint))}
-    if not told:
+    demands = {
+        n: text for n, hint in hints.items() if n != "return" and (text := expectation(hint))
+    }
+    if not demands:
         return []
-    demands = "; ".join(f"``{name}`` is {text}" for name, text in told.items())
-    return ["", f":raises TypeError, ValueError: unless {demands}.", ""]
+    shown = "; ".join(f"``{name}`` is {text}" for name, text in demands.items())
+    return ["", f":raises TypeError, ValueError: unless {shown}.", ""]
 
 
-@cache
-def _chapter(number: str) -> Path:
-    return next((ROOT / "chapters").glob(f"{number}_*.ipynb"))
+def typeset(text: str) -> str:
+    """Return a docstring with each ``Equation:`` replaced by the equation."""
 
+    def shown(match: re.Match[str]) -> str:
+        (chapter,) = (ROOT / "chapters").glob(f"{match[2]}_*.ipynb")
+        lines = []
+        for label in re.split(r",\s+", match[1]):
+            lines += ["", ".. math::", "", f"   {' '.join(equations(chapter)[label].split())}", ""]
+            page = f":doc:`chapter {match[2]} </chapters/{chapter.stem}>`"
+            lines += [f"Equation :eq:`{label}` of {page}."]
+        return "\n".join([*lines, ""])
 
-def typeset(lines: list[str]) -> list[str]:
-    """Return a docstring's lines with each ``Equation:`` replaced by the equation."""
-    text = "\n".join(lines)
-    text = re.sub(
-        r"(Equation: (?:eq-[\w-]+,\s+)*eq-[\w-]+,\s+chapter \d\d\.)",
-        lambda m: " ".join(m[1].split()),
-        text,
-    )
-    shown: list[str] = []
-    for line in text.split("\n"):
-        match = _EQUATION.match(line.strip())
-        if match is None:
-            shown.append(line)
-            continue
-        chapter = _chapter(match[2])
-        for label in match[1].split(", "):
-            latex = " ".join(equations(chapter)[label].split())
-            shown += ["", ".. math::", "", f"   {latex}", ""]
-            shown += [
-                f"Equation :eq:`{label}` of :doc:`chapter {match[2]} </chapters/{chapter.stem}>`."
-            ]
-        shown.append("")
-    return shown
+    return _EQUATION.sub(shown, text)
 
 
 def complete_docstring(*arguments: Any) -> None:
     """Answer Sphinx's event autodoc-process-docstring, after napoleon and all repairs of text."""
     _app, what, _name, obj, _options, lines = arguments
-    lines[:] = typeset(lines)
+    lines[:] = typeset("\n".join(lines)).split("\n")
     if what in {"function", "method", "class"}:
         lines += contract(obj)
 

@@ -7,26 +7,19 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import (
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    Response,
-    TimeoutError,
-    ViewportSize,
-    sync_playwright,
-)
+from playwright.sync_api import BrowserContext, Page, TimeoutError, ViewportSize, sync_playwright
 
 from book_tools.failures import BookError, explained
-from book_tools.site import probe as site_probe
-from book_tools.site.links import broken_links, html_files, read_page
+from book_tools.site import probe
+from book_tools.site.links import Page as Links
+from book_tools.site.links import broken_links, html_files
 from book_tools.site.server import served
 
 #: A word that every edition of the book has.
@@ -75,99 +68,87 @@ def browser() -> Iterator[BrowserContext]:
             chromium.close()
 
 
-class Visit:
-    """A page that is open, and everything that has gone wrong with it so far."""
+def _watched(page: Page, root: str, *, missing: bool) -> list[str]:
+    """Return a list that gets what goes wrong while ``page`` opens addresses of the site."""
+    problems: list[str] = []
+    site = ("data:", root.removesuffix(urlsplit(root).path) + "/")
 
-    def __init__(self, page: Page, root: str, *, missing: bool = False) -> None:
-        """Listen to ``page``, which may fetch from ``root`` only.
+    def on(event: Any, sentence: str, wrong: Callable[[Any], bool] = bool) -> None:
+        def note(got: Any) -> None:
+            if wrong(got):
+                problems.append(sentence.format(got))
 
-        Args:
-            page: a fresh page of the browser.
-            root: the address of the site.
-            missing: whether the address is meant not to exist (the 404 page is looked at).
-        """
-        self.page, self.root, self.missing = page, root, missing
-        self.problems: list[str] = []
-        page.on("request", self._request)
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
-        page.on("response", self._response)
+        page.on(event, note)
 
-    def _request(self, request: Request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme != "data" and address.netloc != urlsplit(self.root).netloc:
-            self.problems.append(f"fetches from elsewhere: {request.url}")
+    on("pageerror", "script error: {0}")
+    on("request", "fetches from elsewhere: {0.url}", lambda r: not r.url.startswith(site))
+    on(
+        "console",
+        "console error: {0.text}",
+        lambda m: m.type == "error" and not (missing and "404" in m.text),
+    )
+    on("response", "status {0.status}: {0.url}", lambda r: r.status >= 400 and not missing)
+    return problems
 
-    def _console(self, message: ConsoleMessage) -> None:
-        expected = self.missing and "404" in message.text
-        if message.type == "error" and not expected:
-            self.problems.append(f"console error: {message.text}")
 
-    def _response(self, response: Response) -> None:
-        if response.status >= 400 and not self.missing:
-            self.problems.append(f"status {response.status}: {response.url}")
+def _looked_at(page: Page, address: str, *, accessibly: bool) -> list[str]:
+    """Return what is wrong with the address on a desktop and on a phone, light and dark.
 
-    def look(self, address: str, *, accessibly: bool = True) -> list[str]:
-        """Return what is wrong with the address on a desktop and on a phone, light and dark.
-
-        Whether it is accessible, which takes longest to find out, is asked only if wanted.
-        """
-        page = self.page
+    Whether it is accessible, which takes longest to find out, is asked only if wanted.
+    """
+    page.set_viewport_size(DESKTOP)
+    page.goto(address, wait_until="load")
+    probe.set_mode(page, "light")
+    probe.settle(page)
+    problems = probe.look(page)
+    page.set_viewport_size(PHONE)
+    problems += probe.sideways(page)
+    if accessibly:
+        probe.thin_out(page)
+        problems += probe.inaccessible(page, "light")
         page.set_viewport_size(DESKTOP)
-        page.goto(address, wait_until="load")
-        site_probe.set_mode(page, "light")
-        site_probe.settle(page)
-        self.problems += site_probe.look(page)
-        page.set_viewport_size(PHONE)
-        self.problems += site_probe.sideways(page)
-        if accessibly:
-            site_probe.thin_out(page)
-            self.problems += site_probe.inaccessible(page, "light")
-            page.set_viewport_size(DESKTOP)
-            site_probe.set_mode(page, "dark")
-            self.problems += site_probe.inaccessible(page, "dark")
-        return list(dict.fromkeys(self.problems))
-
-    def search(self, address: str) -> None:
-        """Open the search page with a word that the book has, and wait for a result."""
-        self.page.goto(address, wait_until="load")
-        try:
-            self.page.wait_for_selector("#search-results li a", timeout=10_000)
-        except TimeoutError:
-            self.problems.append(f"the search finds no page with the word {SEARCHED}")
-
-    def follow_home(self) -> None:
-        """Require of the 404 page a link to the site's root."""
-        self.page.wait_for_load_state("networkidle")
-        home = self.page.evaluate("() => document.querySelector('a')?.href ?? ''")
-        status = "url => fetch(url).then(r => r.status)"
-        if not home.startswith(self.root) or self.page.evaluate(status, home) != 200:
-            self.problems.append(
-                f"the 404 page links to {home or 'nothing'}, not to the site's root {self.root}"
-            )
+        probe.set_mode(page, "dark")
+        problems += probe.inaccessible(page, "dark")
+    return problems
 
 
-def _look(
-    chromium: BrowserContext, root: str, name: PurePosixPath, *, accessibly: bool
+def _searched(page: Page, address: str) -> list[str]:
+    """Open the search page with a word that the book has, and wait for a result."""
+    page.goto(address, wait_until="load")
+    try:
+        page.wait_for_selector("#search-results li a", timeout=10_000)
+    except TimeoutError:
+        return [f"the search finds no page with the word {SEARCHED}"]
+    return []
+
+
+def _led_home(page: Page, root: str) -> list[str]:
+    """Require of the 404 page a link to the site's root."""
+    page.wait_for_load_state("networkidle")
+    home = page.evaluate("() => document.querySelector('a')?.href ?? ''")
+    status = "url => fetch(url).then(r => r.status)"
+    if home.startswith(root) and page.evaluate(status, home) == 200:
+        return []
+    return [f"the 404 page links to {home or 'nothing'}, not to the site's root {root}"]
+
+
+def page_problems(
+    chromium: BrowserContext, root: str, name: str, *, accessibly: bool = True
 ) -> list[str]:
+    """Return what is wrong with a page; the 404 page is opened at an address that is missing."""
+    missing = name == "404.html"
     with chromium.new_page() as page:
-        if name == PurePosixPath("404.html"):  # at a deep address that does not exist
-            visit = Visit(page, root, missing=True)
-            visit.look(f"{root}no/such/page.html")
-            visit.follow_home()
-            return visit.problems
-        visit = Visit(page, root)
-        if name.name == "search.html":
-            visit.search(f"{root}{name}?q={SEARCHED}")
-        return visit.look(f"{root}{name}", accessibly=accessibly)
+        problems = _watched(page, root, missing=missing)
+        if name.endswith("search.html"):
+            problems += _searched(page, f"{root}{name}?q={SEARCHED}")
+        address = root + ("no/such/page.html" if missing else name)
+        problems += _looked_at(page, address, accessibly=accessibly)
+        problems += _led_home(page, root) if missing else []
+        return list(dict.fromkeys(problems))
 
 
 def check_pages(site: Path) -> dict[str, list[str]]:
-    """Return the problems of every page, those without any included; print a line for each.
-
-    Raises:
-        BookError: if the site is missing.
-    """
+    """Return the problems of every page, those without any included; print a line for each."""
     names = html_files(site) if site.is_dir() else []
     if not names:
         raise BookError(f"{site} holds no pages; run `make book` first")
@@ -181,8 +162,8 @@ def check_pages(site: Path) -> dict[str, list[str]]:
             for name in waiting:
                 began, found, sample = time.perf_counter(), results[str(name)], name in samples
                 # a redirect's target is a link, and a page of its own
-                if (sample or name.parts[0] != "_modules") and not read_page(site / name).redirects:
-                    found += _look(chromium, root, name, accessibly=sample)
+                if (sample or name.parts[0] != "_modules") and not Links(site / name).redirects:
+                    found += page_problems(chromium, root, str(name), accessibly=sample)
                 seconds = time.perf_counter() - began
                 print(f"{'FAIL' if found else 'ok  '} {name} ({seconds:.1f} s)", flush=True)
                 for problem in found:

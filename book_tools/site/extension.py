@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pybtex.plugin import register_plugin
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from book_tools.site import bibliography
+from book_tools.site.bibliography import BookStyle
 
 #: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
 #: list whose children are not list items, and one identifier for every exercise of a page. And each
@@ -38,51 +39,36 @@ _PARTS = (
 )
 
 
-def mathjax_folder() -> Path:
-    """Return the folder of MathJax that sphinx-mathjax-offline installed.
-
-    Raises:
-        ExtensionError: if the package or its entry point is missing.
-    """
-    spec = find_spec("sphinx-mathjax-offline")
-    if spec is None or spec.origin is None:
-        raise ExtensionError("sphinx-mathjax-offline is not installed; run `make env`")
-    folder = Path(spec.origin).parent / "static" / "mathjax"
-    if not (folder / _ENTRY).is_file():
-        raise ExtensionError(f"{folder} holds no {_ENTRY}; reinstall sphinx-mathjax-offline")
-    return folder
-
-
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     """Copy the parts of MathJax that a page can ask for into the built site."""
     if exception is not None or app.builder.format != "html":
         return
-    source, target = mathjax_folder(), Path(app.outdir) / "_static" / "mathjax"
+    spec = find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ExtensionError("sphinx-mathjax-offline is not installed; run `make env`")
+    source = Path(spec.origin).parent / "static" / "mathjax"
+    target = Path(app.outdir) / "_static" / "mathjax"
     for part in _PARTS:
-        here, there = source / part, target / part
-        there.parent.mkdir(parents=True, exist_ok=True)
-        if here.is_dir():
-            shutil.copytree(here, there, dirs_exist_ok=True)
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
         else:
-            shutil.copyfile(here, there)
+            shutil.copyfile(source / part, target / part)
 
 
 def clean_html(*arguments: Any) -> None:
-    """Mend the body of a page before it is written (Sphinx's event html-page-context)."""
-    _app, _page, _template, context, _doctree = arguments
+    """Correct the body of a page before it is written (Sphinx's event html-page-context)."""
+    context = arguments[3]
     for pattern, replacement in _CLEANER:
         if "body" in context:
             context["body"] = pattern.sub(replacement, context["body"])
 
 
-def mend_docstring(*arguments: Any) -> None:
-    """Mend what reStructuredText and napoleon make of a docstring in this package's style.
+def correct_docstring(*arguments: Any) -> None:
+    """Correct a docstring after napoleon (Sphinx's event autodoc-process-docstring).
 
-    ``|x|`` means an absolute value and no substitution; and napoleon takes the formula before the
-    colon in a property's ``Return n = …: the largest code.`` for a type.
-
-    For Sphinx's event autodoc-process-docstring, whose arguments are the application, the kind,
-    the name, the object, the options and the list of lines.
+    ``|x|`` means an absolute value and not a substitution; and napoleon takes the formula before
+    the colon in a property's ``Return n = …: the largest code.`` for a type.
     """
     lines: list[str] = arguments[-1]
     for index, line in enumerate(lines):
@@ -103,6 +89,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
     app.connect("html-page-context", clean_html)
-    app.connect("autodoc-process-docstring", mend_docstring, priority=900)
-    bibliography.register()
+    app.connect("autodoc-process-docstring", correct_docstring, priority=900)
+    register_plugin("pybtex.style.formatting", "book_author_year", BookStyle)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,6 @@
 """What is wrong with a page as the browser shows it: scripts that run in the page."""
 
-from importlib.resources import files
-from typing import Any
-
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 #: Formulas and images are there when this has resolved; a page without them resolves at once.
@@ -48,18 +46,9 @@ _LOOK = r"""() => {
 }"""
 
 _SCROLLS = """() => {
-  const root = document.scrollingElement, width = root.clientWidth;
-  if (root.scrollWidth <= width) return null;
-  const wide = [...document.body.querySelectorAll('*')].filter(e => {
-    for (let p = e; p && p !== root; p = p.parentElement) {
-      const style = getComputedStyle(p);
-      if (style.position === 'fixed' || (p !== e && style.overflowX !== 'visible')) return false;
-    }
-    return e.getBoundingClientRect().right > width + 1;
-  });
-  const last = wide.at(-1);
-  const name = last ? `${last.tagName.toLowerCase()} of class "${last.className}"` : 'its body';
-  return `scrolls sideways at ${width} px: ${root.scrollWidth} px wide, because of ${name}`;
+  const {scrollWidth, clientWidth} = document.scrollingElement;
+  return scrollWidth <= clientWidth ? [] :
+    [`scrolls sideways at ${clientWidth} px: ${scrollWidth} px wide`];
 }"""
 
 _THIN_OUT = """() => {
@@ -73,18 +62,10 @@ _THIN_OUT = """() => {
   }
 }"""
 
-#: Without ``preload``, which copies style sheets into the page and so breaks their addresses.
-_AXE = """async rules => (await axe.run(document, {
-    preload: false, resultTypes: ['violations'], ...(rules && {runOnly: rules})})).violations
-  .filter(v => ['serious', 'critical'].includes(v.impact))
-  .map(v => ({id: v.id, impact: v.impact, help: v.help,
-              where: v.nodes.map(n => n.target.join(' ')), n: v.nodes.length,
-              why: v.nodes[0].any.concat(v.nodes[0].all).map(c => c.message).join('; ')}))"""
-
-
-def axe_source() -> str:
-    """Return the source of axe-core, which axe-playwright-python ships."""
-    return (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+_SET_MODE = """mode => {
+  document.documentElement.dataset.mode = mode;
+  document.documentElement.dataset.theme = mode;
+}"""
 
 
 def settle(page: Page) -> None:
@@ -99,19 +80,14 @@ def look(page: Page) -> list[str]:
 
 
 def sideways(page: Page) -> list[str]:
-    """Return one sentence if the page scrolls sideways at its present width."""
+    """Return a sentence if the page scrolls sideways at its present width."""
     page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
-    found = page.evaluate(_SCROLLS)
-    return [found] if found else []
+    return list(page.evaluate(_SCROLLS))
 
 
 def set_mode(page: Page, mode: str) -> None:
     """Switch the theme to ``light`` or ``dark``."""
-    page.evaluate(
-        "mode => { document.documentElement.dataset.mode = mode;"
-        " document.documentElement.dataset.theme = mode; }",
-        mode,
-    )
+    page.evaluate(_SET_MODE, mode)
 
 
 def thin_out(page: Page) -> None:
@@ -128,13 +104,13 @@ def inaccessible(page: Page, mode: str) -> list[str]:
 
     The dark mode changes colours only, so only their contrast is looked at again.
     """
-    if not page.evaluate("() => 'axe' in window"):
-        page.evaluate(axe_source())
-    violations: list[dict[str, Any]] = page.evaluate(
-        _AXE, ["color-contrast"] if mode == "dark" else None
-    )
+    # preload copies style sheets into the page and so breaks their addresses
+    options = {"preload": False, "resultTypes": ["violations"]}
+    options |= {"runOnly": ["color-contrast"]} if mode == "dark" else {}
+    found = Axe().run(page, options=options).response["violations"]
     return [
-        f"axe, {mode}: {v['id']} ({v['impact']}): {v['help']}, {v['n']}×, e.g. {v['where'][0]}"
-        f" [{v['why']}]"
-        for v in violations
+        f"axe, {mode}: {v['id']} ({v['impact']}): {len(v['nodes'])}×, e.g."
+        f" {v['nodes'][0]['target'][0]}: {' '.join(v['nodes'][0]['failureSummary'].split())}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
     ]

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,14 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def __init__(self, *args: Any, prefix: str, **kwargs: Any) -> None:
         self.prefix = prefix
+        page = Path(kwargs["directory"]) / "404.html"
+        if page.is_file():
+            self.error_message_format = page.read_text("utf-8").replace("%", "%%")
         super().__init__(*args, **kwargs)
 
     def translate_path(self, path: str) -> str:
-        if not path.startswith(self.prefix):
-            return str(Path(self.directory) / "no such file")
-        return super().translate_path(path.removeprefix(self.prefix.rstrip("/")))
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        page = Path(self.directory) / "404.html"
-        if code != HTTPStatus.NOT_FOUND or not page.is_file():
-            super().send_error(code, message, explain)
-            return
-        body = page.read_bytes()
-        self.send_response(code)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        inside = path.startswith(self.prefix)
+        return super().translate_path(path.removeprefix(self.prefix) if inside else "no such file")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Stay quiet: what fails is found in the browser."""
@@ -45,12 +33,9 @@ class _Handler(SimpleHTTPRequestHandler):
 def served(site: Path, prefix: str = "/some/sub-path/") -> Iterator[str]:
     """Serve the folder from a thread; yield the address of its root, which ends with a slash."""
     handler = partial(_Handler, prefix=prefix, directory=str(site))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{prefix}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        finally:
+            server.shutdown()

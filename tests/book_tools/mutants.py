@@ -4,10 +4,9 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from copy import deepcopy
-from decimal import Decimal
 from typing import Any
 
-from book_tools.comparing.tokens import Kind, Token, tokenize
+from book_tools.comparing.tokens import Token, tokenize
 
 SVG = "{http://www.w3.org/2000/svg}"
 #: Parts of a figure that are changed, evenly chosen among all: each costs two comparisons.
@@ -26,22 +25,19 @@ def texts(output: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 def bumped(token: Token) -> Iterator[str]:
     """Yield what a wrong program might have printed instead of a token."""
-    number = token.number
-    if number is None:
+    if not token.numbers:
         yield "…" if token.text == "x" else "x"
         return
-    step = 2 * number.unit if token.margin is None else 2 * token.margin.value + number.unit
-    if number.is_integer and token.margin is None:
-        step = Decimal(1)
+    number, *margins = token.numbers
+    margin = sum(given.value for given in margins)
+    step = 2 * margin + number.unit if margins or number.is_integer else 2 * number.unit
     tail = token.text[len(number.text) :]
     grouped = "," if number.grouped else ""
     if not number.exponent:
         yield f"{number.value + step:{grouped}.{number.decimals}f}{tail}"
-    if abs(number.value) > (0 if number.is_integer else number.unit):
-        turned = number.text[1:] if number.value < 0 else f"-{number.text.lstrip('+')}"
-        if token.margin is None or abs(number.value) > token.margin.value:
-            yield turned + tail
-    if token.margin is not None:
+    if abs(number.value) > max(margin, 0 if number.is_integer else number.unit):
+        yield (number.text[1:] if number.value < 0 else f"-{number.text.lstrip('+')}") + tail
+    if margins:
         yield token.text.replace("±", "and")
     yield "nan"
 
@@ -50,11 +46,10 @@ def spans(text: str) -> Iterator[tuple[int, Token]]:
     """Yield every visible token with its place in the text."""
     place = 0
     for token in tokenize(text):
-        if token.kind is Kind.NEWLINE or token.text not in text[place:]:
-            continue
-        place = text.index(token.text, place)
-        yield place, token
-        place += len(token.text)
+        if token.text != "\n" and token.text in text[place:]:
+            place = text.index(token.text, place)
+            yield place, token
+            place += len(token.text)
 
 
 def token_mutants(output: Any) -> Iterator[tuple[str, Any]]:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
+from book_tools.comparing.outputs import shown_outputs
 from book_tools.comparing.rules import (
     cell_name,
     cell_problem,
     code_cells,
     raises,
     read_notebook,
-    shown_outputs,
     unchecked,
 )
 from reference_impl.files import ROOT
