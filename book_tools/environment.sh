@@ -10,7 +10,7 @@ needed=8000 # MB
 pip=
 log=$(mktemp)
 trap 'rm -f "$log" "$log.lock"' EXIT
-trap '[ -z "$pip" ] || kill "$pip"; fail "interrupted; call make again, it continues from here."' INT TERM
+trap '[ -z "$pip" ] || kill "$pip"; fail "interrupted; call make again in the same way, it continues from here."' INT TERM
 
 fail() {
   printf 'make: %s\n' "$*" >&2
@@ -36,6 +36,10 @@ read -r lowest beyond < <(sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0
 range="Python 3.$lowest to 3.$((beyond - 1))"
 fits() { case $1 in 3.*) [ "${1#3.}" -ge "$lowest" ] && [ "${1#3.}" -lt "$beyond" ] ;; *) false ;; esac; }
 
+if [ -e "$venv/torch-wanted" ]; then
+  [ "$torch" = keep ] || fail "make TORCH=keep was interrupted: call it again, or remove $venv to download a torch of its own (5 GB)."
+  python=${python:-$(cat "$venv/torch-wanted")}
+fi
 if [ -z "$python" ]; then
   names=()
   [ ! -e "$bin/pip" ] || names=("$bin/python")
@@ -68,6 +72,7 @@ rm -f "$venv/.installed"
 if [ "$python" != "$bin/python" ]; then
   [ "$torch" != keep ] && [ "$(version "$bin/python")" = "$found" ] || clear=--clear
   "$python" -m venv ${clear:-} "$venv" >"$log" 2>&1 || explain "the environment could not be made"
+  [ "$torch" != keep ] || echo "$python" >"$venv/torch-wanted"
 fi
 start=$SECONDS
 awk "/$left_out/ {skip = 1} !skip {print} !/\\\\\$/ {skip = 0}" requirements.lock >"$log.lock"
@@ -86,7 +91,7 @@ pip=
 if [ "$torch" = keep ] && [ "$python" != "$bin/python" ]; then
   site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   "$python" -P book_tools/kept_torch.py "$site" >"$log" 2>&1 || explain "torch could not be linked"
-  echo "$python" >"$venv/torch-kept"
+  mv "$venv/torch-wanted" "$venv/torch-kept"
 fi
 touch "$venv/.installed"
 echo "environment: ready after $((SECONDS - start)) s"

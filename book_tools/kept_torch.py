@@ -36,20 +36,27 @@ def accepted(name: str) -> str:
 
 
 def link(site: Path) -> None:
-    """Link everything that the kept distributions installed into a folder of packages."""
+    """Link everything that the kept distributions installed into a folder of packages.
+
+    Raises:
+        ValueError: if that is not torch and torchvision: an installation need not list its files.
+    """
     for distribution in distributions():
         if KEPT.fullmatch(distribution.metadata["Name"] or ""):
             names = {file.parts[0] for file in distribution.files or ()}
             for name in names - {"..", "__pycache__"}:
                 if not (site / name).exists():
                     (site / name).symlink_to(Path(str(distribution.locate_file(name))).resolve())
+    for name in ("torch", "torchvision"):
+        if not (site / name).exists():
+            raise ValueError(f"{name} does not list its files: install it with pip, not otherwise")
 
 
 if __name__ == "__main__":
     try:
         found = [accepted("torch"), accepted("torchvision")]
+        for folder in sys.argv[1:]:
+            link(Path(folder))
     except Exception as error:  # noqa: BLE001 — a broken installation can raise anything
         sys.exit(str(error).splitlines()[0])
-    for folder in sys.argv[1:]:
-        link(Path(folder))
     print(" and ".join(found))

@@ -136,6 +136,17 @@ def test_torch_is_kept_only_if_it_is_there_and_in_the_range(environment, tmp_pat
     assert "TORCH is keep or nothing, not cpu" in only_line(environment(**given | {"TORCH": "cpu"}))
 
 
+def test_an_interrupted_environment_with_a_kept_torch_is_not_filled_with_another(
+    environment, tmp_path: Path
+) -> None:
+    """Oracle: what environment.sh leaves when it is interrupted, and the Python that it names."""
+    python = program(tmp_path, "python3", "echo 3.9")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "torch-wanted").write_text(f"{python}\n")
+    assert "make TORCH=keep was interrupted: call it again" in only_line(environment())
+    assert f"{python} is 3.9" in only_line(environment(TORCH="keep"))
+
+
 def test_torch_and_the_libraries_beside_it_are_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,9 +164,13 @@ def test_torch_and_the_libraries_beside_it_are_linked(
             f"{module}/a.py,,\n{info.name}/METADATA,,\n../../bin/{name},,\n"
         )
     monkeypatch.setattr(sys, "path", [str(given)])
-    kept_torch.link(site)
+    with pytest.raises(ValueError, match="torch does not list its files"):
+        kept_torch.link(site)
     assert sorted(path.name for path in site.iterdir()) == ["nvidia", "nvidia-x-1.0.dist-info"]
     assert (site / "nvidia").resolve() == given / "nvidia"
+    for name in ("torch", "torchvision"):
+        (site / name).mkdir()
+    kept_torch.link(site)
 
 
 def test_a_full_disk_is_said_before_anything_is_installed(environment, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an executed notebook is taken to depend on."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,28 @@ from book_tools.site.fingerprint import CODE, digest
         ("chapters/tables/data.csv", True),
         ("reference_impl/a.py", True),
         ("requirements.lock", True),
+        ("book_tools/site/execute.py", True),
+        ("book_tools/comparing/texts.py", True),
+        ("book_tools/site/build.py", False),
         ("chapters/one.ipynb", False),
         ("chapters/api/page.md", False),
         ("chapters/__pycache__/helper.pyc", False),
+        ("chapters/half.part", False),
         ("README.md", False),
     ],
 )
-def test_a_module_or_data_beside_a_chapter_matters_and_a_page_does_not(
+def test_names_and_contents_of_what_a_chapter_can_read_matter(
     tmp_path: Path, name: str, matters: bool
 ) -> None:
-    """Oracle: what a cell can import or read; its own source is compared apart."""
-    digests = set()
+    """Oracle: what a cell can import or read, and what executes it; its source counts apart."""
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    digests = [digest(tmp_path, CODE)]
     for content in ("1", "2"):
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, "utf-8")
-        digests.add(digest(tmp_path, CODE))
-    assert (len(digests) == 2) is matters
+        digests.append(digest(tmp_path, CODE))
+    assert len(set(digests)) == (3 if matters else 1)
+    os.utime(file, (0, 0))
+    assert digest(tmp_path, CODE) == digests[-1]
+    file.rename(file.with_name(f"other_{file.name}"))
+    assert (digest(tmp_path, CODE) != digests[-1]) is matters

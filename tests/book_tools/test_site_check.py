@@ -1,17 +1,17 @@
 """The site checker against small sites, each with one thing wrong."""
 
 import shutil
-import subprocess
-import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from book_tools.failures import BookError
 from book_tools.site import check as site_check
-from book_tools.site.check import Visit, browser, browser_path, check_pages, main
+from book_tools.site.check import browser, browser_path, main, page_problems
 from book_tools.site.links import broken_links, html_files
 from book_tools.site.server import served
 
@@ -82,10 +82,24 @@ WELL = (
 )
 
 
-def write_site(folder: Path, body: str) -> Path:
-    """Write a page with that body, another that is well, and a 404 page."""
-    (folder / "a.html").write_text(HEAD + body + TAIL, "utf-8")
-    (folder / "b.html").write_text(HEAD + '<p id="there">b</p>' + TAIL, "utf-8")
+FINDS = """<ul id="search-results"></ul><script>
+if (location.search.includes("formula"))
+  document.getElementById("search-results").innerHTML = '<li><a href="b.html">b</a></li>';
+</script>"""
+#: A page whose right form depends on its name: body, and what the checker must say of it.
+NAMED = {
+    ("404.html", '<a href="/some/sub-path/">home</a>'): "",
+    ("404.html", '<a href="index.html">home</a>'): "the 404 page links to",
+    ("search.html", FINDS): "",
+    ("search.html", ""): "the search finds no page with the word formula",
+}
+
+
+def write_site(folder: Path, body: str, name: str = "a.html") -> Path:
+    """Write a page with that body, and another that is well."""
+    (folder / name).write_text(HEAD + body + TAIL, "utf-8")
+    for well in ("b.html", "index.html"):
+        (folder / well).write_text(HEAD + '<p id="there">b</p>' + TAIL, "utf-8")
     return folder
 
 
@@ -95,13 +109,9 @@ def chromium() -> Iterator[BrowserContext]:
         yield started
 
 
-def problems(chromium: BrowserContext, site: Path) -> list[str]:
-    page = chromium.new_page()
-    try:
-        with served(site) as root:
-            return Visit(page, root).look(f"{root}a.html")
-    finally:
-        page.close()
+def problems(chromium: BrowserContext, site: Path, name: str = "a.html") -> list[str]:
+    with served(site) as root:
+        return page_problems(chromium, root, name)
 
 
 @needs_chromium
@@ -128,36 +138,22 @@ def test_a_bad_link_is_told(tmp_path: Path, what: str) -> None:
     body, message = LINKED[what]
     site = write_site(tmp_path, body)
     found = broken_links(site, html_files(site))
-    (name,) = [page for page, told in found.items() if told]
-    assert str(name) == "a.html"
-    assert message in found[name][0]
+    (problem,) = found.pop(PurePosixPath("a.html"))
+    assert message in problem
+    assert not any(found.values())
 
 
 @needs_chromium
-def test_a_404_page_must_lead_home(tmp_path: Path) -> None:
-    """Oracle: one page with the right link for every depth, one with a relative link."""
-    write_site(tmp_path, "")
-    shutil.copy(tmp_path / "a.html", tmp_path / "index.html")
-    (tmp_path / "404.html").write_text(HEAD + '<a href="index.html">home</a>' + TAIL, "utf-8")
-    assert any("404 page links to" in problem for problem in check_pages(tmp_path)["404.html"])
-    fixed = '<a href="/some/sub-path/">home</a>'
-    (tmp_path / "404.html").write_text(HEAD + fixed + TAIL, "utf-8")
-    assert not any("404 page links to" in p for p in check_pages(tmp_path)["404.html"])
-
-
-@needs_chromium
-def test_a_search_without_results_is_told(tmp_path: Path) -> None:
-    """Oracle: one page that shows a result for the word, one that stays empty."""
-    shows = (
-        '<ul id="search-results"></ul><script>if (location.search.includes("formula")) document'
-        ".getElementById('search-results').innerHTML = '<li><a href=\"b.html\">b</a></li>'</script>"
-    )
-    write_site(tmp_path, "")
-    (tmp_path / "search.html").write_text(HEAD + shows + TAIL, "utf-8")
-    assert not any("the search finds" in p for p in check_pages(tmp_path)["search.html"])
-    (tmp_path / "search.html").write_text(HEAD + TAIL, "utf-8")
-    told = check_pages(tmp_path)["search.html"]
-    assert told == ["the search finds no page with the word formula"]
+@pytest.mark.parametrize(("page", "message"), NAMED.items())
+def test_a_404_page_must_lead_home_and_a_search_must_find(
+    chromium: BrowserContext, tmp_path: Path, page: tuple[str, str], message: str
+) -> None:
+    """Oracle: for each page one that does, from any depth, and one that does not."""
+    name, body = page
+    found = "".join(problems(chromium, write_site(tmp_path, body, name), name))
+    told = any(words in found for words in ("the 404 page links to", "the search finds"))
+    assert message in found
+    assert told is bool(message)
 
 
 @needs_chromium
@@ -177,50 +173,34 @@ def test_the_books_404_page_finds_the_root_from_any_depth(
 
 
 @needs_chromium
-def test_a_page_is_a_line_and_the_last_line_sums_up(tmp_path: Path) -> None:
-    """Oracle: a site of one bad page and one good one."""
-    write_site(tmp_path, SEEN["raw TeX"][0])
-    told = subprocess.run(
-        [sys.executable, "-m", "book_tools.site.check", "."],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert sorted(line.split()[:2] for line in told.stdout.splitlines() if "raw" not in line) == [
-        ["FAIL", "a.html"],
-        ["ok", "b.html"],
-    ]
-    assert told.stderr == "make test-site: 1 of 2 pages have problems, listed above\n"
-    assert told.returncode == 1
+def test_a_page_is_a_line_and_the_last_line_sums_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: a site of one bad page and two good ones."""
+    assert main([str(write_site(tmp_path, SEEN["raw TeX"][0]))]) == 1
+    shown = capfd.readouterr()
+    lines = sorted(line.split()[:2] for line in shown.out.splitlines() if "raw" not in line)
+    assert lines == [["FAIL", "a.html"], ["ok", "b.html"], ["ok", "index.html"]]
+    assert shown.err == "make test-site: 1 of 3 pages have problems, listed above\n"
 
 
-def test_without_a_browser_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the package's name in Debian."""
+def test_without_a_browser_or_a_site_one_line_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the package's name in Debian; the command's name."""
+    assert main([str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.endswith("holds no pages; run `make book` first\n")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BookError, match="apt-get install chromium"):
         browser_path()
 
 
-def test_without_a_site_one_line_says_what_to_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Oracle: the command's name."""
-    assert main([str(tmp_path / "none")]) == 1
-    assert capsys.readouterr().err.endswith("holds no pages; run `make book` first\n")
-
-
 def test_the_server_answers_below_its_prefix_only(tmp_path: Path) -> None:
     """Oracle: status codes of urllib."""
-    import urllib.error
-    import urllib.request
-
-    write_site(tmp_path, "")
-    with served(tmp_path) as root:
+    with served(write_site(tmp_path, "")) as root:
         assert urllib.request.urlopen(f"{root}a.html").status == 200
         outside = root.removesuffix("some/sub-path/")
         for address in (f"{root}gone.html", f"{outside}a.html"):
-            with pytest.raises(urllib.error.HTTPError) as answer:
+            with pytest.raises(urllib.error.HTTPError, match="404") as answer:
                 urllib.request.urlopen(address)
-            assert answer.value.code == 404
             answer.value.close()

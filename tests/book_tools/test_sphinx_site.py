@@ -1,12 +1,13 @@
 """The book's Sphinx extension."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from book_tools.site.extension import clean_html, copy_mathjax, mathjax_folder, mend_docstring
+from book_tools.site.extension import clean_html, copy_mathjax, correct_docstring
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
@@ -14,10 +15,13 @@ def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
 ) -> None:
     """Oracle: the installed package's own folder; each font that the entry point names."""
     app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    copy_mathjax(app, ValueError("the build failed"))
+    assert not list(tmp_path.iterdir())
     copy_mathjax(app, None)
     copied = tmp_path / "_static" / "mathjax"
     script = (copied / "tex-chtml-full.js").read_text("utf-8")
-    assert script == (mathjax_folder() / "tex-chtml-full.js").read_text("utf-8")
+    package = Path(find_spec("sphinx-mathjax-offline").origin).parent
+    assert script == (package / "static" / "mathjax" / "tex-chtml-full.js").read_text("utf-8")
     fonts = {p.name for p in (copied / "output/chtml/fonts/woff-v2").iterdir()}
     named = set(re.findall(r"MathJax_[\w-]+\.woff", script))
     assert len(named) > 10
@@ -26,51 +30,45 @@ def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
     assert size < 4_000_000, "a reader downloads this, and a host stores it"
 
 
-def test_a_failed_build_copies_nothing(tmp_path: Path) -> None:
-    """Oracle: an empty folder."""
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
-    copy_mathjax(app, ValueError("failed"))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (["Return E[|x|; |x| > a]."], r"Return E[\|x\|; \|x\| > a]."),
+        (["as ``a | b`` and |c|"], r"as ``a | b`` and \|c\|"),
+        ([">>> a | b"], ">>> a | b"),
+        (["the largest code.", "", ":type: Return n = 2^b"], "Return n = 2^b: the largest code."),
+    ],
+)
+def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines: list[str], shown: str) -> None:
+    """Oracle: by hand; code remains as it is; napoleon takes what precedes a colon for a type."""
+    correct_docstring(None, "function", "f", None, None, lines)
+    assert lines[0] == shown
+    assert not any(lines[1:])
+
+
+FIGURE = '<img alt="Two curves." src="../_images/0123.svg" />'
 
 
 @pytest.mark.parametrize(
-    ("line", "escaped"),
+    ("body", "cleaned"),
     [
-        ("Return E[|x|; |x| > a].", r"Return E[\|x\|; \|x\| > a]."),
-        ("as ``a | b`` and |c|", r"as ``a | b`` and \|c\|"),
-        (">>> a | b", ">>> a | b"),
+        (
+            '<section id="solution-content"></section>',
+            '<section class="solution-content"></section>',
+        ),
+        ('<section id="a"></section>', '<section id="a"></section>'),
+        (
+            f"<figure>{FIGURE}</figure>",
+            '<figure><a class="figure-alone" href="../_images/0123.svg" '
+            f'title="Open the figure alone">{FIGURE}</a></figure>',
+        ),
+        ('<img src="logo.png" />', '<img src="logo.png" />'),
     ],
 )
-def test_bars_in_docstrings_are_absolute_values(line: str, escaped: str) -> None:
-    """Oracle: by hand; code remains as it is."""
-    lines = [line]
-    mend_docstring(None, "function", "f", None, None, lines)
-    assert lines == [escaped]
-
-
-def test_identifiers_of_exercises_become_classes() -> None:
-    """Oracle: by hand; an identifier may stand once on a page."""
-    context = {"body": '<section id="solution-content"></section><section id="a"></section>'}
+def test_identifiers_of_exercises_become_classes_and_figures_link_to_themselves(
+    body: str, cleaned: str
+) -> None:
+    """Oracle: by hand; other sections and pictures remain as they are."""
+    context = {"body": body}
     clean_html(None, "page", "page.html", context, None)
-    assert context["body"] == (
-        '<section class="solution-content"></section><section id="a"></section>'
-    )
-
-
-def test_a_figure_links_to_itself() -> None:
-    """Oracle: by hand; pictures that are not figures remain as they are."""
-    figure = '<img alt="Two curves." src="../_images/0123.svg" />'
-    context = {"body": f'<figure>{figure}</figure><img src="logo.png" />'}
-    clean_html(None, "page", "page.html", context, None)
-    assert context["body"] == (
-        '<figure><a class="figure-alone" href="../_images/0123.svg" '
-        f'title="Open the figure alone">{figure}</a></figure><img src="logo.png" />'
-    )
-
-
-def test_a_formula_in_a_property_is_no_type() -> None:
-    """Oracle: the docstring as it was written, and what napoleon made of it."""
-    lines = ["the largest code.", "", ":type: Return n = 2^b - 1"]
-    mend_docstring(None, "property", "n", None, None, lines)
-    assert lines[0] == "Return n = 2^b - 1: the largest code."
-    assert not any(lines[1:])
+    assert context["body"] == cleaned
