@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from idx_files import idx_bytes, write_folder, write_idx
+from torchvision import datasets, transforms
 
 from reference_impl.data import (
     CLASS_NAMES,
@@ -31,11 +32,6 @@ from reference_impl.files import sha256
 
 MNIST = FASHION_MNIST.parent / "MNIST"
 WITH_MNIST = pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not shipped")
-
-
-@pytest.fixture(scope="module")
-def fashion():
-    return load_dataset()
 
 
 @pytest.fixture
@@ -77,11 +73,12 @@ def test_the_pixels_have_the_published_number_mean_and_deviation(folder, mean, d
     assert pixels.std().item() == pytest.approx(deviation, abs=5e-5)
 
 
-def test_the_shipped_set_is_as_balanced_as_the_paper_says(fashion):
+def test_the_shipped_set_is_as_balanced_as_the_paper_says():
     """Oracle: Xiao, Rasul & Vollgraf (2017), section 2: 7,000 images per class, 6,000 to train.
 
     The validation set is like a draw without replacement, within four standard deviations.
     """
+    fashion = load_dataset()
     together = torch.cat([fashion.train.labels, fashion.validation.labels])
     assert together.bincount().tolist() == [6_000] * 10
     assert fashion.test.labels.bincount().tolist() == [1_000] * 10
@@ -92,10 +89,9 @@ def test_the_shipped_set_is_as_balanced_as_the_paper_says(fashion):
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_torchvision_reads_the_same(fashion, tmp_path, train):
+def test_torchvision_reads_the_same(tmp_path, train):
     """Oracle: torchvision's loader on the decompressed files, and its ToTensor."""
-    from torchvision import datasets, transforms
-
+    fashion = load_dataset()
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for file in FASHION_MNIST.glob("*.gz"):
@@ -109,12 +105,11 @@ def test_torchvision_reads_the_same(fashion, tmp_path, train):
         assert torch.equal(images[i], oracle[i][0])
 
 
-def test_a_byte_becomes_the_float_nearest_to_its_share_of_255(tmp_path):
+def test_a_byte_becomes_the_float_nearest_to_its_share_of_255(folder):
     """Oracle: division in double precision, rounded once; 255 is exactly 1."""
-    write_folder(tmp_path, n_train=60, n_test=20)
     pixels = np.resize(np.arange(256), (20, 28, 28))
-    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", pixels)
-    found = load_dataset(tmp_path, n_validation=5).test.images
+    write_idx(folder / "t10k-images-idx3-ubyte.gz", pixels)
+    found = load_dataset(folder, n_validation=5).test.images
     expected = torch.from_numpy(np.float32(pixels.astype(np.float64) / 255)).unsqueeze(1)
     assert torch.equal(found, expected)
     assert found.max() == 1
@@ -191,11 +186,8 @@ def test_examples_are_grey_images_of_ten_classes_and_so_are_their_parts():
             call()
 
 
-def test_what_is_missing_is_named(tmp_path, monkeypatch):
-    """Oracle: the words of the message; a file, a folder in its place, the repository's folder."""
-    for path in (tmp_path / "absent.gz", tmp_path):
-        with pytest.raises(FileNotFoundError, match=rf"{path}: no such file; to repair"):
-            read_idx(path, LABELS_MAGIC)
+def test_a_package_without_the_repository_asks_for_a_folder(tmp_path, monkeypatch):
+    """Oracle: the words of the message."""
     absent = tmp_path / "site-packages" / "data"
     monkeypatch.setattr("reference_impl.data.FASHION_MNIST", absent)
     with pytest.raises(FileNotFoundError, match=f"{absent}: no such folder; .*give another as"):
@@ -229,13 +221,7 @@ def test_the_seed_alone_decides_the_order_and_the_global_generator_is_left_alone
 
 
 ARRAY = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8)
-
-
-def packed(content: bytes) -> bytes:
-    """Return the gzip file, the same whenever it is made."""
-    return gzip.compress(content, mtime=0)
-
-
+packed = partial(gzip.compress, mtime=0)  # the same file whenever it is made
 PACKED = packed(idx_bytes(ARRAY))
 
 
@@ -266,24 +252,16 @@ def test_a_damaged_byte_never_changes_an_entry(position, change):
     damaged = bytearray(PACKED)
     damaged[position] ^= change
     try:
-        found = read_packed(bytes(damaged))
+        np.testing.assert_array_equal(read_packed(bytes(damaged)), ARRAY)
     except ValueError as error:
         assert re.search(r"some-file\.gz: found .*; to repair: ", str(error))  # noqa: PT017
-    else:
-        np.testing.assert_array_equal(found, ARRAY)
 
 
 FOREIGN = {
-    "an empty file": (b"", "magic number 0, expected 2051"),
-    "a web page": (b"<html>404</html>", r"no intact gzip data \(Not a gzipped file"),
     "not gzipped": (idx_bytes(ARRAY), r"no intact gzip data \(Not a gzipped file"),
-    "cut off": (PACKED[:-9], r"no intact gzip data \(Compressed file ended"),
-    "wrong checksum": (PACKED[:-8] + bytes(8), r"no intact gzip data \(CRC check failed"),
-    "corrupt": (PACKED[:10] + b"\xff" + PACKED[11:], r"no intact gzip data \(Error -3"),
     "more after the end": (PACKED + b"more", r"no intact gzip data \(Not a gzipped file"),
     "twice": (PACKED + PACKED, r"64 entries where .* says \(2, 3, 4\)"),
     "gzipped nothing": (packed(b""), "magic number 0, expected 2051"),
-    "gzipped text": (packed(b"hello world"), "magic number 1751477356, expected 2051"),
     "labels for images": (packed(idx_bytes(ARRAY[0, 0])), "magic number 2049, expected 2051"),
     "signed bytes": (packed(b"\0\0\x09" + idx_bytes(ARRAY)[3:]), "magic number 2307, expected"),
     "half a header": (packed(idx_bytes(ARRAY)[:12]), "magic number 2051, expected 2051 and 3"),
