@@ -28,7 +28,8 @@ with install_import_hook(["reference_impl." + part for part in {HOOKED!r}], "bea
     from reference_impl.compress import *
     from reference_impl.data import batches, load_dataset
     from reference_impl.measuring import mean_squared_error
-    from reference_impl.quantization import *
+    from reference_impl.quantization import IntegerGrid, affine_from_range, min_max_range
+    from reference_impl.quantization import symmetric_from_range
     from reference_impl.training import *
     from reference_impl.training.guided import MAPS, MEANS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from book_tools.comparing.rules import code_cells, structure_problems
 from book_tools.failures import BookError
@@ -16,8 +16,8 @@ from reference_impl.files import ROOT
 
 
 def write(path: Path, *sources: str, tags: tuple[str, ...] = ()) -> Path:
-    notebook = new_notebook()
-    notebook.cells = [new_code_cell(s, id=f"c{i}") for i, s in enumerate(sources)]
+    cells = [new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]
+    notebook = new_notebook(cells=cells)
     notebook.cells[-1].metadata["tags"] = list(tags)
     nbformat.write(notebook, path)
     return path
@@ -99,9 +99,7 @@ def test_the_second_refresh_writes_nothing_unless_forced(first_run: Any) -> None
 
 def stored_notebook(text: str) -> nbformat.NotebookNode:
     output = new_output("stream", name="stdout", text=text)
-    notebook = new_notebook()
-    notebook.cells = [new_code_cell("f()", id="c0", execution_count=1, outputs=[output])]
-    return notebook
+    return new_notebook(cells=[new_code_cell("f()", id="c0", execution_count=1, outputs=[output])])
 
 
 def test_outputs_that_agree_are_kept_and_others_replaced() -> None:
@@ -109,8 +107,7 @@ def test_outputs_that_agree_are_kept_and_others_replaced() -> None:
     stored, near, far = (stored_notebook(text) for text in ("-0.4931", "-0.4932", "-0.4939"))
     assert merged(stored, near) == (stored, 0)
     assert merged(stored, far) == (far, 1)
-    far.cells[0].outputs = stored.cells[0].outputs
-    far.cells[0].execution_count = 2
+    far.cells[0] |= {"outputs": stored.cells[0].outputs, "execution_count": 2}
     assert merged(stored, far) == (far, 1)
 
 
@@ -130,10 +127,7 @@ def test_only_notebooks_that_exist_are_chosen(tmp_path: Path) -> None:
     for name in (tmp_path / "a.md", tmp_path / "missing.ipynb", "99"):
         with pytest.raises(BookError, match="is not a notebook"):
             chosen(["08", str(name)])
-    path = tmp_path / "a.ipynb"
-    notebook = new_notebook()
-    notebook.cells = [new_markdown_cell("x")]
-    nbformat.write(notebook, path)
+    path = write(tmp_path / "a.ipynb", "1")
     assert chosen([str(path)]) == [path.resolve()]
     assert [path.name[:3] for path in chosen(["08", "2"])] == ["08_", "02_"]
     assert all(path.parent.name == "chapters" for path in chosen([]))
