@@ -112,12 +112,7 @@ def _definitions(
 
 
 def formulas(root: Path = ROOT) -> list[Formula]:
-    """Return every labelled equation of the chapters, in order.
-
-    Raises:
-        ValueError: if a label is named that no chapter has, or under another chapter, or if an
-            equation has no function or no test.
-    """
+    """Return every labelled equation of the chapters, in order."""
     functions, tests = named("reference_impl", root), named("tests", root)
     found, problems = [], []
     for chapter in sorted((root / "chapters").glob("[0-9]*.ipynb")):

@@ -22,11 +22,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def accepted(name: str) -> str:
-    """Import a package; return its name and version.
-
-    Raises:
-        ValueError: if its version is not in pyproject.toml's range.
-    """
+    """Import a package; return its name and version."""
     version = import_module(name).__version__
     text = PROJECT.read_text("utf-8")
     lowest, beyond = re.findall(rf'"{name}>=([\d.]+),<([\d.]+)"', text)[0]
@@ -36,11 +32,7 @@ def accepted(name: str) -> str:
 
 
 def link(site: Path) -> None:
-    """Link everything that the kept distributions installed into a folder of packages.
-
-    Raises:
-        ValueError: if that is not torch and torchvision: an installation need not list its files.
-    """
+    """Link everything that the kept distributions installed into a folder of packages."""
     for distribution in distributions():
         if KEPT.fullmatch(distribution.metadata["Name"] or ""):
             names = {file.parts[0] for file in distribution.files or ()}

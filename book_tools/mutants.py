@@ -41,11 +41,7 @@ class Change:
 
 
 def read_mutants(path: Path = LIST) -> list[Change]:
-    """Return a change for each equation that a mutant of the list breaks; its text is the label.
-
-    Raises:
-        ValueError: if a mutant does not fit its module, such as after a formula was rewritten.
-    """
+    """Return a change for each equation that a mutant of the list breaks; its text is the label."""
     equations, found = {formula.label: formula for formula in formulas()}, []
     for module in tomllib.loads(path.read_text("utf-8"))["module"]:
         file = Path(module["file"])

@@ -43,11 +43,7 @@ def environment(threads: int, cap: str) -> dict[str, str]:
 
 
 def run(paths: Sequence[str], variables: Mapping[str, str]) -> tuple[int, list[str]]:
-    """Run notebooks and tests; return how many passed, and the names of those that failed.
-
-    Raises:
-        BookError: if nothing ran; nothing would have been shown.
-    """
+    """Run notebooks and tests; return how many passed, and the names of those that failed."""
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
@@ -62,11 +58,7 @@ def run(paths: Sequence[str], variables: Mapping[str, str]) -> tuple[int, list[s
 
 
 def portability(paths: Sequence[str]) -> str:
-    """Run every setting and print a table; return a closing line.
-
-    Raises:
-        BookError: if a cell or a test failed under any setting.
-    """
+    """Run every setting and print a table; return a closing line."""
     print(f"{'threads':>7}  {'cap':<8}  {'torch uses':<10}  passed  failed  seconds", flush=True)
     problems: list[str] = []
     for cap, threads in product(CAPS, THREADS):

@@ -17,10 +17,8 @@ Output = Mapping[str, Any]
 #: stderr of a cell is a failure by itself, stored or fresh.
 STDERR = "the cell writes to stderr (a warning does too); only stdout can be a test"
 
-_SVG = "store figures as SVG: %config InlineBackend.figure_formats = ['svg']"
 _HINTS = {
-    "image/png": _SVG,
-    "image/jpeg": _SVG,
+    **dict.fromkeys(("image/png", "image/jpeg"), "store figures as SVG, by %config InlineBackend"),
     "application/vnd.jupyter.widget-view+json": "outputs must be static: print, do not use widgets",
 }
 
@@ -37,10 +35,9 @@ def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
                 last["text"] += entry["text"]
                 continue
         merged.append(entry)
-    for entry in merged:
-        if entry["output_type"] == "stream":
-            entry["text"] = visible(entry["text"])
-    return merged
+    return [
+        entry | {"text": visible(entry["text"])} if "text" in entry else entry for entry in merged
+    ]
 
 
 _RULES: dict[str, Callable[[str, str, Tolerances], str | None]] = {
@@ -90,11 +87,7 @@ def outputs_difference(
 ) -> str | None:
     """Return the first difference between a cell's stored and its fresh outputs, or None.
 
-    Args:
-        stored: the outputs in the notebook.
-        fresh: those of a run.
-        tolerance: as in the cell's metadata, how far numbers may move, by name. A name that no
-            number has is a difference.
+    ``tolerance`` is that of the cell's metadata; a name in it that no number has is a difference.
     """
     tolerances = Tolerances(tolerance)
     pairs = zip_longest(coalesce(stored), coalesce(fresh))

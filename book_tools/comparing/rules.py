@@ -32,11 +32,7 @@ def cell_name(notebook: Mapping[str, Any], cell: Cell) -> str:
 
 
 def read_notebook(path: Path) -> Any:
-    """Return the notebook in a file; ids of cells that are missing or not unique are new.
-
-    Raises:
-        ValueError: naming the file, the cell and the fault, if it is not a notebook.
-    """
+    """Return the notebook in a file; ids of cells that are missing or not unique are new."""
     found: dict[str, Any] = {}
     try:
         with warnings.catch_warnings():
@@ -89,12 +85,9 @@ def _tolerance_problem(cell: Cell) -> str | None:
 
 
 def cell_problem(cell: Cell, number: int, repair: str) -> str | None:
-    """Return what is wrong with a stored code cell, or None.
+    """Return what is wrong with a stored code cell, the ``number``-th one, or None.
 
-    Args:
-        cell: a code cell.
-        number: its place among the code cells, from 1.
-        repair: the command that executes the notebook and stores its outputs.
+    ``repair`` is the command that executes the notebook and stores its outputs.
     """
     count, outputs = cell["execution_count"], cell["outputs"]
     reason = cell["metadata"].get("reason")

@@ -18,9 +18,10 @@ class AuthorYearLabels(BaseLabelStyle):
         """Yield one label per entry, in order."""
         labels = []
         for entry in sorted_entries:
-            names = [" ".join(person.last_names) for person in entry.persons["author"]]
+            persons, fields = dict(entry.persons or {}), dict(entry.fields or {})
+            names = [" ".join(person.last_names) for person in persons["author"]]
             who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
-            label = f"{who}, {entry.fields['year']}".replace("{", "").replace("}", "")
+            label = f"{who}, {fields['year']}".replace("{", "").replace("}", "")
             labels.append(unicodedata.normalize("NFC", label))
         for place, label in enumerate(labels):
             letter = chr(ord("a") + labels[:place].count(label))

@@ -44,28 +44,20 @@ _GENERATED = ("chapters/api", "chapters/oracles", "_modules")
 
 
 def browser_path() -> str:
-    """Return the path of an installed Chromium.
-
-    Raises:
-        BookError: if it is missing.
-    """
-    for name in _BROWSERS:
-        if found := shutil.which(name):
-            return found
-    raise BookError("no Chromium found; install it, on Debian: apt-get install chromium")
+    """Return the path of an installed Chromium."""
+    found = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if found is None:
+        raise BookError("no Chromium found; install it, on Debian: apt-get install chromium")
+    return found
 
 
 @contextmanager
 def browser() -> Iterator[BrowserContext]:
     """Start a headless Chromium, whose pages share what they have fetched."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=browser_path(), args=list(_ARGUMENTS), headless=True
-        )
-        try:
+        path, arguments = browser_path(), list(_ARGUMENTS)
+        with playwright.chromium.launch(executable_path=path, args=arguments) as chromium:
             yield chromium.new_context()
-        finally:
-            chromium.close()
 
 
 def _watched(page: Page, root: str, *, missing: bool) -> list[str]:
@@ -147,27 +139,32 @@ def page_problems(
         return list(dict.fromkeys(problems))
 
 
-def check_pages(site: Path) -> dict[str, list[str]]:
-    """Return the problems of every page, those without any included; print a line for each."""
+def _samples(names: list[PurePosixPath]) -> set[PurePosixPath]:
+    """Return the pages for axe: the first of each folder of generated pages, and all others."""
+    first: dict[str, PurePosixPath] = {}
+    for name in names:
+        folder = str(name.parent)
+        first.setdefault(next(filter(folder.startswith, _GENERATED), str(name)), name)
+    return set(first.values())
+
+
+def check_pages(site: Path) -> str:
+    """Print a line for each page, and its problems; return a closing line."""
     names = html_files(site) if site.is_dir() else []
     if not names:
         raise BookError(f"{site} holds no pages; run `make book` first")
-    results = {str(name): found for name, found in broken_links(site, names).items()}
-    samples = set({_template(name): name for name in reversed(names)}.values())
-    waiting = iter(names)
+    results, samples, waiting = broken_links(site, names), _samples(names), iter(names)
 
     def work(root: str) -> None:
         """Open pages in a browser of this thread, until none is waiting."""
         with browser() as chromium:
             for name in waiting:
-                began, found, sample = time.perf_counter(), results[str(name)], name in samples
+                began, found, sample = time.perf_counter(), results[name], name in samples
                 # a redirect's target is a link, and a page of its own
                 if (sample or name.parts[0] != "_modules") and not Links(site / name).redirects:
                     found += page_problems(chromium, root, str(name), accessibly=sample)
-                seconds = time.perf_counter() - began
-                print(f"{'FAIL' if found else 'ok  '} {name} ({seconds:.1f} s)", flush=True)
-                for problem in found:
-                    print(f"       {problem}")
+                line = f"{'FAIL' if found else 'ok  '} {name} ({time.perf_counter() - began:.1f} s)"
+                print("\n       ".join([line, *found]), flush=True)
 
     with served(site) as root, ThreadPoolExecutor(_AT_A_TIME) as pool:
         try:
@@ -175,18 +172,7 @@ def check_pages(site: Path) -> dict[str, list[str]]:
                 done.result()
         finally:
             list(waiting)  # nothing is left to open when this thread is interrupted
-    return results
-
-
-def _template(name: PurePosixPath) -> str:
-    """Return what a page is an example of: its folder, or itself alone."""
-    return next((folder for folder in _GENERATED if str(name).startswith(folder + "/")), str(name))
-
-
-def _run(site: Path) -> str:
-    results = check_pages(site)
-    n_bad = sum(bool(found) for found in results.values())
-    if n_bad:
+    if n_bad := sum(map(bool, results.values())):
         raise BookError(f"{n_bad} of {len(results)} pages have problems, listed above")
     return f"All {len(results)} pages are well."
 
@@ -196,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m book_tools.site.check", description=__doc__)
     parser.add_argument("site", type=Path, help="the built site, usually _build/html")
     site = parser.parse_args(arguments).site
-    return explained(lambda: _run(site), "make test-site")
+    return explained(lambda: check_pages(site), "make test-site")
 
 
 if __name__ == "__main__":

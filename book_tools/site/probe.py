@@ -62,11 +62,6 @@ _THIN_OUT = """() => {
   }
 }"""
 
-_SET_MODE = """mode => {
-  document.documentElement.dataset.mode = mode;
-  document.documentElement.dataset.theme = mode;
-}"""
-
 
 def settle(page: Page) -> None:
     """Wait for formulas and images, then open everything that is folded."""
@@ -87,7 +82,13 @@ def sideways(page: Page) -> list[str]:
 
 def set_mode(page: Page, mode: str) -> None:
     """Switch the theme to ``light`` or ``dark``."""
-    page.evaluate(_SET_MODE, mode)
+    page.evaluate(
+        "mode => { Object.assign(document.documentElement.dataset, mode) }",
+        {
+            "mode": mode,
+            "theme": mode,
+        },
+    )
 
 
 def thin_out(page: Page) -> None:
