@@ -25,23 +25,19 @@ _METADATA = {
 }
 
 
-def _without_places(line: str) -> str:
-    """Return a line of a traceback without the folders of this machine."""
-    line = line.replace(f"{ROOT}/", "")
-    if ROOT.is_relative_to(Path.home()):  # IPython writes ~ for the user's folder
-        line = line.replace(f"~/{ROOT.relative_to(Path.home())}/", "")
-    return line
-
-
 def tidied(notebook: NotebookNode) -> NotebookNode:
     """Return a copy without what changes from run to run: times, versions, folders."""
     tidy = deepcopy(notebook)
     tidy.metadata.update(nbformat.from_dict(_METADATA))
+    places = [f"{ROOT}/"]
+    if ROOT.is_relative_to(Path.home()):  # IPython writes ~ for the user's folder
+        places.append(f"~/{ROOT.relative_to(Path.home())}/")
     for cell in code_cells(tidy):
         cell["metadata"].pop("execution", None)
         for output in cell["outputs"]:
             if output["output_type"] == "error":
-                output["traceback"] = [_without_places(line) for line in output["traceback"]]
+                for place in places:
+                    output["traceback"] = [line.replace(place, "") for line in output["traceback"]]
     return tidy
 
 
@@ -58,37 +54,22 @@ def merged(stored: NotebookNode, fresh: NotebookNode) -> tuple[NotebookNode, int
     return result, changed
 
 
-def _require_testable(path: Path, fresh: NotebookNode) -> None:
-    """Require outputs that a test can compare.
-
-    Raises:
-        NotebookFailed: for a missing exception, an empty cell or an output of an unknown kind.
-    """
-    problems = structure_problems(fresh)
-    for position, cell in enumerate(code_cells(fresh), start=1):
-        if reason := outputs_difference(cell["outputs"], cell["outputs"]):
-            problems.append(f"cell {position}: {reason}")
-    if problems:
-        raise NotebookFailed(f"{path.name}: " + "\n".join(problems))
-
-
 def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
     """Execute the notebooks, two at a time, and store their outputs; return a closing line.
 
-    Args:
-        paths: of the notebooks.
-        force: write every output anew, even those that agree with the stored ones.
-
-    Raises:
-        BookError: when a cell fails, writes to stderr or cannot be a test. The other notebooks are
-            finished first.
+    With ``force`` every output is written anew, even if it agrees with the stored one.
     """
 
     def store(path: Path, executed: NotebookNode) -> str:
         stored, fresh = read_notebook(path), tidied(executed)
         if [cell.source for cell in stored.cells] != [cell.source for cell in fresh.cells]:
             raise NotebookFailed(f"{path.name}: edited while it was executed; left as it is")
-        _require_testable(path, fresh)
+        problems = structure_problems(fresh)
+        for position, cell in enumerate(code_cells(fresh), start=1):  # can a test compare it?
+            if reason := outputs_difference(cell["outputs"], cell["outputs"]):
+                problems.append(f"cell {position}: {reason}")
+        if problems:
+            raise NotebookFailed(f"{path.name}: " + "\n".join(problems))
         result, changed = merged(stored, fresh)
         if not force and not changed and tidied(stored) == stored:
             return "unchanged"
@@ -100,11 +81,7 @@ def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
 
 
 def chosen(given: Sequence[str]) -> list[Path]:
-    """Return the notebooks to work on: the given files or chapters' numbers, or all chapters.
-
-    Raises:
-        BookError: if one does not exist.
-    """
+    """Return the notebooks to work on: the given files or chapters' numbers, or all chapters."""
     folder = ROOT / "chapters"
     paths: list[Path] = [] if given else sorted(folder.glob("*.ipynb"))
     for name in given:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import codebook, distillation, integer, merging, pruning, quantization
 from benchmarks.harness import Case, Result, compare, report
+from benchmarks.onnx_peer import onnx_call
+from reference_impl.data import load_dataset
+from reference_impl.files import ROOT
+from reference_impl.measuring import model_cost
+from reference_impl.training import load_checkpoint
 
 FAST = Case("fast", "sleep", 1.0, lambda: None, lambda: time.sleep(0.002), rounds=5)
 SLOW = Case("slow", "nothing", 2.0, lambda: time.sleep(0.002), lambda: None, rounds=5)
@@ -36,20 +42,12 @@ def test_the_report_writes_what_the_issue_asks_for(
     assert "NO" in capsys.readouterr().out
 
 
-def test_every_case_of_the_book_runs_and_gives_the_peers_numbers() -> None:
-    """Oracle: the peer's own result, for the round trip moved by the peer's whole zero point."""
-    from benchmarks import quantization
-
+def test_the_quantization_benchmarks_time_equal_results() -> None:
+    """Oracle: the peers' own results; the codes differ at ties, where torch divides by s."""
     (fused, separate) = quantization.min_max_cases()
     assert torch.equal(fused.ours(), separate.ours())
     step = (fused.ours() - fused.theirs()).abs().max()
     assert 0 < step < 0.05  # half a step, about 0.02, twice: the grids are shifted
-
-
-def test_affine_benchmarks_time_equal_results() -> None:
-    """Oracle: the peers' own results; the codes differ at ties, where torch divides by s."""
-    from benchmarks import quantization
-
     (trip, both_ways, codes) = quantization.affine_cases()
     assert torch.equal(trip.ours(), trip.theirs())
     assert torch.equal(both_ways.ours(), both_ways.theirs())
@@ -60,8 +58,6 @@ def test_affine_benchmarks_time_equal_results() -> None:
 
 def test_the_codebook_benchmark_times_equal_results() -> None:
     """Oracle: the peers' squared errors on the same weights; ours is the least."""
-    from benchmarks import codebook
-
     x = codebook.weights().double()
     (restarts, exact) = codebook.cases()
     ours = restarts.ours()
@@ -72,8 +68,6 @@ def test_the_codebook_benchmark_times_equal_results() -> None:
 
 def test_the_distillation_benchmarks_time_equal_losses() -> None:
     """Oracle: the direct formulation's gradient; angles differ by the triples that are counted."""
-    from benchmarks import distillation
-
     ours = distillation.ours()
     assert ours.keys() == distillation.DIRECT.keys()
     for name, loss in ours.items():
@@ -88,8 +82,6 @@ def test_the_distillation_benchmarks_time_equal_losses() -> None:
 
 def test_the_integer_benchmarks_time_the_peers_layer() -> None:
     """Oracle: the float32 layer of each library, within a unit of the last place of its sums."""
-    from benchmarks import integer
-
     given = integer.problem(5, 64, 12)
     ours = {name: call() for name, call in integer.integer_calls(given).items()}
     for name, call in integer.float_calls(given).items():
@@ -105,10 +97,6 @@ def test_the_integer_benchmarks_time_the_peers_layer() -> None:
 
 def test_the_integer_record_has_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the shipped record, which the same experiment made."""
-    from benchmarks import integer
-    from reference_impl.data import load_dataset
-    from reference_impl.files import ROOT
-
     monkeypatch.setattr(integer, "compare_latencies", lambda calls, **_: dict.fromkeys(calls, 1.0))
     text = (ROOT / "data" / "results" / "integer.json").read_text(encoding="utf-8")
     networks = {(row["network"], row["batch"]): row for row in json.loads(text)["networks"]}
@@ -124,10 +112,6 @@ def test_the_integer_record_has_every_way(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["lenet300", "lenet5"])
 def test_the_networks_peers_give_the_networks_logits(name: str) -> None:
     """Oracle: the trained network; its logits in integers are near, the others equal."""
-    from benchmarks import integer
-    from reference_impl.data import load_dataset
-    from reference_impl.training import load_checkpoint
-
     images = load_dataset().test.images[:8]
     calls = integer.network_calls(name, images)
     with torch.no_grad():
@@ -140,17 +124,12 @@ def test_the_networks_peers_give_the_networks_logits(name: str) -> None:
 
 def test_the_onnx_peer_refuses_what_it_cannot_say() -> None:
     """Oracle: the message names the module."""
-    from benchmarks.onnx_peer import onnx_call
-
     with pytest.raises(ValueError, match="operator of ONNX for each module, got GELU"):
         onnx_call(torch.nn.Sequential(torch.nn.GELU()), torch.ones(1, 2))
 
 
 def test_the_pruning_benchmarks_time_equal_networks() -> None:
     """Oracle: the masked twin's logits; the operations of Torch-Pruning's network."""
-    from benchmarks import pruning
-    from reference_impl.measuring import model_cost
-
     *narrow, whole = pruning.cases()
     for case in narrow:
         assert torch.allclose(case.ours(), case.theirs(), atol=1e-4)
@@ -160,8 +139,6 @@ def test_the_pruning_benchmarks_time_equal_networks() -> None:
 
 def test_the_merging_benchmarks_time_equal_similarities(monkeypatch) -> None:
     """Oracle: the peers' own results on fewer neurons; merging leaves half of them."""
-    from benchmarks import merging
-
     monkeypatch.setattr(merging, "NEURONS", 128)
     (loop, sklearn, whole) = merging.cases()
     ours, pairs = loop.ours(), loop.theirs()

@@ -23,14 +23,9 @@ pytestmark = pytest.mark.skipif(
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    env = inherited | variables  # as if `make test` did not call it
     return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**inherited, **variables},  # as if `make test` did not call it
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60
     )
 
 

@@ -4,7 +4,7 @@ import re
 import sysconfig
 import tomllib
 from importlib.metadata import version
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import yaml
@@ -21,33 +21,22 @@ ENTRIES = [entry.replace("\\\n", " ") for entry in re.findall(r"^\w(?:.*\\\n)*.*
 PINS = [Requirement(entry.split("--hash")[0].strip()) for entry in ENTRIES]
 
 
-def pins_of(name: str, **environment: str) -> list[Requirement]:
-    """Return the lock's pins of a package that hold in an environment."""
-    markers = {**default_environment(), **environment}
-    return [
-        pin
-        for pin in PINS
-        if pin.name == name.lower() and (pin.marker is None or pin.marker.evaluate(markers))
-    ]
-
-
-def wanted() -> list[Requirement]:
-    """Return every requirement that pyproject.toml names, the extras' too."""
-    extras = PROJECT["optional-dependencies"].values()
-    named = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
-    return [Requirement(line) for line in named]
-
-
 def test_each_named_package_is_pinned_as_asked_on_each_system() -> None:
     """Oracle: packaging's own specifiers and markers; Linux, macOS, Windows; each Python."""
     systems = {"linux": "posix", "darwin": "posix", "win32": "nt"}
     pythons = [f"3.{n}" for n in range(30) if f"3.{n}" in SpecifierSet(PROJECT["requires-python"])]
     assert len(pythons) == 4
-    for requirement, system, python in product(wanted(), systems, pythons):
+    extras = PROJECT["optional-dependencies"].values()
+    wanted = map(Requirement, chain(PROJECT["dependencies"], *extras))
+    for requirement, system, python in product(wanted, systems, pythons):
         where = {"sys_platform": system, "os_name": systems[system]}
-        pins = pins_of(
-            requirement.name, python_version=python, python_full_version=f"{python}.0", **where
-        )
+        where |= {"python_version": python, "python_full_version": f"{python}.0"}
+        pins = [
+            pin
+            for pin in PINS
+            if pin.name == requirement.name.lower()
+            and (pin.marker is None or pin.marker.evaluate(default_environment() | where))
+        ]
         assert len(pins) == 1, (requirement.name, system, python, pins)
         (specifier,) = pins[0].specifier
         assert specifier.operator == "=="

@@ -108,16 +108,13 @@ def test_every_labelled_equation_has_a_function_and_an_oracle():
         assert any("Oracle" in line for line in source[:12]), place.link
 
 
-@pytest.mark.parametrize(
-    ("folder", "source"),
-    [
-        (
-            "reference_impl",
-            'def f():\n  """A.\n\n  Equation: eq-none, chapter 01.\n  """',
-        ),
-        ("tests", '@pytest.mark.equation("eq-none")\ndef test_f(): ...'),
-    ],
-)
+SOURCES = {
+    "reference_impl": 'def f():\n  """A.\n\n  Equation: eq-none, chapter 01.\n  """',
+    "tests": '@pytest.mark.equation("eq-none")\ndef test_f(): ...',
+}
+
+
+@pytest.mark.parametrize(("folder", "source"), SOURCES.items())
 def test_a_label_that_no_chapter_has_is_refused(tmp_path, folder, source):
     """Oracle: a docstring, or a mark, that names a label of nothing."""
     (tmp_path / folder).mkdir()
@@ -129,12 +126,8 @@ def test_a_label_that_no_chapter_has_is_refused(tmp_path, folder, source):
 def test_the_wheel_holds_the_package_and_nothing_is_left_behind(tmp_path):
     """Oracle: the names in the archive, and git's view of the folder."""
     before = untracked()
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     tops = {entry.split("/")[0] for entry in zipfile.ZipFile(wheel).namelist()}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"reference_impl"}

@@ -42,17 +42,14 @@ def test_one_seed_gives_one_sequence_from_each_generator() -> None:
     assert after() == after(0)
 
 
-def test_figures_get_the_books_style() -> None:
-    """Oracle: one setting that makes SVG repeatable, which matplotlib leaves empty."""
+def test_figures_get_the_books_style_and_one_thread_unless_the_variable_says_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Oracle: a setting that makes SVG repeatable, which matplotlib leaves empty; torch's count."""
     mpl.rcParams["svg.hashsalt"] = None
-    begin()
-    assert mpl.rcParams["svg.hashsalt"] == "reference_impl"
-
-
-def test_one_thread_unless_the_variable_says_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: torch's own count."""
     monkeypatch.setenv("REFERENCE_IMPL_THREADS", "2")
     begin()
+    assert mpl.rcParams["svg.hashsalt"] == "reference_impl"
     assert torch.get_num_threads() == 2
     monkeypatch.delenv("REFERENCE_IMPL_THREADS")
     begin()

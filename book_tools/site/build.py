@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from nbformat import NotebookNode
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 from book_tools.comparing.rules import code_cells
 from book_tools.failures import BuildFailed, explained
@@ -35,41 +35,21 @@ _MOST_LINES = 40
 
 
 def notebooks(root: Path) -> list[Path]:
-    """Return the notebooks that ``_toc.yml`` names, in reading order.
-
-    Raises:
-        BuildFailed: if the table of contents is missing, or it names a file that is.
-    """
+    """Return the notebooks that ``_toc.yml`` names, in reading order."""
     toc = root / "_toc.yml"
     if not toc.is_file():
         raise BuildFailed(f"{toc} is missing; run this in a clone of the book")
-    found = []
-    for name in _files_of(yaml.safe_load(toc.read_text("utf-8"))):
-        stem = root / name
-        page = [p for p in (stem, *(Path(f"{stem}{s}") for s in (".ipynb", ".md"))) if p.is_file()]
-        if not page:
+    pages = []
+    for name in parse_toc_yaml(toc):
+        found = [p for p in (root / f"{name}{s}" for s in (".ipynb", ".md", "")) if p.is_file()]
+        if not found:
             raise BuildFailed(f"_toc.yml names {name}, and there is no {name}.ipynb or {name}.md")
-        if page[0].suffix == ".ipynb":
-            found.append(page[0])
-    return found
-
-
-def _files_of(entry: object) -> list[str]:
-    """Return the files named anywhere below an entry of the table of contents."""
-    if isinstance(entry, list):
-        return [name for child in entry for name in _files_of(child)]
-    if isinstance(entry, dict):
-        own = [str(entry[key]) for key in ("root", "file") if key in entry]
-        return own + [name for value in entry.values() for name in _files_of(value)]
-    return []
+        pages += found[:1]
+    return [page for page in pages if page.suffix == ".ipynb"]
 
 
 def run_sphinx(root: Path, build: Path) -> None:
-    """Turn the pages into HTML; a warning is an error.
-
-    Raises:
-        BuildFailed: with Sphinx's warnings, or the end of its log.
-    """
+    """Turn the pages into HTML; a warning is an error."""
     log = build / "sphinx.log"
     call = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "-n", "--keep-going", "--path-output", str(build.parent)]
@@ -118,16 +98,7 @@ def _frame(root: Path, paths: Sequence[Path]) -> str:
 
 
 def build_book(root: Path, *, execute: bool = True) -> str:
-    """Build the site in ``root/_build/html`` where needed; return one line that says so.
-
-    Args:
-        root: the book's folder.
-        execute: the notebooks that have changed; otherwise the stored outputs are shown.
-
-    Raises:
-        BookError: if a page or a notebook has an error.
-        OSError: if files cannot be written.
-    """
+    """Build the site in ``root/_build/html`` where needed; return one line that says so."""
     began = time.perf_counter()
     build = root / "_build"
     stamp, index = build / _STAMP, build / "html" / "index.html"

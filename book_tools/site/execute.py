@@ -49,11 +49,7 @@ class _Client(NotebookClient):
 
 
 def read_notebook(path: Path) -> Any:
-    """Return the notebook of a file.
-
-    Raises:
-        NotebookFailed: if it is not one.
-    """
+    """Return the notebook of a file."""
     try:
         return rules.read_notebook(path)
     except ValueError as error:
@@ -61,11 +57,7 @@ def read_notebook(path: Path) -> Any:
 
 
 async def execute(path: Path) -> NotebookNode:
-    """Run one notebook in its own folder with one torch thread; return it with fresh outputs.
-
-    Raises:
-        NotebookFailed: naming the notebook, the cell and the error.
-    """
+    """Run one notebook in its own folder with one torch thread; return it with fresh outputs."""
     notebook: NotebookNode = read_notebook(path)
     client = _Client(
         notebook,
@@ -106,11 +98,7 @@ async def execute(path: Path) -> NotebookNode:
 
 
 def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str]) -> None:
-    """Execute the notebooks, two at a time; print what ``use`` makes of each.
-
-    Raises:
-        BookError: when a notebook fails; why is printed at once, and the others are finished.
-    """
+    """Execute the notebooks, two at a time; print what ``use`` makes of each."""
     failed: list[str] = []
 
     async def one(path: Path, slots: asyncio.Semaphore) -> None:
@@ -118,8 +106,8 @@ def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str])
             print(f"  executing {path.stem} …", flush=True)
             began = time.perf_counter()
             try:
-                told = use(path, await execute(path))
-                print(f"  {path.stem}: {told}, {time.perf_counter() - began:.1f} s", flush=True)
+                outcome = use(path, await execute(path))
+                print(f"  {path.stem}: {outcome}, {time.perf_counter() - began:.1f} s", flush=True)
             except NotebookFailed as error:
                 print(error, file=sys.stderr, flush=True)
                 failed.append(path.name)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ FOLDER = "executed"
 
 def code_digest(root: Path) -> str:
     """Return a digest of all that a notebook depends on besides its own cells."""
-    return f"{digest(root, CODE)} Python {sys.version}"
+    return f"{digest(root, CODE)} torch {version('torch')}, Python {sys.version}"
 
 
 def inputs_digest(notebook: NotebookNode, code: str) -> str:
