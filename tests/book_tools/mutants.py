@@ -11,6 +11,8 @@ from book_tools.comparing.tokens import Token, tokenize
 SVG = "{http://www.w3.org/2000/svg}"
 #: Parts of a figure that are changed, evenly chosen among all: each costs two comparisons.
 PARTS = 40
+#: Parts that are always among them.
+NAMED = ("legend_1", "xtick_2", "matplotlib.axis_2")
 
 
 def texts(output: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
@@ -81,7 +83,9 @@ def dropped(svg: str) -> Iterator[tuple[str, str]]:
             (parent, child) for parent in tree.iter() for child in parent if child.tag in visible
         ]
 
-    for i in chosen(list(range(len(places(parsed(svg)))))):
+    ids = [child.get("id") for _, child in places(parsed(svg))]
+    named = {ids.index(name) for name in NAMED if name in ids}
+    for i in sorted({*chosen([*range(len(ids))]), *named}):
         tree = parsed(svg)
         parent, child = places(tree)[i]
         parent.remove(child)
@@ -94,25 +98,33 @@ def lifted(svg: str) -> Iterator[tuple[str, str]]:
         f"url(#{clip.get('id')})": float(clip[0].get("height", "0"))
         for clip in parsed(svg).iter(f"{SVG}clipPath")
     }
-    count = sum(path.get("clip-path") in heights for path in parsed(svg).iter(f"{SVG}path"))
-    for i in chosen(list(range(count))):
-        tree = parsed(svg)
-        path = [p for p in tree.iter(f"{SVG}path") if p.get("clip-path") in heights][i]
-        step = 0.02 * heights[path.attrib["clip-path"]]
+    tree = parsed(svg)
+    for path in chosen([p for p in tree.iter(f"{SVG}path") if p.get("clip-path") in heights]):
+        drawn, step = path.attrib["d"], 0.02 * heights[path.attrib["clip-path"]]
         moved = re.sub(
             r"([-\d.]+) ([-\d.]+)",
             lambda m, step=step: f"{m[1]} {float(m[2]) - step:.6f}",
-            path.attrib["d"],
+            drawn,
         )
         path.set("d", moved)
-        yield f"path {i} moved by 2 %", ET.tostring(tree, encoding="unicode")
+        yield "a path moved by 2 %", ET.tostring(tree, encoding="unicode")
+        path.set("d", drawn)
 
 
 def reworded(svg: str) -> Iterator[tuple[str, str]]:
     """Yield figures in which one string is another."""
-    strings = list(re.finditer(r"<!-- (.*?) -->", svg))
-    for match in chosen(strings):
+    for match in chosen(list(re.finditer(r"<!-- (.*?) -->", svg))):
         yield f"{match[1]!r} reworded", svg[: match.start()] + "<!-- x! -->" + svg[match.end() :]
+
+
+def redrawn(svg: str) -> Iterator[tuple[str, str]]:
+    """Yield figures with a transparent line, and with two letters exchanged."""
+    if "stroke: #0072b2" in svg:
+        yield "transparent", svg.replace("stroke: #0072b2", "stroke: #0072b2; stroke-opacity: 0.5")
+    letters = list(dict.fromkeys(re.findall(r'href="(#DejaVuSans-[0-9a-f]+)"', svg)))
+    for a, b in [letters[:2]] * (len(letters) > 1):
+        exchanged = svg.replace(f'"{a}"', "\0").replace(f'"{b}"', f'"{a}"').replace("\0", f'"{b}"')
+        yield "letters exchanged", exchanged
 
 
 def figure_mutants(output: Any) -> Iterator[tuple[str, Any]]:
@@ -120,7 +132,7 @@ def figure_mutants(output: Any) -> Iterator[tuple[str, Any]]:
     svg = "".join(output.get("data", {}).get("image/svg+xml", ""))
     if not svg:
         return
-    for change in (dropped, lifted, reworded):
+    for change in (dropped, lifted, reworded, redrawn):
         for name, wrong in change(svg):
             mutant = deepcopy(output)
             mutant["data"]["image/svg+xml"] = wrong
