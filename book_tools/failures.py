@@ -13,11 +13,7 @@ class BookError(Exception):
     """The work cannot continue; the message tells the user why."""
 
 
-class BuildFailed(BookError):  # noqa: N818 — an outcome, not a broken tool
-    """The pages have errors, or a file of the book is missing."""
-
-
-class NotebookFailed(BookError):  # noqa: N818
+class NotebookFailed(BookError):  # noqa: N818 — an outcome, not a broken tool
     """A notebook cannot be shown: a cell failed, wrote to stderr or took too long."""
 
 

@@ -1,6 +1,5 @@
 """reference_impl.files: whole files or none, and errors that say how to repair."""
 
-import hashlib
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ def test_sha256_is_that_of_the_bytes(tmp_path):
     """Oracle: the digest of "abc" in FIPS 180-2, appendix B.1."""
     (tmp_path / "abc").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256(tmp_path / "abc") == expected == hashlib.sha256(b"abc").hexdigest()
+    assert sha256(tmp_path / "abc") == expected
 
 
 def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path):

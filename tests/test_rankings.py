@@ -8,21 +8,18 @@ import math
 
 import pytest
 import torch
+from draws import generator, normal
 
 from reference_impl import merging, pruning
 from reference_impl.quantization import optimal_codebook
 
 N = 12
-IMAGES = torch.randn(40, 5, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-
-
-def draws(seed: int) -> torch.Tensor:
-    return torch.randn(N, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+IMAGES = normal(40, 5, seed=9, dtype=torch.float64)
 
 
 def moved(x: torch.Tensor, seed: int) -> torch.Tensor:
     """Return x with each number one ulp up, one down, or as it is."""
-    step = torch.randint(-1, 2, x.shape, generator=torch.Generator().manual_seed(seed))
+    step = torch.randint(-1, 2, x.shape, generator=generator(seed))
     towards = torch.where(step > 0, math.inf, torch.where(step < 0, -math.inf, x))
     return torch.nextafter(x, towards)
 
@@ -31,11 +28,10 @@ def kept_units(x: torch.Tensor) -> torch.Tensor:
     """Return for each unit whether a choice by several scores keeps it."""
     rows = x.norm(dim=1)
     hessian = torch.diag(1 + torch.linspace(0, 1, x.shape[1], dtype=x.dtype))
+    wanda = pruning.wanda(x, hessian.diagonal())
     scores = [
         pruning.keep_highest(rows, 0.5),
-        pruning.keep_highest_of_all({"w": pruning.wanda(x, hessian.diagonal()).sum(dim=1)}, 0.4)[
-            "w"
-        ],
+        pruning.keep_highest_of_all({"w": wanda.sum(dim=1)}, 0.4)["w"],
         pruning.choose_highest(rows[None], 3)[0],
         pruning.keep_highest(pruning.optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), 0.7),
         merging.greedy_keep((IMAGES @ x.T).relu(), x, 4, ridge=0.1),
@@ -58,7 +54,10 @@ def partners(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("seed", range(8))
 def test_choices_follow_their_units(seed):
     """Oracle: masks, partners, the least pair and the codebook of the inputs as they were."""
-    x, order = draws(seed), torch.randperm(N, generator=torch.Generator().manual_seed(seed))
+    x, order = (
+        normal(N, 5, seed=seed, dtype=torch.float64),
+        torch.randperm(N, generator=generator(seed)),
+    )
     near, permuted = moved(x, seed), x[order]
     assert torch.equal(kept_units(near), kept_units(x))
     assert torch.equal(kept_units(permuted), kept_units(x)[:, order])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.functional as TF
+from draws import generator
 from scipy.ndimage import gaussian_filter1d
 from torchvision.transforms import InterpolationMode
 
@@ -22,14 +23,8 @@ from reference_impl.shifts import (
     shifted_sets,
 )
 
-IMAGES = torch.rand(5, 1, 20, 28, generator=torch.Generator().manual_seed(0))
-EXAMPLES = Examples(
-    torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(1)), torch.arange(12) % 10
-)
-
-
-def draws(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+IMAGES = torch.rand(5, 1, 20, 28, generator=generator(0))
+EXAMPLES = Examples(torch.rand(12, 1, 28, 28, generator=generator(1)), torch.arange(12) % 10)
 
 
 @pytest.mark.parametrize("sigma", [1e-3, 0.4, 1.0, 2.5])
@@ -70,11 +65,11 @@ def test_rotation_is_torchvisions_counter_clockwise(degrees):
 def test_noise_has_its_deviation_and_is_clipped():
     """Oracle: the deviation of a grey image, where little is clipped; the same seed, the same."""
     grey = torch.full((4, 1, 100, 100), 0.5)
-    noisy = add_noise(grey, sigma=0.1, generator=draws())
+    noisy = add_noise(grey, sigma=0.1, generator=generator())
     assert (noisy - grey).std().item() == pytest.approx(0.1, rel=0.02)
     assert (noisy - grey).mean().item() == pytest.approx(0, abs=0.002)
-    assert torch.equal(noisy, add_noise(grey, sigma=0.1, generator=draws()))
-    wild = add_noise(grey, sigma=5, generator=draws())
+    assert torch.equal(noisy, add_noise(grey, sigma=0.1, generator=generator()))
+    wild = add_noise(grey, sigma=5, generator=generator())
     assert (wild.min(), wild.max()) == (0, 1)
 
 
@@ -82,7 +77,7 @@ def test_no_shift_changes_its_images():
     """Oracle: the images before; and no shift is none."""
     before = IMAGES.clone()
     same = [
-        add_noise(IMAGES, sigma=0, generator=draws()),
+        add_noise(IMAGES, sigma=0, generator=generator()),
         change_contrast(IMAGES, factor=1),
         rotate(IMAGES, degrees=0),
     ]
@@ -112,7 +107,7 @@ def test_five_sets_keep_labels_and_range():
 
 
 CALLS = [
-    partial(add_noise, images=IMAGES, sigma=0.1, generator=draws()),
+    partial(add_noise, images=IMAGES, sigma=0.1, generator=generator()),
     partial(blur, images=IMAGES, sigma=1.0),
     partial(change_contrast, images=IMAGES, factor=0.5),
     partial(rotate, images=IMAGES, degrees=15.0),

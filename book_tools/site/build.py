@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from book_tools.comparing.rules import code_cells
-from book_tools.failures import BuildFailed, explained
+from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
 from book_tools.formulas import equations
 from book_tools.site.fingerprint import CODE, PAGES, digest
@@ -38,12 +38,12 @@ def notebooks(root: Path) -> list[Path]:
     """Return the notebooks that ``_toc.yml`` names, in reading order."""
     toc = root / "_toc.yml"
     if not toc.is_file():
-        raise BuildFailed(f"{toc} is missing; run this in a clone of the book")
+        raise BookError(f"{toc} is missing; run this in a clone of the book")
     pages = []
     for name in parse_toc_yaml(toc):
         found = [p for p in (root / f"{name}{s}" for s in (".ipynb", ".md", "")) if p.is_file()]
         if not found:
-            raise BuildFailed(f"_toc.yml names {name}, and there is no {name}.ipynb or {name}.md")
+            raise BookError(f"_toc.yml names {name}, and there is no {name}.ipynb or {name}.md")
         pages += found[:1]
     return [page for page in pages if page.suffix == ".ipynb"]
 
@@ -64,7 +64,7 @@ def run_sphinx(root: Path, build: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device", str(build))
         wanted = dict.fromkeys(x for x in lines if "WARNING: " in x or "ERROR: " in x)
         print("\n".join(list(wanted)[:_MOST_LINES] or lines[-_MOST_LINES:]))
-        raise BuildFailed(f"the pages have errors, listed above; the whole log is {log}")
+        raise BookError(f"the pages have errors, listed above; the whole log is {log}")
 
 
 def _execute(root: Path, paths: Sequence[Path]) -> None:
