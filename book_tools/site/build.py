@@ -91,12 +91,6 @@ def _page(root: Path, path: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix()
 
 
-def _frame(root: Path, paths: Sequence[Path]) -> str:
-    """Return a digest of what reaches every page; API pages show the labelled equations."""
-    names = [name for name in (*CODE, *PAGES) if name not in _READ_ALONE]
-    return f"{digest(root, names)} {[equations(path) for path in paths]} {sys.version}"
-
-
 def build_book(root: Path, *, execute: bool = True) -> str:
     """Build the site in ``root/_build/html`` where needed; return one line that says so."""
     began = time.perf_counter()
@@ -110,7 +104,9 @@ def build_book(root: Path, *, execute: bool = True) -> str:
         for page in (_page(root, path) for path in pages):
             if read_run(build, page).get("outputs"):
                 keep_run(build, page, None, None)
-    frame = _frame(root, pages)
+    # what reaches every page; API pages show the labelled equations
+    names = [name for name in (*CODE, *PAGES) if name not in _READ_ALONE]
+    frame = f"{digest(root, names)} {[equations(path) for path in pages]} {sys.version}"
     inputs = [frame, digest(root, [*_READ_ALONE, f"_build/{FOLDER}"])]
     built = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else [None, None]
     opening = f"open it with `make serve`, or {index}"

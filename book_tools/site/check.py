@@ -14,18 +14,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Page, TimeoutError, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, TimeoutError, sync_playwright
 
 from book_tools.failures import BookError, explained
-from book_tools.site import probe
 from book_tools.site.links import Page as Links
 from book_tools.site.links import broken_links, html_files
+from book_tools.site.probe import problems_of
 from book_tools.site.server import served
 
 #: A word that every edition of the book has.
 SEARCHED = "formula"
 
-DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=375, height=812)
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _ARGUMENTS = (
     "--no-sandbox",
@@ -83,27 +82,6 @@ def _watched(page: Page, root: str, *, missing: bool) -> list[str]:
     return problems
 
 
-def _looked_at(page: Page, address: str, *, accessibly: bool) -> list[str]:
-    """Return what is wrong with the address on a desktop and on a phone, light and dark.
-
-    Whether it is accessible, which takes longest to find out, is asked only if wanted.
-    """
-    page.set_viewport_size(DESKTOP)
-    page.goto(address, wait_until="load")
-    probe.set_mode(page, "light")
-    probe.settle(page)
-    problems = probe.look(page)
-    page.set_viewport_size(PHONE)
-    problems += probe.sideways(page)
-    if accessibly:
-        probe.thin_out(page)
-        problems += probe.inaccessible(page, "light")
-        page.set_viewport_size(DESKTOP)
-        probe.set_mode(page, "dark")
-        problems += probe.inaccessible(page, "dark")
-    return problems
-
-
 def _searched(page: Page, address: str) -> list[str]:
     """Open the search page with a word that the book has, and wait for a result."""
     page.goto(address, wait_until="load")
@@ -134,7 +112,7 @@ def page_problems(
         if name.endswith("search.html"):
             problems += _searched(page, f"{root}{name}?q={SEARCHED}")
         address = root + ("no/such/page.html" if missing else name)
-        problems += _looked_at(page, address, accessibly=accessibly)
+        problems += problems_of(page, address, accessibly=accessibly)
         problems += _led_home(page, root) if missing else []
         return list(dict.fromkeys(problems))
 

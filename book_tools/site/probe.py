@@ -1,7 +1,13 @@
 """What is wrong with a page as the browser shows it: scripts that run in the page."""
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
+
+DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=375, height=812)
+
+_SET_MODE = """mode => {
+  Object.assign(document.documentElement.dataset, {mode: mode, theme: mode});
+}"""
 
 #: Formulas and images are there when this has resolved; a page without them resolves at once.
 _READY = """async () => {
@@ -51,6 +57,8 @@ _SCROLLS = """() => {
     [`scrolls sideways at ${clientWidth} px: ${scrollWidth} px wide`];
 }"""
 
+#: Leaves one letter of each formula and one token of each kind of code: the rest has its colours
+#: on the same ground, and axe needs half a minute for the thousands of boxes in one chapter.
 _THIN_OUT = """() => {
   for (const m of document.querySelectorAll('mjx-container')) m.replaceChildren('x');
   const seen = new Set();
@@ -63,44 +71,30 @@ _THIN_OUT = """() => {
 }"""
 
 
-def settle(page: Page) -> None:
-    """Wait for formulas and images, then open everything that is folded."""
+def problems_of(page: Page, address: str, *, accessibly: bool) -> list[str]:
+    """Return what is wrong with the address on a desktop and on a phone, light and dark.
+
+    Whether it is accessible, which takes longest to find out, is asked only if wanted.
+    """
+    page.set_viewport_size(DESKTOP)
+    page.goto(address, wait_until="load")
+    page.evaluate(_SET_MODE, "light")
     page.evaluate(_READY)
     page.evaluate(_OPEN_EVERYTHING)
-
-
-def look(page: Page) -> list[str]:
-    """Return what is wrong with formulas, images and outputs."""
-    return list(page.evaluate(_LOOK))
-
-
-def sideways(page: Page) -> list[str]:
-    """Return a sentence if the page scrolls sideways at its present width."""
+    problems: list[str] = page.evaluate(_LOOK)
+    page.set_viewport_size(PHONE)
     page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
-    return list(page.evaluate(_SCROLLS))
+    problems += page.evaluate(_SCROLLS)
+    if accessibly:
+        page.evaluate(_THIN_OUT)
+        problems += _inaccessible(page, "light")
+        page.set_viewport_size(DESKTOP)
+        page.evaluate(_SET_MODE, "dark")
+        problems += _inaccessible(page, "dark")
+    return problems
 
 
-def set_mode(page: Page, mode: str) -> None:
-    """Switch the theme to ``light`` or ``dark``."""
-    page.evaluate(
-        "mode => { Object.assign(document.documentElement.dataset, mode) }",
-        {
-            "mode": mode,
-            "theme": mode,
-        },
-    )
-
-
-def thin_out(page: Page) -> None:
-    """Leave one letter of each formula and one token of each kind of code.
-
-    The rest has the same colours on the same ground, and axe needs half a minute for the thousands
-    of boxes in one chapter.
-    """
-    page.evaluate(_THIN_OUT)
-
-
-def inaccessible(page: Page, mode: str) -> list[str]:
+def _inaccessible(page: Page, mode: str) -> list[str]:
     """Return axe-core's violations of level serious and critical.
 
     The dark mode changes colours only, so only their contrast is looked at again.
