@@ -1,8 +1,12 @@
 """Labels of the bibliography."""
 
-from pybtex.database import Entry, Person
+from unittest.mock import Mock
 
-from book_tools.site.bibliography import AuthorYearLabels
+from pybtex.database import Entry, Person
+from pybtex.plugin import find_plugin
+
+from book_tools.site import extension
+from book_tools.site.bibliography import AuthorYearLabels, BookStyle
 
 WORKS = {
     "Hinton, 2015": ["Hinton, Geoffrey"],
@@ -10,7 +14,7 @@ WORKS = {
     "Han et al., 2015a": ["Han, Song", "Mao, Huizi", "Dally, William J."],
     "Baalen, 2015": ["van Baalen, Mart"],
     "Han et al., 2015b": ["Han, Song", "Pool, Jeff", "Dally, William J."],
-    "B\N{LATIN SMALL LETTER U WITH DIAERESIS}hl, 2015": ["Bu\N{COMBINING DIAERESIS}hl, P"],
+    "Koll\N{LATIN SMALL LETTER A WITH ACUTE}r, 2015": ["Kolla\N{COMBINING ACUTE ACCENT}r, I."],
 }
 
 
@@ -21,3 +25,9 @@ def test_a_work_is_labelled_as_the_text_cites_it() -> None:
         for names in WORKS.values()
     ]
     assert list(AuthorYearLabels().format_labels(entries)) == list(WORKS)
+
+
+def test_the_style_is_found_by_its_name() -> None:
+    """Oracle: pybtex's own registry; the name stands in _config.yml."""
+    extension.setup(Mock())
+    assert find_plugin("pybtex.style.formatting", "book_author_year") is BookStyle
