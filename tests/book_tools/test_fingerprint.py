@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from book_tools.site import runs
 from book_tools.site.fingerprint import CODE, digest
 
 
@@ -40,3 +41,12 @@ def test_names_and_contents_of_what_a_chapter_can_read_matter(
     assert digest(tmp_path, CODE) == digests[-1]
     file.rename(file.with_name(f"other_{file.name}"))
     assert (digest(tmp_path, CODE) != digests[-1]) is matters
+
+
+def test_a_run_belongs_to_one_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: TORCH=keep, under which one lock has another torch."""
+    digests = set()
+    for found in ("2.9.0", "2.14.1"):
+        monkeypatch.setattr(runs, "version", {"torch": found}.__getitem__)
+        digests.add(runs.code_digest(tmp_path))
+    assert len(digests) == 2
