@@ -1,11 +1,9 @@
 """Training a student: the teacher's answers are computed once, and reused in every epoch.
 
-With augmentation a teacher must see the image that the student sees. So a *view*, one augmented
-copy of all training images, is drawn from a seed; the teacher answers once for each view, and the
-student sees the views in turn.
+A teacher must see the image that the student sees. So a *view*, one augmented copy of all training
+images, is drawn from a seed; the teacher answers once for each view, the student sees all in turn.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -27,7 +25,7 @@ AT_ONCE = 5000  # images that are augmented at a time
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What an objective compares a student with: labels y, the teacher's logits v and features."""
+    """What an objective compares a student with."""
 
     labels: Int64[Tensor, " n"]
     logits: Float[Tensor, "n classes"]
@@ -56,7 +54,12 @@ class View:
         return _restored(self.images[chosen]), targets
 
 
-Views = Annotated[Sequence[View], Where("one view or more", bool)]
+Views = Annotated[
+    Sequence[View],
+    Where(
+        "one view or more, of one length", lambda views: len({len(v.labels) for v in views}) == 1
+    ),
+]
 
 
 @checked
@@ -91,19 +94,16 @@ def student_steps(
 
     Equation: eq-student-views, chapter 09.
     """
-    epochs = [views[(recipe.seed + epoch) % len(views)] for epoch in range(recipe.epochs)]
-    n_steps = sum(math.ceil(len(one.labels) / recipe.batch_size) for one in epochs)
-    batches = (
-        one.batch(chosen)
-        for epoch, one in enumerate(epochs)
-        for chosen in _order(len(one.labels), recipe, epoch).split(recipe.batch_size)
-    )
-    return recipe_steps(student, batches, objective, recipe, n_steps)
+    n = len(views[0].labels)
 
+    def pairs() -> Iterator[tuple[Tensor, Targets]]:
+        for epoch in range(recipe.epochs):
+            one = views[(recipe.seed + epoch) % len(views)]
+            seed, _ = epoch_seeds(recipe.seed, epoch)
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+            yield from map(one.batch, order.split(recipe.batch_size))
 
-def _order(n: int, recipe: PlainRecipe, epoch: int) -> Int64[Tensor, " n"]:
-    seed, _ = epoch_seeds(recipe.seed, epoch)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return recipe_steps(student, pairs(), objective, recipe, recipe.n_steps(n))
 
 
 def _restored(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

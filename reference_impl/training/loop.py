@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from reference_impl.checked import Count, checked
-from reference_impl.data import Dataset, Examples, batches
+from reference_impl.data import Dataset, Examples
 from reference_impl.models import Network
 from reference_impl.training.augmentation import epoch_batches
 from reference_impl.training.evaluate import accuracy
@@ -72,9 +72,8 @@ def recipe_steps(
 @checked
 def example_steps(network: nn.Module, examples: Examples, recipe: BaseRecipe) -> Iterator[float]:
     """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order."""
-    n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
     source = (b for epoch in range(recipe.epochs) for b in epoch_batches(examples, recipe, epoch))
-    return recipe_steps(network, source, F.cross_entropy, recipe, n_steps)
+    return recipe_steps(network, source, F.cross_entropy, recipe, recipe.n_steps(len(examples)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +95,7 @@ def fit(recipe: Recipe, dataset: Dataset) -> Iterator[Epoch]:
     """
     network = new_student(recipe)
     steps = example_steps(network, dataset.train, recipe)
-    per_epoch = len(batches(dataset.train, recipe.batch_size))
+    per_epoch = recipe.n_steps(len(dataset.train)) // recipe.epochs
     highest = -1.0
     for epoch in range(1, recipe.epochs + 1):
         start = time.perf_counter()

@@ -14,16 +14,14 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Count, Share, Within, checked
 from reference_impl.compress import apply_masks, prunable_weights
-from reference_impl.data import Examples, batches
+from reference_impl.data import Examples
 from reference_impl.pruning import cubic_sparsity, keep_highest_of_all
 from reference_impl.training.loop import example_steps
 from reference_impl.training.recipe import Recipe
 
 Masks = Mapping[str, Bool[Tensor, "..."]]  # name of a weight → true where it is kept
-
 Choose = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
-"""(scores, sparsity) → masks: `keep_highest_of_all` ranks the weights of all layers together,
-`keep_highest_of_each` those of each layer."""
+"""(scores, sparsity) → masks, such as `keep_highest_of_all` or `keep_highest_of_each` layer."""
 
 
 @checked
@@ -56,10 +54,7 @@ class Growth:
         return cubic_sparsity(step - first, last - first, final=self.final)
 
     def is_due(self, step: int, n_steps: int) -> bool:
-        """Return whether masks are chosen after ``step`` steps, 0 being before the first.
-
-        After s_f is reached they never are.
-        """
+        """Return whether masks are chosen after ``step`` steps; once s_f is reached, never."""
         last = round(self.end * n_steps)
         return step == last or (step < last and step % self.every == 0)
 
@@ -84,9 +79,8 @@ def masked_steps(
     """Yield the losses of ``n_steps`` training steps, the network being masked after each.
 
     An optimizer's averages of past gradients go on moving a dropped weight; it is set back to 0
-    before anyone sees it. The steps are those of `recipe_steps` or `student_steps`. With a
-    growth instead of masks, those are chosen by magnitude whenever it is due, before the first
-    step too; a weight that was dropped has magnitude 0, so it is dropped again.
+    before anyone sees it. With a growth instead of masks, those are chosen by magnitude whenever
+    it is due, before the first step too; a dropped weight has magnitude 0, and is dropped again.
 
     Raises:
         ValueError: if masks and a growth are both given.
@@ -113,8 +107,7 @@ def pruned_steps(
     growth: Growth | None = None,
 ) -> Iterator[float]:
     """Take `example_steps`, masked as in `masked_steps`."""
-    n_steps = recipe.epochs * len(batches(examples, recipe.batch_size))
-    steps = example_steps(network, examples, recipe)
+    steps, n_steps = example_steps(network, examples, recipe), recipe.n_steps(len(examples))
     return masked_steps(network, steps, n_steps, masks=masks, growth=growth)
 
 

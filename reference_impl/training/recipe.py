@@ -34,6 +34,11 @@ class BaseRecipe(ABC):
     moment: ClassVar[float]  #: of a step at which its rate is taken: 0 its beginning, ½ its middle
 
     @checked
+    def n_steps(self, n_examples: Count) -> int:
+        """Return the number of steps of all epochs together; the last of each may be smaller."""
+        return self.epochs * math.ceil(n_examples / self.batch_size)
+
+    @checked
     def rate(self, progress: Share) -> float:
         """Return the learning rate after a share of all steps: half a cosine, from η to 0."""
         return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
