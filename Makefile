@@ -85,7 +85,7 @@ env: $(STAMP)  ## create the environment (PYTHON=…, TORCH=keep)
 	@[ -z "$(TORCH)" ] || [ -e $(VENV)/torch-kept ] || \
 	  { echo "make: $(VENV) has a torch of its own; remove it and call make again" >&2; exit 1; }
 
-clean:  ## remove _build: the site, its cache, unfinished trainings
+clean:  ## remove _build: the site and its cache
 	@rm -rf _build
 
 $(STAMP): requirements.lock pyproject.toml book_tools/environment.sh book_tools/kept_torch.py

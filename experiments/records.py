@@ -1,113 +1,117 @@
 """A record: what finished runs measured and where that comes from, in a file written whole."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from reference_impl.files import write_atomically
 
-Found = dict[str, Any]
-"""An object as JSON has it: a row, a record."""
-
-Place = str | tuple[str, ...]
-"""A list of rows, by its name; or the way to an object of its own, `()` for the record itself."""
-
+Found = dict[str, Any]  #: an object as JSON has it: a row, a record
 ANEW = "made by other code? Without this file, --anew makes the record from nothing"
 
 
-def place(run: Any) -> Place:
-    """Return where a run's results stand: what its class names as ``place``, or "runs"."""
-    where: Place = getattr(run, "place", "runs")
+def place(run: Any) -> str | tuple[str, ...]:
+    """Return where a run's results stand: what its class names as ``place``, or "runs".
+
+    It is a list of rows, by its name; or the way to an object of its own, `()` for the record.
+    """
+    where: str | tuple[str, ...] = getattr(run, "place", "runs")
     return where
 
 
-def fields_of(run: Any) -> Found:
-    """Return the fields of a run as JSON has them."""
-    fields: Found = plain(asdict(run))
-    return fields
-
-
 def plain(value: Any) -> Any:
-    """Return the value as JSON has it: a tuple is a list.
+    """Return the value as JSON has it: a tuple is a list; a TypeError if JSON does not have it."""
+    return json.loads(json.dumps(value))
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other commands from writing a file, as long as the block lasts.
 
     Raises:
-        TypeError: if JSON does not have it.
+        OSError: if its folder cannot be written.
+        ValueError: if another command is writing the file.
     """
-    return json.loads(json.dumps(value))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f"{path.name}.lock")
+    with lock.open("w") as file:
+        try:
+            with suppress(ImportError):  # where there is no fcntl, nothing is locked
+                import fcntl  # noqa: PLC0415
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{path}: another command is writing it") from None
+        try:
+            yield
+        finally:
+            lock.unlink()
 
 
 class Record:
     """The results of runs in a file, found by their runs."""
 
     def __init__(self, path: Path, command: str, about: Mapping[str, Any]) -> None:
-        """Read the file, if there is one.
+        """Read what a command has written; ``about`` is what stands there besides results."""
+        self.path, self.command, self.about = path, command, plain(about)
+        self.read()
 
-        Args:
-            path: of the file.
-            command: that makes it.
-            about: what the record holds besides rows, such as recipes, and in its provenance.
+    def read(self) -> None:
+        """Read the file, if there is one.
 
         Raises:
             OSError: if the file cannot be read.
             ValueError: if it is not a record, or was made with another ``about``.
         """
-        self.path, self.command, self.about = path, command, plain(about)
         self.found: Found = {"provenance": {}}
-        if path.exists():
-            self.found = _read(path)
-            for name, expected, stored in _pairs(self.about, self.found):
-                if expected != stored:
-                    raise ValueError(f"{path}: {name!r} is not as it is now; {ANEW}")
-
-    @property
-    def rows(self) -> list[Found]:
-        """Return the list "runs"."""
-        rows: list[Found] = self.found.get("runs", [])
-        return rows
-
-    def refuse_other_shape(self, plan: Iterable[Any]) -> None:
-        """Raise a ValueError if the results of a plan could not stand in this record."""
-        for run in plan:
-            where, names = place(run), set(asdict(run))
-            if isinstance(where, str):
-                rows = self.found.get(where, [])
-                if not isinstance(rows, list) or not all(
-                    isinstance(row, dict) and names <= set(row) for row in rows
-                ):
-                    raise ValueError(
-                        f"{self.path}: {where!r} must be rows with {sorted(names)}; {ANEW}"
-                    )
-                continue
-            there = self.found
-            for name in where:
-                there = there.get(name, {})
-                if not isinstance(there, dict):
-                    raise ValueError(f"{self.path}: {name!r} must be an object; {ANEW}")
+        if not self.path.exists():
+            return
+        try:
+            self.found = json.loads(self.path.read_text(encoding="utf-8"))
+        except ValueError as error:  # neither UTF-8 nor JSON
+            raise ValueError(f"{self.path}: not a record ({error})") from None
+        if not isinstance(self.found, dict) or not isinstance(self.found.get("provenance"), dict):
+            raise ValueError(f"{self.path}: not a record: it has no provenance")
+        stored = self.found | self.found["provenance"]
+        for name, value in (self.about | self.about.get("provenance", {})).items():
+            if name != "provenance" and stored.get(name) != value:
+                raise ValueError(f"{self.path}: {name!r} is not as it is now; {ANEW}")
 
     def row(self, run: Any) -> Found | None:
-        """Return what the record holds of a run; None if nothing."""
-        where = place(run)
-        if isinstance(where, str):
-            given = fields_of(run).items()
-            return next((row for row in self.found.get(where, []) if given <= row.items()), None)
-        there = self.found
-        for name in where:
-            there = there.get(name, {})
-        held = {k: v for k, v in there.items() if where or k not in {"provenance", *self.about}}
-        return held or None
+        """Return what the record holds of a run; None if nothing.
+
+        Raises:
+            ValueError: if the results of such a run cannot stand in this record.
+        """
+        where, fields = place(run), plain(asdict(run))
+        try:
+            if isinstance(where, str):
+                rows = self.found.get(where, [])
+                if isinstance(rows, dict) or any(fields.keys() - row.keys() for row in rows):
+                    raise TypeError
+                return next((row for row in rows if fields.items() <= row.items()), None)
+            there: Found = reduce(lambda found, name: found.get(name, {}), where, self.found)
+            ours = {"provenance", *self.about} if not where else ()
+            return {name: value for name, value in there.items() if name not in ours} or None
+        except (AttributeError, TypeError):
+            expected = f"rows with {sorted(fields)}" if isinstance(where, str) else "an object"
+            raise ValueError(f"{self.path}: {where!r} must be {expected}; {ANEW}") from None
 
     def put(self, run: Any, results: Found, machine: Mapping[str, str]) -> None:
-        """Add the results of a run, and the machine on which it was made."""
+        """Add the results of a run, and the machine and the code that made it."""
         _store(self.found, run, results)
-        before = self.found["provenance"]
-        known = {name: before[name] for name in ("device", "instruction_sets") if name in before}
-        known |= before.get("versions", {})
-        versions = {
-            name: _joined(known.get(name), machine.get(name)) for name in {**known, **machine}
-        }
+        old = self.found["provenance"]
+        known = {name: old[name] for name in ("device", "instruction_sets") if name in old}
+        known |= old.get("versions", {})
+        versions = {}
+        for name in {**known, **machine}:  # all there are, each once; each may be several already
+            values = f"{known.get(name, '')}; {machine.get(name, '')}".split("; ")
+            versions[name] = "; ".join(sorted({value for value in values if value}))
         self.found["provenance"] = {
             "command": self.command,
             "date": datetime.now(UTC).date().isoformat(),
@@ -128,7 +132,9 @@ class Record:
         for run in plan:
             if (row := self.row(run)) is not None:
                 _store(whole, run, row)
-                seeds |= _seeds(fields_of(run))
+                fields = asdict(run)
+                parts = [part for part in (fields, *fields.values()) if isinstance(part, dict)]
+                seeds |= {part["seed"] for part in parts if part.get("seed") is not None}
         for section, value in (self.found | self.about).items():
             if isinstance(value, list):
                 ours = whole.setdefault(section, [])
@@ -145,50 +151,10 @@ class Record:
         text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.path, lambda part: part.write_text(text, encoding="utf-8"))
 
-    def refuse_unwritable(self) -> None:
-        """Raise an OSError if the file cannot be written, before anything is measured."""
-        if self.path.exists():
-            content = self.path.read_bytes()
-            write_atomically(self.path, lambda part: part.write_bytes(content))
-        else:
-            self.write(())
-
-
-def _read(path: Path) -> Found:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # neither UTF-8 nor JSON
-        raise ValueError(f"{path}: not a record ({error})") from None
-    if not isinstance(found, dict) or not isinstance(found.get("provenance"), dict):
-        raise ValueError(f"{path}: not a record: it has no provenance")
-    return found
-
-
-def _pairs(about: Found, found: Found) -> Iterable[tuple[str, Any, Any]]:
-    """Yield (name, what should stand there, what stands there), also of the provenance."""
-    for name, value in about.items():
-        if name == "provenance":
-            yield from _pairs(value, found[name])
-        else:
-            yield name, value, found.get(name)
-
 
 def _store(found: Found, run: Any, results: Found) -> None:
     where = place(run)
     if isinstance(where, str):
-        found.setdefault(where, []).append(fields_of(run) | results)
-        return
-    for name in where:
-        found = found.setdefault(name, {})
-    found |= results
-
-
-def _joined(*values: str | None) -> str:
-    """Return all of the values, each once; each may be several already."""
-    return "; ".join(sorted({part for value in values if value for part in value.split("; ")}))
-
-
-def _seeds(fields: Found) -> set[int]:
-    inner = [_seeds(value) for value in fields.values() if isinstance(value, dict)]
-    own = {fields["seed"]} if fields.get("seed") is not None else set()
-    return own.union(*inner)
+        found.setdefault(where, []).append(plain(asdict(run)) | results)
+    else:
+        reduce(lambda at, name: at.setdefault(name, {}), where, found).update(results)

@@ -5,8 +5,8 @@ continues after its last finished network when it is given again.
 """
 
 import argparse
-import platform
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,21 +15,15 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from experiments.workers import fingerprint, machine
+from reference_impl import training
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.files import ROOT, write_atomically
-from reference_impl.training import (
-    CHECKPOINTS,
-    Recipe,
-    accuracy,
-    fit,
-    load_checkpoint,
-    provenance,
-    save_checkpoint,
-)
+from reference_impl.training import CHECKPOINTS, Recipe, accuracy
 
+#: checkpoint name → how it is trained; chosen by validation accuracy alone
 RECIPES = {
     "lenet300": Recipe("lenet300", epochs=30, learning_rate=2e-3, weight_decay=0.05),
     "lenet5": Recipe("lenet5", epochs=20, learning_rate=2e-3, weight_decay=0.05, augment=True),
@@ -40,13 +34,8 @@ RECIPES = {
         "teacher", epochs=36, learning_rate=4e-3, weight_decay=0.05, augment=True, erase=True
     ),
 }
-"""Checkpoint name → how it is trained; chosen by validation accuracy alone."""
-
-FINISHED = ROOT / "_build" / "training"
-"""Where networks wait for the last one."""
-
-MARGIN = 0.05
-"""Percentage points by which another processor's rounding may change an accuracy."""
+FINISHED = ROOT / "data" / "retrained"  #: where networks wait for the last one
+MARGIN = 0.05  #: percentage points by which another processor's rounding may change an accuracy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="train nothing, verify what is there")
     parser.add_argument("--folder", type=Path, default=CHECKPOINTS, help="of the checkpoints")
     options = parser.parse_args(arguments)
-    names = dict.fromkeys(options.names or RECIPES)
-    if unknown := [name for name in names if name not in RECIPES]:
-        parser.error(f"unknown {unknown}, choose from {[*RECIPES]}")
+    names = options.names or [*RECIPES]
+    if unknown := {*names} - RECIPES.keys():
+        parser.error(f"unknown {sorted(unknown)}, choose from {[*RECIPES]}")
     torch.set_num_threads(1)
     try:
         dataset = load_dataset()
@@ -67,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for folder in (FINISHED, options.folder):
             folder.mkdir(parents=True, exist_ok=True)
         for name in names:
-            retrain(name, dataset)
+            if not is_finished(name):
+                retrain(name, dataset)
         made = [path for name in names for path in FINISHED.glob(f"{name}.*")]
         for path in made:
             write_atomically(options.folder / path.name, partial(shutil.copyfile, path))
@@ -85,18 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def retrain(name: str, dataset: Dataset) -> None:
     """Follow the recipe, measure the test accuracy once, and leave the network in `FINISHED`."""
     recipe = RECIPES[name]
-    if is_finished(name):
-        print(f"{name}: kept as it was finished before; to train it again, delete {FINISHED}")
-        return
     seconds = 0.0
-    for number, epoch in enumerate(fit(recipe, dataset), start=1):
+    for number, epoch in enumerate(training.fit(recipe, dataset), start=1):
         seconds += epoch.seconds
-        print(
-            f"{name} {number}/{recipe.epochs}: loss {epoch.loss:.4f}, "
-            f"validation {epoch.validation_accuracy:.2f} %, {epoch.seconds:.1f} s",
-            flush=True,
-        )
-    record = save_checkpoint(
+        found = f"loss {epoch.loss:.4f}, validation {epoch.validation_accuracy:.2f} %"
+        print(f"{name} {number}/{recipe.epochs}: {found}, {epoch.seconds:.1f} s", flush=True)
+    versions = machine(("numpy",))
+    del versions["device"], versions["instruction_sets"]
+    record = training.save_checkpoint(
         epoch.best,
         name,
         folder=FINISHED,
@@ -107,27 +93,28 @@ def retrain(name: str, dataset: Dataset) -> None:
         validation_accuracy=accuracy(epoch.best, dataset.validation),
         test_accuracy=accuracy(epoch.best, dataset.test),
         seconds=round(seconds, 1),
-        versions={
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        versions=versions,
         date=datetime.now(UTC).date().isoformat(),
     )
     print(f"{name}: test {record.test_accuracy:.2f} %, best epoch {record.best_epoch}")
 
 
 def is_finished(name: str) -> bool:
-    """Return whether an interrupted command has left this network, whole, by today's recipe."""
+    """Return whether an interrupted command has left this network, by today's code and recipe."""
     with suppress(FileNotFoundError, ValueError):
-        load_checkpoint(name, folder=FINISHED)
-        return provenance(name, folder=FINISHED).recipe == asdict(RECIPES[name])
+        training.load_checkpoint(name, folder=FINISHED)
+        found = training.provenance(name, folder=FINISHED)
+        now = asdict(RECIPES[name]), fingerprint()["sources"]
+        if (found.recipe, found.versions.get("sources")) == now:
+            print(f"{name}: kept as it was finished before; to train it again, delete {FINISHED}")
+            return True
     return False
 
 
 def check(name: str, dataset: Dataset, folder: Path) -> bool:
     """Verify the sum, measure the accuracies anew, and return whether they are as recorded."""
-    record, model = provenance(name, folder=folder), load_checkpoint(name, folder=folder)
+    record = training.provenance(name, folder=folder)
+    model = training.load_checkpoint(name, folder=folder)
     pairs = {
         "validation": (accuracy(model, dataset.validation), record.validation_accuracy),
         "test": (accuracy(model, dataset.test), record.test_accuracy),
@@ -139,4 +126,5 @@ def check(name: str, dataset: Dataset, folder: Path) -> bool:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill ends it as Ctrl-C does
     sys.exit(main())

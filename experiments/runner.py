@@ -3,16 +3,10 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    wait,
-)
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -20,80 +14,110 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.records import Found, Record
-from experiments.workers import Hire, fashion_mnist, fingerprint, work
+from experiments.records import Found, Record, alone
+from experiments.workers import Hire, Made, fashion_mnist, fingerprint, work
 
-DEATHS = 3
-"""Deaths of its worker after which a run is given up."""
-
-Made = tuple[Found, dict[str, str]]
-"""Results, and the machine on which they were measured."""
+#: deaths of its worker after which a run is given up; and how often all workers may refuse
+TRIES = 3
 
 
-def make(name: str, module: str, path: Path, hire: Hire, at_once: int) -> bool:
+def make(
+    name: str, module: str, path: Path, hire: Hire, at_once: int, *, anew: bool = False
+) -> bool:
     """Make the runs that a record lacks; return whether all of them could be made.
 
     Args:
         name: of the experiment.
-        module: its module, which has ``planned(rows)``, the runs that can be planned given the
-            rows of "runs", and ``measured(run, dataset)``, the results of one; it may have
-            ``about()``, what the record holds besides, and ``PACKAGES``, whose versions count.
+        module: its module, which has ``measured(run, dataset)``, the results of a run, and
+            ``PLAN``, its runs, or ``planned(rows)``, those that can be planned given the rows of
+            "runs"; it may have ``about()``, what the record holds besides, and ``PACKAGES``,
+            whose versions count.
         path: of the record, which is written after each run.
         hire: opens an executor.
         at_once: how many runs are handed out at most.
+        anew: make all runs, in a file beside the record that replaces it at the end.
 
     Raises:
         OSError: if the record cannot be read or written.
-        ValueError: if it has another shape; or as ``hire``.
+        ValueError: if it has another shape, other code has begun to make it anew, another command
+            is writing it, or no worker has this project; or as ``hire``.
     """
     experiment = import_module(module)
-    record = Record(path, f"python -m experiments {name}", getattr(experiment, "about", dict)())
-    record.refuse_other_shape(experiment.planned([]))
-    failed: set[Any] = set()
-    deaths: Counter[Any] = Counter()
-
-    def planned() -> tuple[list[Any], list[Any]]:
-        """Return all runs that can be planned now, and those to be made."""
-        plan = list(experiment.planned(record.rows))
-        record.refuse_other_shape(plan)
-        return plan, [run for run in plan if run not in failed and record.row(run) is None]
-
-    plan, todo = planned()
-    if not todo:
+    growing = path.with_name(f"{path.name}.part") if anew else path
+    about: Found = getattr(experiment, "about", dict)()
+    record = Record(growing, f"python -m experiments {name}", about)
+    plan, todo = _plan(experiment, record)
+    if not todo and not (anew and growing.exists()):
         held = f"{path} holds all {len(plan)} runs; --anew makes them again"
         print(f"{name}: {held if plan else 'its data are not here: python -m experiments'}")
         return True
-    record.refuse_unwritable()
-    fashion_mnist()  # what is missing or damaged is found here
-    progress = _Progress(name, len(plan) - len(todo))
-    while todo:
+    with alone(path):
+        record.read()  # another command may just have written it
+        versions = record.found["provenance"].get("versions", {})
+        if anew and growing.exists() and versions.get("sources") != fingerprint()["sources"]:
+            raise ValueError(f"{growing} was begun by other code: delete it to begin again")
+        fashion_mnist()  # what is missing or damaged is found here
+        n_failed = _fill(record, name, experiment, hire, at_once)
+        if n_failed:
+            said = f"{n_failed} of {len(plan)} runs failed; the same command tries them again"
+            print(f"{name}: {said}", file=sys.stderr)
+        elif anew:
+            growing.replace(path)
+    return not n_failed
+
+
+def runs_of(experiment: Any, rows: Sequence[Found]) -> list[Any]:
+    """Return the runs that can be planned, given the rows of "runs"."""
+    return list(experiment.planned(rows) if hasattr(experiment, "planned") else experiment.PLAN)
+
+
+def _plan(experiment: Any, record: Record) -> tuple[list[Any], list[Any]]:
+    """Return all runs that can be planned now, and those that the record lacks."""
+    for run in runs_of(experiment, []):
+        record.row(run)  # is refused if it could not stand there
+    plan = runs_of(experiment, record.found.get("runs", []))
+    return plan, [run for run in plan if record.row(run) is None]
+
+
+def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) -> int:
+    """Make what the record lacks, in rounds; return how many runs failed."""
+    failed: set[Any] = set()
+    deaths: Counter[Any] = Counter()
+    n_made = idle = 0
+    began = time.perf_counter()
+    while True:
+        plan, missing = _plan(experiment, record)
+        todo = [run for run in missing if run not in failed]
+        if not todo:
+            return len(failed)
+        suspects = [run for run in todo if deaths[run]]  # alone: who breaks it is known
+        refused: list[str] = []
+        n_held = len(plan) - len(missing) - n_made
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
-            while todo:
-                progress.plan(len(plan), len(todo) + len(failed))
-                suspects = [run for run in todo if deaths[run]]  # alone: who breaks it is known
-
-                def submit(run: Any, executor: Executor = executor) -> Future[Made]:
-                    return executor.submit(work, module, run, fingerprint())
-
-                width = 1 if suspects else at_once
-                for run, future in finished(suspects or todo, submit, width):
-                    error = _error(future)
-                    if isinstance(error, BrokenExecutor):
-                        deaths[run] += 1
-                        if deaths[run] < DEATHS:
-                            continue
-                        error = RuntimeError(f"its worker died {DEATHS} times (out of memory?)")
-                    if error is None:
-                        record.put(run, *future.result())
-                        record.write(plan)
-                        progress.finished(run)
-                    else:
-                        failed.add(run)
-                        progress.failed(run, error)
-                plan, todo = planned()
-        plan, todo = planned()
-    progress.close(len(failed))
-    return not failed
+            submit: Any = partial(executor.submit, work, experiment.__name__, fingerprint())  # type: ignore[call-arg]
+            for run, future in finished(suspects or todo, submit, 1 if suspects else at_once):
+                error = _error(future)
+                if isinstance(error, BrokenExecutor):
+                    deaths[run] += 1
+                    if deaths[run] < TRIES:
+                        continue
+                    error = RuntimeError(f"its worker died {TRIES} times (out of memory?)")
+                if error is not None:
+                    failed.add(run)
+                    said = " ".join(f"{type(error).__name__}: {error}".split())
+                    print(f"{name}: {run} failed: {said}", file=sys.stderr)
+                elif isinstance(made := future.result(), str):
+                    refused.append(made)
+                else:
+                    record.put(run, *made)
+                    record.write(plan)
+                    n_made += 1
+                    took, n = time.perf_counter() - began, n_held + n_made
+                    meter = tqdm.format_meter(n, len(plan), took, prefix=name, initial=n_held)
+                    print(f"{meter} {run}", flush=True)
+        idle = idle + 1 if len(refused) == len(suspects or todo) else 0
+        if idle == TRIES:
+            raise ValueError(refused[0])
 
 
 def finished(
@@ -111,43 +135,8 @@ def finished(
             yield out.pop(future), future
 
 
-def _error(future: Future[Any]) -> BaseException | None:
+def _error(future: Future[Made]) -> BaseException | None:
     try:
         return future.exception()
     except CancelledError as error:
         return error
-
-
-class _Progress:
-    """How far a record is: a bar in a terminal, a line for each run elsewhere."""
-
-    def __init__(self, name: str, done: int) -> None:
-        self.name, self.began, self.made = name, time.perf_counter(), 0
-        self.bar = tqdm(initial=done, desc=name, unit="run", disable=None)
-
-    def plan(self, total: int, missing: int) -> None:
-        """Note how many runs can be planned, and how many of them are missing."""
-        self.bar.total, self.total, self.missing = total, total, missing
-
-    def finished(self, run: Any) -> None:
-        """Show that a run is finished, and the time so far and left."""
-        self.made, self.missing = self.made + 1, self.missing - 1
-        self.bar.update()
-        if self.bar.disable:
-            so_far = time.perf_counter() - self.began
-            left = so_far / self.made * self.missing
-            passed, still = tqdm.format_interval(so_far), tqdm.format_interval(left)
-            n = f"{self.total - self.missing} of {self.total}"
-            print(f"{self.name}: {n}, {passed} so far, {still} left: {run}", flush=True)
-
-    def failed(self, run: Any, error: BaseException) -> None:
-        """Name a run with its error."""
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        tqdm.write(f"{self.name}: {run} failed: {said}", file=sys.stderr)
-
-    def close(self, n_failed: int) -> None:
-        """End the bar, and count what failed."""
-        self.bar.close()
-        if n_failed:
-            said = f"{n_failed} of {self.total} runs failed; the same command tries them again"
-            print(f"{self.name}: {said}", file=sys.stderr)

@@ -5,10 +5,11 @@ import logging
 import os
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -24,37 +25,24 @@ from reference_impl.data import Dataset, load_dataset
 from reference_impl.files import ROOT
 from reference_impl.measuring import device_name
 
-MNIST = ROOT / "data" / "MNIST"
-"""Where MNIST is looked for, which is not shipped."""
-
+MNIST = ROOT / "data" / "MNIST"  #: where MNIST is looked for, which is not shipped
+#: what a result depends on, which each worker takes from its own checkout
 PROJECT = {
     "sources": ("reference_impl/**/*.py", "experiments/*.py", "benchmarks/*.py"),
     "data": ("data/FashionMNIST/*", "data/checkpoints/*", "data/MNIST/*"),
 }
-"""What a result depends on, which each worker takes from its own checkout."""
-
-TIMEOUT = 5
-"""Seconds in which a scheduler must answer, and name a worker."""
-
+TIMEOUT = 5  #: seconds in which a scheduler must answer, and name a worker
+#: opens an executor, which is closed at the end of the block
 Hire = Callable[[], AbstractContextManager[Executor]]
-"""Opens an executor, which is closed at the end of the block."""
-
+#: results, and where they were measured; or why a worker refuses to measure
+Made = tuple[Found, dict[str, str]] | str
 _one_at_a_time = Lock()  # torch's threads and its generator are those of the whole process
 
 
-def work(module: str, run: Any, project: Found) -> tuple[Found, dict[str, str]]:
-    """Measure a run here, with one thread; return its results and this machine.
-
-    Args:
-        module: name of the experiment's module.
-        run: one of its runs.
-        project: the `fingerprint` that this worker must have.
-
-    Raises:
-        ValueError: if this worker has another project.
-    """
-    if differs := [part for part, digest in fingerprint().items() if digest != project[part]]:
-        raise ValueError(f"the worker on {platform.node()} has other {' and '.join(differs)}")
+def work(module: str, project: Found, run: Any) -> Made:
+    """Measure a run of a module here, with one thread, if this is the project it is to be of."""
+    if differs := _differences(fingerprint(), project):
+        return f"the worker on {platform.node()} has other {differs}"
     with _one_at_a_time:
         torch.set_num_threads(1)
         experiment, dataset = import_module(module), fashion_mnist()
@@ -64,6 +52,10 @@ def work(module: str, run: Any, project: Found) -> tuple[Found, dict[str, str]]:
     if isinstance(place(run), str):  # a row; some say their seconds themselves
         results.setdefault("seconds", seconds)
     return results, machine(getattr(experiment, "PACKAGES", ()))
+
+
+def _differences(theirs: Found, ours: Found) -> str:
+    return " and ".join(part for part in PROJECT if theirs[part] != ours[part])
 
 
 @cache
@@ -80,19 +72,19 @@ def mnist() -> Dataset:
 
 @cache
 def fingerprint() -> dict[str, str]:
-    """Return the SHA-256 of each part of `PROJECT` in this checkout."""
+    """Return how the SHA-256 of each part of `PROJECT` in this checkout begins."""
     found = {}
     for part, patterns in PROJECT.items():
         digest = hashlib.sha256()
         for file in sorted({file for pattern in patterns for file in ROOT.glob(pattern)}):
             if file.is_file():
                 digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
-        found[part] = digest.hexdigest()
+        found[part] = digest.hexdigest()[:16]
     return found
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return this machine's processor, its instruction sets, and the versions of packages."""
+    """Return this processor, its instruction sets, and the versions of packages and sources."""
     cpuinfo = Path("/proc/cpuinfo")  # Linux
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
@@ -103,6 +95,7 @@ def machine(packages: tuple[str, ...]) -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         **{package: version(package) for package in packages},
+        "sources": fingerprint()["sources"],
     }
 
 
@@ -118,10 +111,9 @@ class _Here(Executor):
         return future
 
 
-@contextmanager
-def here() -> Iterator[Executor]:
+def here() -> AbstractContextManager[Executor]:
     """Open what makes runs one after another in this process."""
-    yield _Here()
+    return nullcontext(_Here())
 
 
 @contextmanager
@@ -160,13 +152,18 @@ def _end_with_parent() -> None:
     Thread(target=wait, daemon=True).start()
 
 
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Connect to the scheduler of a Dask cluster, all of whose workers have this project.
+    """Connect to the scheduler of a Dask cluster; workers that have another project get no runs.
 
     Raises:
         ValueError: if `distributed` is not installed, no scheduler answers, it has no worker, or
-            a worker cannot import the project or has another version of it; the message says which.
+            none of them has this project.
     """
     try:
         import distributed  # noqa: PLC0415 — an optional extra
@@ -183,11 +180,16 @@ def cluster(address: str) -> Iterator[Executor]:
             client.wait_for_workers(1, timeout=TIMEOUT)
         except TimeoutError:
             raise ValueError(f"{address} has no worker: dask worker {address}") from None
+        unfit, fit = [], []
         for worker, found in client.run(fingerprint, on_error="return").items():
             if isinstance(found, Exception):
-                raise ValueError(f"worker {worker} does not have the project ({found})")
-            if differs := [part for part, sha in fingerprint().items() if found[part] != sha]:
-                raise ValueError(
-                    f"worker {worker} has other {' and '.join(differs)}: check out the same commit"
-                )
-        yield client.get_executor()
+                unfit.append(f"worker {worker} does not have the project ({found})")
+            elif differs := _differences(found, fingerprint()):
+                unfit.append(f"worker {worker} has other {differs}: check out the same commit")
+            else:
+                fit.append(worker)
+        if not fit:
+            raise ValueError(unfit[0])
+        for said in unfit:
+            _say_once(f"{said}; others make its runs")
+        yield client.get_executor(**({"workers": fit} if unfit else {}))

@@ -1,22 +1,17 @@
 """experiments.retrain: the shipped networks measured anew, a whole run, an interrupted one."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import pytest
 
 from experiments import retrain
-from reference_impl.data import Dataset, load_dataset
+from reference_impl import training
+from reference_impl.files import ROOT
 from reference_impl.models import MODELS
 from reference_impl.training import Recipe, accuracy, load_checkpoint, provenance
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def small():
-    whole = load_dataset()
-    return Dataset(whole.train[:2000], whole.validation[:500], whole.test[:500])
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def test_the_same_command_makes_the_same_weights(command, tmp_path):
 
 def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys, tmp_path):
     """Oracle: the epochs printed by the second call; the folders after each."""
-    whole = retrain.fit
+    whole = training.fit
 
     def interrupted(recipe, dataset):
         yield next(steps := whole(recipe, dataset))
@@ -77,15 +72,14 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
             raise KeyboardInterrupt
         yield from steps
 
-    monkeypatch.setattr(retrain, "fit", interrupted)
-    assert command() == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", interrupted)
+        assert command() == 130
     first = capsys.readouterr()
-    assert [line.split(":")[0] for line in first.out.splitlines()] == [
-        *("lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2")
-    ]
+    begun = ["lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2"]
+    assert [line.split(":")[0] for line in first.out.splitlines()] == begun
     assert first.err == "\ninterrupted; the same command keeps the finished networks\n"
     assert list((tmp_path / "made").iterdir()) == []  # all networks or none are replaced
-    monkeypatch.setattr(retrain, "fit", whole)
     assert command() == 0
     second = capsys.readouterr().out
     assert "lenet300: kept as it was finished before" in second
@@ -94,35 +88,51 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
     assert command("--check") == 0
 
 
-@pytest.mark.parametrize("damage", ["weights", "record", "recipe"])
-def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, tmp_path, damage):
-    """Oracle: the epochs printed, with a network that waits damaged or by another recipe."""
+def test_make_clean_leaves_finished_networks():
+    """Oracle: the folder that it removes."""
+    assert ROOT / "_build" not in retrain.FINISHED.parents
+
+
+def edited(**changes):
+    return lambda text: json.dumps(json.loads(text) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("end", "damage"),
+    [
+        ("safetensors", lambda _: b"half"),
+        ("json", lambda _: b"{"),
+        ("json", edited(recipe=asdict(Recipe("lenet300", epochs=2, seed=1)))),
+        ("json", edited(versions={"sources": "of yesterday"})),
+    ],
+)
+def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, tmp_path, end, damage):
+    """Oracle: the epochs printed, with a network that waits damaged, by another recipe or code."""
     assert command("lenet300") == 0
     for path in (tmp_path / "made").iterdir():
-        (tmp_path / "finished" / path.name).write_bytes(path.read_bytes())
-    weights, side = (tmp_path / "finished" / f"lenet300.{e}" for e in ("safetensors", "json"))
-    record = json.loads(side.read_text())
-    other = record | {"recipe": record["recipe"] | {"seed": 1}}
-    {
-        "weights": lambda: weights.write_bytes(b"half"),
-        "record": lambda: side.write_text("{"),
-        "recipe": lambda: side.write_text(json.dumps(other)),
-    }[damage]()
-    capsys.readouterr()
-    assert command("lenet300") == 0
-    assert "lenet300 2/2: loss" in capsys.readouterr().out
-    assert command("--check", "lenet300") == 0
+        path.rename(tmp_path / "finished" / path.name)
+    path = tmp_path / "finished" / f"lenet300.{end}"
+    whole = path.read_bytes()
+    for content, n_trained in ((whole, 0), (damage(whole), 1)):
+        path.write_bytes(content)
+        capsys.readouterr()
+        assert command("lenet300") == 0
+        assert capsys.readouterr().out.count("lenet300 2/2: loss") == n_trained
+        for made in (tmp_path / "made").iterdir():
+            (tmp_path / "finished" / made.name).write_bytes(made.read_bytes())
 
 
-def test_the_check_finds_an_accuracy_that_is_not_as_recorded(command, tmp_path, capsys):
+@pytest.mark.parametrize(("change", "said"), [(1, ": DIFFERS\n"), (0, ": as recorded\n")])
+def test_the_check_finds_an_accuracy_that_is_not_as_recorded(
+    command, tmp_path, capsys, change, said
+):
     """Oracle: a record changed by one point."""
     assert command("lenet300") == 0
     side = tmp_path / "made" / "lenet300.json"
     record = json.loads(side.read_text())
-    side.write_text(json.dumps(record | {"test_accuracy": record["test_accuracy"] - 1}))
-    capsys.readouterr()
-    assert command("--check", "lenet300") == 1
-    assert capsys.readouterr().out.endswith(": DIFFERS\n")
+    side.write_text(json.dumps(record | {"test_accuracy": record["test_accuracy"] - change}))
+    assert command("--check", "lenet300") == change
+    assert capsys.readouterr().out.endswith(said)
 
 
 def test_the_check_finds_changed_weights_in_one_line(command, tmp_path, capsys):
@@ -130,12 +140,10 @@ def test_the_check_finds_changed_weights_in_one_line(command, tmp_path, capsys):
     assert command("lenet300") == 0
     with (tmp_path / "made" / "lenet300.safetensors").open("ab") as file:
         file.write(b"x")
-    capsys.readouterr()
     assert command("--check", "lenet300") == 1
-    error = capsys.readouterr().err
+    (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("retrain: ")
     assert "found sha256" in error
-    assert error.count("\n") == 1
 
 
 def test_a_full_disk_is_one_line(command, monkeypatch, capsys):
@@ -144,7 +152,7 @@ def test_a_full_disk_is_one_line(command, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(retrain, "save_checkpoint", full)
+    monkeypatch.setattr(training, "save_checkpoint", full)
     assert command("lenet300") == 1
     assert capsys.readouterr().err == "retrain: [Errno 28] No space left on device\n"
 
@@ -155,3 +163,15 @@ def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypa
     with pytest.raises(SystemExit, match="2"):
         command("lenet9000")
     assert "lenet9000" in capsys.readouterr().err
+
+
+def test_a_kill_ends_it_as_ctrl_c_does():
+    """Oracle: the exit code and the one line of an interruption, after the first network."""
+    command = [sys.executable, "-um", "experiments.retrain", "--check"]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipe) as process:
+        process.stdout.readline()
+        process.terminate()
+        _, error = process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert error.strip() == "interrupted; the same command keeps the finished networks"

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,8 @@ import torch
 
 from experiments import __main__ as command
 from experiments import runner, workers
-from experiments.records import Record
+from experiments.records import Record, alone
 from reference_impl.files import ROOT
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 RESULTS = ROOT / "data" / "results"
 EXPERIMENTS = command.EXPERIMENTS
@@ -60,8 +59,9 @@ def test_a_record_holds_all_runs_in_order_and_where_they_come_from(sequential):
     provenance = found["provenance"]
     assert provenance["command"] == "python -m experiments tiny"
     assert (provenance["seed"], provenance["threads"], provenance["unit"]) == ([0, 1], 1, "none")
-    assert {"python", "torch", "numpy"} == set(provenance["versions"])
+    assert {"python", "torch", "numpy", "sources"} == set(provenance["versions"])
     assert provenance["versions"]["torch"] == torch.__version__
+    assert provenance["versions"]["sources"] == workers.fingerprint()["sources"]
     assert provenance["device"]
     assert torch.backends.cpu.get_cpu_capability() in provenance["instruction_sets"]
 
@@ -73,7 +73,7 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path, sequential, monkeypat
     assert make(tmp_path / "parallel.json", "--workers", "2") == 0
     assert marker.exists()
     assert read(tmp_path / "parallel.json").replace(str(marker), "") == sequential
-    assert capsys.readouterr().out.count(" so far, ") == 7
+    assert capsys.readouterr().out.count("7/7 [") == 1
 
 
 def test_a_run_that_kills_every_worker_is_named_and_the_others_are_made(
@@ -81,7 +81,7 @@ def test_a_run_that_kills_every_worker_is_named_and_the_others_are_made(
 ):
     """Oracle: the rows; one line for the run, one that counts."""
     monkeypatch.setattr(tiny, "PLAN", {n: tiny.Run(n, how="die" * (n == 1)) for n in range(3)})
-    monkeypatch.setattr(runner, "DEATHS", 2)
+    monkeypatch.setattr(runner, "TRIES", 2)
     assert make(tmp_path / "x.json", "--workers", "2") == 1
     assert [row["number"] for row in read(tmp_path / "x.json", times=True)["runs"]] == [0, 2]
     one, counted = capsys.readouterr().err.splitlines()
@@ -101,7 +101,7 @@ def test_a_run_that_raises_is_named_and_the_others_are_made(tmp_path, monkeypatc
     assert "best" not in read(path)
     assert make(path) == 0
     assert [row["number"] for row in read(path, times=True)["runs"]] == list(range(6))
-    assert capsys.readouterr().out.count("so far") == 2  # the third number and the best
+    assert capsys.readouterr().out.count("\n") == 2  # the third number and the best
 
 
 def test_what_is_done_is_kept_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
@@ -155,17 +155,64 @@ def test_ctrl_c_ends_all_processes_within_seconds(tmp_path):
             os.kill(int(pid.stem), 0)
 
 
-def test_anew_grows_beside_the_record_and_takes_its_place_at_the_end(tmp_path, monkeypatch):
-    """Oracle: the old file until the last run, the new one after it."""
+def test_anew_grows_beside_the_record_and_takes_its_place_at_the_end(tmp_path, monkeypatch, capsys):
+    """Oracle: the old file until the last run, the new one after it; other code cannot go on."""
     path = tmp_path / "x.json"
     path.write_text("the old record", encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setitem(tiny.PLAN, 5, tiny.Run(5, 1, "raise"))
         assert make(path, "--anew") == 1
     assert path.read_text(encoding="utf-8") == "the old record"
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "fingerprint", lambda: {"sources": "of another day", "data": ""})
+        assert make(path, "--anew") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("x.json.part was begun by other code: delete it to begin again")
     assert make(path, "--anew") == 0
     assert len(read(path, times=True)["runs"]) == 6
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_record_names_all_code_that_has_made_its_rows(tmp_path, monkeypatch):
+    """Oracle: two fingerprints, one for the first rows."""
+    path, now = tmp_path / "x.json", workers.fingerprint()
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "fingerprint", lambda: now | {"sources": "0 of yesterday"})
+        patch.setattr(runner, "fingerprint", workers.fingerprint)
+        patch.setitem(tiny.PLAN, 3, tiny.Run(3, 1, "raise"))
+        assert make(path) == 1
+    assert make(path) == 0
+    sources = read(path, times=True)["provenance"]["versions"]["sources"]
+    assert sources == f"0 of yesterday; {now['sources']}"
+
+
+def test_a_second_command_leaves_the_record_to_the_first(tmp_path, capsys):
+    """Oracle: one line, while a block holds the file; afterwards nothing but the record."""
+    path = tmp_path / "x.json"
+    with alone(path):
+        assert make(path) == make(path, "--anew") == 1
+    expected = f"tiny: {path}: another command is writing it\n"
+    assert capsys.readouterr().err == 2 * expected
+    assert make(path) == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_runs_that_a_worker_refuses_go_to_others(tmp_path, sequential, monkeypatch, capsys):
+    """Oracle: the sequential record, though each second run meets another version; or one line."""
+    path, now = tmp_path / "x.json", workers.fingerprint()
+    other = now | {"sources": "0"}
+    meets = cycle([other, now])
+    differences = workers._differences
+    monkeypatch.setattr(workers, "_differences", lambda _, ours: differences(next(meets), ours))
+    assert make(path) == 0
+    assert read(path) == sequential
+    meets = cycle([other])
+    assert make(tmp_path / "none.json") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tiny: the worker on ")
+    assert line.endswith(" has other sources")
+    assert list(tmp_path.glob("none*")) == []
 
 
 ROWS = [dict(asdict(run), double=2 * run.number) for run in tiny.PLAN.values()]
@@ -175,8 +222,8 @@ SHAPES = {
     "'runs' must be rows with ['how', 'number', 'seed']": {"runs": [{"number": 1}]},
     "'runs' must be rows": {"runs": {"number": 1}},
     "'runs' must be rows with ": {"runs": [1]},
-    "'best' must be an object": {"best": [], "runs": ROWS},
-    "'of all' must be an object": {"best": {"of all": 3}, "runs": ROWS},
+    "('best', 'of all') must be an object": {"best": [], "runs": ROWS},
+    "'of all') must be an object": {"best": {"of all": 3}, "runs": ROWS},
     "'factor' is not as it is now": {"factor": 3},
     "'unit' is not as it is now": {"provenance": {"unit": "metre"}},
 }
@@ -190,8 +237,8 @@ def test_a_record_of_another_shape_is_refused_and_left_as_it_is(tmp_path, capsys
     text = content if isinstance(content, str) else json.dumps(whole | content)
     path.write_text(text, encoding="utf-8")
     assert make(path) == 1
-    error = capsys.readouterr().err
-    assert (said in error, error.count("\n"), error.startswith("tiny: ")) == (True, 1, True)
+    (error,) = capsys.readouterr().err.splitlines()
+    assert (said in error, error.startswith("tiny: ")) == (True, True)
     assert path.read_text(encoding="utf-8") == text
 
 
@@ -200,8 +247,7 @@ def test_each_shipped_record_holds_what_is_planned_and_would_be_continued(name):
     """Oracle: the plan, made from the rows themselves; MNIST is not here."""
     experiment = import_module(EXPERIMENTS[name])
     record = Record(RESULTS / f"{name}.json", "", getattr(experiment, "about", dict)())
-    plan = list(experiment.planned(record.rows))
-    record.refuse_other_shape(plan)
+    plan = runner.runs_of(experiment, record.found.get("runs", []))
     assert plan or name == "mnist"
     assert all(record.row(run) for run in plan)
     assert len(plan) == len(set(plan))
@@ -221,7 +267,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path, monkeypatc
 
     def full(record, plan):
         calls.append(plan)
-        if len(calls) == 4:  # the empty record is the first
+        if len(calls) == 3:
             raise OSError(28, "No space left on device")
         write(record, plan)
 
@@ -234,9 +280,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tinny"], "unknown tinny: choose from tiny"),
-        (["tiny", "--workers", "0"], "--workers must be at least 1, got 0"),
-        (["tiny", "--workers", "2", "--scheduler", "tcp://x:1"], "exclude each other"),
+        (["tinny"], "unknown ['tinny'], choose from ['tiny']"),
+        (["tiny", "--workers", "2", "--scheduler", "tcp://x:1"], "not allowed with argument"),
         (["tiny", "tiny", "--path", "x"], "--path is of one record"),
     ],
 )
@@ -263,8 +308,7 @@ def test_rows_from_several_machines_name_all_of_them(tmp_path):
 def test_a_worker_with_another_project_makes_no_run(part):
     """Oracle: the fingerprint of each part, changed."""
     other = workers.fingerprint() | {part: "0"}
-    with pytest.raises(ValueError, match=f"has other {part}"):
-        workers.work("tiny_experiment", tiny.Run(1), other)
+    assert workers.work("tiny_experiment", other, tiny.Run(1)).endswith(f"has other {part}")
 
 
 def test_the_fingerprint_sees_sources_and_data():
@@ -290,6 +334,13 @@ def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch
         assert make(path, "--scheduler", address) == 0
         assert read(path) == sequential
         with distributed.Client(address) as client:
+            one, _ = client.scheduler_info()["workers"]
+            client.run(tiny.pretend, workers=[one])
+            again = tmp_path / "again.json"
+            assert make(again, "--scheduler", address) == 0
+            assert read(again) == sequential
+            (said,) = capsys.readouterr().err.splitlines()
+            assert said.startswith(f"worker {one} has other data: check out the same commit; ")
             client.run(tiny.pretend)
             assert "has other data: check out the same commit" in line(address)
             client.run(tiny.forget)
