@@ -2,66 +2,38 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from itertools import product
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.measures import (
-    bias_curve,
-    calibration,
-    logits_of,
-    mean_of_last,
-    percent_right,
-    recovered,
-)
-from reference_impl.data import Dataset, Examples
+from experiments.measures import answered, logits_of, mean_of_last, percent_right, recovered
+from reference_impl import training
+from reference_impl.data import Dataset
 from reference_impl.distillation import distillation_objective
+from reference_impl.measuring import reliability
 from reference_impl.models import Network
-from reference_impl.training import (
-    Recipe,
-    Targets,
-    View,
-    load_checkpoint,
-    new_student,
-    student_steps,
-    view,
-)
+from reference_impl.training import Targets, View
 
-FEW = 10_000
-ALL = 55_000
+FEW, ALL = 10_000, 55_000
 N_VIEWS = 12
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a student.
+    """One training of a student."""
 
-    Args:
-        purpose: which table of the chapter it belongs to.
-        student: name of its network.
-        teacher: name of a checkpoint; None for a student alone.
-        temperature: T; 1 for a student alone.
-        alpha: weight of the soft targets; 0 for a student alone.
-        n_images: how many of the training images it sees.
-        epochs: passes over them.
-        augment: whether the passes are over `N_VIEWS` augmented views in turn.
-        omitted: a class none of whose images it sees.
-        seed: of the initial weights and the order.
-    """
-
-    purpose: str
+    purpose: str  #: which table of the chapter it belongs to
     student: str = "student"
-    teacher: str | None = "teacher"
-    temperature: float = 1.0
-    alpha: float = 0.9
+    teacher: str | None = "teacher"  #: name of a checkpoint; None for a student alone
+    temperature: float = 1.0  #: T; 1 for a student alone
+    alpha: float = 0.9  #: weight of the soft targets; 0 for a student alone
     n_images: int = FEW
     epochs: int = 30
-    augment: bool = False
-    omitted: int | None = None
-    seed: int = 0
+    augment: bool = False  #: whether the epochs are over `N_VIEWS` augmented views in turn
+    omitted: int | None = None  #: a class none of whose images it sees
+    seed: int = 0  #: of the initial weights and the order
 
     def alone(self) -> "Run":
         """Return the same run without a teacher."""
@@ -73,7 +45,7 @@ TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 ALPHAS = (0.5, 0.9, 1.0)
 TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
 OMITTED = Run("omitted", n_images=20_000, epochs=12, alpha=1.0)
-CURVES = ("labels", "teacher")
+BIASES = [b / 4 for b in range(-16, 49)]  #: what a curve adds to the logit of the omitted class
 
 
 @dataclass(frozen=True)
@@ -103,23 +75,21 @@ def planned(_: Sequence[Any]) -> Iterator[Run | Curve]:
     for seed in SEEDS[:2]:
         sweep = Run("sweep", seed=seed)
         yield sweep.alone()
-        for temperature in TEMPERATURES:
-            for alpha in ALPHAS:
-                yield replace(sweep, temperature=temperature, alpha=alpha)
+        for temperature, alpha in product(TEMPERATURES, ALPHAS):
+            yield replace(sweep, temperature=temperature, alpha=alpha)
     yield from paired(Run("main", "student"), SEEDS)
     yield from paired(Run("main", "separable"), SEEDS[:3])
     yield from paired(Run("augmented", augment=True), SEEDS[:3])
     yield from paired(Run("short", epochs=12), SEEDS)
-    for teacher in TEACHERS:
-        for seed in SEEDS:
-            yield Run("teachers", teacher=teacher, seed=seed)
+    for teacher, seed in product(TEACHERS, SEEDS):
+        yield Run("teachers", teacher=teacher, seed=seed)
     for omitted in range(10):
         yield from paired(replace(OMITTED, omitted=omitted), SEEDS[:3])
         for seed in SEEDS[:3]:
             yield replace(OMITTED, omitted=omitted, temperature=4.0, seed=seed)
     yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
-    yield from map(Curve, CURVES)
+    yield from map(Curve, ("labels", "teacher"))
 
 
 def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
@@ -131,13 +101,13 @@ def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
 
 def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a student: accuracies in percent, and its calibration."""
-    student, losses = taught(run if isinstance(run, Run) else run.student, dataset)
+    student, loss = taught(run if isinstance(run, Run) else run.student, dataset)
     logits = logits_of(student, dataset)
     if isinstance(run, Curve):
         curve = bias_curve(0, logits["validation"], dataset.validation.labels)
         return asdict(run.student) | curve
     result = {
-        "loss": mean_of_last(losses),
+        "loss": loss,
         "validation": percent_right(logits["validation"], dataset.validation.labels),
         "test": percent_right(logits["test"], dataset.test.labels),
         **calibration(logits["test"], dataset.test.labels),
@@ -145,42 +115,47 @@ def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
     return result if run.omitted is None else result | recovered(run.omitted, logits, dataset)
 
 
-def taught(run: Run, dataset: Dataset) -> tuple[Network, list[float]]:
-    """Return the student and the loss of each step."""
-    recipe = Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
-    student = new_student(recipe)
-    return student, list(student_steps(student, _views(run, dataset), _objective(run), recipe))
+def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
+    """Return the student and its mean loss at the end."""
 
-
-def _objective(run: Run) -> Any:
-    def objective(student: Tensor, targets: Targets) -> Tensor:
+    def objective(student: Tensor, to: Targets) -> Tensor:
         if run.teacher is None:
-            return F.cross_entropy(student, targets.labels)
+            return F.cross_entropy(student, to.labels)
         return distillation_objective(
-            student,
-            targets.logits,
-            targets.labels,
-            temperature=run.temperature,
-            alpha=run.alpha,
+            student, to.logits, to.labels, temperature=run.temperature, alpha=run.alpha
         )
 
-    return objective
-
-
-def _views(run: Run, dataset: Dataset) -> list[View]:
-    """Return the views of a run; all of a teacher's are made once."""
-    found = []
-    for one in _all_views(run.teacher or "teacher", dataset.train, augmented=run.augment):
+    views = []
+    for seed in range(100, 100 + N_VIEWS) if run.augment else [None]:
+        n = FEW if run.augment else None
+        one = answered(run.teacher or "teacher", dataset.train, n, seed)
         images, labels, logits = (x[: run.n_images] for x in (one.images, one.labels, one.logits))
         seen = slice(None) if run.omitted is None else labels != run.omitted
-        found.append(View(images[seen], labels[seen], logits[seen]))
-    return found
+        views.append(View(images[seen], labels[seen], logits[seen]))
+    recipe = training.Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
+    student = training.new_student(recipe)
+    return student, mean_of_last(training.student_steps(student, views, objective, recipe))
 
 
-@cache
-def _all_views(teacher: str, train: Examples, *, augmented: bool) -> list[View]:
-    model = load_checkpoint(teacher).to(memory_format=torch.channels_last)
-    if not augmented:
-        return [view(model, train)]
-    few = train.subset(min(FEW, len(train)))
-    return [view(model, few, seed=100 + number) for number in range(N_VIEWS)]
+def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return the mean negative log-likelihood in nats, the ECE and its bins."""
+    bins = reliability(logits, labels)
+    return {
+        "nll": F.cross_entropy(logits, labels).item(),
+        "ece": bins.expected_error,
+        "confidence": [round(value, 4) for value in bins.confidence.nan_to_num().tolist()],
+        "accuracy": [round(value, 4) for value in bins.accuracy.nan_to_num().tolist()],
+        "share": [round(value, 4) for value in bins.share.tolist()],
+    }
+
+
+def bias_curve(index: int, logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
+    """Return what is right with each of `BIASES` added to the logit of a class, in percent."""
+    own = labels == index
+    shares: dict[str, list[float]] = {"bias": BIASES, "all_right": [], "own_right": []}
+    for bias in BIASES:
+        moved = logits.clone()
+        moved[:, index] += bias
+        shares["all_right"].append(round(percent_right(moved, labels), 2))
+        shares["own_right"].append(round(percent_right(moved[own], labels[own]), 2))
+    return shares

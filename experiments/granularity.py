@@ -5,7 +5,6 @@ group of neighbouring columns, symmetric and asymmetric. Nothing is random.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -19,14 +18,12 @@ from reference_impl import quantization
 from reference_impl.data import Dataset, Examples
 from reference_impl.measuring import quantized_size, sqnr
 from reference_impl.models import Network
-from reference_impl.quantization import AffineQuantizer, IntegerGrid
 from reference_impl.training import load_checkpoint
 
 NETWORKS = ("lenet300", "lenet5", "teacher")
+#: A number is the most columns of a group; a layer takes the largest divisor of its columns
 GRANULARITIES: tuple[str | int, ...] = ("tensor", "channel", 32, 8)
-"""A number is the most columns of a group; a layer takes the largest divisor of its columns."""
-
-FORMS: dict[str, Callable[[Tensor, Tensor, IntegerGrid], AffineQuantizer]] = {
+FORMS = {
     "asymmetric": quantization.affine_from_range,
     "symmetric": quantization.symmetric_from_range,
 }
@@ -44,10 +41,7 @@ class Run:
     bits: int
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run]:
-    """Yield every setting of each network."""
-    for network, granularity, form, bits in product(NETWORKS, GRANULARITIES, FORMS, WIDTHS):
-        yield Run(network, granularity, form, bits)
+PLAN = [Run(*setting) for setting in product(NETWORKS, GRANULARITIES, FORMS, WIDTHS)]
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -74,7 +68,7 @@ def quantized(
     network: Network, granularity: str | int, form: str, bits: int
 ) -> tuple[Network, float, float]:
     """Return a copy with restored weights, the bits of each weight and the SQNR of all."""
-    grid = IntegerGrid(bits, signed=True, narrow=form == "symmetric")
+    grid = quantization.IntegerGrid(bits, signed=True, narrow=form == "symmetric")
     changed, stored, before, after = copy.deepcopy(network), 0, [], []
     for parameter in changed.parameters():
         if parameter.ndim < 2:

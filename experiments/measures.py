@@ -1,18 +1,26 @@
-"""What several records measure of a network: accuracies, calibration, a class never seen."""
+"""What several records measure of a network, and how they load and train one."""
 
-from typing import Any
+from collections.abc import Iterable
+from functools import cache
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
-from reference_impl.compress import prunable_weights
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import best_class_bias
-from reference_impl.measuring import reliability
-from reference_impl.training import accuracy, predict
+from reference_impl.models import Network
+from reference_impl.training import View, accuracy, load_checkpoint, predict, view
 
-BIASES = [b / 4 for b in range(-16, 49)]
-"""What `bias_curve` adds to the logit of the omitted class."""
+
+def shipped(name: str) -> Network:
+    """Return a trained network of the course, in the order of memory of a training."""
+    return load_checkpoint(name).to(memory_format=torch.channels_last)
+
+
+@cache
+def answered(name: str, examples: Examples, n: int | None = None, seed: int | None = None) -> View:
+    """Return a view of the first n images, made once, with the logits of a shipped network."""
+    return view(shipped(name), examples[:n], seed=seed)
 
 
 def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
@@ -28,14 +36,10 @@ def hits(network: nn.Module, examples: Examples) -> Tensor:
     return predict(network, examples.images).argmax(dim=1) == examples.labels
 
 
-def kept(network: nn.Module) -> dict[str, int]:
-    """Return name → number of weights that are not 0."""
-    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
-
-
-def mean_of_last(losses: list[float]) -> float:
-    """Return the mean loss of the last hundred steps."""
-    return sum(losses[-100:]) / len(losses[-100:])
+def mean_of_last(losses: Iterable[float]) -> float:
+    """Return the mean loss of the last hundred steps of a training, which is made now."""
+    last = [*losses][-100:]
+    return sum(last) / len(last)
 
 
 def logits_of(network: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
@@ -49,18 +53,6 @@ def logits_of(network: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
 def percent_right(logits: Tensor, labels: Tensor) -> float:
     """Return the accuracy in percent."""
     return 100 * (logits.argmax(dim=1) == labels).sum().item() / len(labels)
-
-
-def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return the mean negative log-likelihood in nats, the ECE and its bins."""
-    bins = reliability(logits, labels)
-    return {
-        "nll": F.cross_entropy(logits, labels).item(),
-        "ece": bins.expected_error,
-        "confidence": [round(value, 4) for value in bins.confidence.nan_to_num().tolist()],
-        "accuracy": [round(value, 4) for value in bins.accuracy.nan_to_num().tolist()],
-        "share": [round(value, 4) for value in bins.share.tolist()],
-    }
 
 
 def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[str, float]:
@@ -79,21 +71,3 @@ def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[s
         "corrected_recall": percent_right(moved[own], labels[own]),
         "corrected_test": percent_right(moved, labels),
     }
-
-
-def bias_curve(index: int, logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """Return what is right with each of `BIASES` added to a class's logit, in percent.
-
-    Args:
-        index: of the class.
-        logits: one row per example.
-        labels: of the examples, some of them of the class.
-    """
-    own = labels == index
-    shares: dict[str, list[float]] = {"bias": BIASES, "all_right": [], "own_right": []}
-    for bias in BIASES:
-        moved = logits.clone()
-        moved[:, index] += bias
-        shares["all_right"].append(round(percent_right(moved, labels), 2))
-        shares["own_right"].append(round(percent_right(moved[own], labels[own]), 2))
-    return shares

@@ -7,6 +7,7 @@ it nothing is measured.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from experiments import workers
 from experiments.measures import logits_of, percent_right, recovered
+from reference_impl import training
 from reference_impl.data import Dataset
 from reference_impl.distillation import soft_target_loss
 from reference_impl.models import Network
-from reference_impl.training import Recipe, Targets, View, new_student, predict, student_steps, view
-from reference_impl.training.loop import Objective
+from reference_impl.training import Recipe, Targets, View
 
 TEACHER = Recipe("teacher", epochs=3, learning_rate=2e-3)
 STUDENT = Recipe("student", epochs=8, learning_rate=1e-2)
@@ -44,44 +45,34 @@ def planned(_: Sequence[Any]) -> Iterator[Run]:
 def measured(run: Run, _: Dataset) -> dict[str, Any]:
     """Return the teacher's test accuracy and a row for each student, recalls in percent."""
     dataset, digit = workers.mnist(), run.omitted
-    train = dataset.train
-    own = View(
-        (train.images * 255).round().to(torch.uint8), train.labels, torch.zeros(len(train), 10)
-    )
-    teacher = trained(replace(TEACHER, seed=run.seed), own, hard)
-    taught = view(teacher, train)
+    train, test = dataset.train, dataset.test
+    pixels = (train.images * 255).round().to(torch.uint8)
+    blank = View(pixels, train.labels, torch.zeros(len(train), 10))
+    teacher = trained(replace(TEACHER, seed=run.seed), blank, None)
+    taught = training.view(teacher, train)
     keep = train.labels != digit
     others = View(taught.images[keep], taught.labels[keep], taught.logits[keep])
     rows = []
-    for temperature, objective in objectives():
-        logits = logits_of(trained(replace(STUDENT, seed=run.seed), others, objective), dataset)
-        right = percent_right(logits["test"], dataset.test.labels)
+    for temperature in (None, *TEMPERATURES):
+        logits = logits_of(trained(replace(STUDENT, seed=run.seed), others, temperature), dataset)
+        right = percent_right(logits["test"], test.labels)
         row = {"temperature": temperature, "test": right, **recovered(digit, logits, dataset)}
         rows.append(row)
-    right = percent_right(predict(teacher, dataset.test.images), dataset.test.labels)
+    right = percent_right(training.predict(teacher, test.images), test.labels)
     mass = taught.logits[keep].double().softmax(dim=1)[:, digit].mean().item()
     return {"omitted": digit, "teacher": right, "teacher_mass": mass, "rows": rows}
 
 
-def objectives() -> Iterator[tuple[float | None, Objective]]:
-    """Yield the labels, with no temperature, then the soft targets alone at each."""
-    yield None, hard
-    for temperature in TEMPERATURES:
-
-        def soft(student: Tensor, targets: Targets, temperature: float = temperature) -> Tensor:
-            return soft_target_loss(student, targets.logits, temperature=temperature)
-
-        yield temperature, soft
+def loss(student: Tensor, to: Targets, *, temperature: float | None) -> Tensor:
+    """Return the cross-entropy of the labels or, at a temperature, the soft targets' alone."""
+    if temperature is None:
+        return F.cross_entropy(student, to.labels)
+    return soft_target_loss(student, to.logits, temperature=temperature)
 
 
-def hard(student: Tensor, targets: Targets) -> Tensor:
-    """Return the cross-entropy of the labels."""
-    return F.cross_entropy(student, targets.labels)
-
-
-def trained(recipe: Recipe, images: View, objective: Objective) -> Network:
-    """Return a network trained by the recipe."""
-    network = new_student(recipe)
-    for _ in student_steps(network, [images], objective, recipe):
-        pass
+def trained(recipe: Recipe, images: View, temperature: float | None) -> Network:
+    """Return a network trained by the recipe on the `loss` of a temperature."""
+    network = training.new_student(recipe)
+    objective = partial(loss, temperature=temperature)
+    list(training.student_steps(network, [images], objective, recipe))
     return network

@@ -7,8 +7,10 @@ orders of the images.
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -16,18 +18,7 @@ import torch
 from torch import Tensor
 
 from experiments.measures import accuracies
-from reference_impl.compress import (
-    by_mean,
-    by_rank,
-    incoming_rows,
-    mac_formula,
-    outgoing_columns,
-    outputs_at,
-    prune_to_budget,
-    unchanged,
-    unit_contributions,
-)
-from reference_impl.compress.budget import Normalise
+from reference_impl import compress
 from reference_impl.data import Dataset, Examples
 from reference_impl.models import IMAGE_SHAPE, Network
 from reference_impl.pruning import mean_square_gate_taylor, output_change, row_norm
@@ -36,42 +27,33 @@ from reference_impl.training import Recipe, load_checkpoint, pruned_steps
 PACKAGES = ("torch_pruning",)
 
 PLACES = {f"conv{i}": f"relu{i}" for i in range(1, 5)}
-SHARES = (0.5, 0.25)
-"""At most this share of the teacher's multiply–accumulates."""
-
+SHARES = (0.5, 0.25)  #: at most this share of the teacher's multiply–accumulates
 SEEDS = range(3)
-N_TUNED = 10_000
-"""Training images of the fine-tuning."""
-
-N_SCORED = 2_000
-"""Training images that scores may look at."""
-
+#: training images of the fine-tuning, and those that scores may look at
+N_TUNED, N_SCORED = 10_000, 2_000
 RECIPE = Recipe("teacher", epochs=2, learning_rate=2e-3)
 
 Scores = Mapping[str, Tensor]
-Pruner = Callable[[Network, int, Examples], Network]
-"""(network, MACs at most, images to look at) → a smaller one."""
 
 
 def norms(network: Network, _: Examples) -> Scores:
     """Return ‖[w, b]‖ of every unit, BatchNorm folded."""
-    return {label: row_norm(incoming_rows(network, label)) for label in network.widths}
+    return {label: row_norm(compress.incoming_rows(network, label)) for label in network.widths}
 
 
 def taylor(network: Network, examples: Examples) -> Scores:
     """Return the mean square of every unit's contributions to the loss."""
-    values = unit_contributions(network, PLACES, examples)
+    values = compress.unit_contributions(network, PLACES, examples)
     return {label: mean_square_gate_taylor(value) for label, value in values.items()}
 
 
 def output_changes(network: Network, examples: Examples) -> Scores:
     """Return ‖W'_i‖² mean a_i² of every unit, the mean over images and positions."""
-    seen = outputs_at(network.chain(), tuple(PLACES.values()), examples.images)
+    seen = compress.outputs_at(network.chain(), tuple(PLACES.values()), examples.images)
+    means = {label: seen[place].square().mean(dim=(0, 2, 3)) for label, place in PLACES.items()}
     return {
-        label: output_change(
-            outgoing_columns(network, label), seen[place].square().mean(dim=(0, 2, 3))
-        )
-        for label, place in PLACES.items()
+        label: output_change(compress.outgoing_columns(network, label), mean)
+        for label, mean in means.items()
     }
 
 
@@ -81,14 +63,16 @@ def chances(network: Network, _: Examples) -> Scores:
     return {label: torch.rand(n, generator=generator) for label, n in network.widths.items()}
 
 
-def by(score: Callable[[Network, Examples], Scores], normalise: Normalise) -> Pruner:
-    """Return what removes the lowest scores."""
-
-    def prune(network: Network, max_macs: int, examples: Examples) -> Network:
-        scores = score(network, examples)
-        return prune_to_budget(network, scores, max_macs, normalise=normalise)
-
-    return prune
+def by(
+    score: Callable[[Network, Examples], Scores],
+    normalise: Callable[[Tensor], Tensor],
+    network: Network,
+    max_macs: int,
+    examples: Examples,
+) -> Network:
+    """Remove the lowest scores."""
+    scores = score(network, examples)
+    return compress.prune_to_budget(network, scores, max_macs, normalise=normalise)
 
 
 def anew(network: Network, max_macs: int, examples: Examples) -> Network:
@@ -105,14 +89,10 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
     Its magnitude of a group, each layer's divided by its mean. The ratio is sought in steps of a
     thousandth.
     """
-    low, high = 0, 1000  # nothing is removed; all units of each layer except one
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = torch_pruned(network, middle / 1000)
-        low, high = (
-            (low, middle) if mac_formula(found)(found.widths) <= max_macs else (middle, high)
-        )
-    return torch_pruned(network, high / 1000)
+    found = bisect_left(
+        range(1, 1000), -max_macs, key=lambda ratio: -macs(torch_pruned(network, ratio / 1000))
+    )
+    return torch_pruned(network, (found + 1) / 1000)
 
 
 def torch_pruned(network: Network, ratio: float) -> Network:
@@ -130,24 +110,21 @@ def torch_pruned(network: Network, ratio: float) -> Network:
     )
     pruner.step()
     state = theirs.state_dict()
-    widths = {
-        axes[0].label: len(state[name])
-        for name, axes in network.axes.items()
-        if axes and axes[0].label
-    }
+    widths = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(network.widths)}
     small = type(network).from_widths(widths)
     small.load_state_dict(state)
     return small.eval()
 
 
-METHODS: Mapping[str, Pruner] = {
-    "Taylor": by(taylor, by_mean),
-    "output change": by(output_changes, by_mean),
-    "norm": by(norms, by_mean),
-    "norm, evenly": by(norms, by_rank),
-    "Taylor, unchanged": by(taylor, unchanged),
+#: name → (network, MACs at most, images to look at) → a smaller one
+METHODS: Mapping[str, Callable[[Network, int, Examples], Network]] = {
+    "Taylor": partial(by, taylor, compress.by_mean),
+    "output change": partial(by, output_changes, compress.by_mean),
+    "norm": partial(by, norms, compress.by_mean),
+    "norm, evenly": partial(by, norms, compress.by_rank),
+    "Taylor, unchanged": partial(by, taylor, compress.unchanged),
     "Torch-Pruning": by_torch_pruning,
-    "at random": by(chances, by_rank),
+    "at random": partial(by, chances, compress.by_rank),
     "anew": anew,
 }
 
@@ -161,10 +138,7 @@ class Run:
     seed: int
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run]:
-    """Yield every run, the first seed of all methods first."""
-    for seed, share, method in product(SEEDS, SHARES, METHODS):
-        yield Run(method, share, seed)
+PLAN = [Run(method, share, seed) for seed, share, method in product(SEEDS, SHARES, METHODS)]
 
 
 def about() -> dict[str, Any]:
@@ -174,29 +148,24 @@ def about() -> dict[str, Any]:
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a run: widths, operations, accuracies before and after the training."""
-    teacher = load_checkpoint("teacher").eval()
-    budget = int(run.share * mac_formula(teacher)(teacher.widths))
-    start = time.perf_counter()
-    small = METHODS[run.method](teacher, budget, dataset.train.subset(N_SCORED)).eval()
+    teacher = load_checkpoint("teacher")
+    budget, start = int(run.share * macs(teacher)), time.perf_counter()
+    small = METHODS[run.method](teacher, budget, dataset.train[:N_SCORED])
     pruned = time.perf_counter()
-    before = rounded(small, dataset)
-    tune(small, dataset.train.subset(N_TUNED), run.seed)
-    return {
-        "widths": dict(small.widths),
-        "macs": mac_formula(small)(small.widths),
-        "before": before,
+    found = {"widths": dict(small.widths), "macs": macs(small), "before": rounded(small, dataset)}
+    small.to(memory_format=torch.channels_last)  # twice as fast on a processor
+    list(pruned_steps(small, dataset.train[:N_TUNED], replace(RECIPE, seed=run.seed)))
+    small.to(memory_format=torch.contiguous_format)
+    return found | {
         "after": rounded(small, dataset),
         "pruning_seconds": round(pruned - start, 3),
         "seconds": round(time.perf_counter() - pruned, 1),
     }
 
 
-def tune(network: Network, examples: Examples, seed: int) -> None:
-    """Train in place by `RECIPE`, and leave the network in evaluation mode."""
-    network.to(memory_format=torch.channels_last)  # twice as fast on a processor
-    for _ in pruned_steps(network, examples, replace(RECIPE, seed=seed)):
-        pass
-    network.to(memory_format=torch.contiguous_format)
+def macs(network: Network) -> int:
+    """Return the multiply–accumulates of an image."""
+    return compress.mac_formula(network)(network.widths)
 
 
 def rounded(network: Network, dataset: Dataset) -> dict[str, float]:

@@ -5,7 +5,6 @@ and 3 bits for the weights and 8 for the activations, with several draws of cali
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -24,23 +23,24 @@ BITS = (8, 4, 3)
 SEEDS = (0, 1, 2)
 N_CALIBRATION = 512
 
-RECIPES: Mapping[str, Mapping[str, Any]] = {
+#: name → arguments of `PostTraining`
+RECIPES: dict[str, dict[str, Any]] = {
     "per tensor": {"axes": []},
     "per tensor, equalized": {"axes": [], "equalized": True},
     "per tensor, equalized, corrected": {"axes": [], "equalized": True, "corrected": True},
     "per channel": {},
-    "per channel, clipped": {"clipped": True},
-    "per channel, clipped, equalized": {"clipped": True, "equalized": True},
-    "per channel, clipped, corrected": {"clipped": True, "corrected": True},
-    "per channel, clipped, equalized, corrected": {
-        "clipped": True,
-        "equalized": True,
-        "corrected": True,
+    **{
+        f"per channel, {', '.join(names)}": dict.fromkeys(names, True)
+        for names in (
+            ("clipped",),
+            ("clipped", "equalized"),
+            ("clipped", "corrected"),
+            ("clipped", "equalized", "corrected"),
+        )
     },
     "AdaRound, clipped": {"clipped": True, "adaptive": True},
     "AdaRound, clipped, equalized": {"clipped": True, "equalized": True, "adaptive": True},
 }
-"""Name → arguments of `PostTraining`."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Run:
     seed: int
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run]:
-    """Yield every recipe of each network, draw by draw."""
-    for network, seed, bits, recipe in product(NETWORKS, SEEDS, BITS, RECIPES):
-        yield Run(network, recipe, bits, seed)
+PLAN = [
+    Run(network, recipe, bits, seed)
+    for network, seed, bits, recipe in product(NETWORKS, SEEDS, BITS, RECIPES)
+]
 
 
 def about() -> dict[str, Any]:
@@ -78,9 +78,8 @@ def about() -> dict[str, Any]:
 
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:
     """Return accuracies in percent, and how they differ from those in full precision."""
-    images = calibration_images(dataset.train, run.seed)
     method = PostTraining(bits=run.bits, **RECIPES[run.recipe])
-    quantized = method(folded(run.network), images)
+    quantized = method(folded(run.network), calibration_images(dataset.train, run.seed))
     row = {}
     for split in ("validation", "test"):
         examples = getattr(dataset, split)

@@ -6,30 +6,26 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from experiments.measures import accuracies, mean_of_last
-from reference_impl import compress
+from reference_impl import compress, quantization
 from reference_impl.data import Dataset
-from reference_impl.quantization import IntegerGrid, mse_range, symmetric_from_range
 from reference_impl.training import QatRecipe, accuracy, fine_tune, load_checkpoint, prepare
 from reference_impl.training.quantize import N_START
 
+#: network → how it is trained on; chosen by validation accuracy alone
 RECIPES = {
     "lenet300": QatRecipe(bits=None, epochs=3),
     "lenet5": QatRecipe(bits=None, epochs=3),
     "student": QatRecipe(bits=None, epochs=6, learning_rate=0.04, augment=True),
     "teacher": QatRecipe(bits=None, epochs=5, augment=True, erase=True),
 }
-"""Network → how it is trained on; chosen by validation accuracy alone."""
-
 WIDTHS = (4, 3, 2)
 SEEDS = (0, 1, 2)
+#: learning rates that are tried where BatchNorm is folded before the training
 FOLDED_RATES = (0.04, 0.01, 0.0025)
-"""Learning rates that are tried where BatchNorm is folded before the training."""
-
-EDGES = torch.linspace(-2, 2, 101)
-"""Edges of the bins of `watched`, in steps of the quantizers."""
+EDGES = torch.linspace(-2, 2, 101)  #: edges of the bins of `watched`, in steps of the quantizers
 
 
 @dataclass(frozen=True)
@@ -58,22 +54,22 @@ class Watched:
 
 def planned(_: Sequence[Any]) -> Iterator[Run | Rounding | Watched]:
     """Yield the runs in the order in which they are made."""
+
+    def run(network: str, bits: int | None = None, **how: Any) -> Run:
+        return Run(network, replace(RECIPES[network], bits=bits, **how))
+
     for seed in SEEDS:
-        for bits in (*WIDTHS, None):
-            yield Run("lenet300", replace(RECIPES["lenet300"], bits=bits, seed=seed))
-        yield Run("lenet300", replace(RECIPES["lenet300"], bits=2, edges=2, seed=seed))
-        for name in ("student", "teacher"):
-            for bits in WIDTHS:
-                yield Run(name, replace(RECIPES[name], bits=bits, seed=seed))
-    yield Run("teacher", RECIPES["teacher"])
+        yield from (run("lenet300", bits, seed=seed) for bits in (*WIDTHS, None))
+        yield run("lenet300", 2, edges=2, seed=seed)
+        yield from (
+            run(name, bits, seed=seed) for name in ("student", "teacher") for bits in WIDTHS
+        )
+    yield run("teacher")
     for bits in WIDTHS:
-        yield Run("lenet5", replace(RECIPES["lenet5"], bits=bits))
-        for rate in FOLDED_RATES:
-            folded = replace(RECIPES["student"], fold=True, learning_rate=rate)
-            yield Run("student", replace(folded, bits=bits))
+        yield run("lenet5", bits)
+        yield from (run("student", bits, fold=True, learning_rate=rate) for rate in FOLDED_RATES)
     yield Watched()
-    for network in RECIPES:
-        yield from (Rounding(network, bits) for bits in WIDTHS)
+    yield from (Rounding(network, bits) for network in RECIPES for bits in WIDTHS)
 
 
 def measured(run: Run | Rounding | Watched, dataset: Dataset) -> dict[str, Any]:
@@ -87,24 +83,30 @@ def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracies before and after a training, in percent."""
     chain = prepare(load_checkpoint(run.network).chain(), run.recipe, dataset.train)
     start = accuracy(chain, dataset.validation)
-    losses = list(fine_tune(chain, run.recipe, dataset.train))
-    final = compress.deploy(chain) if list(compress.learned_quantizers(chain)) else chain
-    return {
-        "start_validation": start,
-        **accuracies(final, dataset),
-        "loss": mean_of_last(losses),
-    }
+    loss = mean_of_last(fine_tune(chain, run.recipe, dataset.train))
+    final = compress.deploy(chain) if run.recipe.bits else chain
+    return {"start_validation": start, **accuracies(final, dataset), "loss": loss}
 
 
 def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     """Return the test accuracies of post-training quantization, in percent.
 
     BatchNorm is folded; ranges are those of the least mean squared error, per output channel for
-    the weights; then each weight is rounded to the nearest code, or by chapter 06's AdaRound.
+    the weights; then each weight is rounded to the nearest code, or by chapter 06's AdaRound. The
+    first and the last layer have 8 bits.
     """
     chain = compress.fold_batch_norms(load_checkpoint(run.network).chain())
     images = dataset.train.images[:N_START]
-    weights, inputs = _quantizers(chain, images, run.bits)
+    weights, inputs = {}, {}
+    for name, width in compress.edge_bits(chain, compress.Bits(run.bits, run.bits)).items():
+        signed = quantization.IntegerGrid(width.weight, signed=True, narrow=True)
+        clip = partial(
+            quantization.mse_range, grid=signed, from_range=quantization.symmetric_from_range
+        )
+        weights[name] = compress.weight_quantizers(chain, signed, estimate=clip)[name]
+        grid = quantization.IntegerGrid(width.inputs)
+        clip = partial(quantization.mse_range, grid=grid)
+        inputs[name] = compress.input_quantizers(chain, images, grid, estimate=clip)[name]
     ways = {
         "nearest": compress.quantize_layers(chain, weights, inputs),
         "adaround": compress.adaround(chain, weights, inputs, images),
@@ -125,30 +127,15 @@ def watched(dataset: Dataset) -> dict[str, Any]:
     def in_steps() -> Tensor:
         return (layer.layer.weight / layer.weight_quantizer.scale).detach().clone()
 
-    def density(u: Tensor) -> list[float]:
-        share = torch.histogram(u.flatten(), EDGES, density=True).hist
+    def density() -> list[float]:
+        share = torch.histogram(in_steps().flatten(), EDGES, density=True).hist
         return [round(value, 4) for value in share.tolist()]
 
-    before = in_steps()
-    codes, changed = before.round().clamp(-1, 1), []
+    before, codes, changed = density(), in_steps().round().clamp(-1, 1), []
     for step, _ in enumerate(fine_tune(chain, recipe, dataset.train), start=1):
         if step % 20 == 0:
             now = in_steps().round().clamp(-1, 1)
             changed.append(round((now != codes).double().mean().item(), 6))
             codes = now
     ends = {"low": float(EDGES[0]), "high": float(EDGES[-1])}
-    return ends | {"before": density(before), "after": density(in_steps()), "changed": changed}
-
-
-def _quantizers(chain: nn.Sequential, images: Tensor, bits: int) -> tuple[Any, Any]:
-    """Return quantizers of weights and inputs by layer, those of the first and last with 8 bits."""
-    weights, inputs = {}, {}
-    for name, width in compress.edge_bits(chain, compress.Bits(bits, bits)).items():
-        signed = IntegerGrid(width.weight, signed=True, narrow=True)
-        clip = partial(mse_range, grid=signed, from_range=symmetric_from_range)
-        weights[name] = compress.weight_quantizers(chain, signed, estimate=clip)[name]
-        grid = IntegerGrid(width.inputs)
-        inputs[name] = compress.input_quantizers(
-            chain, images, grid, estimate=partial(mse_range, grid=grid)
-        )[name]
-    return weights, inputs
+    return ends | {"before": before, "after": density(), "changed": changed}

@@ -10,35 +10,23 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from experiments.measures import accuracies, mean_of_last
+from experiments.measures import accuracies, mean_of_last, shipped
+from reference_impl import training
 from reference_impl.compress import outputs_at
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import attention_map, unit
 from reference_impl.models import Network
-from reference_impl.training import (
-    METHODS,
-    Recipe,
-    View,
-    accuracy,
-    load_checkpoint,
-    new_student,
-    predict,
-    student_steps,
-    view,
-    view_with_features,
-)
-from reference_impl.training.guided import MAPS, MEANS
+from reference_impl.training.guided import MAPS, MEANS, METHODS
 
 N_IMAGES = 10_000
 ALONE, BORN_AGAIN = "alone", "born again"
 SEEDS = (0, 1, 2, 3, 4)
+#: seed of the runs that choose a weight, and of the twin that teaches the born-again student
 OTHER_SEED = 100
-"""Seed of the runs that choose a weight, and of the twin that teaches the born-again student."""
-
+#: what is tried on the validation images, in runs of a third of the epochs
 WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "soft targets": (1, 3, 9, 27),
@@ -51,29 +39,18 @@ WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "contrast": (0.03, 0.1, 0.3),
     }
 )
-"""What is tried on the validation images, in runs of a third of the epochs."""
-
-
 PICTURED = (ALONE, "attention", "similarities")
 N_ATTENDED, N_SIMILAR = 6, 60
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a student, on CE + w · loss.
+    """One training of a student, on CE + w · loss."""
 
-    Args:
-        purpose: "choice" of a weight, or "comparison".
-        method: of `reference_impl.training.guided.METHODS`, or `ALONE`, or `BORN_AGAIN`.
-        weight: w.
-        seed: of the initial weights, the adapters and the order.
-        epochs: passes over the images.
-    """
-
-    purpose: str
-    method: str
-    weight: float
-    seed: int
+    purpose: str  #: "choice" of a weight, or "comparison"
+    method: str  #: of `reference_impl.training.guided.METHODS`, or `ALONE`, or `BORN_AGAIN`
+    weight: float  #: w
+    seed: int  #: of the initial weights, the adapters and the order
     epochs: int = 30
 
 
@@ -116,16 +93,33 @@ def chosen_weight(rows: Sequence[Mapping[str, Any]], method: str) -> float | Non
 
     None as long as some of the weights have not been tried.
     """
-    tried = [
-        row
+    tried = {
+        row["weight"]: row["validation"]
         for row in rows
         if (row["purpose"], row["method"]) == ("choice", method)
-        and row["weight"] in WEIGHTS[method]
-    ]
-    if {row["weight"] for row in tried} != set(WEIGHTS[method]):
+    }
+    weights = WEIGHTS[method]
+    if not tried.keys() >= set(weights):
         return None
-    best: float = max(tried, key=lambda row: (row["validation"], -row["weight"]))["weight"]
-    return best
+    return max(sorted(weights), key=lambda weight: tried[weight])
+
+
+def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:
+    """Return the results of a student: accuracies and agreement with the teacher, in percent."""
+    test = dataset.test
+    if isinstance(run, Picture):
+        student, _ = trained(run.student, dataset.train)
+        looked_at = {"weight": run.student.weight, "test": training.accuracy(student, test)}
+        return looked_at | pictures(student, test)
+    student, losses = trained(run, dataset.train)
+    logits = training.predict(student, test.images)
+    same = logits.argmax(1) == _teacher_logits(test).argmax(1)
+    return {
+        "loss": mean_of_last(losses),
+        **accuracies(student, dataset),
+        "nll": F.cross_entropy(logits, test.labels).item(),
+        "agreement": 100 * same.float().mean().item(),
+    }
 
 
 def pictures(network: Network, test: Examples) -> dict[str, Any]:
@@ -134,64 +128,46 @@ def pictures(network: Network, test: Examples) -> dict[str, Any]:
     firsts = [int((labels == k).nonzero()[0]) for k in labels.unique()[:N_ATTENDED]]
     order = labels[:N_SIMILAR].argsort(stable=True).tolist()
     found = outputs_at(network.chain(), [MAPS], test.images[: max(N_SIMILAR, *firsts) + 1])[MAPS]
-    maps = attention_map(found[firsts])
     rows = found[order].flatten(1)
+
+    def rounded(x: Tensor) -> list[list[float]]:
+        return [[round(value, 4) for value in row] for row in x.tolist()]
+
     return {
         "attended": firsts,
-        "attention": [[round(value, 4) for value in row] for row in maps.tolist()],
+        "attention": rounded(attention_map(found[firsts])),
         "ordered": order,
-        "similarities": [[round(v, 4) for v in row] for row in unit(rows @ rows.T).tolist()],
-    }
-
-
-def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a student: accuracies and agreement with the teacher, in percent."""
-    if isinstance(run, Picture):
-        student, _ = trained(run.student, dataset.train)
-        looked_at = {"weight": run.student.weight, "test": accuracy(student, dataset.test)}
-        return looked_at | pictures(student, dataset.test)
-    student, losses = trained(run, dataset.train)
-    logits = predict(student, dataset.test.images)
-    same = logits.argmax(1) == _teacher_logits(dataset.test).argmax(1)
-    return {
-        "loss": mean_of_last(losses),
-        **accuracies(student, dataset),
-        "nll": F.cross_entropy(logits, dataset.test.labels).item(),
-        "agreement": 100 * same.float().mean().item(),
+        "similarities": rounded(unit(rows @ rows.T)),
     }
 
 
 def trained(run: Run, train: Examples) -> tuple[Network, list[float]]:
     """Return the student and the loss of each step."""
-    recipe = Recipe("student", epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
-    student = new_student(recipe)
+    recipe = training.Recipe("student", epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
+    student = training.new_student(recipe)
     method = METHODS.get(run.method, METHODS["soft targets"])
     guided = method.guide(student, seed=run.seed)
-    whole = _twin_view(train) if run.method == BORN_AGAIN else _teacher_view(train)
+    whole = _view(train, twin=run.method == BORN_AGAIN)
     views = [replace(whole, features={place: whole.features[place] for place in method.places})]
-    if run.method == ALONE:
-        steps = student_steps(student, views, lambda z, to: F.cross_entropy(z, to.labels), recipe)
-    else:
-        steps = student_steps(guided, views, method.objective(guided, run.weight), recipe)
-    return student.eval(), list(steps)
+    learner: nn.Module = student if run.method == ALONE else guided
+    objective = method.objective(guided, run.weight) if learner is guided else _alone
+    losses = list(training.student_steps(learner, views, objective, recipe))
+    return student.eval(), losses
+
+
+def _alone(student: Tensor, to: training.Targets) -> Tensor:
+    return F.cross_entropy(student, to.labels)
 
 
 @cache
-def _teacher_view(train: Examples) -> View:
-    return view_with_features(_teacher(), train[:N_IMAGES], (MAPS, MEANS))
-
-
-@cache
-def _twin_view(train: Examples) -> View:
-    """Return the logits of a student trained alone, on the same images and budget."""
-    twin, _ = trained(Run("twin", ALONE, 0, OTHER_SEED), train)
-    return view(twin, train[:N_IMAGES])
+def _view(train: Examples, *, twin: bool) -> training.View:
+    """Return the teacher's view; or that of a student trained alone, on the same budget."""
+    if twin:
+        student, _ = trained(Run("twin", ALONE, 0, OTHER_SEED), train)
+        return training.view(student, train[:N_IMAGES])
+    return training.view_with_features(shipped("teacher"), train[:N_IMAGES], (MAPS, MEANS))
 
 
 @cache
 def _teacher_logits(examples: Examples) -> Tensor:
-    return predict(_teacher(), examples.images)
-
-
-def _teacher() -> Network:
-    return load_checkpoint("teacher").to(memory_format=torch.channels_last)
+    return training.predict(shipped("teacher"), examples.images)

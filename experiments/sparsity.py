@@ -9,62 +9,80 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from experiments import workers
-from experiments.measures import accuracies, kept
-from experiments.sparse_targets import ALPHA, PRUNED, TEMPERATURE, target
-from reference_impl.compress import apply_masks, density
-from reference_impl.data import Dataset, Examples, batches
+from experiments.measures import accuracies, answered, shipped
+from reference_impl import pruning, training
+from reference_impl.compress import apply_masks, density, prunable_weights
+from reference_impl.data import Dataset, Examples
+from reference_impl.distillation import distillation_objective
 from reference_impl.models import Network
-from reference_impl.pruning import keep_highest_of_all, keep_highest_of_each
-from reference_impl.training import (
-    Growth,
-    Recipe,
-    accuracy,
-    load_checkpoint,
-    magnitude_masks,
-    new_student,
-    pruned_steps,
-    tickets,
-)
-from reference_impl.training.prune import Choose
+from reference_impl.training import Growth, Recipe, Targets, View, new_student, pruned_steps
+from reference_impl.training.prune import Choose, masked_steps
 
+#: network → sparsity at which it should be as good as the whole one
+TARGETS = {"lenet300": 0.92, "lenet5": 0.95}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a trained network is trained on, with pruning or without."""
+
+    epochs: int
+    weight_decay: float
+    copies: int  #: augmented copies of the images besides the plain ones; an epoch sees one of all
+    end: float  #: share of the steps after which the sparsity grows no more
+
+    def recipe(self, name: str, seed: int) -> Recipe:
+        """Return the recipe of a network."""
+        decay = self.weight_decay
+        return Recipe(name, epochs=self.epochs, learning_rate=2e-3, weight_decay=decay, seed=seed)
+
+
+PRUNED = {
+    "lenet300": Way(epochs=30, weight_decay=0.1, copies=0, end=0.4),
+    "lenet5": Way(epochs=36, weight_decay=0.05, copies=5, end=0.5),
+}
+"""The targets' own ways, chosen on the validation images. The shipped LeNet-5 has seen augmented
+images; LeNet-300-100 has not."""
+
+#: what the first seed is trained by, too; see `target`
+COMPARED: Mapping[str, Mapping[str, Way]] = {
+    "lenet300": dict.fromkeys(
+        ("by itself", "by labels", "longer", "longer, told"), PRUNED["lenet300"]
+    ),
+    "lenet5": {
+        "plain": Way(epochs=8, weight_decay=0.1, copies=0, end=0.4),
+        "shorter": Way(epochs=16, weight_decay=0.1, copies=3, end=0.4),
+    },
+}
+TOLD = {"temperature": 4.0, "alpha": 0.9}
 SEEDS = {"lenet300": range(5), "lenet5": range(3)}
-
-CHOICES: Mapping[str, Choose] = {"each": keep_highest_of_each, "all": keep_highest_of_all}
-"""Layerwise and global pruning."""
-
-N_IMAGES = 20_000
-"""Training images of curves and tickets; the target has all."""
-
+#: layerwise and global pruning
+CHOICES = {"each": pruning.keep_highest_of_each, "all": pruning.keep_highest_of_all}
+N_IMAGES = 20_000  #: training images of curves and tickets; the target has all
+WAYS = ("one shot", "fine-tuned", "gradual")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 CURVE_SEEDS = range(3)
 WHOLE = Recipe("lenet300", epochs=8, learning_rate=2e-3, weight_decay=0.05)
 TUNE = Recipe("lenet300", epochs=4, learning_rate=1e-3, weight_decay=0.05)
-
 TICKET = Recipe("lenet300", epochs=3, learning_rate=2e-3, weight_decay=0.05)
 SHARE, ROUNDS = 0.5, 6
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
+    """One run."""
 
-    Args:
-        part: "target", "curves" or "tickets".
-        network: a key of `TARGETS`.
-        seed: of initial weights and order; None is the shipped network.
-        data: "FashionMNIST" or "MNIST".
-    """
-
-    part: str
-    network: str
-    seed: int | None
-    data: str = "FashionMNIST"
+    part: str  #: "target", "curves" or "tickets"
+    network: str  #: a key of `TARGETS`
+    seed: int | None  #: of initial weights and order; None is the shipped network
+    data: str = "FashionMNIST"  #: or "MNIST"
 
 
 def planned(_: Sequence[Any]) -> Iterator[Run]:
@@ -80,7 +98,7 @@ def about() -> dict[str, Any]:
     """Return how networks are trained."""
     recipes = {
         "target": {name: asdict(way) for name, way in PRUNED.items()},
-        "told": {"temperature": TEMPERATURE, "alpha": ALPHA},
+        "told": TOLD,
         "images": N_IMAGES,
         "whole": asdict(WHOLE),
         "tuning": asdict(TUNE),
@@ -92,10 +110,92 @@ def about() -> dict[str, Any]:
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a run, accuracies in percent."""
     if run.part == "target":
-        examples = workers.mnist() if run.data == "MNIST" else dataset
-        return target(run.network, run.seed or 0, run.data, examples)
+        return target(run, workers.mnist() if run.data == "MNIST" else dataset)
     few = replace(dataset, train=dataset.train.subset(N_IMAGES))
     return curves(run, few) if run.part == "curves" else lottery(run, few)
+
+
+def target(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return rows for the shipped network, "whole", and for trainings that start from it.
+
+    "pruned" loses weights in the first steps, and learns from the softened outputs of the course's
+    teacher as well as from the labels. "by itself": the whole network is the teacher; "by labels":
+    there is no teacher. "longer" learns from the labels, and keeps all weights; so does "longer,
+    told", with the teacher. "plain" and "shorter" are variants of "pruned". On MNIST the whole
+    network is trained here, and teaches.
+    """
+    name, seed, here = run.network, run.seed or 0, run.data == "FashionMNIST"
+    train, way = dataset.train, PRUNED[name]
+    if here:
+        network = shipped(name)
+        rows = [{"kind": "whole"} | left(network, dataset)]
+    else:
+        network = new_student(way.recipe(name, seed))
+        rows = [{"kind": "whole"} | best_of(network, way.recipe(name, seed), dataset)]
+    others = COMPARED[name] if here and seed == 0 else {}
+    for kind, one_way in {"pruned": way, **others}.items():
+        recipe = one_way.recipe(name, seed + 1000)  # another order of the images
+        growth = None if "longer" in kind else Growth(TARGETS[name], begin=0, end=one_way.end)
+        copies: list[int | None] = [None, *range(one_way.copies)]
+        if kind in ("by labels", "longer"):
+            views = []
+        elif kind == "by itself" or not here:
+            views = [training.view(network, train, seed=seed) for seed in copies]
+        else:
+            views = [answered("teacher", train, seed=seed) for seed in copies]
+        one = copy.deepcopy(network)
+        rows.append({"kind": kind} | best_of(one, recipe, dataset, views, growth))
+    return {"rows": rows}
+
+
+def best_of(
+    network: Network,
+    recipe: Recipe,
+    dataset: Dataset,
+    views: Sequence[View] = (),
+    growth: Growth | None = None,
+) -> dict[str, Any]:
+    """Train in place, take the epoch of the best validation accuracy, and return its results.
+
+    A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
+    """
+    n_steps = recipe.n_steps(len(dataset.train))
+    best, epoch, state = -1.0, 0, network.state_dict()
+    for step, _ in enumerate(steps_of(network, recipe, dataset.train, views, growth), start=1):
+        if step % (n_steps // recipe.epochs) or (
+            growth and growth.at(step, n_steps) < growth.final
+        ):
+            continue
+        right = training.accuracy(network, dataset.validation)
+        if right > best:
+            best, epoch = right, step * recipe.epochs // n_steps
+            state = copy.deepcopy(network.state_dict())
+    network.load_state_dict(state)
+    return {"epoch": epoch} | left(network, dataset)
+
+
+def steps_of(
+    network: Network, recipe: Recipe, train: Examples, views: Sequence[View], growth: Growth | None
+) -> Iterator[float]:
+    """Train on the labels or, if there are views, on a teacher's outputs too."""
+    if not views:
+        return pruned_steps(network, train, recipe, growth=growth)
+
+    def objective(logits: Tensor, to: Targets) -> Tensor:
+        return distillation_objective(logits, to.logits, to.labels, **TOLD)
+
+    steps = training.student_steps(network, views, objective, recipe)
+    return masked_steps(network, steps, recipe.n_steps(len(train)), growth=growth)
+
+
+def left(network: nn.Module, dataset: Dataset) -> dict[str, Any]:
+    """Return accuracies, density, and what `kept` returns."""
+    return accuracies(network, dataset) | {"density": density(network), "kept": kept(network)}
+
+
+def kept(network: nn.Module) -> dict[str, int]:
+    """Return name → number of weights that are not 0."""
+    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
 
 
 def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -104,57 +204,39 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
     The network is trained by `WHOLE`; then `TUNE` is the budget of every way except "one shot".
     """
     seed = run.seed or 0
-    whole = load_checkpoint(run.network) if run.seed is None else trained_whole(dataset, seed)
+    if run.seed is None:
+        whole = training.load_checkpoint(run.network)
+    else:
+        whole = new_student(replace(WHOLE, seed=seed))
+        list(pruned_steps(whole, dataset.train, replace(WHOLE, seed=seed)))
     tune = replace(TUNE, seed=seed)
     rows = []
     for name, choose in CHOICES.items():
         for sparsity in SPARSITIES if run.seed is not None else (0.9, 0.98):
-            for way, made in WAYS.items():
-                network = made(whole, sparsity, choose, dataset.train, tune)
+            for way in WAYS:
+                network = pruned(whole, way, sparsity, choose, dataset.train, tune)
                 row = {"choice": name, "sparsity": sparsity, "way": way, "kept": kept(network)}
                 rows.append(row | accuracies(network, dataset))
     longer = copy.deepcopy(whole)
-    trained(longer, dataset.train, tune)
-    return {
-        "whole": accuracies(whole, dataset),
-        "longer": accuracies(longer, dataset),
-        "rows": rows,
-    }
+    list(pruned_steps(longer, dataset.train, tune))
+    both = {"whole": accuracies(whole, dataset), "longer": accuracies(longer, dataset)}
+    return {**both, "rows": rows}
 
 
-def trained_whole(dataset: Dataset, seed: int) -> Network:
-    """Return a network trained by `WHOLE`."""
-    network = new_student(replace(WHOLE, seed=seed))
-    trained(network, dataset.train, replace(WHOLE, seed=seed))
-    return network
-
-
-def one_shot(whole: Network, sparsity: float, choose: Choose, _: Examples, __: Recipe) -> Network:
-    """Return the network without its smallest weights."""
-    network = copy.deepcopy(whole)
-    apply_masks(network, magnitude_masks(network, sparsity, choose))
-    return network
-
-
-def fine_tuned(
-    whole: Network, sparsity: float, choose: Choose, examples: Examples, recipe: Recipe
+def pruned(  # noqa: PLR0917
+    whole: Network, way: str, sparsity: float, choose: Choose, train: Examples, recipe: Recipe
 ) -> Network:
-    """Return the network without its smallest weights, then trained."""
+    """Return the network without its smallest weights, dropped at once or as it is trained."""
     network = copy.deepcopy(whole)
-    trained(network, examples, recipe, masks=magnitude_masks(network, sparsity, choose))
+    masks = training.magnitude_masks(network, sparsity, choose)
+    if way == "one shot":
+        apply_masks(network, masks)
+    elif way == "fine-tuned":
+        list(pruned_steps(network, train, recipe, masks=masks))
+    else:  # in the first half of the steps
+        growth = Growth(sparsity, begin=0, end=0.5, choose=choose)
+        list(pruned_steps(network, train, recipe, growth=growth))
     return network
-
-
-def gradual(
-    whole: Network, sparsity: float, choose: Choose, examples: Examples, recipe: Recipe
-) -> Network:
-    """Return the network trained while, in the first half of the steps, weights are dropped."""
-    network = copy.deepcopy(whole)
-    trained(network, examples, recipe, growth=Growth(sparsity, begin=0, end=0.5, choose=choose))
-    return network
-
-
-WAYS = {"one shot": one_shot, "fine-tuned": fine_tuned, "gradual": gradual}
 
 
 def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -170,18 +252,16 @@ def lottery(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     def note(kind: str, one: nn.Module, masks: Mapping[str, Tensor]) -> None:
         """Train in place, as long as all others."""
-        per_epoch = len(batches(dataset.train, recipe.batch_size))
         steps = pruned_steps(one, dataset.train, recipe, masks=masks)
-        early = 0.0
-        for step, _ in enumerate(steps, start=1):
-            if step == per_epoch:
-                early = accuracy(one, dataset.test)
+        list(islice(steps, recipe.n_steps(len(dataset.train)) // recipe.epochs))
+        early = training.accuracy(one, dataset.test)
+        list(steps)
         row = {"kind": kind, "density": density(one), "first_epoch": early}
         rows.append(row | accuracies(one, dataset) | {"kept": kept(one)})
 
     generator = torch.Generator().manual_seed(seed)
     masks: Mapping[str, Tensor] = {}
-    for masks in tickets(network, partial(note, "ticket"), share=SHARE, rounds=ROUNDS):
+    for masks in training.tickets(network, partial(note, "ticket"), share=SHARE, rounds=ROUNDS):
         note("reinitialised", copy.deepcopy(other), masks)
         note("shuffled", new_student(recipe), shuffled(masks, generator))
     note("ticket", network, masks)
@@ -194,9 +274,3 @@ def shuffled(masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[st
         name: mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view(mask.shape)
         for name, mask in masks.items()
     }
-
-
-def trained(network: nn.Module, examples: Examples, recipe: Recipe, **how: Any) -> None:
-    """Train in place, to the last epoch."""
-    for _ in pruned_steps(network, examples, recipe, **how):
-        pass

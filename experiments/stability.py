@@ -5,7 +5,7 @@ it is and under five shifts. A rule that looks at shifted data does not look at 
 it is then tested.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,9 +21,7 @@ from reference_impl.pruning.stability_rules import Rule
 from reference_impl.shifts import shifted_sets
 from reference_impl.training import Recipe, accuracy, load_checkpoint, new_student, recipe_steps
 
-PLAIN = "plain"
-"""The name of the images without a shift."""
-
+PLAIN = "plain"  #: the name of the images without a shift
 PLACES = {
     "lenet300": {"hidden1": "relu1", "hidden2": "relu2"},
     "student": {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3"},
@@ -34,17 +32,14 @@ RECIPES = {
     "lenet300": Recipe("lenet300", epochs=6, learning_rate=2e-3),
     "student": Recipe("student", epochs=4, learning_rate=1e-2),
 }
+#: the sparsity at which networks are also trained for an epoch after the removal
 TUNED = {"lenet300": 0.8, "student": 0.5}
-"""The sparsity at which networks are also trained for an epoch after the removal."""
-
-N_TUNED = {"lenet300": 55_000, "student": 20_000}
-"""Training images of that epoch."""
-
+N_TUNED = {"lenet300": 55_000, "student": 20_000}  #: training images of that epoch
+#: the rules that look at shifted data: for comparison they also see the shift of the test
 LOOKING = ("pooled", "stable", "steady")
-"""The rules that look at shifted data: for comparison they also see the shift of the test."""
-
+#: seeds of the noise on the images that rules see, and on those of the test
 VALIDATION_NOISE, TEST_NOISE = 1, 2
-"""Seeds of the noise on the images that rules see, and on those of the test."""
+Masks = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,34 +50,38 @@ class Run:
     seed: int | None
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run]:
-    """Yield the shipped network, which the chapter measures again, then those of all seeds."""
-    yield Run("lenet300", None)
-    for network, seeds in SEEDS.items():
-        for seed in seeds:
-            yield Run(network, seed)
+PLAN = [  # the chapter measures the shipped network again
+    Run("lenet300", None),
+    *(Run(network, seed) for network, seeds in SEEDS.items() for seed in seeds),
+]
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
     network = made(run, dataset)
-    places = PLACES[run.network]
-    values = contributions(network, places, all_sets(dataset.validation, VALIDATION_NOISE))
-    tests = all_sets(dataset.test, TEST_NOISE)
+    values = contributions(network, PLACES[run.network], dataset.validation)
+    tests = {PLAIN: dataset.test, **shifted_sets(dataset.test, seed=TEST_NOISE)}
+
+    def removed(masks: Mapping[str, Masks]) -> dict[str, float]:
+        return {
+            test: accuracy(remove_units(network, masks[test]), examples)
+            for test, examples in tests.items()
+        }
+
     rows = []
     for sparsity in SPARSITIES[run.network]:
         for name, rule in RULES.items():
             masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
-            row = {"rule": name, "sparsity": sparsity}
-            rows.append(row | {"as": "held out"} | _accuracies(network, masks, tests))
+            found = {"held out": removed(masks)}
             if name in LOOKING:
-                seen = dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
-                rows.append(row | {"as": "seen"} | _accuracies(network, seen, tests))
+                found["seen"] = removed(
+                    dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
+                )
             if run.seed is not None and sparsity == TUNED[run.network]:
                 recipe = replace(RECIPES[run.network], seed=run.seed)
-                train = dataset.train[: N_TUNED[run.network]]
-                after = _tuned(network, masks, tests, train, recipe)
-                rows.append(row | {"as": "tuned"} | after)
+                found["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
+            row = {"rule": name, "sparsity": sparsity}
+            rows += [row | {"as": how, "accuracy": right} for how, right in found.items()]
     whole = {test: accuracy(network, examples) for test, examples in tests.items()}
     return {"whole": whole, "rows": rows}
 
@@ -93,31 +92,25 @@ def made(run: Run, dataset: Dataset) -> Network:
         return load_checkpoint(run.network)
     recipe = replace(RECIPES[run.network], seed=run.seed)
     network = new_student(recipe)
-    trained(network, dataset.train, recipe)
+    train(network, dataset.train, recipe)
     return network.to(memory_format=torch.contiguous_format)
 
 
-def trained(network: Network, examples: Examples, recipe: Recipe) -> None:
+def train(network: Network, examples: Examples, recipe: Recipe) -> None:
     """Train the network in place by the recipe, and leave it in evaluation mode."""
-    plans = [
-        batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
+    source = (
+        batch
         for epoch in range(recipe.epochs)
-    ]
-    n_steps = sum(len(plan) for plan in plans)
-    source = (batch for plan in plans for batch in plan)
-    for _ in recipe_steps(network, source, F.cross_entropy, recipe, n_steps):
-        pass
-
-
-def all_sets(examples: Examples, seed: int) -> dict[str, Examples]:
-    """Return the examples as they are, first, and under each shift."""
-    return {PLAIN: examples, **shifted_sets(examples, seed=seed)}
+        for batch in batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
+    )
+    list(recipe_steps(network, source, F.cross_entropy, recipe, recipe.n_steps(len(examples))))
 
 
 def contributions(
-    network: Network, places: Mapping[str, str], sets: Mapping[str, Examples]
+    network: Network, places: Mapping[str, str], examples: Examples
 ) -> dict[str, dict[str, Tensor]]:
-    """Return label → data set → |contributions| of its images."""
+    """Return label → data set → |contributions| of its images, as they are and shifted."""
+    sets = {PLAIN: examples, **shifted_sets(examples, seed=VALIDATION_NOISE)}
     found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
     return {
         label: {name: products[label].abs() for name, products in found.items()} for label in places
@@ -131,7 +124,7 @@ def kept(
     seed: int | None,
     *,
     unseen: str = PLAIN,
-) -> dict[str, Tensor]:
+) -> Masks:
     """Return label → units to keep, by a rule that sees all data sets except a shifted one.
 
     The plain images are always seen.
@@ -145,34 +138,21 @@ def kept(
     return masks
 
 
-def _accuracies(
+def tuned(
     network: Network,
-    masks: Mapping[str, dict[str, Tensor]],
+    masks: Mapping[str, Masks],
     tests: Mapping[str, Examples],
-) -> dict[str, Any]:
-    return {
-        "accuracy": {
-            test: accuracy(remove_units(network, masks[test]), examples)
-            for test, examples in tests.items()
-        }
-    }
-
-
-def _tuned(
-    network: Network,
-    masks: Mapping[str, dict[str, Tensor]],
-    tests: Mapping[str, Examples],
-    train: Examples,
+    examples: Examples,
     recipe: Recipe,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Return the accuracies after an epoch on the plain images; equal masks are trained once."""
     epoch = replace(recipe, epochs=1, learning_rate=recipe.learning_rate / 2)
     done: dict[tuple[bool, ...], Network] = {}
     right = {}
-    for test, examples in tests.items():
+    for test, shifted in tests.items():
         key = tuple(bool(unit) for mask in masks[test].values() for unit in mask)
         if key not in done:
             done[key] = remove_units(network, masks[test])
-            trained(done[key], train, epoch)
-        right[test] = accuracy(done[key], examples)
-    return {"accuracy": right}
+            train(done[key], examples[: N_TUNED[recipe.model]], epoch)
+        right[test] = accuracy(done[key], shifted)
+    return right

@@ -1,23 +1,19 @@
-"""experiments.merging: fair pairs, unseen images, and a record that continues."""
+"""experiments.merging: fair pairs, unseen images, and what the record shows."""
 
-import json
 import statistics
 
 import pytest
+import shipped
 import torch
 
 from experiments import merging as recorder
 from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, measured, ways
 from reference_impl.data import Dataset, load_dataset
-from reference_impl.files import ROOT
 from reference_impl.pruning import n_dropped
-from reference_impl.training import load_checkpoint
+from reference_impl.training import Recipe, load_checkpoint
 
-RECORD = ROOT / "data" / "results" / "merging.json"
-RUNS = json.loads(RECORD.read_text(encoding="utf-8"))["runs"]
+RUNS = shipped.record("merging")["runs"]
 SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_every_way_leaves_the_same_number_of_units(monkeypatch):
@@ -42,8 +38,8 @@ def test_no_image_chooses_the_ridge_that_is_chosen(monkeypatch):
         seen["judge"] = images
         return max(candidates)
 
-    monkeypatch.setattr(recorder, "merge_least_squares", solve)
-    monkeypatch.setattr(recorder, "closest_outputs", judge)
+    monkeypatch.setattr(recorder.compress, "merge_least_squares", solve)
+    monkeypatch.setattr(recorder.compress, "closest_outputs", judge)
     dataset = load_dataset()
     images = images_of(Run("short", 1), dataset)
     assert torch.equal(images, dataset.train.images[2 * MORE : 4 * MORE])
@@ -52,24 +48,21 @@ def test_no_image_chooses_the_ridge_that_is_chosen(monkeypatch):
     assert torch.equal(seen["judge"], images[FEW : 2 * FEW])
 
 
-def test_networks_of_a_seed_are_trained_by_its_recipe(monkeypatch):
+def test_networks_of_a_seed_are_trained_by_its_recipe(monkeypatch, small):
     """Oracle: a recipe of one epoch; two seeds differ, the shipped network is the shipped one."""
-    whole = load_dataset()
-    small = Dataset(whole.train[:300], whole.validation[:50], whole.test[:50])
-    monkeypatch.setattr(recorder, "RECIPES", {"short": recorder.Recipe("lenet300", epochs=1)})
+    monkeypatch.setattr(recorder, "RECIPES", {"short": Recipe("lenet300", epochs=1)})
     first, second = (recorder.made(Run("short", seed), small) for seed in (0, 1))
     assert not torch.equal(first.fc1.weight, second.fc1.weight)
-    shipped = recorder.made(Run("shipped", 0), small)
-    assert torch.equal(shipped.fc1.weight, load_checkpoint("lenet300").fc1.weight)
+    shipped_one = recorder.made(Run("shipped", 0), small)
+    assert torch.equal(shipped_one.fc1.weight, load_checkpoint("lenet300").fc1.weight)
 
 
-def test_a_run_has_both_accuracies_of_every_way_and_the_ridges(monkeypatch):
+def test_a_run_has_both_accuracies_of_every_way_and_the_ridges(monkeypatch, small):
     """Oracle: the ways of the record, the ridge that there is."""
-    whole = load_dataset()
-    small = Dataset(whole.train[:4096], whole.validation[:50], whole.test[:50])
+    more = Dataset(load_dataset().train[:4096], small.validation, small.test)
     monkeypatch.setattr(recorder, "SPARSITIES", (0.5,))
     monkeypatch.setattr(recorder, "RIDGES", (0.1,))
-    found = measured(Run("shipped", 0), small)
+    found = measured(Run("shipped", 0), more)
     for name in ("validation", "test"):
         assert set(found[name]) == {"whole", "0.5"}
         assert all(0 <= right <= 100 for right in found[name]["0.5"].values())
@@ -84,18 +77,16 @@ def means(way: str, recipe: str, part: str = "test") -> list[float]:
     return [statistics.mean(run[at][way] for run in runs) for at in SPARSITIES]
 
 
-def gains(way: str, criterion: str, recipe: str) -> list[float]:
-    """Return the mean paired gain over pruning, which is the difference of the means."""
-    pairs = zip(
-        means(f"{way}, {criterion}", recipe), means(f"prune, {criterion}", recipe), strict=True
-    )
-    return [merged - pruned for merged, pruned in pairs]
+def least_gain(way: str, criterion: str, recipe: str) -> float:
+    """Return the least mean paired gain over pruning, which is the difference of the means."""
+    merged, pruned = (means(f"{one}, {criterion}", recipe) for one in (way, "prune"))
+    return min(ours - theirs for ours, theirs in zip(merged, pruned, strict=True))
 
 
 def test_the_way_that_is_best_on_validation_images_meets_the_targets_on_test_images():
     """Oracle: the course's targets; of all ways that look at 256 images. So do L1 and L2 alone."""
-    ways = [way for way in RUNS[0]["test"]["0.5"] if "least squares 256" in way]
-    best = max(ways, key=lambda way: sum(means(way, "shipped", "validation")))
+    found = [way for way in RUNS[0]["test"]["0.5"] if "least squares 256" in way]
+    best = max(found, key=lambda way: sum(means(way, "shipped", "validation")))
     for way in (best, "least squares 256, L1", "least squares 256, L2"):
         for reached, target in zip(means(way, "shipped"), (88.5, 87.5, 85, 80), strict=True):
             assert reached >= target
@@ -106,9 +97,9 @@ def test_the_way_that_is_best_on_validation_images_meets_the_targets_on_test_ima
 @pytest.mark.parametrize("scale", recorder.SCALES)
 def test_merging_without_a_threshold_gains_over_pruning_at_every_level(recipe, criterion, scale):
     """Oracle: the mean over the networks of the paired differences."""
-    assert min(gains(f"merge {scale}", criterion, recipe)) > 0
+    assert least_gain(f"merge {scale}", criterion, recipe) > 0
 
 
 def test_a_threshold_can_undo_the_gain():
     """Oracle: as above, for 0.45 on networks trained with weight decay."""
-    assert min(gains("merge norm ratio over 0.45", "L1", "shipped")) < 0
+    assert least_gain("merge norm ratio over 0.45", "L1", "shipped") < 0

@@ -1,4 +1,4 @@
-"""experiments.relations: runs on a few images, one interrupted, the choice of weights."""
+"""experiments.relations: runs on a few images, the choice of weights, the plan."""
 
 from dataclasses import replace
 
@@ -6,53 +6,46 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from experiments import relations as comparer
+from experiments import relations as recorder
+from experiments.measures import shipped
 from experiments.relations import ALONE, BORN_AGAIN, Picture, Run, chosen_weight, planned, trained
 from reference_impl import training
 from reference_impl.compress import outputs_at
-from reference_impl.data import Dataset, load_dataset
 from reference_impl.distillation import soft_target_loss
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = 120
-
-
-@pytest.fixture(scope="module")
-def small():
-    whole = load_dataset()
-    return Dataset(whole.train[:300], whole.validation[:150], whole.test[:150])
 
 
 @pytest.fixture(autouse=True)
 def on_few_images(monkeypatch):
-    monkeypatch.setattr(comparer, "N_IMAGES", FEW)
+    monkeypatch.setattr(recorder, "N_IMAGES", FEW)
 
 
-def by_hand(views, objective, *, seed=0, epochs=2):
+def by_hand(view, objective, *, seed=0, epochs=2):
     recipe = training.Recipe("student", epochs=epochs, learning_rate=1e-2, seed=seed)
     student = training.new_student(recipe)
-    return student, list(training.student_steps(student, views, objective, recipe))
+    return student, list(training.student_steps(student, [view], objective, recipe))
 
 
 def equal(mine, theirs):
-    pairs = zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    return all(map(torch.equal, mine.state_dict().values(), theirs.state_dict().values()))
 
 
 def alone(z, to):
     return F.cross_entropy(z, to.labels)
 
 
+def with_soft_targets(weight):
+    return lambda z, to: alone(z, to) + weight * soft_target_loss(z, to.logits, temperature=1)
+
+
 def test_what_is_measured_of_a_student(small):
     """Oracle: the same measured by hand."""
-    found = comparer.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
-    view_ = training.view(training.load_checkpoint("teacher"), small.train[:FEW])
-    student, losses = by_hand([view_], alone, seed=3, epochs=12)
+    found = recorder.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
+    view = training.view(shipped("teacher"), small.train[:FEW])
+    student, losses = by_hand(view, alone, seed=3, epochs=12)
     logits = training.predict(student, small.test.images)
-    network = training.load_checkpoint("teacher").to(
-        memory_format=torch.channels_last
-    )  # rounds as there
-    teacher = training.predict(network, small.test.images)
+    teacher = training.predict(shipped("teacher"), small.test.images)
     same = (logits.argmax(1) == teacher.argmax(1)).double().mean().item()
     assert 10 < len(losses) <= 100  # so that their mean is of the last hundred, not of the last ten
     assert found["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
@@ -67,7 +60,7 @@ def test_pictures_are_maps_and_similarities_of_the_student(small):
     picture = Picture("attention")
     assert (picture.student.weight, picture.student.seed) == (100, 100)
     student, _ = trained(picture.student, small.train)
-    found = comparer.measured(picture, small)
+    found = recorder.measured(picture, small)
     assert (found["weight"], found["test"]) == (100, training.accuracy(student, small.test))
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))
@@ -75,88 +68,75 @@ def test_pictures_are_maps_and_similarities_of_the_student(small):
     features = outputs_at(student.chain(), ["relu3"], small.test.images)["relu3"]
     for image, attention in zip(found["attended"], found["attention"], strict=True):
         squares = features[image].square().sum(0).flatten()
-        torch.testing.assert_close(
-            torch.tensor(attention), squares / squares.norm(), atol=1e-4, rtol=0
-        )
+        expected = (squares / squares.norm()).tolist()
+        assert attention == pytest.approx(expected, abs=1e-4)
     i, j = found["ordered"][3], found["ordered"][7]
     row = torch.stack([(features[i] * features[k]).sum() for k in found["ordered"]])
-    assert found["similarities"][3][7] == pytest.approx(
-        ((features[i] * features[j]).sum() / row.norm()).item(), abs=2e-4
-    )
+    expected = ((features[i] * features[j]).sum() / row.norm()).item()
+    assert found["similarities"][3][7] == pytest.approx(expected, abs=2e-4)
 
 
 @pytest.mark.parametrize("weight", [0, 3])
 def test_soft_targets_are_cross_entropy_and_hintons_loss(small, weight):
     """Oracle: the two written out; with w = 0 it is the student alone, bit by bit."""
     student, _ = trained(Run("", "soft targets", weight, 0, epochs=2), small.train)
-    teacher = training.load_checkpoint("teacher").to(memory_format=torch.channels_last)
-
-    def both(z, to):
-        soft = soft_target_loss(z, to.logits, temperature=1)
-        return F.cross_entropy(z, to.labels) + weight * soft
-
-    views = [training.view(teacher, small.train[:FEW])]
-    expected, _ = by_hand(views, both if weight else alone)
+    view = training.view(shipped("teacher"), small.train[:FEW])
+    expected, _ = by_hand(view, with_soft_targets(weight) if weight else alone)
     assert equal(student, expected)
 
 
 @pytest.mark.parametrize("name", sorted(training.METHODS))
 def test_each_method_trains_the_student_and_its_adapters(small, name):
     """Oracle: a loss that falls on images seen 30 times; weights that move; w = 0 moves none."""
-    _, losses = trained(Run("", name, comparer.WEIGHTS[name][0], 0, epochs=30), small.train[:64])
+    few = small.train[:64]
+    _, losses = trained(Run("", name, recorder.WEIGHTS[name][0], 0, epochs=30), few)
     assert losses[-1] < 0.7 * losses[0]
     recipe = training.Recipe("student", epochs=1, learning_rate=1e-2)
-    student, method = training.new_student(recipe), training.METHODS[name]
-    guided = method.guide(student, seed=1)
+    method = training.METHODS[name]
+    guided = method.guide(training.new_student(recipe), seed=1)
     before = [p.clone() for p in guided.adapters.parameters()]
-    teacher = training.load_checkpoint("teacher")
-    views = [training.view_with_features(teacher, small.train[:64], method.places)]
+    views = [training.view_with_features(shipped("teacher"), few, method.places)]
     list(training.student_steps(guided, views, method.objective(guided, 1.0), recipe))
     after = list(guided.adapters.parameters())
-    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not any(map(torch.equal, before, after))
     assert len(after) == {"hint": 2, "contrast": 4}.get(name, 0)
 
 
 def test_a_born_again_student_has_a_twin_for_a_teacher(small):
     """Oracle: a student trained alone from another seed, whose logits teach."""
     found, losses = trained(Run("", BORN_AGAIN, 3, 0, epochs=1), small.train)
-    one = training.view(training.load_checkpoint("lenet5"), small.train[:FEW])
-    twin, _ = by_hand([one], alone, seed=100, epochs=30)
-
-    def both(z, to):
-        return F.cross_entropy(z, to.labels) + 3 * soft_target_loss(z, to.logits, temperature=1)
-
-    expected, theirs = by_hand([training.view(twin, small.train[:FEW])], both, epochs=1)
+    few = small.train[:FEW]
+    twin, _ = by_hand(training.view(shipped("lenet5"), few), alone, seed=100, epochs=30)
+    expected, theirs = by_hand(training.view(twin, few), with_soft_targets(3), epochs=1)
     assert losses == pytest.approx(theirs, rel=1e-5)
     assert equal(found, expected)
 
 
+def chosen(method, weight, validation):
+    return {"purpose": "choice", "method": method, "weight": weight, "validation": validation}
+
+
 def test_the_smallest_of_equally_good_weights_is_chosen():
     """Oracle: by eye; none as long as a weight has not been tried."""
-    runs = [
-        {"purpose": "choice", "method": "hint", "weight": weight, "validation": validation}
-        for weight, validation in [(0.1, 80.0), (1, 82.0), (10, 82.0)]
-    ]
-    other = {"purpose": "comparison", "method": "hint", "weight": 10, "validation": 99.0}
+    runs = [chosen("hint", *found) for found in ((10, 82.0), (0.1, 80.0), (1, 82.0))]
+    other = chosen("hint", 10, 99.0) | {"purpose": "comparison"}
     assert chosen_weight([*runs, other], "hint") == 1
     assert chosen_weight([*runs[:2], other], "hint") is None
 
 
 def test_the_plan_compares_every_method_on_every_seed_once_weights_are_chosen():
     """Oracle: ten students and five seeds; every method has weights to choose from."""
-    assert set(comparer.WEIGHTS) == set(training.METHODS)
+    assert set(recorder.WEIGHTS) == set(training.METHODS)
     done = [
-        {"purpose": "choice", "method": method, "weight": weight, "validation": -weight}
-        for method, weights in comparer.WEIGHTS.items()
+        chosen(method, weight, -weight)
+        for method, weights in recorder.WEIGHTS.items()
         for weight in weights
     ]
     first = list(planned(done[:-1]))
-    assert len(first) == len(done) + len(comparer.PICTURED)
+    assert len(first) == len(done) + len(recorder.PICTURED)
     runs = list(planned(done))[len(first) :]
-    assert {run.purpose for run in runs} == {"comparison"}
+    assert {(run.purpose, run.epochs) for run in runs} == {("comparison", 30)}
     assert {run.weight for run in runs if run.method == "hint"} == {0.1}
     assert len(runs) == 50
-    methods = {run.method for run in runs}
-    assert methods == {ALONE, BORN_AGAIN, *training.METHODS}
-    assert all(run.epochs == 30 for run in runs)
+    assert {run.method for run in runs} == {ALONE, BORN_AGAIN, *training.METHODS}
     assert len({replace(run, method="", weight=0) for run in runs}) == 5
