@@ -14,25 +14,20 @@ from reference_impl.training.recipe import BaseRecipe
 
 Images = Float[Tensor, "n 1 height width"]
 
-SHIFT = 2
-"""Augmentation moves an image by up to this many pixels in each direction."""
-
-ERASED = (4, 14)
-"""The shortest and the longest side, in pixels, of an erased rectangle."""
+SHIFT = 2  #: augmentation moves an image by up to this many pixels in each direction
+ERASED = (4, 14)  #: the shortest and the longest side, in pixels, of an erased rectangle
 
 
 @checked
 def augment(images: Images, generator: torch.Generator) -> Images:
     """Mirror each image with probability ½ and shift it by up to ±2 pixels, black flowing in."""
     n, _, height, width = images.shape
-    padded = F.pad(images, (SHIFT,) * 4)
-    corner = torch.randint(2 * SHIFT + 1, (2, n, 1), generator=generator)
+    down, right = torch.randint(2 * SHIFT + 1, (2, n, 1), generator=generator)
     mirrored = torch.rand(n, 1, generator=generator) < 0.5
-    columns = torch.arange(width)
-    rows = corner[0] + torch.arange(height)
-    columns = corner[1] + torch.where(mirrored, columns.flip(0), columns)
-    chosen = padded[torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
-    return chosen.unsqueeze(1)
+    rows, columns = down + torch.arange(height), torch.arange(width)
+    columns = right + torch.where(mirrored, columns.flip(0), columns)
+    places = torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None, :]
+    return F.pad(images, (SHIFT,) * 4)[places].unsqueeze(1)
 
 
 @checked

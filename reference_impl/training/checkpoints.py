@@ -57,11 +57,8 @@ def save_checkpoint(
     """Write ``<name>.safetensors`` and its record ``<name>.json``, each whole or not at all.
 
     ``record`` has the fields of `Provenance`, except ``model``, ``widths``, ``parameters`` and
-    ``sha256``, which are taken from the model and its file. Without a folder it is `CHECKPOINTS`.
-
-    Raises:
-        TypeError: if ``model`` is not a network of `MODELS`, or a field is missing or unknown;
-            nothing is written then, nor if a field is out of its range.
+    ``sha256``, which are taken from the model and its file. If one is missing, unknown or out of
+    range, or the model is not of `MODELS`, nothing is written. The folder is `CHECKPOINTS`.
     """
     kinds = {kind: key for key, kind in MODELS.items()}
     if type(model) not in kinds:

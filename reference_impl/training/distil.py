@@ -87,10 +87,8 @@ def student_steps(
 ) -> Iterator[float]:
     """Train the student in place and yield the loss before each step; it ends in evaluation mode.
 
-    Epoch e passes over view (seed + e) mod the number of views, in an order drawn from
-    (seed, e). AdamW, one cycle of the learning rate. The objective takes the student's outputs and
-    `Targets`: ``lambda z, to: distillation_objective(z, to.logits, to.labels, …)``, or the
-    cross-entropy of a student that learns alone.
+    Epoch e passes over view (seed + e) mod the number of views, in an order drawn from (seed, e).
+    An objective: ``lambda z, to: distillation_objective(z, to.logits, to.labels, …)``.
 
     Equation: eq-student-views, chapter 09.
     """

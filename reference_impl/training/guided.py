@@ -1,8 +1,4 @@
-"""Methods of distillation, ready to train with: where they look, what they adapt, what they add.
-
-Each adds a weight times one loss to the cross-entropy of the labels. The student's hidden features
-come from a chain that is tapped, the teacher's from a view that carries them.
-"""
+"""Methods of distillation: where they look, what they adapt, what they add to cross-entropy."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,10 +28,7 @@ Outputs = Mapping[str, Tensor]
 
 @checked
 class Guided(nn.Module):
-    """A student with the adapters (name → module) that a method trains with it.
-
-    Nothing but the student's own modules is kept after the training.
-    """
+    """A student with the adapters (name → module) that a method trains with it, for a while."""
 
     def __init__(
         self, student: Network, adapters: Mapping[str, nn.Module], names: tuple[str, ...]
@@ -58,8 +51,7 @@ class Method:
 
     loss: Callable[[Outputs, Targets, nn.ModuleDict], Tensor]
     places: tuple[str, ...] = ()
-    adapters: Callable[[], dict[str, nn.Module]] = field(default=dict)
-    """Makes the modules that fit the student's features to the teacher's."""
+    adapters: Callable[[], dict[str, nn.Module]] = field(default=dict)  #: fit both to each other
 
     @checked
     def guide(self, student: Network, *, seed: Seed) -> Guided:
@@ -96,8 +88,8 @@ def _at(place: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Method:
 
 
 def _decoupled(student: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
-    loss = partial(distillation.decoupled_loss, temperature=1.0, others_weight=1.0)
-    return loss(student["logits"], to.logits, to.labels)
+    z, v, labels = student["logits"], to.logits, to.labels
+    return distillation.decoupled_loss(z, v, labels, temperature=1.0, others_weight=1.0)
 
 
 def _hint(student: Outputs, to: Targets, adapters: nn.ModuleDict) -> Tensor:

@@ -32,11 +32,8 @@ def train_steps(
 ) -> Iterator[float]:
     """Take one optimizer step per batch (inputs, targets) and yield the loss before the step.
 
-    The caller's loop body is the callback. The model is put in training mode once, before the first
-    step, and left in it.
-
-    Raises:
-        ValueError: if the loss is not a finite scalar; the step is not taken.
+    The caller's loop body is the callback. The model is put in training mode before the first
+    step, and left in it. A loss that is not a finite scalar is refused, and the step not taken.
     """
     model.train()
     for step, (inputs, targets) in enumerate(batches):
@@ -44,9 +41,7 @@ def train_steps(
         if loss.numel() != 1:
             raise ValueError(f"objective must return a scalar, got shape {tuple(loss.shape)}")
         if not math.isfinite(value := loss.item()):
-            raise ValueError(
-                f"loss must be finite, got {value} at step {step}: lower the learning rate?"
-            )
+            raise ValueError(f"loss must be finite, got {value} at step {step}: lower the rate?")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

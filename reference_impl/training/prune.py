@@ -1,8 +1,4 @@
-"""Training under masks: a dropped weight is exactly 0 whenever the caller looks at the network.
-
-Masks are chosen once, or again and again while the sparsity grows, or round after round from the
-same initial weights.
-"""
+"""Training under masks: a dropped weight is exactly 0 whenever the caller looks at the network."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +17,7 @@ from reference_impl.training.recipe import Recipe
 
 Masks = Mapping[str, Bool[Tensor, "..."]]  # name of a weight → true where it is kept
 Choose = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
-"""(scores, sparsity) → masks, such as `keep_highest_of_all` or `keep_highest_of_each` layer."""
+"""(scores, sparsity) → masks: `keep_highest_of_all` weights, or `keep_highest_of_each` layer."""
 
 
 @checked
@@ -47,11 +43,9 @@ class Growth:
     def at(self, step: int, n_steps: int) -> float:
         """Return the sparsity after ``step`` of ``n_steps`` steps."""
         first, last = round(self.begin * n_steps), round(self.end * n_steps)
-        if step >= last:
-            return self.final
-        if step <= first:
-            return 0.0
-        return cubic_sparsity(step - first, last - first, final=self.final)
+        if first < step < last:
+            return cubic_sparsity(step - first, last - first, final=self.final)
+        return self.final if step >= last else 0.0
 
     def is_due(self, step: int, n_steps: int) -> bool:
         """Return whether masks are chosen after ``step`` steps; once s_f is reached, never."""
@@ -81,9 +75,6 @@ def masked_steps(
     An optimizer's averages of past gradients go on moving a dropped weight; it is set back to 0
     before anyone sees it. With a growth instead of masks, those are chosen by magnitude whenever
     it is due, before the first step too; a dropped weight has magnitude 0, and is dropped again.
-
-    Raises:
-        ValueError: if masks and a growth are both given.
     """
     if masks is not None and growth is not None:
         raise ValueError("masks and growth must not both be given: each of them decides the masks")
@@ -123,8 +114,7 @@ def tickets(
     """Train, drop, rewind; yield each round's masks, the network being the ticket: m ⊙ w₀.
 
     Each round drops a share p of the remaining weights: after round r, 1 − (1 − p)^r of all.
-    The network, which holds w₀, is changed in place: ``train`` trains it under the masks that it
-    is given, and it is rewound before each yield.
+    The network, which holds w₀, is changed in place: ``train`` trains it under the given masks.
 
     References: Frankle & Carbin (2019), The lottery ticket hypothesis.
     """

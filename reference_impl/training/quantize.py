@@ -12,8 +12,7 @@ from reference_impl.data import Examples
 from reference_impl.training.loop import example_steps
 from reference_impl.training.recipe import QatRecipe
 
-N_START = 512
-"""Training images from which the inputs' first steps are taken."""
+N_START = 512  #: training images from which the inputs' first steps are taken
 
 
 @checked
