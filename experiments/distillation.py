@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -140,22 +141,19 @@ def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
 def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return the mean negative log-likelihood in nats, the ECE and its bins."""
     bins = reliability(logits, labels)
-    return {
-        "nll": F.cross_entropy(logits, labels).item(),
-        "ece": bins.expected_error,
-        "confidence": [round(value, 4) for value in bins.confidence.nan_to_num().tolist()],
-        "accuracy": [round(value, 4) for value in bins.accuracy.nan_to_num().tolist()],
-        "share": [round(value, 4) for value in bins.share.tolist()],
+    found = {"nll": F.cross_entropy(logits, labels).item(), "ece": bins.expected_error}
+    drawn = {"confidence": bins.confidence, "accuracy": bins.accuracy, "share": bins.share}
+    return found | {
+        name: [round(value, 4) for value in x.nan_to_num().tolist()] for name, x in drawn.items()
     }
 
 
 def bias_curve(index: int, logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
     """Return what is right with each of `BIASES` added to the logit of a class, in percent."""
-    own = labels == index
-    shares: dict[str, list[float]] = {"bias": BIASES, "all_right": [], "own_right": []}
-    for bias in BIASES:
-        moved = logits.clone()
-        moved[:, index] += bias
-        shares["all_right"].append(round(percent_right(moved, labels), 2))
-        shares["own_right"].append(round(percent_right(moved[own], labels[own]), 2))
-    return shares
+    own, one = labels == index, F.one_hot(torch.tensor(index), logits.shape[1])
+    moved = [logits + bias * one for bias in BIASES]
+    return {
+        "bias": BIASES,
+        "all_right": [round(percent_right(z, labels), 2) for z in moved],
+        "own_right": [round(percent_right(z[own], labels[own]), 2) for z in moved],
+    }

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reference_impl.compress import density, prunable_weights
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import best_class_bias
 from reference_impl.models import Network
@@ -25,10 +28,7 @@ def answered(name: str, examples: Examples, n: int | None = None, seed: int | No
 
 def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
     """Return validation and test accuracy in percent."""
-    return {
-        "validation": accuracy(network, dataset.validation),
-        "test": accuracy(network, dataset.test),
-    }
+    return {part: accuracy(network, getattr(dataset, part)) for part in ("validation", "test")}
 
 
 def hits(network: nn.Module, examples: Examples) -> Tensor:
@@ -44,10 +44,8 @@ def mean_of_last(losses: Iterable[float]) -> float:
 
 def logits_of(network: nn.Module, dataset: Dataset) -> dict[str, Tensor]:
     """Return the outputs for validation and test images."""
-    return {
-        "validation": predict(network, dataset.validation.images),
-        "test": predict(network, dataset.test.images),
-    }
+    parts = ("validation", "test")
+    return {part: predict(network, getattr(dataset, part).images) for part in parts}
 
 
 def percent_right(logits: Tensor, labels: Tensor) -> float:
@@ -56,18 +54,27 @@ def percent_right(logits: Tensor, labels: Tensor) -> float:
 
 
 def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[str, float]:
-    """Return what a bias for the omitted class, fitted on validation images, does on the test set.
+    """Return what a bias for an omitted class, fitted on validation images, does on the test set.
 
     Recalls are shares of the class's test images that are recognised, in percent.
     """
-    bias = best_class_bias(logits["validation"], dataset.validation.labels, index)
-    moved = logits["test"].clone()
-    moved[:, index] += bias
     labels = dataset.test.labels
     own = labels == index
+    bias = best_class_bias(logits["validation"], dataset.validation.labels, index)
+    moved = logits["test"] + bias * F.one_hot(torch.tensor(index), logits["test"].shape[1])
     return {
         "bias": bias,
         "recall": percent_right(logits["test"][own], labels[own]),
         "corrected_recall": percent_right(moved[own], labels[own]),
         "corrected_test": percent_right(moved, labels),
     }
+
+
+def left(network: nn.Module, dataset: Dataset) -> dict[str, Any]:
+    """Return accuracies, density, and what `kept` returns."""
+    return accuracies(network, dataset) | {"density": density(network), "kept": kept(network)}
+
+
+def kept(network: nn.Module) -> dict[str, int]:
+    """Return name → number of weights that are not 0."""
+    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}

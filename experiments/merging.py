@@ -73,17 +73,16 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     ``validation`` and ``test``: {"whole": accuracy, "0.5": {"prune, L1": accuracy, …}, …}.
     """
     network = made(run, dataset)
-    right: dict[str, dict[str, Any]] = {
+    found: dict[str, dict[str, Any]] = {
         part: {"whole": value} for part, value in accuracies(network, dataset).items()
     }
-    ridges: dict[str, dict[str, float]] = {str(sparsity): {} for sparsity in SPARSITIES}
+    found["ridges"] = {}
     for sparsity in SPARSITIES:
         for way, merged, ridge in ways(network, sparsity, images_of(run, dataset)):
-            for part, value in accuracies(merged, dataset).items():
-                right[part].setdefault(str(sparsity), {})[way] = value
-            if ridge is not None:
-                ridges[str(sparsity)][way] = ridge
-    return {**right, "ridges": ridges}
+            values = accuracies(merged, dataset) | ({"ridges": ridge} if ridge else {})
+            for part, value in values.items():
+                found[part].setdefault(str(sparsity), {})[way] = value
+    return found
 
 
 def made(run: Run, dataset: Dataset) -> Network:

@@ -29,15 +29,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "per tensor, equalized": {"axes": [], "equalized": True},
     "per tensor, equalized, corrected": {"axes": [], "equalized": True, "corrected": True},
     "per channel": {},
-    **{
-        f"per channel, {', '.join(names)}": dict.fromkeys(names, True)
-        for names in (
-            ("clipped",),
-            ("clipped", "equalized"),
-            ("clipped", "corrected"),
-            ("clipped", "equalized", "corrected"),
-        )
-    },
+    "per channel, clipped": {"clipped": True},
+    "per channel, clipped, equalized": {"clipped": True, "equalized": True},
+    "per channel, clipped, corrected": {"clipped": True, "corrected": True},
+    "per channel, clipped, equalized, corrected": dict.fromkeys(
+        ("clipped", "equalized", "corrected"), True
+    ),
     "AdaRound, clipped": {"clipped": True, "adaptive": True},
     "AdaRound, clipped, equalized": {"clipped": True, "equalized": True, "adaptive": True},
 }
@@ -62,18 +59,13 @@ PLAN = [
 
 def about() -> dict[str, Any]:
     """Return the recipes, and the networks to which they are applied."""
-    shipped = {name: provenance(name) for name in NETWORKS}
-    return {
-        "provenance": {
-            "calibration_images": N_CALIBRATION,
-            "checkpoints": {name: one.sha256 for name, one in shipped.items()},
-        },
-        "full_precision": {
-            name: {"validation": one.validation_accuracy, "test": one.test_accuracy}
-            for name, one in shipped.items()
-        },
-        "recipes": RECIPES,
-    }
+    sums, right = {}, {}
+    for name in NETWORKS:
+        one = provenance(name)
+        sums[name] = one.sha256
+        right[name] = {"validation": one.validation_accuracy, "test": one.test_accuracy}
+    given = {"calibration_images": N_CALIBRATION, "checkpoints": sums}
+    return {"provenance": given, "full_precision": right, "recipes": RECIPES}
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:

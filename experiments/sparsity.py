@@ -1,8 +1,7 @@
 """Chapter 11: networks with zeros (75 minutes; MNIST too if its files are in data/MNIST).
 
-Trained networks are trained on, with pruning and without (the target). Weights are dropped at once,
-with and without training after it, and little by little (the curves); and round after round from
-the same initial weights (the tickets).
+Trained networks are trained on, with pruning (the target); weights are dropped at once or little by
+little (the curves), and round after round from the same initial weights (the tickets).
 """
 
 import copy
@@ -16,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from experiments import workers
-from experiments.measures import accuracies, answered, shipped
+from experiments.measures import accuracies, answered, kept, left, shipped
 from reference_impl import pruning, training
-from reference_impl.compress import apply_masks, density, prunable_weights
+from reference_impl.compress import apply_masks, density
 from reference_impl.data import Dataset, Examples
 from reference_impl.distillation import distillation_objective
 from reference_impl.models import Network
-from reference_impl.training import Growth, Recipe, Targets, View, new_student, pruned_steps
+from reference_impl.training import Growth, Recipe, View, new_student, pruned_steps, student_steps
 from reference_impl.training.prune import Choose, masked_steps
 
 #: network → sparsity at which it should be as good as the whole one
@@ -51,24 +50,21 @@ PRUNED = {
 """The targets' own ways, chosen on the validation images. The shipped LeNet-5 has seen augmented
 images; LeNet-300-100 has not."""
 
+AGAIN = ("by itself", "by labels", "longer", "longer, told")
 #: what the first seed is trained by, too; see `target`
 COMPARED: Mapping[str, Mapping[str, Way]] = {
-    "lenet300": dict.fromkeys(
-        ("by itself", "by labels", "longer", "longer, told"), PRUNED["lenet300"]
-    ),
+    "lenet300": dict.fromkeys(AGAIN, PRUNED["lenet300"]),
     "lenet5": {
         "plain": Way(epochs=8, weight_decay=0.1, copies=0, end=0.4),
         "shorter": Way(epochs=16, weight_decay=0.1, copies=3, end=0.4),
     },
 }
-TOLD = {"temperature": 4.0, "alpha": 0.9}
+TOLD: dict[str, Any] = {"temperature": 4.0, "alpha": 0.9}
 SEEDS = {"lenet300": range(5), "lenet5": range(3)}
-#: layerwise and global pruning
 CHOICES = {"each": pruning.keep_highest_of_each, "all": pruning.keep_highest_of_all}
 N_IMAGES = 20_000  #: training images of curves and tickets; the target has all
 WAYS = ("one shot", "fine-tuned", "gradual")
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-CURVE_SEEDS = range(3)
 WHOLE = Recipe("lenet300", epochs=8, learning_rate=2e-3, weight_decay=0.05)
 TUNE = Recipe("lenet300", epochs=4, learning_rate=1e-3, weight_decay=0.05)
 TICKET = Recipe("lenet300", epochs=3, learning_rate=2e-3, weight_decay=0.05)
@@ -77,7 +73,7 @@ SHARE, ROUNDS = 0.5, 6
 
 @dataclass(frozen=True)
 class Run:
-    """One run."""
+    """One target, set of curves, or series of tickets."""
 
     part: str  #: "target", "curves" or "tickets"
     network: str  #: a key of `TARGETS`
@@ -87,8 +83,8 @@ class Run:
 
 def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield curves, tickets and targets; and the targets of MNIST, if it is here."""
-    yield from (Run("curves", "lenet300", seed) for seed in (None, *CURVE_SEEDS))
-    yield from (Run("tickets", "lenet300", seed) for seed in CURVE_SEEDS)
+    yield from (Run("curves", "lenet300", seed) for seed in (None, *range(3)))
+    yield from (Run("tickets", "lenet300", seed) for seed in range(3))
     for data in ("FashionMNIST", "MNIST") if workers.MNIST.is_dir() else ("FashionMNIST",):
         for network, seeds in SEEDS.items():
             yield from (Run("target", network, seed, data) for seed in seeds)
@@ -96,15 +92,16 @@ def planned(_: Sequence[Any]) -> Iterator[Run]:
 
 def about() -> dict[str, Any]:
     """Return how networks are trained."""
-    recipes = {
-        "target": {name: asdict(way) for name, way in PRUNED.items()},
-        "told": TOLD,
-        "images": N_IMAGES,
-        "whole": asdict(WHOLE),
-        "tuning": asdict(TUNE),
-        "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
+    return {
+        "recipes": {
+            "target": {name: asdict(way) for name, way in PRUNED.items()},
+            "told": TOLD,
+            "images": N_IMAGES,
+            "whole": asdict(WHOLE),
+            "tuning": asdict(TUNE),
+            "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
+        }
     }
-    return {"recipes": recipes}
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -126,45 +123,34 @@ def target(run: Run, dataset: Dataset) -> dict[str, Any]:
     """
     name, seed, here = run.network, run.seed or 0, run.data == "FashionMNIST"
     train, way = dataset.train, PRUNED[name]
-    if here:
-        network = shipped(name)
-        rows = [{"kind": "whole"} | left(network, dataset)]
-    else:
-        network = new_student(way.recipe(name, seed))
-        rows = [{"kind": "whole"} | best_of(network, way.recipe(name, seed), dataset)]
+    recipe = way.recipe(name, seed)
+    network = shipped(name) if here else new_student(recipe)
+    whole = left(network, dataset) if here else best_of(network, recipe, dataset)
+    rows = [{"kind": "whole"} | whole]
     others = COMPARED[name] if here and seed == 0 else {}
     for kind, one_way in {"pruned": way, **others}.items():
         recipe = one_way.recipe(name, seed + 1000)  # another order of the images
         growth = None if "longer" in kind else Growth(TARGETS[name], begin=0, end=one_way.end)
-        copies: list[int | None] = [None, *range(one_way.copies)]
-        if kind in ("by labels", "longer"):
-            views = []
-        elif kind == "by itself" or not here:
-            views = [training.view(network, train, seed=seed) for seed in copies]
-        else:
-            views = [answered("teacher", train, seed=seed) for seed in copies]
+        views = []
+        if kind not in ("by labels", "longer"):
+            own = kind == "by itself" or not here
+            answers = partial(training.view, network) if own else partial(answered, "teacher")
+            views = [answers(train, seed=copy_) for copy_ in (None, *range(one_way.copies))]
         one = copy.deepcopy(network)
-        rows.append({"kind": kind} | best_of(one, recipe, dataset, views, growth))
+        rows.append({"kind": kind} | best_of(one, recipe, dataset, views=views, growth=growth))
     return {"rows": rows}
 
 
-def best_of(
-    network: Network,
-    recipe: Recipe,
-    dataset: Dataset,
-    views: Sequence[View] = (),
-    growth: Growth | None = None,
-) -> dict[str, Any]:
+def best_of(network: Network, recipe: Recipe, dataset: Dataset, **how: Any) -> dict[str, Any]:
     """Train in place, take the epoch of the best validation accuracy, and return its results.
 
     A pruned network may choose among the epochs at full sparsity alone, a whole one among all.
     """
     n_steps = recipe.n_steps(len(dataset.train))
-    best, epoch, state = -1.0, 0, network.state_dict()
-    for step, _ in enumerate(steps_of(network, recipe, dataset.train, views, growth), start=1):
-        if step % (n_steps // recipe.epochs) or (
-            growth and growth.at(step, n_steps) < growth.final
-        ):
+    best, epoch, state, growth = -1.0, 0, network.state_dict(), how.get("growth")
+    for step, _ in enumerate(steps_of(network, recipe, dataset.train, **how), start=1):
+        epoch_ends = step % (n_steps // recipe.epochs) == 0
+        if not epoch_ends or (growth and growth.at(step, n_steps) < growth.final):
             continue
         right = training.accuracy(network, dataset.validation)
         if right > best:
@@ -175,27 +161,18 @@ def best_of(
 
 
 def steps_of(
-    network: Network, recipe: Recipe, train: Examples, views: Sequence[View], growth: Growth | None
+    network: Network,
+    recipe: Recipe,
+    train: Examples,
+    views: Sequence[View] = (),
+    growth: Growth | None = None,
 ) -> Iterator[float]:
     """Train on the labels or, if there are views, on a teacher's outputs too."""
     if not views:
         return pruned_steps(network, train, recipe, growth=growth)
-
-    def objective(logits: Tensor, to: Targets) -> Tensor:
-        return distillation_objective(logits, to.logits, to.labels, **TOLD)
-
-    steps = training.student_steps(network, views, objective, recipe)
+    told: Any = partial(distillation_objective, **TOLD)
+    steps = student_steps(network, views, lambda z, to: told(z, to.logits, to.labels), recipe)
     return masked_steps(network, steps, recipe.n_steps(len(train)), growth=growth)
-
-
-def left(network: nn.Module, dataset: Dataset) -> dict[str, Any]:
-    """Return accuracies, density, and what `kept` returns."""
-    return accuracies(network, dataset) | {"density": density(network), "kept": kept(network)}
-
-
-def kept(network: nn.Module) -> dict[str, int]:
-    """Return name → number of weights that are not 0."""
-    return {name: int((w != 0).sum()) for name, w in prunable_weights(network).items()}
 
 
 def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
@@ -203,13 +180,11 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
 
     The network is trained by `WHOLE`; then `TUNE` is the budget of every way except "one shot".
     """
-    seed = run.seed or 0
+    recipe, tune = (replace(one, seed=run.seed or 0) for one in (WHOLE, TUNE))
     if run.seed is None:
         whole = training.load_checkpoint(run.network)
     else:
-        whole = new_student(replace(WHOLE, seed=seed))
-        list(pruned_steps(whole, dataset.train, replace(WHOLE, seed=seed)))
-    tune = replace(TUNE, seed=seed)
+        list(pruned_steps(whole := new_student(recipe), dataset.train, recipe))
     rows = []
     for name, choose in CHOICES.items():
         for sparsity in SPARSITIES if run.seed is not None else (0.9, 0.98):
@@ -219,8 +194,8 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
                 rows.append(row | accuracies(network, dataset))
     longer = copy.deepcopy(whole)
     list(pruned_steps(longer, dataset.train, tune))
-    both = {"whole": accuracies(whole, dataset), "longer": accuracies(longer, dataset)}
-    return {**both, "rows": rows}
+    found = {"whole": whole, "longer": longer}
+    return {name: accuracies(one, dataset) for name, one in found.items()} | {"rows": rows}
 
 
 def pruned(  # noqa: PLR0917
@@ -231,11 +206,10 @@ def pruned(  # noqa: PLR0917
     masks = training.magnitude_masks(network, sparsity, choose)
     if way == "one shot":
         apply_masks(network, masks)
-    elif way == "fine-tuned":
-        list(pruned_steps(network, train, recipe, masks=masks))
-    else:  # in the first half of the steps
-        growth = Growth(sparsity, begin=0, end=0.5, choose=choose)
-        list(pruned_steps(network, train, recipe, growth=growth))
+        return network
+    growth = Growth(sparsity, begin=0, end=0.5, choose=choose)  # in the first half of the steps
+    how: Any = {"masks": masks} if way == "fine-tuned" else {"growth": growth}
+    list(pruned_steps(network, train, recipe, **how))
     return network
 
 

@@ -59,8 +59,13 @@ PLAN = [  # the chapter measures the shipped network again
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
     network = made(run, dataset)
-    values = contributions(network, PLACES[run.network], dataset.validation)
-    tests = {PLAIN: dataset.test, **shifted_sets(dataset.test, seed=TEST_NOISE)}
+    places = PLACES[run.network]
+    sets, tests = (
+        {PLAIN: examples, **shifted_sets(examples, seed=seed)}
+        for examples, seed in ((dataset.validation, VALIDATION_NOISE), (dataset.test, TEST_NOISE))
+    )
+    found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
+    values = {label: {name: x[label].abs() for name, x in found.items()} for label in places}
 
     def removed(masks: Mapping[str, Masks]) -> dict[str, float]:
         return {
@@ -72,16 +77,16 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     for sparsity in SPARSITIES[run.network]:
         for name, rule in RULES.items():
             masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
-            found = {"held out": removed(masks)}
+            right = {"held out": removed(masks)}
             if name in LOOKING:
-                found["seen"] = removed(
+                right["seen"] = removed(
                     dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
                 )
             if run.seed is not None and sparsity == TUNED[run.network]:
                 recipe = replace(RECIPES[run.network], seed=run.seed)
-                found["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
+                right["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
             row = {"rule": name, "sparsity": sparsity}
-            rows += [row | {"as": how, "accuracy": right} for how, right in found.items()]
+            rows += [row | {"as": how, "accuracy": shares} for how, shares in right.items()]
     whole = {test: accuracy(network, examples) for test, examples in tests.items()}
     return {"whole": whole, "rows": rows}
 
@@ -104,17 +109,6 @@ def train(network: Network, examples: Examples, recipe: Recipe) -> None:
         for batch in batches(examples, recipe.batch_size, seed=1000 * recipe.seed + epoch)
     )
     list(recipe_steps(network, source, F.cross_entropy, recipe, recipe.n_steps(len(examples))))
-
-
-def contributions(
-    network: Network, places: Mapping[str, str], examples: Examples
-) -> dict[str, dict[str, Tensor]]:
-    """Return label → data set → |contributions| of its images, as they are and shifted."""
-    sets = {PLAIN: examples, **shifted_sets(examples, seed=VALIDATION_NOISE)}
-    found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
-    return {
-        label: {name: products[label].abs() for name, products in found.items()} for label in places
-    }
 
 
 def kept(
@@ -147,10 +141,10 @@ def tuned(
 ) -> dict[str, float]:
     """Return the accuracies after an epoch on the plain images; equal masks are trained once."""
     epoch = replace(recipe, epochs=1, learning_rate=recipe.learning_rate / 2)
-    done: dict[tuple[bool, ...], Network] = {}
+    done: dict[str, Network] = {}
     right = {}
     for test, shifted in tests.items():
-        key = tuple(bool(unit) for mask in masks[test].values() for unit in mask)
+        key = str([mask.tolist() for mask in masks[test].values()])
         if key not in done:
             done[key] = remove_units(network, masks[test])
             train(done[key], examples[: N_TUNED[recipe.model]], epoch)

@@ -49,7 +49,7 @@ def test_a_target_is_chosen_at_full_sparsity_alone(monkeypatch, small):
     monkeypatch.setattr(training, "accuracy", lambda *_: next(falling))
     recipe = replace(SHORT, epochs=3)
     growth = Growth(0.92, begin=0, end=0.6)
-    found = recorder.best_of(new_student(recipe), recipe, small, (), growth)
+    found = recorder.best_of(new_student(recipe), recipe, small, growth=growth)
     assert found["epoch"] == 2  # full sparsity after 60 % of 3
     assert found["density"] == pytest.approx(0.08, abs=1e-4)
     assert sum(found["kept"].values()) == 266_200 - round(0.92 * 266_200)
