@@ -1,7 +1,6 @@
 """Chapter 03: accuracy against bits, granularity and form (ten minutes).
 
-Three networks, their weights restored from 8 to 2 bits with one range for each tensor, channel or
-group of neighbouring columns, symmetric and asymmetric. Nothing is random.
+Three networks, their weights restored with a range for each tensor, channel or group of columns.
 """
 
 import copy

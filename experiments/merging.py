@@ -2,8 +2,7 @@
 
 LeNet-300-100 loses half of the units of both hidden layers and more, and is not trained again. The
 units that stay are the same for pruning, merging and least squares, so that these are compared in
-pairs, network by network (Kim et al. 2020). Both accuracies, validation and test, are recorded for
-every way: ways are compared on the first.
+pairs, network by network (Kim et al. 2020); ways are compared on validation accuracy.
 """
 
 from collections.abc import Callable, Iterator, Mapping

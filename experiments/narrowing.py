@@ -1,8 +1,7 @@
 """Chapter 14: the teacher made smaller by several scores (twenty minutes).
 
 The teacher loses channels until half, or a quarter, of its multiply–accumulates are left: by
-several scores, by chance, and by Torch-Pruning. What is left is trained for a moment, with three
-orders of the images.
+scores, by chance, and by Torch-Pruning. What is left is trained for a moment.
 """
 
 import copy
@@ -86,8 +85,7 @@ def anew(network: Network, max_macs: int, examples: Examples) -> Network:
 def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
     """Remove as Torch-Pruning does by default, all layers together, at its least ratio that fits.
 
-    Its magnitude of a group, each layer's divided by its mean. The ratio is sought in steps of a
-    thousandth.
+    Its magnitude of a group, each layer's divided by its mean; in steps of a thousandth.
     """
     found = bisect_left(
         range(1, 1000), -max_macs, key=lambda ratio: -macs(torch_pruned(network, ratio / 1000))

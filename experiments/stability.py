@@ -1,8 +1,7 @@
 """Chapter 13: pruning by stability under shifts (half an hour).
 
-Networks are trained anew for each seed, units removed by six rules, and what is left is tested as
-it is and under five shifts. A rule that looks at shifted data does not look at the shift on which
-it is then tested.
+Units of new networks are removed by six rules, and what is left is tested as it is and under five
+shifts. A rule that looks at shifted data does not look at the shift on which it is then tested.
 """
 
 from collections.abc import Mapping

@@ -16,9 +16,7 @@ from reference_impl.files import ROOT, file_error, read_bytes, write_atomically
 from reference_impl.models import MODELS, Network
 from reference_impl.training.recipe import ModelName
 
-CHECKPOINTS = ROOT / "data" / "checkpoints"
-"""The folder of the shipped networks."""
-
+CHECKPOINTS = ROOT / "data" / "checkpoints"  #: the folder of the shipped networks
 Percent = Annotated[float, Within(0, 100)]
 CheckpointName = Annotated[
     str,
@@ -80,12 +78,7 @@ def save_checkpoint(
 
 @checked
 def provenance(name: CheckpointName, *, folder: Path | str | None = None) -> Provenance:
-    """Return the record of a checkpoint; without a folder of a shipped one, in `CHECKPOINTS`.
-
-    Raises:
-        FileNotFoundError: if the folder or the record is missing.
-        ValueError: if the file does not hold a record.
-    """
+    """Return the record of a checkpoint; without a folder of a shipped one, in `CHECKPOINTS`."""
     _, side = _files(name, folder)
     if not side.parent.is_dir():
         raise FileNotFoundError(

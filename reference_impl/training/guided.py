@@ -74,9 +74,9 @@ class Method:
 @checked
 def view_with_features(teacher: Network, examples: Examples, names: tuple[str, ...]) -> View:
     """Return the view of the images as they are, with the teacher's features in half precision."""
-    plain = view(teacher, examples)
     found = outputs_at(teacher.chain(), names, examples.images)
-    return replace(plain, features={name: found[name].half() for name in names})
+    features = {name: found[name].half() for name in names}
+    return replace(view(teacher, examples), features=features)
 
 
 def _of_logits(loss: Callable[[Tensor, Tensor], Tensor]) -> Method:

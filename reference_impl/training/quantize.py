@@ -20,9 +20,6 @@ def prepare(chain: nn.Sequential, recipe: QatRecipe, train: Examples) -> nn.Sequ
     """Return the network with which the training begins; the chain is left as it is.
 
     The first `N_START` images of ``train`` give the inputs' first steps; no label is used.
-
-    Raises:
-        ValueError: as `fold_batch_norms`, for example if the chain is not in evaluation mode.
     """
     start = compress.fold_batch_norms(chain) if recipe.fold else copy.deepcopy(chain)
     if recipe.bits is not None:
