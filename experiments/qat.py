@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from experiments.measures import accuracies, mean_of_last
-from reference_impl import compress, quantization
+from reference_impl import compress
 from reference_impl.data import Dataset
+from reference_impl.quantization import IntegerGrid, mse_range, symmetric_from_range
 from reference_impl.training import QatRecipe, accuracy, fine_tune, load_checkpoint, prepare
 from reference_impl.training.quantize import N_START
 
@@ -99,13 +100,11 @@ def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     images = dataset.train.images[:N_START]
     weights, inputs = {}, {}
     for name, width in compress.edge_bits(chain, compress.Bits(run.bits, run.bits)).items():
-        signed = quantization.IntegerGrid(width.weight, signed=True, narrow=True)
-        clip = partial(
-            quantization.mse_range, grid=signed, from_range=quantization.symmetric_from_range
-        )
+        signed = IntegerGrid(width.weight, signed=True, narrow=True)
+        clip = partial(mse_range, grid=signed, from_range=symmetric_from_range)
         weights[name] = compress.weight_quantizers(chain, signed, estimate=clip)[name]
-        grid = quantization.IntegerGrid(width.inputs)
-        clip = partial(quantization.mse_range, grid=grid)
+        grid = IntegerGrid(width.inputs)
+        clip = partial(mse_range, grid=grid)
         inputs[name] = compress.input_quantizers(chain, images, grid, estimate=clip)[name]
     ways = {
         "nearest": compress.quantize_layers(chain, weights, inputs),

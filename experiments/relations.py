@@ -93,15 +93,11 @@ def chosen_weight(rows: Sequence[Mapping[str, Any]], method: str) -> float | Non
 
     None as long as some of the weights have not been tried.
     """
-    tried = {
-        row["weight"]: row["validation"]
-        for row in rows
-        if (row["purpose"], row["method"]) == ("choice", method)
-    }
-    weights = WEIGHTS[method]
-    if not tried.keys() >= set(weights):
+    choices = (row for row in rows if (row["purpose"], row["method"]) == ("choice", method))
+    tried = {row["weight"]: row["validation"] for row in choices}
+    if not set(WEIGHTS[method]) <= tried.keys():
         return None
-    return max(sorted(weights), key=lambda weight: tried[weight])
+    return max(sorted(WEIGHTS[method]), key=lambda weight: tried[weight])
 
 
 def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:

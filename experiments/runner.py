@@ -26,21 +26,15 @@ def make(
 ) -> bool:
     """Make the runs that a record lacks; return whether all of them could be made.
 
-    Args:
-        name: of the experiment.
-        module: its module, which has ``measured(run, dataset)``, the results of a run, and
-            ``PLAN``, its runs, or ``planned(rows)``, those that can be planned given the rows of
-            "runs"; it may have ``about()``, what the record holds besides, and ``PACKAGES``,
-            whose versions count.
-        path: of the record, which is written after each run.
-        hire: opens an executor.
-        at_once: how many runs are handed out at most.
-        anew: make all runs, in a file beside the record that replaces it at the end.
+    The module of an experiment has ``measured(run, dataset)``, the results of a run, and ``PLAN``,
+    its runs, or ``planned(rows)``, those that can be planned given the rows of "runs". It may have
+    ``about()``, what the record holds besides, and ``PACKAGES``, whose versions count. The record
+    is written after each run; ``anew``, in a file beside it that replaces it at the end.
 
     Raises:
         OSError: if the record cannot be read or written.
-        ValueError: if it has another shape, other code has begun to make it anew, another command
-            is writing it, or no worker has this project; or as ``hire``.
+        ValueError: if it has another shape, another command is writing it, other code has begun to
+            make it anew, or no worker has this project; or as ``hire``.
     """
     experiment = import_module(module)
     growing = path.with_name(f"{path.name}.part") if anew else path

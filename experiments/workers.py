@@ -161,9 +161,7 @@ def _say_once(line: str) -> None:
 def cluster(address: str) -> Iterator[Executor]:
     """Connect to the scheduler of a Dask cluster; workers that have another project get no runs.
 
-    Raises:
-        ValueError: if `distributed` is not installed, no scheduler answers, it has no worker, or
-            none of them has this project.
+    If something is missing, a ValueError says in one line what it is.
     """
     try:
         import distributed  # noqa: PLC0415 — an optional extra

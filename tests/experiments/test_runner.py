@@ -174,19 +174,6 @@ def test_anew_grows_beside_the_record_and_takes_its_place_at_the_end(tmp_path, m
     assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
 
 
-def test_a_record_names_all_code_that_has_made_its_rows(tmp_path, monkeypatch):
-    """Oracle: two fingerprints, one for the first rows."""
-    path, now = tmp_path / "x.json", workers.fingerprint()
-    with monkeypatch.context() as patch:
-        patch.setattr(workers, "fingerprint", lambda: now | {"sources": "0 of yesterday"})
-        patch.setattr(runner, "fingerprint", workers.fingerprint)
-        patch.setitem(tiny.PLAN, 3, tiny.Run(3, 1, "raise"))
-        assert make(path) == 1
-    assert make(path) == 0
-    sources = read(path, times=True)["provenance"]["versions"]["sources"]
-    assert sources == f"0 of yesterday; {now['sources']}"
-
-
 def test_a_second_command_leaves_the_record_to_the_first(tmp_path, capsys):
     """Oracle: one line, while a block holds the file; afterwards nothing but the record."""
     path = tmp_path / "x.json"
@@ -292,16 +279,16 @@ def test_a_wrong_command_is_one_line(arguments, said, capsys):
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_rows_from_several_machines_name_all_of_them(tmp_path):
+def test_rows_from_several_machines_and_versions_of_the_code_name_all_of_them(tmp_path):
     """Oracle: by hand; equal ones are named once."""
-    path = tmp_path / "x.json"
-    record = Record(path, "python -m experiments tiny", {})
+    record = Record(tmp_path / "x.json", "python -m experiments tiny", {})
     for number, device in enumerate(("B", "A", "B")):
-        machine = {"device": device, "instruction_sets": "AVX2", "torch": "2"}
-        record.put(tiny.Run(number), {}, machine)
+        found = {"device": device, "instruction_sets": "AVX2", "sources": f"{device} sources"}
+        record.put(tiny.Run(number), {}, found)
     record.write([])
-    provenance = read(path, times=True)["provenance"]
+    provenance = read(record.path, times=True)["provenance"]
     assert (provenance["device"], provenance["instruction_sets"]) == ("A; B", "AVX2")
+    assert provenance["versions"] == {"sources": "A sources; B sources"}
 
 
 @pytest.mark.parametrize("part", workers.PROJECT)
