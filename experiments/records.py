@@ -107,7 +107,7 @@ class Record:
         _store(self.found, run, results)
         old = self.found["provenance"]
         known = {name: old[name] for name in ("device", "instruction_sets") if name in old}
-        known |= old.get("versions", {})
+        known |= ({"sources": "not stated"} if old else {}) | old.get("versions", {})
         versions = {}
         for name in {**known, **machine}:  # all there are, each once; each may be several already
             values = f"{known.get(name, '')}; {machine.get(name, '')}".split("; ")

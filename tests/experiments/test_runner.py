@@ -279,16 +279,18 @@ def test_a_wrong_command_is_one_line(arguments, said, capsys):
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_rows_from_several_machines_and_versions_of_the_code_name_all_of_them(tmp_path):
-    """Oracle: by hand; equal ones are named once."""
+@pytest.mark.parametrize(("before", "more"), [({}, ""), ({"date": "then"}, "; not stated")])
+def test_rows_from_several_machines_and_versions_of_the_code_name_all(tmp_path, before, more):
+    """Oracle: by hand; equal ones are named once; older records do not state their code."""
     record = Record(tmp_path / "x.json", "python -m experiments tiny", {})
+    record.found["provenance"] = before
     for number, device in enumerate(("B", "A", "B")):
         found = {"device": device, "instruction_sets": "AVX2", "sources": f"{device} sources"}
         record.put(tiny.Run(number), {}, found)
     record.write([])
     provenance = read(record.path, times=True)["provenance"]
     assert (provenance["device"], provenance["instruction_sets"]) == ("A; B", "AVX2")
-    assert provenance["versions"] == {"sources": "A sources; B sources"}
+    assert provenance["versions"] == {"sources": f"A sources; B sources{more}"}
 
 
 @pytest.mark.parametrize("part", workers.PROJECT)
