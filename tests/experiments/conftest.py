@@ -4,6 +4,8 @@ import pytest
 
 from reference_impl.data import Dataset, load_dataset
 
+collect_ignore = ["conftest.py"]  # has no doctests, and a name that other folders have
+
 
 @pytest.fixture(autouse=True)
 def as_a_worker(one_thread):

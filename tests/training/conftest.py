@@ -7,6 +7,8 @@ import torch
 
 from reference_impl.data import Examples, load_dataset
 
+collect_ignore = ["conftest.py"]  # has no doctests, and a name that other folders have
+
 
 @pytest.fixture(scope="package")
 def few() -> Examples:
