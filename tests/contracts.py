@@ -2,7 +2,8 @@
 
 A family's test lists one good call of each public function and of each checked method, as a
 `functools.partial` with named arguments: ``partial(rounding_noise, step=0.5)``. What joins two
-arguments, and what a `Where` asks, is out of reach here: it has a table beside the formula.
+arguments, and what a `Where` asks, is out of reach of that: it has a second table, of wrong calls
+and what they are told. A subclass of `Contracts` tests both tables.
 """
 
 import inspect
@@ -14,6 +15,7 @@ from functools import partial
 from types import ModuleType, UnionType
 from typing import Annotated, Any, Union
 
+import pytest
 import torch
 from jaxtyping import AbstractArray, Shaped
 from torch import Tensor
@@ -24,6 +26,31 @@ from reference_impl.rules import rule_of
 
 _NOT_FINITE = {True: (math.nan, math.inf), False: ()}
 Case = tuple[str, Any, type[Exception]]  # what is wrong, the wrong value, the error expected
+
+
+class Contracts:
+    """The tests of what a module exports, of good calls, and of wrong ones with their messages."""
+
+    face, calls, refused, errors = None, (), (), ValueError
+
+    def pytest_generate_tests(self, metafunc):
+        if "good" in metafunc.fixturenames:
+            metafunc.parametrize("good", self.calls, ids=name)
+        if "wrong" in metafunc.fixturenames:
+            metafunc.parametrize(("wrong", "message"), self.refused)
+
+    def test_every_public_function_is_tried(self):
+        """Oracle: what the module exports."""
+        assert untried(self.face, self.calls) == set()
+
+    def test_each_argument_made_wrong_is_refused_by_its_name(self, good):
+        """Oracle: the annotations, by `wrong_values`."""
+        assert unrefused(good) == []
+
+    def test_what_only_a_body_can_know_is_refused_by_name(self, wrong, message):
+        """Oracle: the argument, its value and what was expected, by hand."""
+        with pytest.raises(self.errors, match=message):
+            wrong()
 
 
 def name(call: partial) -> str:

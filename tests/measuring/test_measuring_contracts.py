@@ -2,9 +2,8 @@
 
 from functools import partial
 
-import pytest
 import torch
-from contracts import name, unrefused, untried
+from contracts import Contracts
 from torch import nn
 
 from reference_impl import measuring
@@ -75,19 +74,5 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), REFUSED)
-def test_what_only_a_body_can_know_is_refused_by_name(call, message):
-    """Oracle: the argument, its value and what was expected, by hand."""
-    with pytest.raises((TypeError, ValueError), match=message):
-        call()
-
-
-def test_every_public_function_is_tried():
-    """Oracle: what the part exports."""
-    assert untried(measuring, CALLS) == set()
-
-
-@pytest.mark.parametrize("call", CALLS, ids=name)
-def test_each_argument_made_wrong_is_refused_by_its_name(call):
-    """Oracle: the annotations, read by `contracts`."""
-    assert unrefused(call) == []
+class TestContracts(Contracts):
+    face, calls, refused, errors = measuring, CALLS, REFUSED, (TypeError, ValueError)

@@ -2,9 +2,8 @@
 
 from functools import partial
 
-import pytest
 import torch
-from contracts import name, unrefused, untried
+from contracts import Contracts, unrefused
 
 from reference_impl import merging as m
 
@@ -70,22 +69,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), REFUSED)
-def test_what_only_a_body_can_know_is_refused_by_name(call, message):
-    """Oracle: the argument, its value and what was expected, by hand."""
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
-def test_every_public_function_is_tried():
-    """Oracle: what the family exports."""
-    assert untried(m, CALLS) == set()
-
-
-@pytest.mark.parametrize("call", CALLS, ids=name)
-def test_each_argument_made_wrong_is_refused_by_its_name(call):
-    """Oracle: the annotations, read by `contracts`."""
-    assert unrefused(call) == []
+class TestContracts(Contracts):
+    face, calls, refused = m, CALLS, REFUSED
 
 
 def test_a_formula_without_its_contract_accepts_wrong_arguments():

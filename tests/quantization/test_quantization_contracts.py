@@ -3,9 +3,8 @@
 from functools import partial
 
 import numpy as np
-import pytest
 import torch
-from contracts import name, unrefused, untried
+from contracts import Contracts
 
 from reference_impl import quantization as q
 
@@ -136,10 +135,7 @@ REFUSED = [
     (lambda: BY_ROW.dequantize(CODES.T), "q must have a shape to which the scale's shape"),
     (lambda: q.affine_from_range(ONE, ONE / 2, GRID), "high must not be below low = 0.5, got 0.25"),
     (lambda: q.affine_from_range(-LARGE, LARGE, GRID), "scale must be finite, got 1 nan"),
-    (
-        lambda: q.symmetric_from_range(-ONE, ONE, GRID),
-        "low must be at least 0 for an unsigned",
-    ),
+    (lambda: q.symmetric_from_range(-ONE, ONE, GRID), "low must be at least 0 for an unsigned"),
     (lambda: q.min_max_range(X, 2), "axes must name each of the 2 axes at most once, got 2"),
     (lambda: q.min_max_range(X, (0, -3)), r"axes must name each of the 2 axes .* got \(0, -3\)"),
     (lambda: q.min_max_range(X, (1, -1)), r"axes must name each of the 2 axes .* got \(1, -1\)"),
@@ -154,30 +150,18 @@ REFUSED = [
     (lambda: CODEBOOK.dequantize(CODES + 1), r"q must hold codes in \[0, 2\], got 1 to 3"),
     (lambda: CODEBOOK.dequantize(CODES.int() - 1), r"q must hold codes in \[0, 2\], got -1 to 1"),
     (lambda: q.BlockQuantizer(q.CodebookQuantizer((0.0, 2.0)), 4), r"codebook .* within \[-1, 1\]"),
-    (
-        lambda: BLOCKS.dequantize(CODES, torch.ones(2)),
-        "scales must be 3, one for each block",
-    ),
+    (lambda: BLOCKS.dequantize(CODES, torch.ones(2)), "scales must be 3, one for each block"),
     (lambda: q.E4M3.dequantize(torch.tensor([256])), r"q must hold codes in \[0, 255\], got 256"),
     (lambda: q.FloatFormat(5, 7).round_trip(X.half()), "dtype must hold magnitudes up to 130048.0"),
     (lambda: q.random_start(X, 7, GENERATOR), "size must be at most the 6 elements of x, got 7"),
-    (
-        lambda: q.fixed_point(torch.tensor(2.0**30).double() - 0.1),
-        "shift must be at least -30",
-    ),
+    (lambda: q.fixed_point(torch.tensor(2.0**30).double() - 0.1), "shift must be at least -30"),
     (lambda: q.rescale(SUMS, THREE), r"multiplier must .* last axis of \(2,\), got \(3,\)"),
     (lambda: q.rescale(SUMS[0], THREE), r"multiplier must .* last axis of \(\), got \(3,\)"),
     (lambda: q.requantize(SUMS, MULTIPLIER, GRID, 256), "zero_point must be a code .* got 256"),
     (lambda: q.requantize(SUMS, MULTIPLIER, GRID, -1), "zero_point must be a code .* got -1"),
-    (
-        lambda: q.integer_matmul(CODES, CODES.T, zero_a=2**30),
-        "depth must be small enough",
-    ),
+    (lambda: q.integer_matmul(CODES, CODES.T, zero_a=2**30), "depth must be small enough"),
     (lambda: q.round_bias(torch.ones(2), torch.ones(3)), r"scale must be 1 or 2 numbers, got \(3,"),
-    (
-        lambda: q.round_bias(-torch.ones(1), ONE / 2**31),
-        r"bias must be below 2\^31 units .* 42949",
-    ),
+    (lambda: q.round_bias(-torch.ones(1), ONE / 2**31), r"bias must be below 2\^31 units .* 42949"),
     (lambda: q.IntegerLinear(CODES, SUMS, GRID, 256), "input_zero must be a code of .* got 256"),
     (lambda: q.IntegerLinear(CODES, FULL, GRID, 0), "3 products of up to 255 · 2 and a bias of up"),
     (lambda: LINEAR.accumulate(CODES.int()), "codes must hold torch.uint8, got dtype torch.int32"),
@@ -188,19 +172,5 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), REFUSED)
-def test_what_only_a_body_can_know_is_refused_by_name(call, message):
-    """Oracle: the argument, its value and what was expected, by hand."""
-    with pytest.raises((TypeError, ValueError), match=message):
-        call()
-
-
-def test_every_public_function_is_tried():
-    """Oracle: what the family exports."""
-    assert untried(q, CALLS) == set()
-
-
-@pytest.mark.parametrize("call", CALLS, ids=name)
-def test_each_argument_made_wrong_is_refused_by_its_name(call):
-    """Oracle: the annotations, read by `contracts`."""
-    assert unrefused(call) == []
+class TestContracts(Contracts):
+    face, calls, refused, errors = q, CALLS, REFUSED, (TypeError, ValueError)
