@@ -24,7 +24,7 @@ from reference_impl import checked
 from reference_impl.checked import FINITE, Within
 from reference_impl.rules import rule_of
 
-_NOT_FINITE = {True: (math.nan, math.inf), False: ()}
+_NOT_FINITE = {True: (math.nan, math.inf, -math.inf), False: ()}
 Case = tuple[str, Any, type[Exception]]  # what is wrong, the wrong value, the error expected
 
 

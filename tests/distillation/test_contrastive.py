@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from draws import generator, normal
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
@@ -14,69 +15,55 @@ from reference_impl.distillation import contrastive_loss, information_bound, pai
 DOUBLE = torch.float64
 
 
-def gaussians(rho: float, n: int, seed: int, d: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+def gaussians(rho, n, seed, d=1):
     """Return f and g, d pairs of coordinates with correlation ρ: I = −½ d log(1 − ρ²)."""
-    draws = torch.Generator().manual_seed(seed)
-    f, noise = (torch.randn(n, d, generator=draws, dtype=DOUBLE) for _ in range(2))
+    f, noise = torch.randn(2, n, d, generator=generator(seed), dtype=DOUBLE)
     return f, rho * f + math.sqrt(1 - rho**2) * noise
 
 
-def log_ratio(f: torch.Tensor, g: torch.Tensor, rho: float) -> torch.Tensor:
+def log_ratio(f, g, rho):
     """Return log p(f, g) / (p(f) p(g)) of every pair, from the densities."""
     squares = f.square().sum(1)[:, None] + g.square().sum(1)
     exponent = (2 * rho * f @ g.T - rho**2 * squares) / (2 * (1 - rho**2))
-    return exponent - 0.5 * f.shape[1] * math.log(1 - rho**2)
+    return exponent + information(rho, f.shape[1])
 
 
-def information(rho: float, d: int = 1) -> float:
+def information(rho, d=1):
     return -0.5 * d * math.log(1 - rho**2)
 
 
-def bounds(rho: float, n: int, d: int = 1, runs: int = 200, change: float = 1.0) -> torch.Tensor:
+def bounds(rho, n, d=1, runs=200, change=1.0):
     pairs = [gaussians(rho, n, seed, d) for seed in range(runs)]
     return torch.stack([information_bound(change * log_ratio(f, g, rho)) for f, g in pairs])
 
 
-def surely_below(values: torch.Tensor, limit: float) -> bool:
+def surely_below(values, limit):
     """Whether the mean of independent values lies below a limit, up to four standard errors."""
     return bool(values.mean() < limit + 4 * values.std() / len(values) ** 0.5)
 
 
 def test_scores_are_the_matrix_of_cosine_similarities():
-    """Oracle: ``F.cosine_similarity``; by hand cosines 1, 0.6 and 0, 0.8, divided by τ = 0.2."""
+    """Oracle: ``F.cosine_similarity``, divided by τ, which is 0.1 if none is given."""
     f, g = gaussians(0.5, 5, 0, d=3)
-    expected = F.cosine_similarity(f[:, None], g[None], dim=2) / 0.1
-    torch.testing.assert_close(pair_scores(7 * f, g), expected)
-    student = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
-    teacher = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
-    found = pair_scores(student, teacher, temperature=0.2)
-    torch.testing.assert_close(found, torch.tensor([[5.0, 3.0], [0.0, 4.0]]))
+    cosines = F.cosine_similarity(f[:, None], g[None], dim=2)
+    torch.testing.assert_close(pair_scores(7 * f, g), cosines / 0.1)
+    torch.testing.assert_close(pair_scores(7 * f, g, temperature=0.2), cosines / 0.2)
 
 
-@pytest.mark.equation("eq-relation-posterior")
-def test_loss_by_hand():
-    """Oracle: N = 2; h = e^s/(e^s + 2): 1/2 of pairs that belong together, 1/3 of others."""
-    scores = torch.eye(3) * math.log(2)
-    expected = -math.log(1 / 2) - 2 * math.log(2 / 3)
-    assert contrastive_loss(scores).item() == pytest.approx(expected)
-    assert information_bound(scores).item() == pytest.approx(math.log(2) - expected)
-
-
-@pytest.mark.equation("eq-relation-contrast")
+@pytest.mark.equation("eq-relation-contrast", "eq-relation-posterior")
 @given(seed=st.integers(0, 1000), n=st.integers(2, 8))
 def test_loss_is_that_of_a_classifier_of_pairs(seed, n):
     """Oracle: binary cross-entropy of the odds e^s/N, its sum over all pairs divided by n."""
-    scores = 3 * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
-    summed = F.binary_cross_entropy_with_logits(
-        scores - math.log(n - 1), torch.eye(n, dtype=DOUBLE), reduction="sum"
-    )
+    scores = 3 * normal(n, n, seed=seed, dtype=DOUBLE)
+    odds, belong = scores - math.log(n - 1), torch.eye(n, dtype=DOUBLE)
+    summed = F.binary_cross_entropy_with_logits(odds, belong, reduction="sum")
     torch.testing.assert_close(contrastive_loss(scores), summed / n)
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(2, 8), size=st.sampled_from([1.0, 30.0, 1e4]))
 def test_the_bound_never_exceeds_log_n_which_perfect_scores_reach(seed, n, size):
     """Oracle: −log of probabilities is not negative; s = 0: log N − log(N + 1) − N log((N+1)/N)."""
-    scores = size * torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+    scores = size * normal(n, n, seed=seed, dtype=DOUBLE)
     others = n - 1
     assert information_bound(scores) <= math.log(others)
     perfect = torch.full((n, n), -100.0).fill_diagonal_(100.0)
@@ -102,7 +89,7 @@ def test_with_the_best_scores_the_bound_lies_a_nat_below_the_information(rho, n)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_nat_is_missing_whatever_the_batch(seed, others):
     """Oracle: exact sums over two discrete features; other scores do worse, the best tend to it."""
-    draws = torch.Generator().manual_seed(seed)
+    draws = generator(seed)
     joint = torch.rand(4, 5, generator=draws, dtype=DOUBLE) ** 3
     joint /= joint.sum()
     apart = joint.sum(1, keepdim=True) * joint.sum(0)
@@ -154,9 +141,8 @@ def test_learned_scores_approach_the_best_ones_from_below():
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        learned = torch.stack(
-            [information_bound(scores(*gaussians(rho, n, seed))) for seed in range(200)]
-        )
+        drawn = [gaussians(rho, n, seed) for seed in range(200)]
+        learned = torch.stack([information_bound(scores(*pair)) for pair in drawn])
     best = bounds(rho, n)
     assert surely_below(learned - best, 0)
     assert learned.mean() > best.mean() - 0.05
@@ -176,7 +162,7 @@ def test_infonce_bounds_more_tightly_here():
 
 def test_half_precision_is_computed_in_32_bits():
     """Oracle: the same scores in 64 bits; features of two precisions meet in the wider one."""
-    scores = (10 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))).half()
+    scores = (10 * normal(64, 64)).half()
     found = contrastive_loss(scores)
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(contrastive_loss(scores.double()).item(), rel=1e-5)

@@ -15,13 +15,16 @@ KERNEL = Z.softmax(1)
 WALK = {"kernel": KERNEL, "f": Z}
 KNOWN = WALK | {"labelled": LABELS < 2}
 DECOUPLED = partial(distillation.decoupled_loss, **BOTH, labels=LABELS, temperature=2.0)
+OBJECTIVE = partial(
+    distillation.distillation_objective, **BOTH, labels=LABELS, temperature=2.0, alpha=0.5
+)
 
 CALLS = [
     partial(distillation.soften, logits=Z, temperature=2.0),
     partial(distillation.soft_target_loss, **BOTH, temperature=2.0),
     partial(distillation.soft_cross_entropy, **BOTH, temperature=2.0),
     partial(distillation.logit_matching_loss, **BOTH),
-    partial(distillation.distillation_objective, **BOTH, labels=LABELS, temperature=2.0, alpha=0.5),
+    OBJECTIVE,
     partial(distillation.effective_alpha, alpha=0.5, n_classes=10),
     partial(distillation.DecoupledParts, target=Z[0], others=Z[1], p_target=Z[2]),
     partial(distillation.decoupled_parts, **BOTH, labels=LABELS, temperature=2.0),
@@ -59,6 +62,12 @@ LEADS = "kernel must lead every input to one that is kept"
 
 REFUSED = [
     (lambda: DECOUPLED(labels=LABELS + 1), "labels must be in 0 … 2, got 3"),
+    (lambda: OBJECTIVE(labels=LABELS + 1), "labels must be in 0 … 2, got 3"),
+    (lambda: OBJECTIVE(labels=LABELS - 1), "labels must be in 0 … 2, got -1"),
+    (lambda: OBJECTIVE(labels=LABELS - 100), "labels must be in 0 … 2, got -100"),  # torch skips it
+    (lambda: distillation.soft_target_loss(Z, -Z, temperature=1e-300), "give a finite result, got"),
+    (lambda: distillation.soft_cross_entropy(Z, -Z, temperature=1e-300), "give a finite result"),
+    (lambda: distillation.logit_matching_loss(1e30 * Z, Z), "must give a finite result, got inf"),
     (lambda: DECOUPLED(student=Z[:, :1], teacher=Z[:, :1]), "student must be of two classes"),
     (lambda: distillation.distance_relation_loss(0 * Z, Z), "student must have examples that"),
     (lambda: distillation.distance_relation_loss(Z, 0 * Z), "teacher must .* got 3 equal ones"),

@@ -1,11 +1,11 @@
 """What the family's losses have in common, against autograd, float64, closed forms, symmetry."""
 
-import math
 from functools import partial
 
 import pytest
 import torch
 from torch.autograd import gradcheck
+from two_networks import drawn
 
 from reference_impl import distillation
 
@@ -14,10 +14,8 @@ def unlabelled(loss):
     return lambda student, teacher, labels: loss(student, teacher)
 
 
-def of_maps(student, teacher):
-    return distillation.attention_transfer_loss(
-        student.view(-1, 1, 2, 2), teacher.view(-1, 1, 2, 2)
-    )
+def of_maps(*both):
+    return distillation.attention_transfer_loss(*(x.view(-1, 1, 2, 2) for x in both))
 
 
 OF_LOGITS = {
@@ -41,12 +39,6 @@ OF_EACH_EXAMPLE = [*OF_LOGITS, "hint_loss", "attention_transfer_loss"]
 NOT_ZERO_FOR_A_TWIN = {"soft_cross_entropy", "distillation_objective"}
 
 every_loss = pytest.mark.parametrize("name", LOSSES)
-
-
-def drawn(seed: int = 0, scale: float = 3.0):
-    draws = torch.Generator().manual_seed(seed)
-    student, teacher = scale * torch.randn(2, 5, 4, generator=draws, dtype=torch.float64)
-    return student, teacher, torch.randint(4, (5,), generator=draws)
 
 
 @every_loss
@@ -87,7 +79,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_examples(name):
 @every_loss
 def test_every_floating_type_works_and_half_precision_is_computed_in_float32(name, dtype):
     """Oracle: float64 of the rounded numbers; the squares of features exceed float16's 65504."""
-    student, teacher, labels = drawn(3, scale=300 if name in OF_FEATURES else 3)
+    student, teacher, labels = drawn(3, spread=300 if name in OF_FEATURES else 3)
     student, teacher = student.to(dtype).requires_grad_(), teacher.to(dtype)
     loss = LOSSES[name](student, teacher, labels)
     loss.backward()
@@ -118,36 +110,12 @@ def test_who_is_sure_of_the_wrong_class_pays_by_the_gap(name, expected, size):
     assert gradient.isfinite().all()
 
 
-Z = torch.tensor([[1.0, 2.0], [0.5, -1.0]])
-IMPOSSIBLE = torch.tensor([[1.0, -math.inf], [0.0, 1.0]])
-
-
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        (lambda: distillation.soft_cross_entropy(Z, IMPOSSIBLE, temperature=1), "teacher"),
-        (lambda: distillation.soft_cross_entropy(IMPOSSIBLE, Z, temperature=1), "student"),
-        (lambda: distillation.soft_target_loss(Z, IMPOSSIBLE, temperature=1), "teacher"),
-        (lambda: distillation.correlation_loss(Z, IMPOSSIBLE), "teacher"),
-        (lambda: distillation.correlation_loss(IMPOSSIBLE, Z), "student"),
-        (lambda: distillation.contrastive_loss(IMPOSSIBLE), "scores"),
-    ],
-)
-def test_minus_infinity_is_refused_also_where_it_would_leave_no_trace(call, name):
-    """Oracle: the message; p = 0 spoils no sum, a score of −∞ costs nothing where it belongs."""
-    with pytest.raises(ValueError, match=f"{name} must be finite, got 1 nan or inf, the first"):
-        call()
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: distillation.soft_target_loss(Z, -Z, temperature=1e-300),
-        lambda: distillation.soft_cross_entropy(Z, -Z, temperature=1e-300),
-        lambda: distillation.logit_matching_loss(1e30 * Z, Z),
-    ],
-)
-def test_a_loss_that_overflows_is_refused(call):
-    """Oracle: the arguments are finite, the loss in float32 is not: no silent nan."""
-    with pytest.raises(ValueError, match=r"must give a finite result, got (nan|inf)"):
-        call()
+@pytest.mark.parametrize("name", ["soft_target_loss", "soft_cross_entropy", "logit_matching_loss"])
+def test_a_constant_added_and_the_order_of_classes_change_nothing(name):
+    """Oracle: the invariance of a softmax, and of centred logits; one class has none to learn."""
+    z, v, labels = drawn(6)
+    loss, shift = partial(LOSSES[name], labels=labels), torch.arange(5.0).double()[:, None]
+    torch.testing.assert_close(loss(z + shift, v - 3 * shift), loss(z, v))
+    columns = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(loss(z[:, columns], v[:, columns]), loss(z, v))
+    assert loss(z[:, :1], v[:, :1]).item() == 0

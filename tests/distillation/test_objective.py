@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchdistill.losses.mid_level import KDLoss
+from two_networks import PROBLEMS, drawn, torchdistill
 
 from reference_impl.distillation import (
     distillation_objective,
@@ -17,30 +18,7 @@ from reference_impl.distillation import (
     soften,
 )
 
-
-def drawn(seed: int, n: int = 5, classes: int = 4, dtype=torch.float64):
-    draws = torch.Generator().manual_seed(seed)
-    z, v = 3 * torch.randn(2, n, classes, generator=draws, dtype=torch.float64)
-    return z.to(dtype), v.to(dtype), torch.randint(classes, (n,), generator=draws)
-
-
-problems = {
-    "seed": st.integers(0, 10_000),
-    "n": st.integers(1, 7),
-    "classes": st.integers(1, 8),
-    "temperature": st.floats(0.2, 50),
-    "alpha": st.floats(0, 1),
-}
-
-
-def test_by_hand():
-    """Oracle: q = (1/4, 3/4), y = 0; at T = 1 p = (1/2, 1/2); α = 0.9, on paper."""
-    z, v = torch.tensor([[0.25, 0.75]]).log(), torch.zeros(1, 2)
-    kl = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
-    loss = distillation_objective(z, v, torch.tensor([0]), temperature=1, alpha=0.9)
-    assert loss.item() == pytest.approx(0.1 * math.log(4) + 0.9 * kl, abs=1e-6)
-    warm = distillation_objective(2 * z, v, torch.tensor([0]), temperature=2, alpha=0.9)
-    assert warm.item() == pytest.approx(0.1 * math.log(10) + 0.9 * 4 * kl, abs=1e-6)
+problems = PROBLEMS | {"alpha": st.floats(0, 1)}
 
 
 @pytest.mark.equation("eq-distill-objective")
@@ -60,9 +38,7 @@ def test_agrees_with_torchs_losses(seed, n, classes, temperature, alpha):
 def test_agrees_with_torchdistill_whose_alpha_is_the_other_ones():
     """Oracle: KDLoss with alpha = 1 − α."""
     z, v, labels = drawn(0)
-    theirs = KDLoss("s", "output", "t", "output", 4, alpha=0.3)(
-        {"s": {"output": z}}, {"t": {"output": v}}, labels
-    )
+    theirs = torchdistill(KDLoss("s", "output", "t", "output", 4, alpha=0.3), z, v, labels)
     ours = distillation_objective(z, v, labels, temperature=4, alpha=0.7)
     torch.testing.assert_close(ours, theirs)
 
@@ -83,16 +59,12 @@ def test_gradient_is_the_closed_form(seed, n, classes, temperature, alpha):
 def test_each_term_alone():
     """Oracle: at α = 1 no label, at α = 0 no teacher and no T is felt; a twin has no soft term."""
     z, v, labels = drawn(1)
-    hard = distillation_objective(z, v, labels, temperature=4, alpha=0)
+    hard = distillation_objective(z, -v, labels, temperature=9, alpha=0)
     assert torch.equal(hard, F.cross_entropy(z, labels))
-    assert torch.equal(distillation_objective(z, -v, labels, temperature=9, alpha=0), hard)
-    soft = distillation_objective(z, v, labels, temperature=4, alpha=1)
+    soft = distillation_objective(z, v, (labels + 1) % 4, temperature=4, alpha=1)
     assert torch.equal(soft, soft_target_loss(z, v, temperature=4))
-    wrong = (labels + 1) % 4
-    assert torch.equal(distillation_objective(z, v, wrong, temperature=4, alpha=1), soft)
-    for t in (0.5, 1, 20):
-        loss = distillation_objective(z, z.clone(), labels, temperature=t, alpha=0.25)
-        torch.testing.assert_close(loss, 0.75 * hard)
+    twin = distillation_objective(z, z.clone(), labels, temperature=20, alpha=0.25)
+    torch.testing.assert_close(twin, 0.75 * hard)
 
 
 def test_at_temperature_one_it_is_a_cross_entropy_with_mixed_targets():
@@ -123,12 +95,3 @@ def test_a_mean_over_the_classes_is_another_alpha(seed, classes, alpha):
     ours = factor * distillation_objective(z, v, labels, temperature=1, alpha=meant)
     torch.testing.assert_close(ours, trapped, rtol=1e-7, atol=1e-10)
     assert effective_alpha(0.9, 10) == pytest.approx(9 / 19)
-
-
-@pytest.mark.parametrize("wrong", [-100, -1, 4])
-def test_a_label_of_no_class_is_refused(wrong):
-    """Oracle: the message; torch itself ignores a label of −100 in silence."""
-    z, v, labels = drawn(5)
-    labels[2] = wrong
-    with pytest.raises(ValueError, match=f"labels must be in 0 … 3, got {wrong}"):
-        distillation_objective(z, v, labels, temperature=4, alpha=0.9)
