@@ -19,7 +19,7 @@ NETWORKS = {
 }
 
 
-def counted_by_torch(model: nn.Module, shape: tuple[int, ...], batch: int = 1) -> int:
+def counted_by_torch(model, shape, batch=1):
     """Return torch's count: two operations per multiply–accumulate."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(batch, *shape))

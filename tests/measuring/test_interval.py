@@ -14,7 +14,7 @@ NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9)
 
 
 @pytest.mark.parametrize("level", [0.01, 0.5, 0.95, 0.999])
-def test_the_quantile_is_that_of_the_closed_forms(level: float) -> None:
+def test_the_quantile_is_that_of_the_closed_forms(level):
     """Oracle: Student's distribution with 1, 2 and 4 degrees of freedom, and the normal limit."""
     t = student_quantile(level, 1)
     assert 2 / math.pi * math.atan(t) == pytest.approx(level)
@@ -26,7 +26,7 @@ def test_the_quantile_is_that_of_the_closed_forms(level: float) -> None:
 
 
 @given(values=NUMBERS, level=st.floats(0.5, 0.99))
-def test_an_interval_is_scipys(values: list[float], level: float) -> None:
+def test_an_interval_is_scipys(values, level):
     """Oracle: SciPy's interval about the mean with the standard error."""
     found = mean_interval(values, level=level)
     half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
@@ -35,7 +35,7 @@ def test_an_interval_is_scipys(values: list[float], level: float) -> None:
 
 
 @pytest.mark.equation("eq-student-gain")
-def test_a_paired_gain_is_scipys_paired_test() -> None:
+def test_a_paired_gain_is_scipys_paired_test():
     """Oracle: SciPy's related-samples t test; its interval, and whether it rejects."""
     before, after = [87.3, 87.2, 87.9, 87.5, 87.1], [87.9, 88.2, 88.3, 88.4, 87.9]
     test = stats.ttest_rel(after, before)
@@ -47,7 +47,7 @@ def test_a_paired_gain_is_scipys_paired_test() -> None:
     assert not paired_gain(after, [88.0, 88.1, 88.4, 88.3, 88.0]).excludes_zero
 
 
-def test_a_common_part_of_the_pairs_drops_out() -> None:
+def test_a_common_part_of_the_pairs_drops_out():
     """Oracle: the gain of pairs without it."""
     seeds, gains = [3.0, -2.0, 10.0, 0.5], [0.4, 0.6, 0.5, 0.3]
     after = [seed + gain for seed, gain in zip(seeds, gains, strict=True)]
@@ -55,7 +55,7 @@ def test_a_common_part_of_the_pairs_drops_out() -> None:
     assert (found.mean, found.half_width) == pytest.approx((pure.mean, pure.half_width))
 
 
-def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
+def test_nineteen_of_twenty_intervals_hold_the_mean():
     """Oracle: 4,000 draws of three normal numbers; three standard errors of the count."""
     draws = np.random.default_rng(0).normal(5, 2, size=(4000, 3)).tolist()
     found = [mean_interval(values) for values in draws]
@@ -63,7 +63,7 @@ def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
     assert abs(held / 4000 - 0.95) < 3 * (0.95 * 0.05 / 4000) ** 0.5
 
 
-def test_an_interval_is_printed_with_its_margin() -> None:
+def test_an_interval_is_printed_with_its_margin():
     """Oracle: by hand; sign and zero."""
     assert str(Interval(-0.26, 0.14)) == "-0.3 ± 0.1"
     assert not Interval(0.0, 0.0).excludes_zero

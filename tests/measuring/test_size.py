@@ -3,7 +3,6 @@
 import json
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +43,7 @@ def test_lenets_have_the_published_numbers_of_parameters():
     assert count_parameters(nn.Sequential(layer, nn.ReLU(), layer)) == 12
 
 
-def forgetful() -> nn.Linear:
+def forgetful():
     """Return a layer with two buffers of one length, of which the file holds one."""
     layer = nn.Linear(3, 2)
     layer.register_buffer("kept", torch.zeros(5))
@@ -84,7 +83,7 @@ def test_bits_are_rounded_up_to_bytes_and_sizes_add_up():
         together.items["values"] = 0
 
 
-def pruned(density: float) -> LeNet300:
+def pruned(density):
     torch.manual_seed(0)
     network = LeNet300((40, 20))
     for parameter in network.parameters():
@@ -93,7 +92,7 @@ def pruned(density: float) -> LeNet300:
     return network
 
 
-def weights(network: nn.Module) -> list[np.ndarray]:
+def weights(network):
     return [p.detach().flatten(1).numpy() for p in network.parameters() if p.ndim > 1]
 
 
@@ -148,7 +147,7 @@ def test_vectors_and_buffers_are_counted_whole():
     assert nonzero_size(network, weight_bits=8).items["weights"] * 4 == whole.items["weights"]
 
 
-def test_the_file_is_the_file(tmp_path: Path):
+def test_the_file_is_the_file(tmp_path):
     """Oracle: safetensors' own file on the disk, and zlib."""
     network = pruned(0.1)
     save_file(network.state_dict(), tmp_path / "network.safetensors")
@@ -168,7 +167,7 @@ WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
     [(WEIGHT, (), 1), (WEIGHT, 0, 300)]
     + [(split_groups(WEIGHT, g), (0, 1), 235_200 // g) for g in (1, 4, 8, 28, 784)],
 )
-def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
+def test_codes_scales_and_zero_points_are_counted(view, axes, scales):
     """Oracle: 235,200 codes of 4 bits, scales of 16: a group of g adds 16/g bits to each value."""
     low, high = min_max_range(view, axes)
     symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
@@ -178,7 +177,7 @@ def test_codes_scales_and_zero_points_are_counted(view, axes, scales) -> None:
     assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales
 
 
-def test_packed_bytes_have_that_size() -> None:
+def test_packed_bytes_have_that_size():
     """Oracle: NumPy packs the codes' bits; scales have two bytes each, or four by hand."""
     quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
     codes = (quantizer.quantize(WEIGHT).int() + 16).numpy().astype(np.uint8)

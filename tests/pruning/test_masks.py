@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.utils.prune as torch_prune
-from draws import normal
+from draws import integers, normal
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -26,7 +26,7 @@ from reference_impl.pruning import (
 @given(st.integers(1, 60), st.floats(0, 0.999), st.integers(0, 1000))
 def test_exactly_the_rounded_share_is_dropped_also_under_ties(n, sparsity, seed):
     """Oracle: round(), on scores with many equals."""
-    score = torch.randint(3, (n,), generator=torch.Generator().manual_seed(seed)).float()
+    score = integers(0, 2, n, seed=seed).float()
     kept = keep_highest(score, sparsity)
     assert int((~kept).sum()) == min(round(sparsity * n), n - 1) == n_dropped(sparsity, n)
     if (~kept).any():
@@ -53,11 +53,8 @@ def test_masks_of_magnitudes_are_torchs(sparsity):
     scores = {name: layer.weight.detach().abs() for name, layer in layers.items()}
     each, over_all = keep_highest_of_each(scores, sparsity), keep_highest_of_all(scores, sparsity)
     alone = copy.deepcopy(layers)
-    torch_prune.global_unstructured(
-        [(layer, "weight") for layer in layers.values()],
-        pruning_method=torch_prune.L1Unstructured,
-        amount=sparsity,
-    )
+    pairs = [(layer, "weight") for layer in layers.values()]
+    torch_prune.global_unstructured(pairs, torch_prune.L1Unstructured, amount=sparsity)
     for name, layer in alone.items():
         torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
         assert torch.equal(each[name], layer.weight_mask.bool())
@@ -71,11 +68,8 @@ def test_n_of_m_keeps_the_n_highest_of_every_group(n, more, seed):
     m = n + more
     score = normal(3, 4 * m, seed=seed)
     kept = keep_n_of_m(score, n, m)
-    for row, mask in zip(score.tolist(), kept.tolist(), strict=True):
-        for start in range(0, len(row), m):
-            group, chosen = row[start : start + m], mask[start : start + m]
-            best = sorted(group)[m - n :]
-            assert sorted(v for v, c in zip(group, chosen, strict=True) if c) == best
+    for group, mask in zip(score.view(-1, m), kept.view(-1, m), strict=True):
+        assert sorted(group[mask].tolist()) == sorted(group.tolist())[m - n :]
 
 
 def test_scores_of_several_precisions_are_compared_in_the_finest():
@@ -85,12 +79,8 @@ def test_scores_of_several_precisions_are_compared_in_the_finest():
         "single": torch.tensor([1 - 1e-5, 1 + 1e-5]),
         "double": torch.tensor([1 + 1e-12, 0.5], dtype=torch.float64),
     }
-    masks = keep_highest_of_all(scores, 0.5)
-    assert {name: mask.tolist() for name, mask in masks.items()} == {
-        "half": [False, True],
-        "single": [False, True],
-        "double": [True, False],
-    }
+    found = [mask.tolist() for mask in keep_highest_of_all(scores, 0.5).values()]
+    assert found == [[False, True], [False, True], [True, False]]
 
 
 def test_the_score_is_left_as_it_is_and_its_gradient_is_not_asked_for():
@@ -105,18 +95,18 @@ def test_the_score_is_left_as_it_is_and_its_gradient_is_not_asked_for():
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_the_highest_are_chosen_in_each_sample(seed, q):
     """Oracle: NumPy's sorting."""
-    scores = torch.randn(4, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    scores = normal(4, 6, seed=seed)
     chosen = choose_highest(scores, q)
     assert (chosen.sum(dim=1) == q).all()
-    for row, mask in zip(scores, chosen, strict=True):
-        np.testing.assert_array_equal(np.sort(row)[-q:], np.sort(row[mask]))
+    highest = np.sort(scores, axis=1)[:, -q:]
+    np.testing.assert_array_equal(highest, np.sort(scores[chosen].view(4, q), axis=1))
 
 
 @pytest.mark.equation("eq-sparse-best")
 @given(st.integers(0, 200), st.integers(0, 8))
 def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
     """Oracle: brute force over all subsets of the places that are kept."""
-    w = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    w = normal(3, 3, seed=seed, dtype=torch.float64)
     square = w.flatten() ** 2
     errors = [float(square[list(gone)].sum()) for gone in combinations(range(9), n_dropped)]
     kept = keep_highest(w.abs(), n_dropped / 9)
@@ -126,10 +116,7 @@ def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
 @pytest.mark.equation("eq-sparse-scale")
 def test_a_factor_between_layers_changes_global_masks_alone():
     """Oracle: ReLU(c x) = c ReLU(x), so that both pairs of layers are one network."""
-    draws = torch.Generator().manual_seed(0)
-    first, second = torch.randn(8, 6, generator=draws), torch.randn(3, 8, generator=draws)
-    x = torch.randn(5, 6, generator=draws)
-    c = 64.0
+    first, second, x, c = normal(8, 6), normal(3, 8, seed=1), normal(5, 6, seed=2), 64.0
     same = (x @ (c * first).T).relu() @ (second / c).T
     assert torch.equal(same, (x @ first.T).relu() @ second.T)  # c is a power of two
     one = {"first": first.abs(), "second": second.abs()}
@@ -144,5 +131,4 @@ def test_a_factor_between_layers_changes_global_masks_alone():
 @pytest.mark.parametrize(("n", "m"), [(1, 2), (2, 4), (3, 6), (4, 8)])
 def test_n_of_m_has_as_many_patterns_as_there_are_choices(n, m):
     """Oracle: the binomial coefficient."""
-    score = torch.randn(4000, m, generator=torch.Generator().manual_seed(0))
-    assert len(keep_n_of_m(score, n, m).unique(dim=0)) == comb(m, n)
+    assert len(keep_n_of_m(normal(4000, m), n, m).unique(dim=0)) == comb(m, n)

@@ -93,6 +93,20 @@ REFUSED = [
     (lambda: pruning.false_selections_bound(11, 10, 0.8), r"q must be in \(0, 10\], .* got 11"),
 ]
 
+SIX = torch.ones(3, 2)
+WRONG_SETS = [
+    ({}, 1, "values must be of one data set or more"),
+    ({"a": 0 * SIX, "b": SIX}, 1, "values must have a positive sum"),
+    ({"a": SIX, "b": SIX.T}, 1, r"values\['a'\] must have the 3 units of values\['b'\], got 2"),
+    ({"a": SIX, "b": SIX}, 3, r"must be in \[1, 2\].*got 3"),
+]
+for rule in pruning.RULES.values():
+    REFUSED += [(partial(rule, sets, n, DRAWS), message) for sets, n, message in WRONG_SETS]
+for name in ("steady", "stable", "resampled"):  # one example neither varies nor can be halved
+    REFUSED.append(
+        (partial(pruning.RULES[name], {"plain": W[:1].abs()}, 1, DRAWS), "must be .*got 1")
+    )
+
 
 class TestContracts(Contracts):
     face, calls, refused = pruning, CALLS, REFUSED

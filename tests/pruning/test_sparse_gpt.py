@@ -14,13 +14,13 @@ SEEDS = st.integers(0, 1000)
 normal = partial(draws.normal, dtype=torch.float64)
 
 
-def layer(seed: int, out: int = 4, width: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+def layer(seed, out=4, width=8):
     """Return weights, and correlated inputs of unequal size."""
     x = normal(40, width, seed=seed) + 0.7 * normal(40, 1, seed=seed + 1)
     return normal(out, width, seed=seed + 2), x * torch.linspace(0.3, 2, width).double()
 
 
-def slow_sparse_gpt(w: torch.Tensor, h: torch.Tensor, sparsity: float, block: int) -> torch.Tensor:
+def slow_sparse_gpt(w, h, sparsity, block):
     """Return the same by an explicit inverse of what is left, for every column."""
     w = w.clone()
     d = w.shape[1]
@@ -38,7 +38,7 @@ def slow_sparse_gpt(w: torch.Tensor, h: torch.Tensor, sparsity: float, block: in
 
 
 @given(SEEDS)
-def test_error_is_that_of_the_outputs(seed: int) -> None:
+def test_error_is_that_of_the_outputs(seed):
     """Oracle: the layer's outputs for all inputs, with another weight."""
     w, x = layer(seed)
     other = normal(*w.shape, seed=seed + 9)
@@ -47,7 +47,7 @@ def test_error_is_that_of_the_outputs(seed: int) -> None:
 
 
 @given(SEEDS, st.floats(0, 0.9))
-def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
+def test_refit_is_least_squares(seed, sparsity):
     """Oracle: torch.linalg.lstsq on the inputs that are kept, row by row."""
     w, x = layer(seed)
     keep = pruning.keep_highest(w.abs(), sparsity)
@@ -63,7 +63,7 @@ def test_refit_is_least_squares(seed: int, sparsity: float) -> None:
 
 @pytest.mark.equation("eq-importance-row")
 @given(SEEDS, st.sampled_from([0.0, 0.25, 0.5, 0.75]), st.sampled_from([1, 3, 8, 128]))
-def test_sparse_gpt_is_the_slow_solver(seed: int, sparsity: float, block: int) -> None:
+def test_sparse_gpt_is_the_slow_solver(seed, sparsity, block):
     """Oracle: an explicit inverse for every column, weight by weight; the count of zeros."""
     w, x = layer(seed)
     h = pruning.input_hessian(x)
@@ -73,7 +73,7 @@ def test_sparse_gpt_is_the_slow_solver(seed: int, sparsity: float, block: int) -
         assert int((found == 0).sum()) == sparsity * w.numel()
 
 
-def test_a_dropped_first_column_is_least_squares() -> None:
+def test_a_dropped_first_column_is_least_squares():
     """Oracle: lstsq; the columns to the right are all still free, so the sweep is exact."""
     w, x = layer(3)
     w[:, 0] *= 1e-3  # so that the first column is dropped
@@ -84,7 +84,7 @@ def test_a_dropped_first_column_is_least_squares() -> None:
 
 
 @given(SEEDS)
-def test_errors_come_in_this_order(seed: int) -> None:
+def test_errors_come_in_this_order(seed):
     """Oracle: no answer with the same zeros beats least squares; zeros alone are worse."""
     w, x = layer(seed, out=16)
     h = pruning.input_hessian(x)
@@ -94,7 +94,7 @@ def test_errors_come_in_this_order(seed: int) -> None:
     assert (best <= error + 1e-9).all()
 
 
-def test_sparse_gpt_beats_wanda_and_wanda_magnitude() -> None:
+def test_sparse_gpt_beats_wanda_and_wanda_magnitude():
     """Oracle: the outputs, mean over twenty layers."""
     errors = torch.zeros(3, dtype=torch.float64)
     for seed in range(20):
@@ -109,7 +109,7 @@ def test_sparse_gpt_beats_wanda_and_wanda_magnitude() -> None:
     assert errors[1] < 0.8 * errors[2]
 
 
-def test_wandas_square_is_the_error_with_a_diagonal_hessian() -> None:
+def test_wandas_square_is_the_error_with_a_diagonal_hessian():
     """Oracle: the error of one zero; the Hessian off its diagonal plays no part."""
     w, x = layer(0)
     h = torch.diag(pruning.input_hessian(x).diagonal())

@@ -11,16 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference_impl.pruning import (
-    choose_highest,
-    coefficient_of_variation,
-    complementary_pairs,
-    half_samples,
-    sample_means,
-    selection_frequency,
-    simultaneous_frequency,
-    stable_units,
-)
+from reference_impl import pruning
 from reference_impl.pruning.stability import keep_most_stable
 
 CHOSEN = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 0, 0], [1, 1, 0]]).bool()
@@ -29,13 +20,13 @@ CHOSEN = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 0, 0], [1, 1, 0]]).bool()
 @pytest.mark.parametrize("n", [2, 9, 10])
 def test_halves_are_without_repetition_and_those_of_a_pair_disjoint(n):
     """Oracle: sets of Python; of 9 numbers each is left out now and then."""
-    samples = half_samples(n, 50, generator()).tolist()
+    samples = pruning.half_samples(n, 50, generator()).tolist()
     assert len(samples) == 50
     for sample in samples:
         assert len(set(sample)) == len(sample) == n // 2
         assert set(sample) <= set(range(n))
     left = set()
-    for a, b in complementary_pairs(n, 60, generator()).tolist():
+    for a, b in pruning.complementary_pairs(n, 60, generator()).tolist():
         assert len(set(a)) == len(set(b)) == n // 2
         assert not set(a) & set(b)
         left |= set(range(n)) - set(a) - set(b)
@@ -44,7 +35,9 @@ def test_halves_are_without_repetition_and_those_of_a_pair_disjoint(n):
 
 def test_every_half_sample_is_as_likely_as_every_other():
     """Oracle: the 20 subsets of 3 of 6, and SciPy's chi-squared test."""
-    found = [tuple(sorted(sample)) for sample in half_samples(6, 20_000, generator()).tolist()]
+    found = [
+        tuple(sorted(sample)) for sample in pruning.half_samples(6, 20_000, generator()).tolist()
+    ]
     counts = [found.count(one) for one in itertools.combinations(range(6), 3)]
     assert sum(counts) == 20_000
     assert stats.chisquare(counts).pvalue > 0.001
@@ -53,8 +46,8 @@ def test_every_half_sample_is_as_likely_as_every_other():
 def test_two_half_samples_overlap_as_two_draws_from_one_urn():
     """Oracle: SciPy's hypergeometric distribution."""
     n, count = 20, 20_000
-    a = half_samples(n, count, generator(0))
-    b = half_samples(n, count, generator(1))
+    a = pruning.half_samples(n, count, generator(0))
+    b = pruning.half_samples(n, count, generator(1))
     inside = torch.zeros(count, n).scatter_(1, a, 1).gather(1, b).sum(dim=1).long()
     found = torch.bincount(inside, minlength=11).numpy() / count
     np.testing.assert_allclose(found, stats.hypergeom(n, 10, 10).pmf(range(11)), atol=0.01)
@@ -69,8 +62,10 @@ def test_means_over_samples_are_those_by_indexing():
     samples = torch.tensor([[[0, 1, 6], [2, 2, 3]]])
     expected = values[samples].mean(dim=2)
     for kind in (torch.uint8, torch.int16, torch.int32, torch.int64):
-        torch.testing.assert_close(sample_means(values, samples.to(kind)), expected)
-    means = sample_means(torch.full((6000, 2), 100.0).half(), torch.arange(3000).unsqueeze(0))
+        torch.testing.assert_close(pruning.sample_means(values, samples.to(kind)), expected)
+    means = pruning.sample_means(
+        torch.full((6000, 2), 100.0).half(), torch.arange(3000).unsqueeze(0)
+    )
     assert means.dtype == torch.float16
     assert means.tolist() == [[100.0, 100.0]]
 
@@ -83,17 +78,19 @@ def test_frequencies_over_all_half_samples_are_those_of_an_enumeration():
     for half in itertools.combinations(range(8), 4):
         exact[np.argsort(values[list(half)].mean(0).numpy())[-2:]] += 1 / 70
     every = torch.tensor(list(itertools.combinations(range(8), 4)))
-    chosen = choose_highest(sample_means(values, every), 2)
-    np.testing.assert_allclose(selection_frequency(chosen), exact, atol=1e-12)
-    drawn = choose_highest(sample_means(values, half_samples(8, 20_000, generator())), 2)
-    np.testing.assert_allclose(selection_frequency(drawn), exact, atol=0.015)
+    chosen = pruning.choose_highest(pruning.sample_means(values, every), 2)
+    np.testing.assert_allclose(pruning.selection_frequency(chosen), exact, atol=1e-12)
+    drawn = pruning.choose_highest(
+        pruning.sample_means(values, pruning.half_samples(8, 20_000, generator())), 2
+    )
+    np.testing.assert_allclose(pruning.selection_frequency(drawn), exact, atol=0.015)
 
 
 def test_frequencies_by_hand():
     """Oracle: a table of four samples and three units; as two pairs, only unit 0 is in both."""
-    assert selection_frequency(CHOSEN).tolist() == [1.0, 0.5, 0.25]
-    assert selection_frequency(CHOSEN).dtype == torch.float64
-    assert simultaneous_frequency(CHOSEN.view(2, 2, 3)).tolist() == [1.0, 0.0, 0.0]
+    assert pruning.selection_frequency(CHOSEN).tolist() == [1.0, 0.5, 0.25]
+    assert pruning.selection_frequency(CHOSEN).dtype == torch.float64
+    assert pruning.simultaneous_frequency(CHOSEN.view(2, 2, 3)).tolist() == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.equation("eq-stability-pair")
@@ -101,8 +98,8 @@ def test_frequencies_by_hand():
 def test_a_frequency_above_a_half_needs_pairs_that_agree(seed, pairs, share):
     """Oracle: the inequality Π̂ ≤ (1 + Π̃)/2, which the bounds rest on."""
     chosen = torch.rand(pairs, 2, 5, generator=generator(seed)) < share
-    once = selection_frequency(chosen.flatten(0, 1))
-    assert (once <= (1 + simultaneous_frequency(chosen)) / 2 + 1e-12).all()
+    once = pruning.selection_frequency(chosen.flatten(0, 1))
+    assert (once <= (1 + pruning.simultaneous_frequency(chosen)) / 2 + 1e-12).all()
 
 
 @pytest.mark.equation("eq-stability-set")
@@ -115,11 +112,11 @@ def test_what_reaches_the_threshold_is_stable():
     for unit, count in enumerate((54, 55, 56)):
         chosen[:count, unit] = True
     assert 0.55 * 100 > 55
-    assert stable_units(chosen, 0.55).tolist() == [False, True, True]
-    assert stable_units(CHOSEN, 1.0).tolist() == [True, False, False]
-    assert stable_units(CHOSEN[:3], 0.6).tolist() == [True, False, False]
+    assert pruning.stable_units(chosen, 0.55).tolist() == [False, True, True]
+    assert pruning.stable_units(CHOSEN, 1.0).tolist() == [True, False, False]
+    assert pruning.stable_units(CHOSEN[:3], 0.6).tolist() == [True, False, False]
     random = torch.rand(20, 20_000, generator=generator()) < 0.4
-    share = stable_units(random, 0.6).double().mean().item()
+    share = pruning.stable_units(random, 0.6).double().mean().item()
     assert share == pytest.approx(stats.binom(20, 0.4).sf(11), abs=0.006)
 
 
@@ -130,9 +127,9 @@ def test_variation_is_the_deviation_over_the_mean_without_a_unit():
     expected = np.abs(stats.variation(scores.numpy(), axis=0, ddof=1))
     factors = torch.tensor([1e-3, 1.0, 7.0, 100.0, 1e6], dtype=torch.float64)
     for given_scores in (scores, scores * factors):
-        np.testing.assert_allclose(coefficient_of_variation(given_scores), expected)
+        np.testing.assert_allclose(pruning.coefficient_of_variation(given_scores), expected)
     dead = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-    assert coefficient_of_variation(dead).tolist() == [math.inf, 0.0]
+    assert pruning.coefficient_of_variation(dead).tolist() == [math.inf, 0.0]
 
 
 def test_most_stable_by_hand_and_importance_decides_between_equals():

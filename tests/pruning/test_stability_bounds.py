@@ -55,7 +55,7 @@ def test_one_pair_attains_the_bound_of_the_rare_where_all_are_equally_rare():
     assert sum(p**2 for p in own) < pruning.rare_selections_bound(0.2, sum(own), 1)
 
 
-def planted(seeds: int, n: int = 60, p: int = 40, signals: int = 4):
+def planted(seeds, n=60, p=40, signals=4):
     """Yield the chosen units of 25 pairs: by |correlation|, of data whose truth is known."""
     for seed in range(seeds):
         draws = torch.Generator().manual_seed(seed)

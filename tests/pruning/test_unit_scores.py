@@ -27,14 +27,14 @@ PAIRED = (unit_taylor, summed_weight_taylor)
 normal = partial(draws.normal, dtype=torch.float64)
 
 
-def small_network() -> nn.Sequential:
+def small_network():
     torch.manual_seed(0)
     layers = [nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 3)]
     nn.init.normal_(layers[1].weight)
     return nn.Sequential(*layers)
 
 
-def theirs(importance: tp.importance.Importance, network: nn.Sequential) -> torch.Tensor:
+def theirs(importance, network):
     """Return torch_pruning's scores of the first layer's channels."""
     graph = tp.DependencyGraph().build_dependency(network, torch.zeros(1, 1, 8, 8))
     group = graph.get_pruning_group(
@@ -44,7 +44,7 @@ def theirs(importance: tp.importance.Importance, network: nn.Sequential) -> torc
 
 
 @pytest.mark.equation("eq-importance-scale")
-def test_norms_scales_and_taylor_are_torch_prunings() -> None:
+def test_norms_scales_and_taylor_are_torch_prunings():
     """Oracle: its magnitude, which leaves out the root, its scale, and its |Σ g w|, squared."""
     network = small_network().eval()
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -72,7 +72,7 @@ def test_norms_scales_and_taylor_are_torch_prunings() -> None:
     ],
     ids=["double", "half", "bfloat16", "far from the origin", "equal"],
 )
-def test_distances_are_scipys(rows, rtol) -> None:
+def test_distances_are_scipys(rows, rtol):
     """Oracle: SciPy's cdist of the same rounded rows; the square's expansion would lose the far."""
     found = geometric_median_distance(rows)
     expected = torch.tensor(cdist(rows.double(), rows.double()).sum(axis=1))
@@ -80,7 +80,7 @@ def test_distances_are_scipys(rows, rtol) -> None:
     assert torch.allclose(found.double(), expected, rtol=rtol, atol=0)
 
 
-def test_torch_pruning_measures_distances_of_absolute_values() -> None:
+def test_torch_pruning_measures_distances_of_absolute_values():
     """Oracle: equal where no weight is negative; opposite filters are one filter to it."""
     peer = tp.importance.FPGMImportance(p=1, group_reduction="first", normalizer=None)
     network = small_network()
@@ -95,7 +95,7 @@ def test_torch_pruning_measures_distances_of_absolute_values() -> None:
 
 @pytest.mark.equation("eq-importance-unit", "eq-importance-gate")
 @given(st.integers(0, 1000))
-def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
+def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed):
     """Oracle: autograd by gates, with rows [w, b] before ReLU and columns after it."""
     w, b, v = normal(5, 4, seed=seed), normal(5, seed=seed + 1), normal(2, 5, seed=seed + 2)
     x, y = normal(8, 4, seed=seed + 3), normal(8, 2, seed=seed + 4)
@@ -117,7 +117,7 @@ def test_gate_is_the_taylor_of_what_writes_and_of_what_reads(seed: int) -> None:
 
 
 @pytest.mark.equation("eq-importance-output")
-def test_output_change_is_measured_without_the_unit() -> None:
+def test_output_change_is_measured_without_the_unit():
     """Oracle: the next layer's outputs with the unit's column put to 0."""
     v, a = normal(3, 6), normal(9, 6, seed=1) + 1
     found = output_change(v.T, a.square().mean(dim=0))
@@ -128,7 +128,7 @@ def test_output_change_is_measured_without_the_unit() -> None:
         assert torch.isclose(found[i], moved)
 
 
-def test_scores_carry_no_gradient() -> None:
+def test_scores_carry_no_gradient():
     """Oracle: autograd's own flag."""
     x = torch.ones(2, 3, requires_grad=True)
     found = [score(x) for score in ROWS] + [score(x, x) for score in PAIRED]

@@ -24,14 +24,14 @@ PAIRED = (taylor, mean_square_taylor, optimal_brain_damage)
 normal = partial(draws.normal, dtype=torch.float64)
 
 
-def each_removed(weight: torch.Tensor) -> list[torch.Tensor]:
+def each_removed(weight):
     """Return the weights with one put to 0, for each in turn."""
     flat = weight.flatten()
     return [flat.index_fill(0, torch.tensor(i), 0).view_as(weight) for i in range(len(flat))]
 
 
 @pytest.mark.equation("eq-importance-magnitude")
-def test_magnitude_is_the_loss_of_a_round_quadratic() -> None:
+def test_magnitude_is_the_loss_of_a_round_quadratic():
     """Oracle: the loss ½ Σ (v − w)² at v = w with one entry put to 0, half the square."""
     weight = normal(4, 5)
     for score, without in zip(magnitude(weight).flatten(), each_removed(weight), strict=True):
@@ -41,7 +41,7 @@ def test_magnitude_is_the_loss_of_a_round_quadratic() -> None:
 
 @pytest.mark.equation("eq-importance-taylor")
 @given(st.integers(0, 1000))
-def test_taylor_is_the_squared_change_of_a_linear_loss(seed: int) -> None:
+def test_taylor_is_the_squared_change_of_a_linear_loss(seed):
     """Oracle: a loss that is linear in w, with one weight removed."""
     weight, slope = normal(2, 6, seed=seed)
     for score, without in zip(taylor(weight, slope), each_removed(weight), strict=True):
@@ -49,7 +49,7 @@ def test_taylor_is_the_squared_change_of_a_linear_loss(seed: int) -> None:
 
 
 @pytest.mark.equation("eq-importance-mean-square")
-def test_mean_square_taylor_is_the_mean_over_examples_of_their_own_changes() -> None:
+def test_mean_square_taylor_is_the_mean_over_examples_of_their_own_changes():
     """Oracle: each example's own linear loss, removed weight by weight, squared, then averaged."""
     weight, gradients = normal(5), normal(7, 5, seed=1)
     changes = torch.stack([g * -weight for g in gradients])
@@ -58,7 +58,7 @@ def test_mean_square_taylor_is_the_mean_over_examples_of_their_own_changes() -> 
 
 
 @given(st.integers(0, 1000), st.integers(2, 9))
-def test_the_two_orders_differ_by_the_variance_of_the_gradients(seed: int, n: int) -> None:
+def test_the_two_orders_differ_by_the_variance_of_the_gradients(seed, n):
     """Oracle: torch.var, the whole population."""
     weight, gradients = normal(5, seed=seed), normal(n, 5, seed=seed + 1)
     after = mean_square_taylor(weight, gradients.square().mean(dim=0))
@@ -67,12 +67,12 @@ def test_the_two_orders_differ_by_the_variance_of_the_gradients(seed: int, n: in
 
 
 @pytest.mark.equation("eq-importance-snip")
-def test_snip_is_the_gradient_by_a_connection() -> None:
+def test_snip_is_the_gradient_by_a_connection():
     """Oracle: autograd by the connections c of a two-layer network at c = 1."""
     weights = {"a": normal(4, 3), "b": normal(2, 4, seed=1)}
     x, y = normal(9, 3, seed=2), normal(9, 2, seed=3)
 
-    def loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    def loss(first, second):
         return ((x @ first.T).tanh() @ second.T - y).square().mean()
 
     ones = [torch.ones_like(w, requires_grad=True) for w in weights.values()]
@@ -88,7 +88,7 @@ def test_snip_is_the_gradient_by_a_connection() -> None:
 
 
 @pytest.mark.equation("eq-importance-damage")
-def test_brain_damage_is_exact_for_one_weight_of_a_quadratic() -> None:
+def test_brain_damage_is_exact_for_one_weight_of_a_quadratic():
     """Oracle: the quadratic itself, with interactions, one weight at a time."""
     weight, root = normal(6), normal(6, 6, seed=1)
     hessian = root.T @ root
@@ -100,12 +100,12 @@ def test_brain_damage_is_exact_for_one_weight_of_a_quadratic() -> None:
 
 @pytest.mark.equation("eq-importance-expansion")
 @given(st.integers(0, 1000))
-def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed: int) -> None:
+def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed):
     """Oracle: a quadratic away from its minimum; autograd gives its gradient."""
     weight, centre = normal(2, 6, seed=seed)
     root = normal(6, 6, seed=seed + 1)
 
-    def loss(w: torch.Tensor) -> torch.Tensor:
+    def loss(w):
         return 0.5 * (root @ (w - centre)).square().sum()
 
     gradient = torch.func.grad(loss)(weight)
@@ -115,7 +115,7 @@ def test_second_order_is_exact_for_one_weight_of_any_quadratic(seed: int) -> Non
 
 
 @pytest.mark.equation("eq-importance-wanda")
-def test_wanda_is_how_far_an_output_moves() -> None:
+def test_wanda_is_how_far_an_output_moves():
     """Oracle: the layer's outputs with one weight put to 0."""
     weight, inputs = normal(3, 5), normal(20, 5, seed=1)
     score = wanda(weight, torch.linalg.vector_norm(inputs, dim=0))
@@ -123,7 +123,7 @@ def test_wanda_is_how_far_an_output_moves() -> None:
         assert torch.isclose(one, (inputs @ without.T - inputs @ weight.T).norm())
 
 
-def test_shares_of_snip_survive_a_large_sum_and_rank_as_taylor() -> None:
+def test_shares_of_snip_survive_a_large_sum_and_rank_as_taylor():
     """Oracle: 10⁵ is above float16's range; SciPy's rank correlation; the mapping's own order."""
     weight = torch.full((1000,), 100.0, dtype=torch.float16)
     found = snip({"w": weight}, {"w": torch.ones_like(weight)})["w"]
@@ -134,7 +134,7 @@ def test_shares_of_snip_survive_a_large_sum_and_rank_as_taylor() -> None:
     assert list(snip({"b": ONE, "a": ONE}, {"a": ONE, "b": ONE})) == ["b", "a"]
 
 
-def test_scores_carry_no_gradient() -> None:
+def test_scores_carry_no_gradient():
     """Oracle: autograd's own flag."""
     weight = torch.ones(2, 3, requires_grad=True)
     found = [magnitude(weight), wanda(weight, weight[0]), snip({"w": weight}, {"w": weight})["w"]]

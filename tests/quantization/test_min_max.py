@@ -127,9 +127,7 @@ def test_stochastic_rounding_is_unbiased(dtype, value):
     assert abs(mean - exact) <= 6 * spread + 1e-12
 
 
-def test_stochastic_rounding_moves_no_integer_and_repeats_with_its_seed(
-    monkeypatch,
-):
+def test_stochastic_rounding_moves_no_integer_and_repeats_with_its_seed(monkeypatch):
     """Oracle: the definition; ⌊x + u⌋ in float32 would lift 255; a draw of 0 comes once in 2²⁴."""
     integers = torch.arange(-1000.0, 1000.0).repeat(200)
     assert torch.equal(round_stochastically(integers, generator()), integers)
