@@ -2,8 +2,9 @@
 
 from functools import partial
 
+import pytest
 import torch
-from contracts import Contracts
+from contracts import Contracts, name
 
 from reference_impl import pruning
 from reference_impl.pruning.brain_surgeon import without_weight
@@ -102,11 +103,31 @@ WRONG_SETS = [
 ]
 for rule in pruning.RULES.values():
     REFUSED += [(partial(rule, sets, n, DRAWS), message) for sets, n, message in WRONG_SETS]
-for name in ("steady", "stable", "resampled"):  # one example neither varies nor can be halved
-    REFUSED.append(
-        (partial(pruning.RULES[name], {"plain": W[:1].abs()}, 1, DRAWS), "must be .*got 1")
-    )
+ALONE = partial(partial, values={"plain": W[:1].abs()}, n_keep=1, generator=DRAWS)
+REFUSED += [
+    (ALONE(pruning.RULES["steady"]), "2 samples or more, got 1"),
+    (ALONE(pruning.RULES["stable"]), "n must be at least 2, got 1"),
+    (ALONE(pruning.RULES["resampled"]), "n must be at least 2, got 1"),
+]
 
 
 class TestContracts(Contracts):
     face, calls, refused = pruning, CALLS, REFUSED
+
+
+def tracked(value):
+    """Return the same tensors with gradients asked for, also those of a mapping."""
+    if isinstance(value, dict):
+        return {key: tracked(part) for key, part in value.items()}
+    return value.clone().requires_grad_() if isinstance(value, torch.Tensor) else value
+
+
+SCORES = [call for call in CALLS if call.func.__module__.endswith("_scores")]
+
+
+@pytest.mark.parametrize("score", SCORES, ids=name)
+def test_scores_carry_no_gradient(score):
+    """Oracle: autograd's own flag."""
+    found = score.func(**tracked(score.keywords))
+    for one in found.values() if isinstance(found, dict) else [found]:
+        assert not one.requires_grad

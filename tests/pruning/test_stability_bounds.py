@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import generator
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -40,12 +41,9 @@ def test_no_random_choice_exceeds_the_bound(p, q, pairs, threshold):
 @given(st.integers(1, 500), st.floats(0.51, 1), st.floats(0.01, 50))
 def test_the_largest_choice_is_the_largest(p, threshold, bound):
     """Oracle: trial of every q."""
-    fits = [
-        q
-        for q in range(1, p + 1)
-        if pruning.false_selections_bound(q, p, threshold) <= bound * (1 + 1e-12)
-    ]
-    assert pruning.largest_choice(p, threshold, bound) == (fits[-1] if fits else 0)
+    bounds = [pruning.false_selections_bound(q, p, threshold) for q in range(1, p + 1)]
+    fits = [q for q, least in enumerate(bounds, 1) if least <= bound * (1 + 1e-12)]
+    assert pruning.largest_choice(p, threshold, bound) == max(fits, default=0)
 
 
 def test_one_pair_attains_the_bound_of_the_rare_where_all_are_equally_rare():
@@ -58,7 +56,7 @@ def test_one_pair_attains_the_bound_of_the_rare_where_all_are_equally_rare():
 def planted(seeds, n=60, p=40, signals=4):
     """Yield the chosen units of 25 pairs: by |correlation|, of data whose truth is known."""
     for seed in range(seeds):
-        draws = torch.Generator().manual_seed(seed)
+        draws = generator(seed)
         x = torch.randn(n, p, generator=draws, dtype=torch.float64)
         y = x[:, :signals].sum(dim=1) + torch.randn(n, generator=draws, dtype=torch.float64)
         samples = pruning.complementary_pairs(n, 25, draws).flatten(0, 1)
@@ -79,7 +77,7 @@ def test_rare_units_stay_below_the_bound_whatever_the_choice():
     Twelve nulls of unequal spread: the highest |mean| is more often that of a wide one.
     """
     n, q, theta, runs = 20, 3, 0.2, 1000
-    draws = torch.Generator().manual_seed(0)
+    draws = generator(0)
     x = torch.randn(runs, n, 12, generator=draws) * torch.linspace(1, 3, 12)
     pairs = torch.stack([pruning.complementary_pairs(n, 5, draws) for _ in range(runs)])
     halves = torch.stack([one[pair.flatten(0, 1)] for one, pair in zip(x, pairs, strict=True)])

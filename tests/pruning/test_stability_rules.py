@@ -71,10 +71,6 @@ def test_a_unit_that_one_image_makes_important_is_less_stable_than_it_is_importa
     values[0, 1] = 30.0  # mean 1.5; without this image 0
     assert important({"plain": values}, 1, generator()).tolist() == [False, True, False]
     assert resampled({"plain": values}, 2, generator()).tolist() == [True, True, False]
-    values[0, 1] = 22.0
-    values[:, 0] = 1.05  # the outlier's mean is 1.1, or 2.2 and 0
-    chosen = [resampled({"plain": values}, 1, generator(seed)) for seed in range(20)]
-    assert all(mask.sum() == 1 for mask in chosen)
 
 
 def test_the_generator_alone_decides_a_random_choice():
@@ -89,5 +85,5 @@ def test_the_generator_alone_decides_a_random_choice():
 def test_every_rule_keeps_the_number_of_units(name):
     """Oracle: counts."""
     values = {"a": normal(9, 7).abs(), "b": normal(8, 7, seed=1).abs()}
-    for n_keep in range(1, 8):
-        assert RULES[name](values, n_keep, generator()).sum() == n_keep
+    found = [int(RULES[name](values, n, generator()).sum()) for n in range(1, 8)]
+    assert found == [*range(1, 8)]
