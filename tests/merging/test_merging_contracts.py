@@ -52,10 +52,7 @@ REFUSED = [
     (lambda: m.selection(~KEEP), "keep must leave a unit or more, got none"),
     (lambda: m.standing_in(TWO_KEPT, torch.tensor([0, 1, 2]), ONES), "must name kept units, got"),
     (lambda: m.standing_in(TWO_KEPT, torch.tensor([0, -1, 2]), ONES), "must name kept units, got"),
-    (
-        lambda: m.standing_in(TWO_KEPT, torch.tensor([0, 0, 0]), ONES),
-        "must be the unit itself and 1",
-    ),
+    (lambda: m.standing_in(TWO_KEPT, torch.tensor([0, 0, 0]), ONES), "be the unit itself and 1"),
     (lambda: m.standing_in(TWO_KEPT, torch.tensor([0, 0, 2]), ONES / 2), "must be the unit itself"),
     (lambda: m.map_axis(ROWS, 1, EYE), "x must have 3 · 1 entries along axis 1, got"),
     (lambda: m.map_axis(ROWS, 2, EYE), "x must have 3 · 1 entries along axis 2, got"),
