@@ -47,27 +47,18 @@ def test_twice_the_macs_is_torchs_flop_count(name, batch):
     assert 2 * batch * model_cost(model, SHAPE).macs == counted_by_torch(model, SHAPE, batch)
 
 
+STRIDES = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+
+
 @pytest.mark.equation("eq-cost-output-size")
-@settings(max_examples=25, deadline=None)
-@given(
-    groups=st.sampled_from([1, 2, 4]),
-    kernel=st.sampled_from([1, 2, 3, 5]),
-    stride=st.integers(1, 3),
-    padding=st.integers(0, 2),
-    dilation=st.integers(1, 2),
-    bias=st.booleans(),
-    size=st.integers(9, 14),
-)
-def test_any_convolution_is_counted_as_torch_counts_it(
-    *, groups, kernel, stride, padding, dilation, bias, size
-):
-    """Oracle: torch.utils.flop_counter, over strides, paddings, dilations and groups."""
-    conv = nn.Conv2d(
-        4, 8, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias
-    )
+@settings(max_examples=25)
+@given(STRIDES, st.sampled_from([1, 2, 4]), st.booleans(), st.integers(9, 14))
+def test_any_convolution_is_counted_as_torch_counts_it(strides, groups, bias, size):
+    """Oracle: torch.utils.flop_counter, over kernels, strides, paddings, dilations and groups."""
+    conv = nn.Conv2d(4, 8, *strides, groups, bias)
     cost = model_cost(conv, (4, size, size + 1))
     assert 2 * cost.macs == counted_by_torch(conv, (4, size, size + 1))
-    assert cost.layers[0].biases == (8 if bias else 0)
+    assert cost.layers[0].biases == 8 * bias
 
 
 @pytest.mark.parametrize(
@@ -85,8 +76,9 @@ def test_other_layers_are_counted_as_torch_counts_them(layer, shape):
     assert 2 * model_cost(layer, shape).macs == counted_by_torch(layer, shape)
 
 
-TIED = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-TIED[1].weight = TIED[0].weight
+LINEAR = nn.Linear(4, 4)
+TIED = nn.Sequential(LINEAR, nn.Linear(4, 4))
+TIED[1].weight = LINEAR.weight
 
 
 class By(nn.Module):
@@ -103,18 +95,15 @@ class By(nn.Module):
 
 
 @torch.no_grad
-def backbone(model, x):
-    return model.backbone(x)
+def frozen(model, x):
+    return model.a(x)
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (By(lambda m, x: m.a(m.a(x)), a=nn.Linear(4, 4)), [("a", 16), ("a", 16)]),
-        (
-            By(lambda m, x: m.head(backbone(m, x)), backbone=nn.Linear(4, 4), head=nn.Linear(4, 2)),
-            [("backbone", 16), ("head", 8)],
-        ),
+        (By(lambda m, x: m.a(m.a(x)), a=LINEAR), [("a", 16), ("a", 16)]),
+        (By(lambda m, x: m.b(frozen(m, x)), a=LINEAR, b=nn.Linear(4, 2)), [("a", 16), ("b", 8)]),
         (TIED, [("0", 16), ("1", 16)]),
         (nn.Linear(4, 4).half(), [("linear", 16)]),
         (nn.Linear(4, 4).double(), [("linear", 16)]),
@@ -132,13 +121,15 @@ def beside(product, *shape):
     return By(lambda m, x: m.fc(x) + product(x, m.w).sum(), **parts)
 
 
-def branch():
-    """Return a model with a layer in both branches, which the trace keeps apart from the others."""
+def test_a_layer_in_a_branch_is_refused():
+    """Oracle: by hand 2 · 3 · 2 operations of the head, 2 · 3 · 3 in the branch, kept apart."""
 
     def forward(m, x):
         return m.head(torch.cond(x.sum() > 0, m.inner, lambda x: 2 * m.inner(x), (x,)))
 
-    return By(forward, inner=nn.Linear(3, 3), head=nn.Linear(3, 2))
+    model = By(forward, inner=nn.Linear(3, 3), head=nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=r"layers only, got 30 operations where .* have 12"):
+        model_cost(model, (3,))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +193,6 @@ def test_bytes_and_intensity_of_unequal_layers_by_hand():
 
 
 @pytest.mark.equation("eq-cost-intensity")
-@settings(deadline=None)
 @given(batch=st.integers(1, 10**6))
 def test_intensity_grows_with_the_batch_towards_its_limit(batch):
     """Oracle: the limit, 2 MACs over the bytes of activations alone."""
@@ -210,18 +200,3 @@ def test_intensity_grows_with_the_batch_towards_its_limit(batch):
     limit = 2 * cost.macs / (4 * 136)
     assert cost.intensity(batch) < cost.intensity(batch + 1) < limit
     assert cost.intensity(10**9) == pytest.approx(limit, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("model", "shape", "message"),
-    [
-        (nn.Linear(3, 2), (), "example_shape must suit"),
-        (nn.Linear(3, 2), (4,), r"example_shape must suit the model, got \(4,\)"),
-        (nn.ReLU(), (3,), "layers must be a linear or"),
-        (branch(), (3,), r"layers only, got 30 operations where .* have 12"),
-    ],
-)
-def test_what_cannot_be_counted_is_refused(model, shape, message):
-    """Oracle: what is named; by hand 2 · 3 · 2 operations of the head, 2 · 3 · 3 in the branch."""
-    with pytest.raises(ValueError, match=message):
-        model_cost(model, shape)

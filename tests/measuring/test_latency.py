@@ -35,14 +35,9 @@ def test_the_call_runs_with_the_stated_threads_and_they_are_restored(threads):
 def test_functions_take_turns_and_are_put_in_order():
     """Oracle: the sequence of names that the functions write down, and two sleeps far apart."""
     seen = []
-    found = compare_latencies(
-        {
-            "long": lambda: (seen.append("long"), time.sleep(0.008)),
-            "short": lambda: (seen.append("short"), time.sleep(0.002)),
-        },
-        rounds=3,
-        min_run_time=0.01,
-    )
+    waits = {"long": 0.008, "short": 0.002}
+    functions = {n: lambda n=n: (seen.append(n), time.sleep(waits[n])) for n in waits}
+    found = compare_latencies(functions, rounds=3, min_run_time=0.01)
     turns = [name for i, name in enumerate(seen) if i == 0 or seen[i - 1] != name]
     assert turns == ["long", "short"] * 3
     assert found["short"] < found["long"]

@@ -56,19 +56,15 @@ CALLS = [
     partial(measuring.student_quantile, level=0.9, freedom=2),
 ]
 
-
 REFUSED = [
     (lambda: measuring.sqnr(torch.zeros(2), torch.ones(2)), "x must be other than zero somewhere"),
     (lambda: measuring.reliability(torch.ones(1, 3), torch.tensor([3])), "labels .* 0 … 2, got 3"),
     (lambda: measuring.mean_interval([1.0]), r"values must be two numbers or more, got \[1.0\]"),
-    (
-        lambda: measuring.paired_gain([1.0, 2, 3], [1.0, 2]),
-        "before must have the 3 values of after",
-    ),
-    (
-        lambda: measuring.quantized_size(ROWS, 3),
-        "n_values must be a multiple of the 2 scales, got 3",
-    ),
+    (lambda: measuring.paired_gain([1.0, 2, 3], [1.0, 2]), "must have the 3 values of after"),
+    (lambda: measuring.quantized_size(ROWS, 3), "must be a multiple of the 2 scales, got 3"),
+    (lambda: measuring.model_cost(nn.Linear(3, 2), ()), "example_shape must suit"),
+    (lambda: measuring.model_cost(nn.Linear(3, 2), (4,)), r"shape must suit the model, got \(4,\)"),
+    (lambda: measuring.model_cost(nn.ReLU(), (3,)), "layers must be a linear or"),
     (lambda: measuring.file_bytes(TIED), "model must not share memory between tensors"),
     (lambda: measuring.deflated_bytes(SPARSE), r"must hold dense tensors, got sparse \['0.weight'"),
 ]

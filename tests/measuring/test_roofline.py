@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl.measuring import Latency, attainable, least_time, model_cost
@@ -20,7 +20,6 @@ speeds = st.floats(1e3, 1e15)
 
 
 @pytest.mark.equation("eq-cost-roofline")
-@settings(deadline=None)
 @given(peak=speeds, bandwidth=speeds)
 def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
     """Oracle: the closed form; below the ridge the slope is the bandwidth, above it is zero."""
@@ -32,7 +31,6 @@ def test_the_two_limits_meet_at_the_ridge(peak, bandwidth):
 
 
 @pytest.mark.equation("eq-cost-time")
-@settings(deadline=None)
 @given(operations=st.floats(1, 1e12), moved=st.floats(1, 1e12), peak=speeds, bandwidth=speeds)
 def test_the_least_time_is_the_operations_at_the_attainable_speed(
     operations, moved, peak, bandwidth

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from hypothesis import given, settings
+from draws import normal
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
@@ -64,7 +65,6 @@ def test_bytes_are_those_of_the_safetensors_file_without_its_header(model):
     assert model_size(model).bytes == len(stored) - 8 - header
 
 
-@settings(deadline=None)
 @given(bits=st.integers(1, 64))
 def test_only_weights_change_their_width(bits):
     """Oracle: by hand, 266,200 weights and 410 biases."""
@@ -102,9 +102,8 @@ def test_sparse_rows_take_what_scipys_take(density):
     """Oracle: the bytes of SciPy's csr_array, whose indices are of 32 bits here; then 8 and 16."""
     network = pruned(density)
     csr = [scipy.sparse.csr_array(w) for w in weights(network)]
-    values, columns, rows = (
-        8 * sum(getattr(a, part).nbytes for a in csr) for part in ("data", "indices", "indptr")
-    )
+    parts = [(a.data.nbytes, a.indices.nbytes, a.indptr.nbytes) for a in csr]
+    values, columns, rows = 8 * np.sum(parts, axis=0)
     items = {"weights": values, "columns": columns, "rows": rows}
     assert csr_size(network).items.items() >= items.items()
     assert csr_size(network).bytes == (values + columns + rows) // 8 + 4 * (40 + 20 + 10)
@@ -158,7 +157,7 @@ def test_the_file_is_the_file(tmp_path):
     assert deflated_bytes(pruned(1)) > 0.8 * file_bytes(network)
 
 
-WEIGHT = torch.randn(300, 784, generator=torch.Generator().manual_seed(0))
+WEIGHT = normal(300, 784)
 
 
 @pytest.mark.equation("eq-affine-size")
@@ -175,13 +174,4 @@ def test_codes_scales_and_zero_points_are_counted(view, axes, scales):
     items = {"codes": 940_800, "scales": 16 * scales, "zero points": 0}
     assert dict(quantized_size(symmetric, 235_200).items) == items
     assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales
-
-
-def test_packed_bytes_have_that_size():
-    """Oracle: NumPy packs the codes' bits; scales have two bytes each, or four by hand."""
-    quantizer = symmetric_from_range(*min_max_range(WEIGHT, 0), IntegerGrid(5, signed=True))
-    codes = (quantizer.quantize(WEIGHT).int() + 16).numpy().astype(np.uint8)
-    bits = np.unpackbits(codes.reshape(-1, 1), axis=1)[:, -5:]
-    packed = np.packbits(bits).nbytes + quantizer.scale.half().numpy().nbytes
-    assert quantized_size(quantizer, 235_200).bytes == packed
-    assert quantized_size(quantizer, 235_200, scale_bits=32).items["scales"] == 9600
+    assert quantized_size(affine, 235_200, scale_bits=32).items["scales"] == 32 * scales

@@ -68,7 +68,6 @@ CALLS = [
     *[partial(rule, values=SETS, n_keep=1, generator=DRAWS) for rule in pruning.RULES.values()],
 ]
 
-
 REFUSED = [
     (lambda: pruning.keep_highest_of_all({}, 0.5), "scores must be of one tensor or more"),
     (lambda: pruning.keep_n_of_m(W[:, :2], 3, 2), "m must be at least n = 3"),
