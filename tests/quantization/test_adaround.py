@@ -227,15 +227,3 @@ def test_zero_points_are_respected():
     found = round_adaptively(weight, quantizer, loss)
     assert torch.equal(quantizer.round_trip(found), found)
     assert loss.total(found) < loss.total(quantizer.round_trip(weight))
-
-
-def test_groups_and_rows_are_problems_of_their_own():
-    """Oracle: the rows one by one give the same sum of losses, within the search's luck."""
-    weight, loss, quantizer = problem(7, 3, 6)
-    whole = loss.total(round_adaptively(weight, quantizer, loss))
-    alone = 0.0
-    for row in weight.unbind(1):
-        part = row.unsqueeze(1)
-        single = quadratic(loss.gram, part)
-        alone += single.total(round_adaptively(part, per_row(part), single))
-    assert whole == pytest.approx(alone, rel=0.2)

@@ -42,14 +42,6 @@ def test_rescaling_is_exact_rational_arithmetic(a, significand, shift):
     assert rescale(int32(a), multiplier(significand, shift)).tolist() == exact
 
 
-@given(shift=st.integers(-30, 40), odd=st.integers(-(2**15), 2**15), zeros=st.integers(0, 14))
-def test_ties_go_to_the_even_neighbour(shift, odd, zeros):
-    """Oracle: Python's fractions, on powers of two, where every other number may be a tie."""
-    a = (2 * odd + 1) << zeros
-    exact = round(a * fraction(2**30, shift))
-    assert rescale(int32([a]), multiplier(2**30, shift)).item() == exact
-
-
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 1), (2, 3)], ids=str)
 @pytest.mark.parametrize("one", [(), (1,)], ids=str)
 def test_the_result_has_the_shape_of_the_accumulators(one, shape):
@@ -64,6 +56,7 @@ def test_the_result_has_the_shape_of_the_accumulators(one, shape):
 
 @pytest.mark.equation("eq-integer-multiplier")
 @given(value=st.floats(1e-40, 2.0**29), bits=st.integers(1, 31))
+@example(value=1 - 2.0**-40, bits=31)  # is rounded up to 1, whose M_0 is ½ again
 def test_the_multiplier_is_within_a_part_in_two_to_its_bits(value, bits):
     """Oracle: the definition: ½ ≤ M_0 < 1, a multiple of 2^−bits, off by at most 2^−bits of it."""
     given = torch.tensor(value, dtype=torch.float64)
@@ -76,27 +69,10 @@ def test_the_multiplier_is_within_a_part_in_two_to_its_bits(value, bits):
         assert m.significand.dtype == m.shift.dtype == torch.int32
 
 
-@pytest.mark.parametrize(
-    ("value", "significand", "shift"),
-    [
-        (0.5, 2**30, 0),
-        (0.25, 2**30, 1),
-        (1.0, 2**30, -1),
-        (0.75, 3 * 2**29, 0),
-        (0.0003, round(0.0003 * 2**42), 11),
-        (1 - 2.0**-40, 2**30, -1),
-    ],
-)
-def test_multipliers_by_hand(value, significand, shift):
-    """Oracle: by hand; 1 − 2^−40 rounds up to 1, whose M_0 is ½ again."""
-    m = fixed_point(torch.tensor(value, dtype=torch.float64))
-    assert (m.significand.item(), m.shift.item()) == (significand, shift)
-
-
 GRIDS = st.builds(IntegerGrid, st.integers(2, 8), signed=st.booleans())
 
 
-@pytest.mark.equation("eq-integer-requantize")
+@pytest.mark.equation("eq-integer-requantize", "eq-integer-relu")
 @given(a=SUMS, value=st.floats(1e-6, 3.0), grid=GRIDS, relu=st.booleans(), data=st.data())
 def test_requantizing_clips_and_moves_by_the_zero_point(a, value, grid, relu, data):
     """Oracle: Python's fractions, min and max."""
@@ -108,16 +84,6 @@ def test_requantizing_clips_and_moves_by_the_zero_point(a, value, grid, relu, da
     codes = requantize(int32(a), m, grid, zero, relu=relu)
     assert codes.tolist() == expected
     assert codes.dtype == grid.dtype
-
-
-@pytest.mark.equation("eq-integer-relu")
-def test_relu_on_codes_is_relu_on_values():
-    """Oracle: torch.relu on the values that the codes stand for."""
-    a, m = torch.arange(-4000, 4000, dtype=torch.int32), fixed_point(torch.tensor(0.01))
-    for zero in (-128, -5, 0, 60):
-        grid = IntegerGrid(8, signed=True)
-        plain = requantize(a, m, grid, zero).int() - zero
-        assert torch.equal(torch.relu(plain), requantize(a, m, grid, zero, relu=True).int() - zero)
 
 
 def test_one_multiplier_for_each_entry_of_the_last_axis():

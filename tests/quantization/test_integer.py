@@ -1,16 +1,13 @@
-"""Products of codes in integers against int64 NumPy, exact arithmetic and ONNX Runtime."""
+"""Products of codes in integers against int64 NumPy and Python's exact integers."""
 
 from contextlib import nullcontext
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from draws import integers
 from hypothesis import example, given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from reference_impl.quantization import (
     IntegerGrid,
@@ -169,35 +166,6 @@ def test_the_farthest_code_is_the_one_farthest_from_the_zero_point():
     assert _farthest(codes, 0) == 250
     assert _farthest(codes, 200) == 197
     assert _farthest(torch.tensor([-128], dtype=torch.int8), 0) == 128
-
-
-def onnx_product(**tensors):
-    """Return ONNX Runtime's MatMulInteger of the codes."""
-    tensors = {name: tensor.numpy() for name, tensor in tensors.items()}
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(t.dtype), t.shape)
-        for n, t in tensors.items()
-    ]
-    output = helper.make_tensor_value_info("y", TensorProto.INT32, (None, None))
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", list(tensors), ["y"])], "g", inputs, [output]
-    )
-    imports = [helper.make_opsetid("", 21)]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
-    onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    (product,) = session.run(None, tensors)
-    return product
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_product_is_onnx_runtimes_matmulinteger(seed):
-    """Oracle: ONNX Runtime, on unsigned codes of both sides, which no processor saturates."""
-    a, b = draw_codes(seed, (5, 300), torch.uint8), draw_codes(seed + 9, (300, 7), torch.uint8)
-    zero_a, zero_b = (torch.tensor(z, dtype=torch.uint8) for z in (seed * 100, 128))
-    product = integer_matmul(a, b, zero_a=seed * 100, zero_b=128)
-    theirs = onnx_product(a=a, b=b, zero_a=zero_a, zero_b=zero_b)
-    assert np.array_equal(product.numpy(), theirs)
 
 
 @pytest.mark.equation("eq-integer-accumulator")

@@ -1,7 +1,6 @@
 """Learned steps against torch's learnable fake-quantize, gradcheck, closed forms and by hand."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 from draws import generator, normal
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.autograd import gradcheck
 
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -50,7 +48,7 @@ def assert_same_gradients(ours, theirs, inputs, **tolerances):
     torch.testing.assert_close(found, expected, **tolerances)
 
 
-@pytest.mark.equation("eq-qat-quantizer", "eq-qat-zero")
+@pytest.mark.equation("eq-qat-quantizer", "eq-qat-zero", "eq-qat-step")
 @pytest.mark.parametrize("per_channel", [False, True])
 @given(case=cases(), factor=st.floats(0.01, 10))
 def test_gradients_are_torchs(per_channel, case, factor):
@@ -94,21 +92,6 @@ def test_gradients_are_those_of_the_derivation(case):
     assert_same_gradients(ours, derived, (x, scale, zero_point), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.equation("eq-qat-step")
-@given(case=cases(zero_points=False))
-def test_step_gradient_is_the_closed_form(case):
-    """Oracle: round(x/s) − x/s inside, q_min or q_max outside, element by element, in NumPy."""
-    x, scale, zero_point, grid = case
-    x, s = x[:1].double(), scale[:1].double().requires_grad_()
-    x_hat = learned_fake_quantize(x, s, zero_point[:1].double(), grid)
-    u = (x / s.detach()).numpy()
-    q = u.round()
-    expected = np.select([q < grid.q_min, q > grid.q_max], [grid.q_min, grid.q_max], q - u)
-    for element, slope in zip(x_hat[0], expected[0], strict=True):
-        (found,) = torch.autograd.grad(element, s, retain_graph=True)
-        assert found.item() == pytest.approx(slope, abs=1e-9)
-
-
 @given(case=cases())
 def test_values_are_those_of_the_frozen_quantizer(case):
     """Oracle: AffineQuantizer.round_trip, bit for bit: what is deployed is what was trained."""
@@ -130,31 +113,6 @@ def test_the_map_is_homogeneous(case, factor):
     torch.testing.assert_close(total, x_hat.sum(), rtol=1e-9, atol=slack)
     bigger = learned_fake_quantize(factor * x, factor * s, z, grid)
     torch.testing.assert_close(bigger, factor * x_hat)
-
-
-def held(x, s, point, grid):
-    """Return x + s ρ inside and s q_min or s q_max outside, ρ and the sides those of a point."""
-    u = point[0] / point[1]
-    q = torch.round(u)
-    clipped = s * q.clamp(grid.q_min, grid.q_max)
-    return torch.where((q < grid.q_min) | (q > grid.q_max), clipped, x + s * (q - u))
-
-
-def test_gradcheck_passes_only_with_the_residual_held_constant_and_agrees_with_ours():
-    """Oracle: torch.autograd.gradcheck; the quantizer's own ∂x̂/∂s is clip(round(x/s))."""
-    grid = IntegerGrid(3, signed=True)
-    x = torch.linspace(-3.02, 2.97, 40, dtype=torch.float64, requires_grad=True)
-    s = torch.tensor([0.51], dtype=torch.float64, requires_grad=True)
-    zero, point = torch.zeros_like(s), (x.detach().clone(), s.detach().clone())
-    assert gradcheck(lambda x2, s2: held(x2, s2, point, grid), (x, s))  # moves x and s in place
-    ours, theirs = learned_fake_quantize(x, s, zero, grid), held(x, s, point, grid)
-    torch.testing.assert_close(ours, theirs)
-    assert_same_gradients(ours, theirs, (x, s))
-    plain = partial(learned_fake_quantize, x.detach(), zero_point=zero, grid=grid)
-    assert not gradcheck(lambda s: plain(scale=s), (s,), raise_exception=False)
-    above, below = (plain(scale=s.detach() + h) for h in (1e-7, -1e-7))
-    codes = torch.round(point[0] / point[1]).clamp(grid.q_min, grid.q_max)
-    torch.testing.assert_close((above - below) / 2e-7, codes, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,17 +146,15 @@ def test_no_gradient_is_computed_for_constants():
 @pytest.mark.equation("eq-qat-start")
 @given(bits=st.integers(2, 8))
 def test_first_step_is_twice_the_mean_magnitude_over_the_root(bits):
-    """Oracle: the closed form E|x| = √(2/π) of a standard normal, within 1 %; by hand."""
-    grid = IntegerGrid(bits, signed=True)
-    root = math.sqrt(2 ** (bits - 1) - 1)
-    x = normal(4, 100_000)
-    per_row = initial_scale(x, grid, axes=0)
-    expected = torch.full((4, 1), 2 * math.sqrt(2 / math.pi) / root)
-    torch.testing.assert_close(per_row, expected, rtol=0.01, atol=0)
-    torch.testing.assert_close(initial_scale(x, grid), per_row.mean(0, keepdim=True))
+    """Oracle: NumPy's mean of magnitudes, row by row and over all; a step of zeros is 1."""
+    grid, x = IntegerGrid(bits, signed=True), normal(4, 100)
+    factor = 2 / math.sqrt(2 ** (bits - 1) - 1)
+    means = np.abs(x.numpy()).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(initial_scale(x, grid, axes=0), factor * means, rtol=1e-5)
+    assert initial_scale(x, grid).item() == pytest.approx(factor * means.mean(), rel=1e-5)
     assert initial_scale(torch.zeros(3), grid).item() == 1
     alone = initial_scale(torch.tensor([3.0, 0.0]).half(), grid, axes=0)
-    torch.testing.assert_close(alone, torch.tensor([6 / root, 1.0]))
+    torch.testing.assert_close(alone, torch.tensor([3 * factor, 1.0]))
 
 
 @pytest.mark.equation("eq-qat-ratio")
