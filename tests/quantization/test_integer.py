@@ -183,15 +183,13 @@ def test_a_layers_accumulators_are_the_sum_with_its_bias(grid):
     assert np.array_equal(found.numpy(), expected)
 
 
-def test_the_offset_holds_all_that_does_not_depend_on_the_input():
-    """Oracle: by hand: 100 − 3 · (2 − 1 + 4) = 85."""
+def test_a_layer_keeps_copies_and_what_does_not_depend_on_the_input():
+    """Oracle: by hand: 100 − 3 · (2 − 1 + 4) = 85, and 100 for codes of the real 0."""
     weight, bias = torch.tensor([[2, -1, 4]], dtype=torch.int8), torch.tensor([100]).int()
     layer = IntegerLinear(weight, bias, IntegerGrid(8), 3)
+    weight[0, 0], bias[0] = 99, 0
     assert layer.offset.tolist() == [85]
-    zeros = torch.full((1, 3), 3, dtype=torch.uint8)
-    assert layer.accumulate(zeros).item() == 100  # codes of the real 0
-    weight[0, 0], bias[0] = 99, 0  # the layer keeps copies
-    assert layer.accumulate(zeros).item() == 100
+    assert layer.accumulate(torch.full((1, 3), 3, dtype=torch.uint8)).item() == 100
 
 
 @pytest.mark.equation("eq-integer-bias")

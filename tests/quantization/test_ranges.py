@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl.quantization import min_max_range, split_groups
-from reference_impl.quantization.ranges import part_means, reduced_axes
+from reference_impl.quantization.ranges import part_means
 
 
 @st.composite
@@ -47,14 +47,6 @@ def test_part_means_are_the_means_of_the_parts():
     x = normal(3, 4, 5)
     torch.testing.assert_close(part_means(x, 0), x.mean((1, 2), keepdim=True))
     assert torch.equal(part_means(x, (0, 1, 2)), x)
-
-
-@given(n_axes=st.integers(1, 6), data=st.data())
-def test_reduced_axes_are_the_complement(n_axes, data):
-    """Oracle: Python's sets."""
-    axes = data.draw(st.lists(st.integers(0, n_axes - 1), unique=True))
-    assert reduced_axes(n_axes, axes) == tuple(sorted(set(range(n_axes)) - set(axes)))
-    assert reduced_axes(n_axes, [axis - n_axes for axis in axes]) == reduced_axes(n_axes, axes)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 9, 18])

@@ -64,16 +64,6 @@ def test_values_and_gradient_are_torchs(case):
     assert torch.equal(x, before)
 
 
-def test_autograds_own_clamp_would_lose_the_end_codes():
-    """Oracle: torch, whose clamp has the derivative 0 on its bounds; ours is 1 there."""
-    codes = torch.tensor([0.0, 1.0, 3.0], requires_grad=True)
-    (by_clamp,) = torch.autograd.grad(codes.clamp(0, 3).sum(), codes)
-    assert by_clamp.tolist() == [0, 1, 0]
-    quantizer = AffineQuantizer(torch.tensor(1.0), torch.tensor(0), IntegerGrid(bits=2))
-    (ours,) = torch.autograd.grad(fake_quantize(codes, quantizer).sum(), codes)
-    assert ours.tolist() == [1, 1, 1]
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_inside_ends_half_a_step_beyond_the_last_code_and_dtypes_are_kept(dtype):
     """Oracle: by hand; the codes 0 … 3 stand for −0.5 … 1.0, and half a step is 0.25."""
