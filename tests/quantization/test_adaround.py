@@ -88,8 +88,6 @@ def test_least_loss_is_that_of_numpys_least_squares(seed):
     assert loss.total(weight) == pytest.approx(residuals.sum() / x.shape[1], rel=1e-3)
     bias = torch.tensor(solution[-1]).float()
     torch.testing.assert_close(loss.bias(weight)[0], bias, rtol=1e-3, atol=1e-3)
-    for other in (weight + 0.1, weight * 0.9):
-        assert loss.total(other) > loss.total(weight)
 
 
 @pytest.mark.equation("eq-ptq-taylor", "eq-ptq-layer")
@@ -188,7 +186,7 @@ HOPELESS = AdaRoundSettings(steps=3, learning_rate=50.0)
 @pytest.mark.parametrize("settings", [AdaRoundSettings(steps=30), HOPELESS])
 @given(seed=st.integers(0, 10_000), bits=st.integers(2, 5))
 def test_each_weight_goes_to_a_neighbour_and_no_row_is_worse_than_its_nearest(settings, seed, bits):
-    """Oracle: codes ⌊W/s⌋ or ⌊W/s⌋ + 1, clipped to the grid; the loss of rounding to the nearest."""
+    """Oracle: codes ⌊W/s⌋ or ⌊W/s⌋ + 1, clipped to the grid; the loss of the nearest codes."""
     weight, loss, _ = problem(seed, 3, 5)
     grid = IntegerGrid(bits, signed=True, narrow=True)
     quantizer = per_row(weight, grid, share=0.7)  # some codes are clipped

@@ -20,10 +20,6 @@ from reference_impl.quantization import (
 SUMS = st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20)
 
 
-def multiplier(significand, shift):
-    return FixedPointMultiplier(torch.tensor(significand), torch.tensor(shift))
-
-
 def fraction(significand, shift):
     """Return M = 2^−n m / 2^31, exact."""
     return Fraction(significand, 2**31) / Fraction(2) ** shift
@@ -39,7 +35,8 @@ def int32(values):
 def test_rescaling_is_exact_rational_arithmetic(a, significand, shift):
     """Oracle: Python's fractions; round() of a fraction sends ties to the even neighbour."""
     exact = [round(value * fraction(significand, shift)) for value in a]
-    assert rescale(int32(a), multiplier(significand, shift)).tolist() == exact
+    m = FixedPointMultiplier(torch.tensor(significand), torch.tensor(shift))
+    assert rescale(int32(a), m).tolist() == exact
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 1), (2, 3)], ids=str)

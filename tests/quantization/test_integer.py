@@ -20,7 +20,7 @@ from reference_impl.quantization import (
     largest_depth,
     round_bias,
 )
-from reference_impl.quantization.integer import INT32_MAX, _farthest, _refuse_overflow
+from reference_impl.quantization.integer import INT32_MAX, _refuse_overflow
 
 KINDS = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
 
@@ -158,14 +158,6 @@ def test_the_largest_depth_is_where_the_bound_leaves_int32(depth, a, b, bias):
     assert accumulator_bound(depth, a, b, bias) == depth * a * b + bias
     with nullcontext() if safe else pytest.raises(ValueError, match=f"int32: {depth} products"):
         _refuse_overflow(depth, a, b, bias)
-
-
-def test_the_farthest_code_is_the_one_farthest_from_the_zero_point():
-    """Oracle: by hand; uint8 must not wrap."""
-    codes = torch.tensor([3, 250], dtype=torch.uint8)
-    assert _farthest(codes, 0) == 250
-    assert _farthest(codes, 200) == 197
-    assert _farthest(torch.tensor([-128], dtype=torch.int8), 0) == 128
 
 
 @pytest.mark.equation("eq-integer-accumulator")

@@ -104,7 +104,6 @@ def test_starts_by_hand():
     """Oracle: Han et al. 2016, section 3.2: even on the axis; even on the CDF's axis; elements."""
     x = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 93.0])
     assert linear_start(x, 4).tolist() == [0.0, 31.0, 62.0, 93.0]
-    assert density_start(x, 4).tolist() == [1.0, 3.0, 5.0, 93.0]
     drawn = random_start(x, 4, generator(0))
     assert torch.equal(drawn, drawn.sort().values)
     assert len(set(drawn.tolist()) & set(x.tolist())) == 4

@@ -17,8 +17,6 @@ from reference_impl.quantization import (
 )
 
 HALF = AffineQuantizer(torch.tensor(0.5), torch.tensor(1), IntegerGrid(bits=2))
-
-
 SEEDS = st.integers(0, 2**31)
 
 
@@ -75,34 +73,28 @@ def test_inside_ends_half_a_step_beyond_the_last_code_and_dtypes_are_kept(dtype)
     assert x.grad.tolist() == [0, 0, 1, 1, 1, 1, 0]
 
 
-class FixedLayer(nn.Module):
-    """Quantizes by a constant quantizer, as rounding does or with the straight-through gradient."""
+class Layer(nn.Module):
+    """A function of the input and of parameters."""
 
-    def __init__(self, *, trained):
+    def __init__(self, function, **parameters):
         super().__init__()
-        self.trained = trained
+        self.function = function
+        for name, value in parameters.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor([value])))
 
     def forward(self, x):
-        return fake_quantize(x, HALF) if self.trained else HALF.round_trip(x)
+        return self.function(x, *self.parameters())
 
 
-class LearnedLayer(nn.Module):
-    """Quantizes by a learned step and zero point."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor([0.3]))
-        self.zero_point = nn.Parameter(torch.tensor([0.4]))
-
-    def forward(self, x):
-        scale, zero_point = scale_gradient(self.scale, 0.1), round_straight_through(self.zero_point)
-        return learned_fake_quantize(x, scale, zero_point, IntegerGrid(4, signed=True))
+def learned(x, scale, zero_point):
+    parts = scale_gradient(scale, 0.1), round_straight_through(zero_point)
+    return learned_fake_quantize(x, *parts, IntegerGrid(4, signed=True))
 
 
 MODULES = {
-    "round trip": FixedLayer(trained=False),
-    "straight through": FixedLayer(trained=True),
-    "learned": LearnedLayer(),
+    "round trip": Layer(HALF.round_trip),
+    "straight through": Layer(lambda x: fake_quantize(x, HALF)),
+    "learned": Layer(learned, scale=0.3, zero_point=0.4),
 }
 
 
