@@ -69,9 +69,11 @@ def silence_units(network: Network, keep: Masks) -> Network:
 
 def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
     """Return a network in which each of these widths is mapped, see `map_width`."""
+    state = network.state_dict()
+    if foreign := sorted(set(state) - set(network.axes)):
+        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
     for label, width_map in maps.items():
         _require_possible(network, label, width_map)
-    state = network.state_dict()
     for name, old in state.items():
         value = old.clone()
         for axis, described in enumerate(network.axes[name]):
@@ -87,9 +89,6 @@ def _require_possible(network: Network, label: str, width_map: WidthMap) -> None
     """Refuse what would give another function without an error."""
     if width_map.n != (n := width_of(network, label)):
         raise ValueError(f"{label!r} has {n} units, got a map or mask for {width_map.n}")
-    if foreign := sorted(set(network.state_dict()) - set(network.axes)):
-        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
-    in_place = (width_map.merge.T != 0)[width_map.unmerge != 0].all()  # each read as it was
     for name, module in network.named_modules():
         axes = network.axes.get(f"{name}.weight", ())
         if not axes or axes[0].label != label:
@@ -99,11 +98,16 @@ def _require_possible(network: Network, label: str, width_map: WidthMap) -> None
                 f"{name!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
                 "select units"
             )
-        if getattr(module, "groups", 1) > 1 and not (width_map.selects and in_place):
+        if getattr(module, "groups", 1) > 1 and not (width_map.selects and _in_place(width_map)):
             raise ValueError(
                 f"{name!r} is a depthwise convolution over {label!r}, each of its filters reads "
                 "one unit: no unit can stand for another"
             )
+
+
+def _in_place(width_map: WidthMap) -> bool:
+    """Return whether each unit is read where it was written."""
+    return bool((width_map.merge.T != 0)[width_map.unmerge != 0].all())
 
 
 def _mapped_axis(x: Tensor, axis: int, described: Axis, width_map: WidthMap) -> Tensor:

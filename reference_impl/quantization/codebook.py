@@ -57,7 +57,9 @@ class CodebookQuantizer:
 
         Equation: eq-codebook-threshold, chapter 05.
         """
-        return tuple((low + high) / 2 for low, high in pairwise(self.values))
+        return tuple(  # below the upper one, even of two neighbours in float64
+            min((low + high) / 2, math.nextafter(high, low)) for low, high in pairwise(self.values)
+        )
 
     @checked
     def quantize(self, x: Values) -> Codes:
