@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
 
+from reference_impl import quantization
 from reference_impl.measuring import (
     Size,
     bitmap_size,
@@ -26,13 +27,6 @@ from reference_impl.measuring import (
     quantized_size,
 )
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300
-from reference_impl.quantization import (
-    IntegerGrid,
-    affine_from_range,
-    min_max_range,
-    split_groups,
-    symmetric_from_range,
-)
 
 
 @pytest.mark.equation("eq-cost-parameters")
@@ -164,13 +158,15 @@ WEIGHT = normal(300, 784)
 @pytest.mark.parametrize(
     ("view", "axes", "scales"),
     [(WEIGHT, (), 1), (WEIGHT, 0, 300)]
-    + [(split_groups(WEIGHT, g), (0, 1), 235_200 // g) for g in (1, 4, 8, 28, 784)],
+    + [(quantization.split_groups(WEIGHT, g), (0, 1), 235_200 // g) for g in (1, 4, 8, 28, 784)],
 )
 def test_codes_scales_and_zero_points_are_counted(view, axes, scales):
     """Oracle: 235,200 codes of 4 bits, scales of 16: a group of g adds 16/g bits to each value."""
-    low, high = min_max_range(view, axes)
-    symmetric = symmetric_from_range(low, high, IntegerGrid(4, signed=True))
-    affine = affine_from_range(low, high, IntegerGrid(4))
+    low, high = quantization.min_max_range(view, axes)
+    symmetric = quantization.symmetric_from_range(
+        low, high, quantization.IntegerGrid(4, signed=True)
+    )
+    affine = quantization.affine_from_range(low, high, quantization.IntegerGrid(4))
     items = {"codes": 940_800, "scales": 16 * scales, "zero points": 0}
     assert dict(quantized_size(symmetric, 235_200).items) == items
     assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales

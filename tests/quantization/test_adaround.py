@@ -11,31 +11,18 @@ from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_impl.quantization import (
-    AdaRoundSettings,
-    AffineQuantizer,
-    IntegerGrid,
-    LayerLoss,
-    adaround_objective,
-    annealed,
-    inverse_rectified_sigmoid,
-    min_max_range,
-    rectified_sigmoid,
-    round_adaptively,
-    symmetric_from_range,
-    undecidedness,
-)
+from reference_impl import quantization
 from reference_impl.quantization.adaround import restored
 
 double = partial(normal, dtype=torch.float64)
-GRID = IntegerGrid(3, signed=True, narrow=True)
+GRID = quantization.IntegerGrid(3, signed=True, narrow=True)
 
 
 def quadratic(gram, weight):
     """Return the loss of a layer that reads inputs of covariance ``gram`` without error."""
     power = float((weight @ gram * weight).sum())
     means = torch.zeros(weight.shape[0], weight.shape[2]), torch.zeros(weight.shape[:2])
-    return LayerLoss(gram, weight @ gram, power, *means)
+    return quantization.LayerLoss(gram, weight @ gram, power, *means)
 
 
 def problem(seed, outputs, inputs):
@@ -47,15 +34,15 @@ def problem(seed, outputs, inputs):
 
 
 def per_row(weight, grid=GRID, share=1.0):
-    low, high = min_max_range(weight, (0, 1))
-    return symmetric_from_range(share * low, share * high, grid)
+    low, high = quantization.min_max_range(weight, (0, 1))
+    return quantization.symmetric_from_range(share * low, share * high, grid)
 
 
 def loss_of(x, y):
     """Return the loss of the moments of x, (groups, m, k), and y, (groups, m, o)."""
     m = x.shape[1]
     moments = x.mean(1), y.mean(1), x.mT @ x / m, y.mT @ x / m
-    return LayerLoss.of_moments(*moments, float(y.square().sum() / m))
+    return quantization.LayerLoss.of_moments(*moments, float(y.square().sum() / m))
 
 
 def example(seed, groups=2, m=50):
@@ -112,9 +99,11 @@ def test_rectified_sigmoid_reaches_its_ends_and_has_an_inverse(h):
     """Oracle: by hand, σ(V) (1.2) − 0.1 = 0 at V = −log 11 and 1 at V = log 11; h(V(h)) = h."""
     v = torch.tensor([-20.0, -math.log(11), 0.0, math.log(11), 20.0, 1.0])
     expected = torch.tensor([0, 0, 0.5, 1, 1, 1.2 / (1 + math.exp(-1)) - 0.1])
-    torch.testing.assert_close(rectified_sigmoid(v), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(quantization.rectified_sigmoid(v), expected, rtol=0, atol=1e-6)
     value = torch.tensor([h], dtype=torch.float64)
-    torch.testing.assert_close(rectified_sigmoid(inverse_rectified_sigmoid(value)), value)
+    torch.testing.assert_close(
+        quantization.rectified_sigmoid(quantization.inverse_rectified_sigmoid(value)), value
+    )
 
 
 @pytest.mark.equation("eq-ptq-regularizer")
@@ -122,26 +111,28 @@ def test_rectified_sigmoid_reaches_its_ends_and_has_an_inverse(h):
 def test_undecidedness_is_the_sum_by_hand(h, beta):
     """Oracle: Python's arithmetic."""
     expected = sum(1 - abs(2 * value - 1) ** beta for value in h)
-    found = undecidedness(torch.tensor(h, dtype=torch.float64), beta).item()
+    found = quantization.undecidedness(torch.tensor(h, dtype=torch.float64), beta).item()
     assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_weight_that_stands_there_many_times_is_rounded_as_one():
     """Oracle: itself alone; loss and pressure are relative to the number of weights."""
     weight, loss, quantizer = problem(4, outputs=1, inputs=12)
-    settings = AdaRoundSettings(pressure=1.0, warm_up=0.0, beta=(2.0, 2.0))
-    alone = round_adaptively(weight, quantizer, loss, settings)
+    settings = quantization.AdaRoundSettings(pressure=1.0, warm_up=0.0, beta=(2.0, 2.0))
+    alone = quantization.round_adaptively(weight, quantizer, loss, settings)
     assert not torch.equal(alone, quantizer.round_trip(weight)), "the nearest is the best"
     many = weight.expand(1, 40, 12).contiguous()
-    found = round_adaptively(many, per_row(many), quadratic(loss.gram, many), settings)
+    found = quantization.round_adaptively(many, per_row(many), quadratic(loss.gram, many), settings)
     assert torch.equal(found, alone.expand(1, 40, 12))
 
 
 def test_beta_falls_along_half_a_cosine_after_the_warm_up():
     """Oracle: by hand at the ends and in the middle."""
-    settings = AdaRoundSettings(steps=100, warm_up=0.2, beta=(20.0, 2.0))
-    assert annealed(19, settings) is None
-    assert [annealed(step, settings) for step in (20, 60, 100)] == pytest.approx([20, 11, 2])
+    settings = quantization.AdaRoundSettings(steps=100, warm_up=0.2, beta=(20.0, 2.0))
+    assert quantization.annealed(19, settings) is None
+    assert [quantization.annealed(step, settings) for step in (20, 60, 100)] == pytest.approx(
+        [20, 11, 2]
+    )
 
 
 def test_the_objective_is_both_terms_by_hand():
@@ -152,8 +143,10 @@ def test_the_objective_is_both_terms_by_hand():
     assert (floor.abs() > GRID.q_max).any()
     clipped = (floor + h).clamp(GRID.q_min, GRID.q_max)
     fit = loss.of(quantizer.scale * clipped).sum().item() / 5
-    given = (h, floor, quantizer, loss, AdaRoundSettings(pressure=3.0))
-    plain, pressed = (adaround_objective(*given, unit=5, beta=beta) for beta in (None, 2))
+    given = (h, floor, quantizer, loss, quantization.AdaRoundSettings(pressure=3.0))
+    plain, pressed = (
+        quantization.adaround_objective(*given, unit=5, beta=beta) for beta in (None, 2)
+    )
     assert plain.item() == pytest.approx(fit)
     assert pressed.item() == pytest.approx(fit + 3 * (1 - 0.5**2))
 
@@ -171,7 +164,7 @@ def test_search_finds_the_best_of_all_roundings_of_a_small_layer():
     """Oracle: brute force over 2⁷ roundings, 12 layers; a few local minima are allowed."""
     losses = []
     for weight, loss, quantizer in (problem(seed, 1, 7) for seed in range(12)):
-        ours = loss.total(round_adaptively(weight, quantizer, loss))
+        ours = loss.total(quantization.round_adaptively(weight, quantizer, loss))
         nearest = loss.total(quantizer.round_trip(weight))
         losses.append((best_of_all(weight, quantizer, loss), ours, nearest))
     least, found, nearest = np.array(losses).T
@@ -180,17 +173,17 @@ def test_search_finds_the_best_of_all_roundings_of_a_small_layer():
     assert found.sum() <= 1.1 * least.sum() < 1.1 / 1.5 * nearest.sum()
 
 
-HOPELESS = AdaRoundSettings(steps=3, learning_rate=50.0)
+HOPELESS = quantization.AdaRoundSettings(steps=3, learning_rate=50.0)
 
 
-@pytest.mark.parametrize("settings", [AdaRoundSettings(steps=30), HOPELESS])
+@pytest.mark.parametrize("settings", [quantization.AdaRoundSettings(steps=30), HOPELESS])
 @given(seed=st.integers(0, 10_000), bits=st.integers(2, 5))
 def test_each_weight_goes_to_a_neighbour_and_no_row_is_worse_than_its_nearest(settings, seed, bits):
     """Oracle: codes ⌊W/s⌋ or ⌊W/s⌋ + 1, clipped to the grid; the loss of the nearest codes."""
     weight, loss, _ = problem(seed, 3, 5)
-    grid = IntegerGrid(bits, signed=True, narrow=True)
+    grid = quantization.IntegerGrid(bits, signed=True, narrow=True)
     quantizer = per_row(weight, grid, share=0.7)  # some codes are clipped
-    found = round_adaptively(weight, quantizer, loss, settings)
+    found = quantization.round_adaptively(weight, quantizer, loss, settings)
     codes, floor = (found / quantizer.scale).round(), torch.floor(weight / quantizer.scale)
     torch.testing.assert_close(codes * quantizer.scale, found)
     down, up = (end.clamp(grid.q_min, grid.q_max) for end in (floor, floor + 1))
@@ -204,7 +197,7 @@ def test_uncorrelated_inputs_and_weights_on_the_grid_leave_the_nearest_best():
     gram = torch.diag(torch.tensor([1.0, 2, 3, 4, 5, 6]))[None]
     for weight in (problem(3, 4, 6)[0], torch.tensor([[[-3.0, 1.0, 2.0, 0.0, -1.0, 3.0]]])):
         quantizer = per_row(weight)
-        found = round_adaptively(weight, quantizer, quadratic(gram, weight))
+        found = quantization.round_adaptively(weight, quantizer, quadratic(gram, weight))
         torch.testing.assert_close(found, quantizer.round_trip(weight))
     assert torch.equal(found, weight)
 
@@ -213,7 +206,7 @@ def test_zero_points_are_respected():
     """Oracle: an asymmetric quantizer of shifted weights, whose codes must stay in its grid."""
     weight, loss, _ = problem(5, 2, 6)
     parts = torch.full((1, 2, 1), 0.5), torch.full((1, 2, 1), 3)
-    quantizer = AffineQuantizer(*parts, IntegerGrid(3))
-    found = round_adaptively(weight, quantizer, loss)
+    quantizer = quantization.AffineQuantizer(*parts, quantization.IntegerGrid(3))
+    found = quantization.round_adaptively(weight, quantizer, loss)
     assert torch.equal(quantizer.round_trip(found), found)
     assert loss.total(found) < loss.total(quantizer.round_trip(weight))

@@ -8,15 +8,9 @@ from draws import generator
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reference_impl.quantization import (
-    E4M3,
-    E5M2,
-    FloatFormat,
-    normal_float_codebook,
-    power_of_two_codebook,
-)
+from reference_impl import quantization
 
-TORCHS = [(E4M3, torch.float8_e4m3fn), (E5M2, torch.float8_e5m2)]
+TORCHS = [(quantization.E4M3, torch.float8_e4m3fn), (quantization.E5M2, torch.float8_e5m2)]
 #: Dettmers et al. 2023, appendix E.
 PUBLISHED_NF4 = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
@@ -65,7 +59,10 @@ def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count):
 @given(mantissa_bits=st.integers(1, 7))
 def test_half_precision_cut_short_is_the_same_grid(mantissa_bits):
     """Oracle: float16's values whose last mantissa bits are 0."""
-    form, step = FloatFormat(5, mantissa_bits, infinities=True), 2 ** (10 - mantissa_bits)
+    form, step = (
+        quantization.FloatFormat(5, mantissa_bits, infinities=True),
+        2 ** (10 - mantissa_bits),
+    )
     bits = torch.arange(0, 0x7C00, step, dtype=torch.int16)
     assert list(form.magnitudes) == bits.view(torch.float16).double().tolist()
 
@@ -73,14 +70,14 @@ def test_half_precision_cut_short_is_the_same_grid(mantissa_bits):
 def test_float64_is_rounded_once():
     """Oracle: by hand; just above a midpoint goes up, where torch's way through float32 ties."""
     x = torch.tensor([1.0625 + 2.0**-30], dtype=torch.float64)
-    assert E4M3.round_trip(x).item() == 1.125
+    assert quantization.E4M3.round_trip(x).item() == 1.125
     assert x.to(torch.float8_e4m3fn).double().item() == 1.0
 
 
 @pytest.mark.equation("eq-codebook-nf4")
 def test_nf4_is_the_published_table():
     """Oracle: the paper's appendix E; it was computed in float32 from δ = 0.9677083."""
-    assert normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
+    assert quantization.normal_float_codebook().values == pytest.approx(PUBLISHED_NF4, abs=3e-7)
 
 
 @pytest.mark.equation("eq-codebook-power")
@@ -88,7 +85,7 @@ def test_nf4_is_the_published_table():
 @example(bits=3, largest=1.5)
 def test_powers_of_two_are_zero_and_both_signs(bits, largest):
     """Oracle: torch.frexp, whose mantissa of a power of two is ½."""
-    codebook = power_of_two_codebook(largest, bits)
+    codebook = quantization.power_of_two_codebook(largest, bits)
     values = torch.tensor(codebook.values, dtype=torch.float64)
     assert len(values) == 2**bits - 1
     assert codebook.bits == bits
@@ -104,7 +101,7 @@ def test_powers_of_two_are_zero_and_both_signs(bits, largest):
 @given(largest=st.floats(0.01, 100), share=st.floats(0, 1), sign=st.sampled_from([-1, 1]))
 def test_the_relative_error_of_powers_of_two_is_at_most_a_third(largest, share, sign):
     """Oracle: the bound, attained half-way between two powers."""
-    codebook = power_of_two_codebook(largest, bits=4)
+    codebook = quantization.power_of_two_codebook(largest, bits=4)
     least = codebook.values[8]
     assert codebook.values[-1] == 2**6 * least
     value = share * largest + (1 - share) * 0.75 * least

@@ -7,16 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from reference_impl.quantization import (
-    AffineQuantizer,
-    IntegerGrid,
-    fake_quantize,
-    learned_fake_quantize,
-    round_straight_through,
-    scale_gradient,
-)
+from reference_impl import quantization
 
-HALF = AffineQuantizer(torch.tensor(0.5), torch.tensor(1), IntegerGrid(bits=2))
+HALF = quantization.AffineQuantizer(
+    torch.tensor(0.5), torch.tensor(1), quantization.IntegerGrid(bits=2)
+)
 SEEDS = st.integers(0, 2**31)
 
 
@@ -24,13 +19,13 @@ SEEDS = st.integers(0, 2**31)
 def cases(draw):
     """Draw values, some of them clipped, and a quantizer with one step or one per row."""
     rows, columns, seed = draw(st.integers(1, 4)), draw(st.integers(1, 50)), draw(SEEDS)
-    grid = IntegerGrid(draw(st.integers(2, 8)), signed=draw(st.booleans()))
+    grid = quantization.IntegerGrid(draw(st.integers(2, 8)), signed=draw(st.booleans()))
     shape = (draw(st.sampled_from([1, rows])), 1)
     scale = torch.rand(shape, generator=generator(seed)) + 0.1
     zero_point = integers(grid.q_min, grid.q_max, *shape, seed=seed)
     width = draw(st.floats(0.5, 3.0)) * grid.steps
     x = normal(rows, columns, seed=seed + 1) * width * scale / 2
-    return x, AffineQuantizer(scale, zero_point.int(), grid)
+    return x, quantization.AffineQuantizer(scale, zero_point.int(), grid)
 
 
 @pytest.mark.equation("eq-qat-residual")
@@ -38,7 +33,7 @@ def cases(draw):
 def test_rounding_has_torchs_values_and_the_derivative_one(u):
     """Oracle: torch.round bit for bit; the derivative of the identity."""
     values = torch.tensor(u, requires_grad=True)
-    rounded = round_straight_through(values)
+    rounded = quantization.round_straight_through(values)
     assert torch.equal(rounded, torch.round(values))
     (gradient,) = torch.autograd.grad(rounded.sum(), values)
     assert torch.equal(gradient, torch.ones_like(values))
@@ -53,7 +48,7 @@ def test_values_and_gradient_are_torchs(case):
     x = x.requires_grad_()
     parts = [p.expand(rows, 1).flatten() for p in (quantizer.scale, quantizer.zero_point)]
     torchs = torch.fake_quantize_per_channel_affine(x, *parts, 0, grid.q_min, grid.q_max)
-    ours = fake_quantize(x, quantizer)
+    ours = quantization.fake_quantize(x, quantizer)
     assert torch.equal(ours, torchs)
     assert torch.equal(ours, quantizer.round_trip(x))
     seed = torch.arange(1.0, x.numel() + 1).view_as(x)
@@ -67,7 +62,7 @@ def test_inside_ends_half_a_step_beyond_the_last_code_and_dtypes_are_kept(dtype)
     """Oracle: by hand; the codes 0 … 3 stand for −0.5 … 1.0, and half a step is 0.25."""
     values = [-3.0, -0.76, -0.74, 0.0, 1.2, 1.24, 1.26]
     x = torch.tensor(values, dtype=dtype, requires_grad=True)
-    x_hat = fake_quantize(x, HALF)
+    x_hat = quantization.fake_quantize(x, HALF)
     x_hat.sum().backward()
     assert (x_hat.dtype, x.grad.dtype) == (dtype, dtype)
     assert x.grad.tolist() == [0, 0, 1, 1, 1, 1, 0]
@@ -87,13 +82,13 @@ class Layer(nn.Module):
 
 
 def learned(x, scale, zero_point):
-    parts = scale_gradient(scale, 0.1), round_straight_through(zero_point)
-    return learned_fake_quantize(x, *parts, IntegerGrid(4, signed=True))
+    parts = quantization.scale_gradient(scale, 0.1), quantization.round_straight_through(zero_point)
+    return quantization.learned_fake_quantize(x, *parts, quantization.IntegerGrid(4, signed=True))
 
 
 MODULES = {
     "round trip": Layer(HALF.round_trip),
-    "straight through": Layer(lambda x: fake_quantize(x, HALF)),
+    "straight through": Layer(lambda x: quantization.fake_quantize(x, HALF)),
     "learned": Layer(learned, scale=0.3, zero_point=0.4),
 }
 
