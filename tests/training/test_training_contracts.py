@@ -34,7 +34,7 @@ def tickets(share, rounds):
     return training.tickets(STUDENT, print, share=share, rounds=rounds)
 
 
-CALLS = [  # what is called, and what the message says
+REFUSED = [  # what is called, and what the message says
     (lambda: training.augment(torch.zeros(2, 3, 28, 28), CHANCE), "images must be (n, 1, "),
     (lambda: training.erase(torch.zeros(3, 28, 28), CHANCE), "images must be (n, 1, "),
     (lambda: training.predict(STUDENT, GREY.images[:0]), "images must not be empty"),
@@ -70,7 +70,7 @@ CALLS = [  # what is called, and what the message says
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), CALLS)
+@pytest.mark.parametrize(("call", "message"), REFUSED)
 def test_bad_input_is_named_at_the_call(call, message):
     """Oracle: the message names argument, value and expectation."""
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
