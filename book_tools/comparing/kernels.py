@@ -1,100 +1,104 @@
-"""One cell run in a kernel of nbval: every output, no waiting for late ones, no false time-out."""
+"""nbclient in a kernel of the running interpreter, whose outputs stay as they were sent."""
 
 import os
-import time
-from collections.abc import Callable
-from queue import Empty
+import subprocess
+from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
-#: After an interrupt: how long a busy machine may take to deliver the traceback.
-_GRACE = 60.0
-_POLL = 1.0
+#: After an interrupt: how long a busy machine may take to answer.
+_GRACE = 60
 #: Outputs that change after the fact cannot be stored; nothing of the book needs them.
 _MOVING = ("update_display_data", "clear_output")
-#: What is kept of an output of each kind.
-_FIELDS = {
-    "stream": ("name", "text"),
-    "error": ("ename", "evalue", "traceback"),
-    "display_data": ("data",),
-    "execute_result": ("data",),
-}
 #: Set by pytest or by the reader's shell; each changes what a kernel prints or draws.
 _FOREIGN = ("PYTEST_CURRENT_TEST", "MPLBACKEND", "PYTHONWARNINGS")
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class KernelError(Exception):
-    """The kernel died, or a cell took longer than it may."""
+class KernelError(RuntimeError):
+    """The kernel died, a cell took longer than it may, or an output changes another."""
 
 
-def start_kernel(directory: str, startup_timeout: float) -> Any:
-    """Start a kernel of the running interpreter in a notebook's directory, as Jupyter would.
+def environment() -> dict[str, str]:
+    """Return a kernel's variables.
 
     The libraries below torch get the number of threads that ``notebook.begin`` gives to torch.
     """
-    with patch.dict(os.environ):
-        for name in _FOREIGN:
-            os.environ.pop(name, None)
-        os.environ |= dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
-        return RunningKernel(
-            CURRENT_ENV_KERNEL_NAME, cwd=directory, startup_timeout=startup_timeout
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    return kept | dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
+
+
+class _OwnKernel(AsyncKernelManager):
+    """A manager that finds only the kernel of the running interpreter."""
+
+    def __init__(self, **options: Any) -> None:
+        specs = KernelSpecManager(kernel_dirs=[])
+        super().__init__(kernel_spec_manager=specs, transport_encryption="auto", **options)
+
+
+class Runner(NotebookClient):
+    """Runs the cells of a notebook in the notebook's folder, each for so many seconds at most."""
+
+    km: Any  # None when there is no kernel
+    kc: Any
+
+    def __init__(  # noqa: D107 — the class says it
+        self, notebook: NotebookNode, folder: Path, seconds: float, **options: Any
+    ) -> None:
+        super().__init__(
+            notebook,
+            kernel_manager_class=_OwnKernel,
+            kernel_name="python3",
+            shutdown_kernel="immediate",  # nothing is left to save; a graceful end takes seconds
+            timeout_func=lambda _: seconds,
+            iopub_timeout=_GRACE,
+            raise_on_iopub_timeout=True,
+            resources={"metadata": {"path": str(folder)}},
+            record_timing=False,
+            store_widget_state=False,
+            **options,
         )
+        self.seconds = seconds
 
+    async def begin(self) -> None:
+        """Start the kernel, without nbclient's handlers of signals, which end it and go on."""
+        self.km = self.create_kernel_manager()
+        await self.async_start_new_kernel(env=environment(), stderr=subprocess.DEVNULL)
+        await self.async_start_new_kernel_client()
 
-def _record(message: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the output that a kernel's message carries, or None for any other message."""
-    kind, content = message["msg_type"], message["content"]
-    if kind in _MOVING:
-        raise KernelError(f"the cell sent {kind}: outputs must be static")
-    if kind not in _FIELDS:
-        return None
-    return {"output_type": kind} | {name: content[name] for name in _FIELDS[kind]}
+    async def end(self) -> None:
+        """End the kernel, if there is one."""
+        if self.km:
+            await self._async_cleanup_kernel()
 
+    def process_message(self, msg: dict[str, Any], *place: Any) -> NotebookNode | None:
+        """Take a message of a cell."""
+        if msg["msg_type"] in _MOVING:
+            raise KernelError(f"the cell sent {msg['msg_type']}: outputs must be static")
+        return super().process_message(msg, *place)
 
-def _until_idle(
-    kernel: Any, request: str, seconds: float, receive: Callable[[dict[str, Any]], None]
-) -> bool:
-    """Hand on a request's messages until the kernel is idle; return False when time is up."""
-    end = time.monotonic() + seconds
-    while True:
+    async def run(self, cell: NotebookNode, index: int = 0) -> list[NotebookNode]:
+        """Execute the cell at this place of the notebook; return its outputs as they came in.
+
+        Raises:
+            KernelError: if time is up, if the kernel dies, or if an output changes another.
+            CellExecutionError: if the cell raises what it may not.
+        """
         try:
-            message = kernel.get_message("iopub", timeout=_POLL)
-        except Empty:
-            if not kernel.is_alive():
-                raise KernelError("the kernel died (out of memory?)") from None
-            if time.monotonic() > end:
-                return False
-            continue
-        if message["parent_header"].get("msg_id") != request:
-            continue
-        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-            return True
-        receive(message)
-        if time.monotonic() > end:
-            return False
-
-
-def run_cell(kernel: Any, source: str, timeout: float) -> list[dict[str, Any]]:
-    """Execute a cell in nbval's ``RunningKernel``; return its outputs in the order they came in.
-
-    Raises:
-        KernelError: after ``timeout`` seconds, if the kernel dies, or if an output changes another.
-    """
-    outputs: list[dict[str, Any]] = []
-
-    def receive(message: dict[str, Any]) -> None:
-        if output := _record(message):
-            outputs.append(output)
-
-    # nbval keeps no history, without which IPython does not see the semicolon that ends a cell
-    request = kernel.kc.execute(source, store_history=True, allow_stdin=False, stop_on_error=False)
-    if _until_idle(kernel, request, timeout, receive):
-        kernel.await_reply(request, timeout=_GRACE)
-        return outputs
-    kernel.interrupt()
-    if not _until_idle(kernel, request, _GRACE, lambda _: None):
-        kernel.stop()
-    raise KernelError(f"the cell took longer than {timeout:g} s (--nbval-cell-timeout)")
+            await self.async_execute_cell(cell, index)
+        except DeadKernelError:
+            await self.end()
+            raise KernelError("the kernel died (out of memory?)") from None
+        except CellTimeoutError:
+            try:
+                await self.km.interrupt_kernel()
+                await self.kc.wait_for_ready(timeout=_GRACE)
+            except RuntimeError:
+                await self.end()
+            raise KernelError(f"the cell took longer than {self.seconds:g} s") from None
+        return list(cell.get("outputs", []))

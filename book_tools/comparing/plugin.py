@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from jupyter_core.utils import run_sync
+from nbformat.v4 import new_code_cell, new_notebook
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from . import rules
-from .kernels import KernelError, run_cell, start_kernel
+from .kernels import KernelError, Runner
 from .outputs import STDERR, outputs_difference, shown_outputs
 from .rules import indented
 
@@ -24,6 +26,7 @@ _BUDGETS: dict[str, Callable[[rules.Cell], bool]] = {
 }
 #: Options of nbval that would make a comparison mean something else.
 _REFUSED = ("nbval_lax", "nbval_sanitize_with", "nbval_kernel_name", "nbdime")
+_TIMES = ("nbval_cell_timeout", "nbval_kernel_startup_timeout")
 
 
 class CellError(Exception):
@@ -74,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 class NotebookFile(IPyNbFile):
     """A notebook, and the kernel in which its cells run one after another."""
 
-    kernel: Any
+    kernel: Any  # a Runner
     #: The cell after whose failure the rest of the notebook cannot be trusted.
     broken_by: str | None = None
 
@@ -94,11 +97,18 @@ class NotebookFile(IPyNbFile):
 
     def setup(self) -> None:
         """Start the kernel of this environment, whatever kernel the notebook names."""
-        timeout = float(self.config.getoption("nbval_kernel_startup_timeout"))
+        seconds, startup = map(self.config.getoption, _TIMES)
+        options = {"allow_errors": True, "startup_timeout": int(startup)}
+        notebook = new_notebook(cells=[new_code_cell()])  # the cell that runs
+        self.kernel = Runner(notebook, self.path.parent, float(seconds), **options)
         try:
-            self.kernel = start_kernel(str(self.path.parent), timeout)
+            run_sync(self.kernel.begin)()
         except (RuntimeError, OSError) as error:
             pytest.fail(f"{self.path.name}: the kernel did not start: {error}", pytrace=False)
+
+    def teardown(self) -> None:
+        """End the kernel."""
+        run_sync(self.kernel.end)()
 
 
 class NotebookCell(IPyNbCell):
@@ -114,7 +124,7 @@ class NotebookCell(IPyNbCell):
 
     def runtest(self) -> None:
         """Execute the cell and compare."""
-        if self.parent.broken_by and not self.parent.kernel.is_alive():
+        if self.parent.broken_by and not self.parent.kernel.km:
             raise CellError(f"not run: follows from {self.parent.broken_by}")
         skipped = rules.skipped(self.cell)
         outputs = [] if skipped else self._execute()
@@ -127,10 +137,11 @@ class NotebookCell(IPyNbCell):
         if not rules.unchecked(self.cell):
             self._compare(outputs)
 
-    def _execute(self) -> list[dict[str, Any]]:
-        timeout = float(self.config.getoption("nbval_cell_timeout"))
+    def _execute(self) -> list[Any]:
         try:
-            outputs = run_cell(self.parent.kernel, self.cell["source"], timeout)
+            outputs: list[Any] = run_sync(self.parent.kernel.run)(
+                new_code_cell(self.cell["source"])
+            )
         except KernelError as failure:
             self._break(str(failure))
         error = next((out for out in outputs if out["output_type"] == "error"), None)
