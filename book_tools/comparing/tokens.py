@@ -2,26 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 _MINUS = "\N{MINUS SIGN}"
 _THOUSANDS = re.compile("[,\N{THIN SPACE}\N{NARROW NO-BREAK SPACE}]")
 
+_UNSIGNED = r"""
+    (?:[1-9]\d{0,2}(?:,\d{3})+(?![\d,]*,\d)(?:\.\d+)?(?!\d)            # 1,234.5
+     | [1-9]\d{0,2}(?:[\u2009\u202f]\d{3})+(?!\d)(?:\.\d+)?(?!\w)     # 1 234.5
+     | \d+\.\d+ | \.\d+ | \d+(?=[eE][-+−]?\d+(?!\w)) | \d+(?!\w))
+    (?:[eE][-+−]?\d+(?!\w))?"""
 _SCANNER = re.compile(
-    r"""
+    rf"""
       (?P<newline>\n)
     | (?P<space>[^\S\n]+)
-    | (?P<pm>±|\+/-|\\pm(?![A-Za-z]))
     | (?P<word>[^\W\d]\w*(?:\.\d\w*)*           # conv1, W4A4, nan, features.0.weight, v1.2
-             | \d+(?:\.\d+){2,}\w*)             # 1.2.3
-    | (?P<number>(?P<sign>[-+−](?=\.?\d))?
-        (?P<mantissa>[1-9]\d{0,2}(?:,\d{3})+(?![\d,]*,\d)(?:\.\d+)?(?!\d)   # 1,234.5
-                   | [1-9]\d{0,2}(?:[\u2009\u202f]\d{3})+(?!\d)(?:\.\d+)?(?!\w)   # 1 234.5
-                   | \d+\.\d+ | \.\d+ | \d+(?=[eE][-+−]?\d+(?!\w)) | \d+(?!\w))
-        (?P<exponent>[eE][-+−]?\d+(?!\w))?)
+             | \d+(?:\.\d+){{2,}}\w*)           # 1.2.3
+    | (?P<number>(?P<sign>[-+−](?=\.?\d))?{_UNSIGNED})
+        (?:[^\S\n]*(?:±|\+/-|\\pm(?![A-Za-z]))[^\S\n]*(?P<margin>{_UNSIGNED}))?
     | (?P<glued>\d\w*)                          # 28x28, 10ms, 3e5f
-    | (?P<symbol>.)
+    | (?P<symbol>\+/-|\\pm(?![A-Za-z])|.)
     """,
     re.VERBOSE,
 )
@@ -69,21 +70,17 @@ class Token:
         return ("word", "number", "number with a margin")[len(self.numbers)]
 
 
-def _read_number(match: re.Match[str]) -> Number:
-    sign, mantissa, exponent = (
-        (match[name] or "").replace(_MINUS, "-") for name in ("sign", "mantissa", "exponent")
-    )
-    digits, _, decimals = mantissa.partition(".")
-    power = int(exponent[1:]) if exponent else 0
-    plain = _THOUSANDS.sub("", mantissa)
+def _read_number(text: str) -> Number:
+    mantissa, letter, power = re.split("([eE])|$", text.replace(_MINUS, "-"), maxsplit=1)
+    digits, _, decimals = mantissa.lstrip("+-").partition(".")
     separators = _THOUSANDS.findall(digits)
     return Number(
-        text=match[0],
-        value=Decimal(f"{sign}{plain}{exponent}"),
-        unit=Decimal(1).scaleb(power - len(decimals)),
+        text=text,
+        value=Decimal(_THOUSANDS.sub("", mantissa) + (letter or "") + power),
+        unit=Decimal(1).scaleb(int(power or 0) - len(decimals)),
         decimals=len(decimals),
-        exponent=exponent[:1],
-        plus=sign == "+",
+        exponent=letter or "",
+        plus=text[0] == "+",
         grouped=separators[0] if separators else "" if len(digits) > 3 else None,
     )
 
@@ -94,32 +91,8 @@ def _binary_sign(text: str, match: re.Match[str]) -> bool:
     return bool(match["sign"]) and bool(before) and (before.isalnum() or before in "_)]}")
 
 
-def _scan(text: str) -> Iterator[Token]:
-    position, line, spaced = 0, 1, False
-    while match := _SCANNER.match(text, position):
-        start, position = match.span()
-        if match.lastgroup == "space":
-            spaced = True
-            continue
-        is_number = bool(match["number"])
-        if is_number and _binary_sign(text, match):
-            is_number, position = False, start + 1
-        shown = text[start:position]
-        shown = "-" if shown == _MINUS else shown
-        numbers = (_read_number(match),) if is_number else ()
-        ends = shown == "\n"
-        yield Token(shown, line, (start, position), spaced and not ends, numbers)
-        line, spaced = line + ends, False
-
-
-def _is_measure(tokens: list[Token]) -> bool:
-    if [len(token.numbers) for token in tokens] != [1, 0, 1]:
-        return False
-    return tokens[1].text in ("±", "+/-", r"\pm") and tokens[2].text[0] not in f"+-{_MINUS}"
-
-
-def tokenize(text: str) -> list[Token]:
-    r"""Return the tokens of a printed text.
+def tokenize(text: str) -> Iterator[Token]:
+    r"""Yield the tokens of a printed text.
 
     A minus sign belongs to the number that follows unless a letter, a digit or a closing bracket
     stands before it. Digits within a word belong to the word. ``1.`` is the integer 1 and a full
@@ -130,17 +103,18 @@ def tokenize(text: str) -> list[Token]:
     >>> [t.text for t in tokenize("x-1 (-1) 1,234.5 1e-06 1.2.3 -inf")]
     ['x', '-', '1', '(', '-1', ')', '1,234.5', '1e-06', '1.2.3', '-', 'inf']
     """
-    tokens: list[Token] = []
-    for scanned in _scan(text):
-        tokens.append(scanned)
-        if _is_measure(tokens[-3:]):
-            first, sign, last = tokens[-3:]
-            tokens[-3:] = [
-                replace(
-                    first,
-                    text=f"{first.text} {sign.text} {last.text}",
-                    span=(first.span[0], last.span[1]),
-                    numbers=first.numbers + last.numbers,
-                )
-            ]
-    return tokens
+    position, line, spaced = 0, 1, False
+    while match := _SCANNER.match(text, position):
+        start, position = match.span()
+        if match["space"]:
+            spaced = True
+            continue
+        numbers = [match["number"], match["margin"]] if match["number"] else []
+        if numbers and _binary_sign(text, match):
+            numbers, position = [], start + 1
+        shown = text[start:position]
+        shown = "-" if shown == _MINUS else shown
+        ends = shown == "\n"
+        read = tuple(_read_number(number) for number in numbers if number)
+        yield Token(shown, line, (start, position), spaced and not ends, read)
+        line, spaced = line + ends, False
