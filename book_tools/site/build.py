@@ -22,8 +22,16 @@ from book_tools.comparing.rules import code_cells
 from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
 from book_tools.formulas import equations
-from book_tools.site.fingerprint import CODE, PAGES, digest
-from book_tools.site.runs import FOLDER, code_digest, inputs_digest, keep_run, read_run
+from book_tools.site.runs import (
+    CODE,
+    FOLDER,
+    PAGES,
+    code_digest,
+    digest,
+    inputs_digest,
+    keep_run,
+    read_run,
+)
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"

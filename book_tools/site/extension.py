@@ -7,15 +7,18 @@ formula explorer, in English): 3 MB.
 
 import re
 import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pybtex.database import Entry
 from pybtex.plugin import register_plugin
+from pybtex.style.formatting.plain import Style as PlainStyle
+from pybtex.style.labels import BaseLabelStyle
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-
-from book_tools.site.bibliography import BookStyle
 
 #: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
 #: list whose children are not list items, and one identifier for every exercise of a page. And each
@@ -80,6 +83,29 @@ def correct_docstring(*arguments: Any) -> None:
             parts = line.split("``")  # odd parts are literal
             parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
             lines[index] = "``".join(parts)
+
+
+class AuthorYearLabels(BaseLabelStyle):
+    """``Hinton et al., 2015``; a letter tells works of the same authors and year apart."""
+
+    def format_labels(self, sorted_entries: Iterable[Entry]) -> Iterator[str]:
+        """Yield one label per entry, in order."""
+        labels = []
+        for entry in sorted_entries:
+            persons, fields = dict(entry.persons or {}), dict(entry.fields or {})
+            names = [" ".join(person.last_names) for person in persons["author"]]
+            who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+            label = f"{who}, {fields['year']}".replace("{", "").replace("}", "")
+            labels.append(unicodedata.normalize("NFC", label))
+        for place, label in enumerate(labels):
+            letter = chr(ord("a") + labels[:place].count(label))
+            yield label + letter * (labels.count(label) > 1)
+
+
+class BookStyle(PlainStyle):
+    """The plain style with the labels above."""
+
+    default_label_style = AuthorYearLabels  # type: ignore[assignment]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

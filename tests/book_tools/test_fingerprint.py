@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from book_tools.site import runs
-from book_tools.site.fingerprint import CODE, digest
+from book_tools.site.runs import CODE, digest
 
 
 @pytest.mark.parametrize(
