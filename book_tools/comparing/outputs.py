@@ -29,15 +29,10 @@ def coalesce(outputs: Iterable[Output]) -> list[dict[str, Any]]:
     for output in outputs:
         entry = dict(output)
         if entry["output_type"] == "stream":
-            entry["text"] = "".join(entry["text"])
-            last = merged[-1] if merged else {}
-            if last.get("output_type") == "stream" and last["name"] == entry["name"]:
-                last["text"] += entry["text"]
-                continue
+            joins = bool(merged) and merged[-1].get("name") == entry["name"]
+            entry["text"] = "".join([merged.pop()["text"] if joins else "", *entry["text"]])
         merged.append(entry)
-    return [
-        entry | {"text": visible(entry["text"])} if "text" in entry else entry for entry in merged
-    ]
+    return merged
 
 
 _RULES: dict[str, Callable[[str, str, Tolerances], str | None]] = {
@@ -57,7 +52,7 @@ def _parts(output: Output | None) -> tuple[str, dict[str, Any]]:
         return "nothing", {}
     kind = str(output["output_type"])
     if kind == "stream":
-        return output["name"], {output["name"]: output["text"]}
+        return output["name"], {output["name"]: visible(output["text"])}
     if kind == "error":
         return f"the exception {output['ename']}", {"error": output["evalue"]}
     return f"{kind} ({', '.join(sorted(output['data']))})", dict(output["data"])

@@ -7,6 +7,7 @@ unknown kind, figures, and an ignored cell without a reason.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NoReturn
 
 import pytest
@@ -17,7 +18,6 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from . import rules
 from .kernels import KernelError, Runner
 from .outputs import STDERR, outputs_difference, shown_outputs
-from .rules import indented
 
 #: How many cells of a kind there may be, over all collected notebooks.
 _BUDGETS: dict[str, Callable[[rules.Cell], bool]] = {
@@ -133,7 +133,7 @@ class NotebookCell(IPyNbCell):
         if skipped:
             pytest.skip(self.cell["metadata"]["reason"])
         if any(output.get("name") == "stderr" for output in outputs):
-            raise CellError(f"{STDERR}\n{indented(shown_outputs(outputs))}")
+            raise CellError(f"{STDERR}\n{indent(shown_outputs(outputs), '    ')}")
         if not rules.unchecked(self.cell):
             self._compare(outputs)
 
@@ -164,7 +164,7 @@ class NotebookCell(IPyNbCell):
         if reason := outputs_difference(stored, outputs, tolerance):
             earlier = self.parent.broken_by
             after = f"\nmay follow from {earlier}, which failed" if earlier else ""
-            shown, fresh = (indented(shown_outputs(each)) for each in (stored, outputs))
+            shown, fresh = (indent(shown_outputs(each), "    ") for each in (stored, outputs))
             repair = f"if the new output is right: {self.config.getini('notebook_refresh')}"
             raise CellError(f"{reason}{after}\nstored:\n{shown}\ngot:\n{fresh}\n{repair}")
 
@@ -172,7 +172,7 @@ class NotebookCell(IPyNbCell):
         """Return the message with the cell's code."""
         if not isinstance(excinfo.value, CellError):
             return str(super().repr_failure(excinfo))  # type: ignore[no-untyped-call]
-        code = indented(self.cell["source"])
+        code = indent(self.cell["source"], "    ")
         return f"{self.path.name}, {self.name}: {excinfo.value}\ncode:\n{code}"
 
     def reportinfo(self) -> tuple[Path, int, str]:

@@ -117,8 +117,3 @@ def structure_problems(
             first = next(iter(cell["source"].strip().splitlines()), "")
             problems.append(f"{cell_name(notebook, cell)} ({first[:60]!r}) {problem}")
     return problems
-
-
-def indented(text: str) -> str:
-    """Return a text with every line moved four columns to the right."""
-    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -22,16 +22,7 @@ from book_tools.comparing.rules import code_cells
 from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
 from book_tools.formulas import equations
-from book_tools.site.runs import (
-    CODE,
-    FOLDER,
-    PAGES,
-    code_digest,
-    digest,
-    inputs_digest,
-    keep_run,
-    read_run,
-)
+from book_tools.site import runs
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"
@@ -47,13 +38,8 @@ def notebooks(root: Path) -> list[Path]:
     toc = root / "_toc.yml"
     if not toc.is_file():
         raise BookError(f"{toc} is missing; run this in a clone of the book")
-    pages = []
-    for name in parse_toc_yaml(toc):
-        found = [p for p in (root / f"{name}{s}" for s in (".ipynb", ".md", "")) if p.is_file()]
-        if not found:
-            raise BookError(f"_toc.yml names {name}, and there is no {name}.ipynb or {name}.md")
-        pages += found[:1]
-    return [page for page in pages if page.suffix == ".ipynb"]
+    paths = [(root / name).with_suffix(".ipynb") for name in parse_toc_yaml(toc)]
+    return [path for path in paths if path.is_file()]
 
 
 def run_sphinx(root: Path, build: Path) -> None:
@@ -80,17 +66,17 @@ def _execute(root: Path, paths: Sequence[Path]) -> None:
     from book_tools.refresh import merged, tidied  # noqa: PLC0415 — slow to import
     from book_tools.site.execute import execute_all, read_notebook  # noqa: PLC0415
 
-    build, code = root / "_build", code_digest(root)
+    build, code = root / "_build", runs.code_digest(root)
     stored = {path: read_notebook(path) for path in paths}
-    inputs = {path: inputs_digest(notebook, code) for path, notebook in stored.items()}
+    inputs = {path: runs.inputs_digest(notebook, code) for path, notebook in stored.items()}
 
     def keep(path: Path, executed: NotebookNode) -> str:
         shown, changed = merged(stored[path], tidied(executed))
         outputs = [cell["outputs"] for cell in code_cells(shown)] if changed else None
-        keep_run(build, _page(root, path), inputs[path], outputs)
+        runs.keep_run(build, _page(root, path), inputs[path], outputs)
         return f"{changed} cells differ from the stored outputs" if changed else "as stored"
 
-    due = [p for p in paths if read_run(build, _page(root, p)).get("inputs") != inputs[p]]
+    due = [p for p in paths if runs.read_run(build, _page(root, p)).get("inputs") != inputs[p]]
     execute_all(due, keep)
     print(f"{len(due)} of {len(paths)} notebooks executed; the others have not changed.")
 
@@ -110,12 +96,12 @@ def build_book(root: Path, *, execute: bool = True) -> str:
         _execute(root, pages)
     else:
         for page in (_page(root, path) for path in pages):
-            if read_run(build, page).get("outputs"):
-                keep_run(build, page, None, None)
+            if runs.read_run(build, page).get("outputs"):
+                runs.keep_run(build, page, None, None)
     # what reaches every page; API pages show the labelled equations
-    names = [name for name in (*CODE, *PAGES) if name not in _READ_ALONE]
-    frame = f"{digest(root, names)} {[equations(path) for path in pages]} {sys.version}"
-    inputs = [frame, digest(root, [*_READ_ALONE, f"_build/{FOLDER}"])]
+    names = [name for name in (*runs.CODE, *runs.PAGES) if name not in _READ_ALONE]
+    frame = f"{runs.digest(root, names)} {[equations(path) for path in pages]} {sys.version}"
+    inputs = [frame, runs.digest(root, [*_READ_ALONE, f"_build/{runs.FOLDER}"])]
     built = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else [None, None]
     opening = f"open it with `make serve`, or {index}"
     if index.is_file() and built == inputs:

@@ -92,16 +92,6 @@ def _searched(page: Page, address: str) -> list[str]:
     return []
 
 
-def _led_home(page: Page, root: str) -> list[str]:
-    """Require of the 404 page a link to the site's root."""
-    page.wait_for_load_state("networkidle")
-    home = page.evaluate("() => document.querySelector('a')?.href ?? ''")
-    status = "url => fetch(url).then(r => r.status)"
-    if home.startswith(root) and page.evaluate(status, home) == 200:
-        return []
-    return [f"the 404 page links to {home or 'nothing'}, not to the site's root {root}"]
-
-
 def page_problems(
     chromium: BrowserContext, root: str, name: str, *, accessibly: bool = True
 ) -> list[str]:
@@ -113,7 +103,6 @@ def page_problems(
             problems += _searched(page, f"{root}{name}?q={SEARCHED}")
         address = root + ("no/such/page.html" if missing else name)
         problems += problems_of(page, address, accessibly=accessibly)
-        problems += _led_home(page, root) if missing else []
         return list(dict.fromkeys(problems))
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError
@@ -35,7 +36,7 @@ async def execute(path: Path) -> NotebookNode:
         await runner.begin()
         for index, cell in enumerate(notebook.cells):
             name = rules.cell_name(notebook, cell)
-            place = f"{path.name}, {name}:\n{rules.indented(cell.source)}\n"
+            place = f"{path.name}, {name}:\n{indent(cell.source, '    ')}\n"
             for output in await runner.run(cell, index):
                 if output.get("name") == "stderr":  # a warning is an error in this book
                     raise KernelError(f"wrote to stderr:\n{output.text.strip()}")

@@ -23,10 +23,12 @@ def test_a_setting_reaches_the_kernel(tmp_path: Path) -> None:
         output = new_output("stream", name="stdout", text=text)
         notebook.cells.append(new_code_cell(SOURCE, execution_count=count, outputs=[output]))
     nbformat.write(notebook, tmp_path / "a.ipynb")
-    passed, failed = portability.run(
+    passed, lines = portability.run(
         [str(tmp_path / "a.ipynb")], portability.environment(2, "SSE4.1")
     )
-    assert (passed, [name[-6:] for name in failed]) == (1, ["cell 2"])
+    assert not passed
+    assert lines[0].startswith("1 failed, 1 passed")
+    assert "cell 2" in lines[1]
 
 
 def test_without_a_cap_no_cap_of_the_caller_remains(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,23 +46,23 @@ def test_a_failure_under_any_setting_fails_the_matrix(
     done = subprocess.CompletedProcess([], 0, "some set")
     monkeypatch.setattr(portability.subprocess, "run", lambda *_, **__: done)
     monkeypatch.setattr(
-        portability, "run", lambda _, variables: (3, ["02, cell 4"] if variables == fails else [])
+        portability, "run", lambda _, variables: (variables != fails, ["3 passed in 1 s"])
     )
-    with pytest.raises(BookError, match="1 failed, the first 02, cell 4 with 2 threads, AVX2"):
+    with pytest.raises(BookError, match="not all passed with 2 threads, AVX2: see above"):
         portability.portability([])
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["2", "AVX2", "some", "set", "3", "1", "0.0"] in rows
-    assert sum(row[-2:-1] == ["0"] for row in rows) == 5
+    shown = capsys.readouterr().out
+    assert "2 threads, AVX2, torch uses some set:\n  3 passed in 1 s\n" in shown
+    assert len(shown.splitlines()) == 12
     fails = {}
     assert "all 6 settings" in portability.portability([])
 
 
-def test_a_run_without_tests_is_an_error(tmp_path: Path) -> None:
+def test_a_run_without_tests_does_not_pass(tmp_path: Path) -> None:
     """Oracle: a file that holds no test, and no file."""
     (tmp_path / "test_a.py").touch()
     for name in ("test_a.py", "test_b.py"):
-        with pytest.raises(BookError, match="ran no cell and no test"):
-            portability.run([str(tmp_path / name)], portability.environment(1, "uncapped"))
+        passed, _ = portability.run([str(tmp_path / name)], portability.environment(1, "uncapped"))
+        assert not passed
 
 
 def test_the_folders_of_unit_tests_exist() -> None:
