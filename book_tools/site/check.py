@@ -59,7 +59,7 @@ def browser() -> Iterator[BrowserContext]:
             yield chromium.new_context()
 
 
-def _watched(page: Page, root: str, *, missing: bool) -> list[str]:
+def _watched(page: Page, root: str) -> list[str]:
     """Return a list that gets what goes wrong while ``page`` opens addresses of the site."""
     problems: list[str] = []
     site = ("data:", root.removesuffix(urlsplit(root).path) + "/")
@@ -73,12 +73,8 @@ def _watched(page: Page, root: str, *, missing: bool) -> list[str]:
 
     on("pageerror", "script error: {0}")
     on("request", "fetches from elsewhere: {0.url}", lambda r: not r.url.startswith(site))
-    on(
-        "console",
-        "console error: {0.text}",
-        lambda m: m.type == "error" and not (missing and "404" in m.text),
-    )
-    on("response", "status {0.status}: {0.url}", lambda r: r.status >= 400 and not missing)
+    on("console", "console error: {0.text}", lambda m: m.type == "error")
+    on("response", "status {0.status}: {0.url}", lambda r: r.status >= 400)
     return problems
 
 
@@ -95,14 +91,12 @@ def _searched(page: Page, address: str) -> list[str]:
 def page_problems(
     chromium: BrowserContext, root: str, name: str, *, accessibly: bool = True
 ) -> list[str]:
-    """Return what is wrong with a page; the 404 page is opened at an address that is missing."""
-    missing = name == "404.html"
+    """Return what is wrong with a page."""
     with chromium.new_page() as page:
-        problems = _watched(page, root, missing=missing)
+        problems = _watched(page, root)
         if name.endswith("search.html"):
             problems += _searched(page, f"{root}{name}?q={SEARCHED}")
-        address = root + ("no/such/page.html" if missing else name)
-        problems += problems_of(page, address, accessibly=accessibly)
+        problems += problems_of(page, root + name, accessibly=accessibly)
         return list(dict.fromkeys(problems))
 
 
