@@ -17,7 +17,6 @@ def readable(latex: str) -> str:
     text = re.sub(r"\\[lr]?Vert(?![a-z])|\\\|", "‖", text)
     text = re.sub(r"\\top|\{\\mathsf\s*T\}|\\mathsf\{T\}", "⊤", text)
     text = re.sub(r"([_^])\s*\\(?:text|mathrm|operatorname)\*?\s*\{", r"\1{", text)
-    text = re.sub(r"([_^])\s*\\(max|min)(?![a-z])", r"\1{\2}", text)
     text = re.sub(r"\\(?:text|mathrm|operatorname)\*?\s*\{([^{}]*)\}", r" \1 ", text)
     text = re.sub(r"\\(ln|log|min|max|lim|sin|cos|arg)(?![a-z])", r" \1 ", text)
     text = re.sub(
@@ -26,7 +25,6 @@ def readable(latex: str) -> str:
         text,
         flags=re.DOTALL,
     )
-    text = re.sub(r"\\(?:begin|end)\{\w+\}(?:\{[lcr]+\})?|&", " ", text)
     text = re.sub(r"\\[bB]igg?[lrm]?(?![a-z])|\\(?:left|right)(?![a-z])\.?", " ", text)
     text = re.sub(r"\\\\(\[[^\]]*\])?", ";  ", text)
     while (flat := _without_groups(text)) != text:

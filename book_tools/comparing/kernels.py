@@ -33,14 +33,6 @@ def environment() -> dict[str, str]:
     return kept | dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
 
 
-class _OwnKernel(AsyncKernelManager):
-    """A manager that finds only the kernel of the running interpreter."""
-
-    def __init__(self, **options: Any) -> None:
-        specs = KernelSpecManager(kernel_dirs=[])
-        super().__init__(kernel_spec_manager=specs, transport_encryption="auto", **options)
-
-
 class Runner(NotebookClient):
     """Runs the cells of a notebook in the notebook's folder, each for so many seconds at most."""
 
@@ -52,8 +44,6 @@ class Runner(NotebookClient):
     ) -> None:
         super().__init__(
             notebook,
-            kernel_manager_class=_OwnKernel,
-            kernel_name="python3",
             shutdown_kernel="immediate",  # nothing is left to save; a graceful end takes seconds
             timeout_func=lambda _: seconds,
             iopub_timeout=_GRACE,
@@ -67,7 +57,8 @@ class Runner(NotebookClient):
 
     async def begin(self) -> None:
         """Start the kernel, without nbclient's handlers of signals, which end it and go on."""
-        self.km = self.create_kernel_manager()
+        specs = KernelSpecManager(kernel_dirs=[])  # holds the running interpreter's kernel only
+        self.km = AsyncKernelManager(kernel_spec_manager=specs, transport_encryption="auto")
         await self.async_start_new_kernel(env=environment(), stderr=subprocess.DEVNULL)
         await self.async_start_new_kernel_client()
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from pybtex.plugin import register_plugin
 from pybtex.style.formatting.plain import Style as PlainStyle
 from pybtex.style.labels import BaseLabelStyle
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 
 #: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
 #: list whose children are not list items, and one identifier for every exercise of a page. And each
@@ -46,10 +45,8 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     """Copy the parts of MathJax that a page can ask for into the built site."""
     if exception is not None or app.builder.format != "html":
         return
-    spec = find_spec("sphinx-mathjax-offline")
-    if spec is None or spec.origin is None:
-        raise ExtensionError("sphinx-mathjax-offline is not installed; run `make env`")
-    source = Path(spec.origin).parent / "static" / "mathjax"
+    package = distribution("sphinx-mathjax-offline")
+    source = Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax")))
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in _PARTS:
         (target / part).parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,6 @@ def test_the_same_curves_pass(change: dict[str, Any]) -> None:
         {"styles": {"square": "-o", "linE": "--"}},
         {"styles": {"square": "-o", "": "--"}},
         {"styles": {"square": "-o", "line": ":"}},
-        {"styles": {"square": "-s", "line": "--"}},
         {"styles": {"square": "-h", "line": "--"}},
         {"styles": {"square": "-o"}},
         *({"colours": "10"}, {"width": 2.0}, {"title": "Three"}, {"legend": None}, {"height": 4.0}),
