@@ -71,6 +71,9 @@ def test_texts_agree_in_both_directions_and_in_any_colour(
     [
         ("10 %\r100 %", "100 %"),
         ("abc\rx", "xbc"),
+        ("99 %\r\x1b[Kdone", "done"),
+        ("abcd\b\b\x1b[1KZ", "  Zd"),
+        ("abc\x1b[2K\rx", "x"),
         ("abc\r\nx", "abc\nx"),
         ("abx\bc", "abc"),
         ("\x1b]8;;https://a.org\x1b\\link\x1b]8;;\x07 \x1b(Bx\x1b[?25l", "link x"),
