@@ -98,6 +98,8 @@ def test_each_objective_is_cross_entropy_and_a_weight_times_its_loss(name, image
     assert loss > 0.001
     none = method.objective(guided, 0)(outputs, targets)
     torch.testing.assert_close(none, hard)
+    found.backward()
+    assert all(weight.grad.any() for weight in guided.adapters.parameters())
 
 
 @pytest.mark.usefixtures("unmoved")

@@ -12,61 +12,27 @@ from torch import nn
 import reference_impl.training.loop as looping
 from reference_impl import training
 from reference_impl.data import Dataset, Examples
+from reference_impl.models import LeNet300
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def squared_error(outputs, targets):
-    return (outputs - targets).square().mean()
-
-
-def line(weight: float) -> nn.Linear:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(model.weight, weight)
-    return model
-
-
-def test_each_step_is_gradient_descent_on_its_batch():
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_each_step_is_gradient_descent_on_its_batch_until_a_loss_is_not_finite(bad):
     """Oracle: w ← w − η · 2 x (w x − y), by hand; the loss is the one before the step."""
-    model, w, rate = line(0.0), 0.0, 0.1
+    model, w, rate = nn.Linear(1, 1, bias=False), 0.0, 0.1
+    nn.init.zeros_(model.weight)
     pairs = [(1.0, 2.0), (2.0, 1.0), (-1.0, 3.0)]
-    steps = training.train_steps(
-        model,
-        [(torch.tensor([[x]]), torch.tensor([[y]])) for x, y in pairs],
-        squared_error,
-        torch.optim.SGD(model.parameters(), lr=rate),
-    )
-    for (x, y), loss in zip(pairs, steps, strict=True):
-        assert loss == pytest.approx((w * x - y) ** 2)
+    data = [(torch.tensor([[x]]), torch.tensor([[y]])) for x, y in [*pairs, (1.0, bad)]]
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    steps = training.train_steps(model, data, F.mse_loss, optimizer)
+    for x, y in pairs:
+        assert next(steps) == pytest.approx((w * x - y) ** 2)
         w -= rate * 2 * x * (w * x - y)
         assert model.weight.item() == pytest.approx(w)
-
-
-def test_the_callers_loop_body_runs_between_two_steps():
-    """Oracle: a weight set to zero after each step starts each step there, as a mask would."""
-    model = line(0.0)
-    plan = [(torch.ones(1, 1), torch.ones(1, 1))] * 3
-    losses = []
-    for loss in training.train_steps(
-        model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.1)
-    ):
-        nn.init.zeros_(model.weight)
-        losses.append(loss)
-    assert losses == [1.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_the_training_before_the_step(bad):
-    """Oracle: the weight after the last good step."""
-    model = line(1.0)
-    plan = [(torch.ones(1, 1), torch.zeros(1, 1)), (torch.ones(1, 1), torch.full((1, 1), bad))]
-    steps = training.train_steps(
-        model, plan, squared_error, torch.optim.SGD(model.parameters(), 0.25)
-    )
-    next(steps)
-    with pytest.raises(ValueError, match=r"loss must be finite, got (nan|inf) at step 1"):
+    with pytest.raises(ValueError, match=r"loss must be finite, got (nan|inf) at step 3"):
         next(steps)
-    assert model.weight.item() == 0.5
+    assert model.weight.item() == pytest.approx(w)
 
 
 RECIPE = training.Recipe("lenet300", epochs=1, learning_rate=0.03, weight_decay=0.2)
@@ -96,14 +62,28 @@ def test_each_step_of_a_recipe_has_the_rate_of_its_middle_and_decays():
     torch.testing.assert_close(network.weight, oracle.weight)
 
 
-def test_a_recipe_trains_in_training_mode_and_ends_in_evaluation_mode():
-    """Oracle: the flag; BatchNorm's running mean, which only training moves."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2)).eval()
-    for _ in training.recipe_steps(network, made()[1], F.cross_entropy, RECIPE, 5):
-        assert network.training
-    assert network[0].running_mean.all()
-    assert not network.training
+@pytest.mark.parametrize("warm_up", [1, 20, 50, 99])
+def test_the_rate_rises_on_a_line_and_falls_on_half_a_cosine(warm_up):
+    """Oracle: a share of the peak; torch's CosineAnnealingLR over the steps after the warm-up."""
+    recipe = training.Recipe("lenet5", epochs=1, learning_rate=0.3, warm_up=warm_up / 100)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=100 - warm_up)
+    for step in range(101):
+        expected = scheduler.get_last_lr()[0] if step >= warm_up else 0.3 * step / warm_up
+        assert recipe.rate(step / 100) == pytest.approx(expected, abs=1e-9)
+        if step >= warm_up:
+            optimizer.step()
+            scheduler.step()
+
+
+@pytest.mark.usefixtures("unmoved")
+def test_a_new_student_has_the_weights_of_its_seed_and_draws_nothing_else():
+    """Oracle: torch's own initialisation after the same seed."""
+    student = training.new_student(training.Recipe("lenet300", epochs=1, seed=7))
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        own = LeNet300()
+    assert all(map(torch.equal, student.parameters(), own.parameters()))
 
 
 BARS = training.Recipe(
@@ -161,10 +141,41 @@ def test_of_equal_epochs_the_first_is_kept(monkeypatch):
     assert found[1][1] is found[3][1]
 
 
-def test_the_seed_decides_a_fit_and_the_global_generator_does_not():
-    """Oracle: runs with the same and another seed, from different global states."""
-    losses = []
+def fitted(recipe, *_):
+    *_, last = training.fit(recipe, small_dataset())
+    return last.best
+
+
+def taught(recipe, teacher, few):
+    student, views = training.new_student(recipe), [training.view(teacher, few)]
+    list(training.student_steps(student, views, lambda z, to: F.mse_loss(z, to.logits), recipe))
+    return student
+
+
+def quantized(recipe, network, few):
+    chain = training.prepare(network.chain(), recipe, few)
+    list(training.fine_tune(chain, recipe, few))
+    return chain
+
+
+@pytest.mark.parametrize(
+    ("trained", "recipe"),
+    [
+        (fitted, replace(BARS, epochs=1)),
+        (taught, training.Recipe("student", epochs=1)),
+        *((quantized, training.QatRecipe(bits, epochs=1, augment=True)) for bits in (None, 4)),
+    ],
+)
+def test_the_seed_decides_a_training_and_the_global_generator_does_not(trained, recipe, few):
+    """Oracle: the same and another seed, from different global states; copies of both."""
+    network = training.load_checkpoint("student")
+    before, found = copy.deepcopy(network.state_dict()), []
     for run, seed in enumerate((5, 5, 6)):
-        torch.manual_seed(run)
-        losses.append(next(training.fit(replace(BARS, seed=seed), small_dataset())).loss)
-    assert losses[0] == losses[1] != losses[2]
+        drawn = torch.manual_seed(run).get_state()
+        made = trained(replace(recipe, seed=seed), network, few)
+        assert torch.equal(torch.get_rng_state(), drawn)
+        assert not made.training
+        found.append(torch.cat([weight.flatten() for weight in made.parameters()]))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert all(map(torch.equal, before.values(), network.state_dict().values()))
