@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from experiments.runner import make
-from experiments.workers import Hire, cluster, here, processes
+from experiments.workers import Here, Hire, cluster, processes
 from reference_impl.files import ROOT
 
 #: name → module, as the chapters have them
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.names:
         for name, module in EXPERIMENTS.items():
             print(f"{name:14}{(import_module(module).__doc__ or '').splitlines()[0]}")
-    hire: Hire = here
+    hire: Hire = Here
     at_once = options.workers or 1
     if options.workers is not None:
         hire = partial(processes, options.workers)

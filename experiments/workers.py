@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -99,8 +99,8 @@ def machine(packages: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-class _Here(Executor):
-    """Makes each run when it is submitted, in this process."""
+class Here(Executor):
+    """Makes each run when it is submitted, one after another, in this process."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -109,11 +109,6 @@ class _Here(Executor):
         except Exception as error:  # noqa: BLE001 — any error is the run's, as elsewhere
             future.set_exception(error)
         return future
-
-
-def here() -> AbstractContextManager[Executor]:
-    """Open what makes runs one after another in this process."""
-    return nullcontext(_Here())
 
 
 @contextmanager

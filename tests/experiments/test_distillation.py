@@ -17,69 +17,64 @@ QUICK = Run("main", "lenet300", "lenet5", temperature=2.0, n_images=256, epochs=
 OMITTED = replace(QUICK, purpose="omitted", omitted=3, epochs=1)
 
 
-def taught(student, to):
-    return distillation_objective(student, to.logits, to.labels, temperature=2.0, alpha=0.9)
+CASES = [  # a run, and what it is by hand
+    (QUICK.alone(), {"alpha": 0}),
+    (QUICK, {}),
+    (OMITTED, {"omitted": 3, "epochs": 1}),
+    (replace(QUICK, augment=True, epochs=1), {"seed": 100, "epochs": 1}),
+]
 
 
-def by_hand(small, objective=taught, *, omitted=-1, seed=None, epochs=2):
+def by_hand(small, *, alpha=0.9, omitted=-1, seed=None, epochs=2):
     """Return a student trained without the command, and its losses.
 
     The teacher answers in the command's order of memory and in its batches, so that it rounds as
     there, and accuracies may be compared exactly.
     """
+
+    def objective(student, to):
+        if not alpha:
+            return F.cross_entropy(student, to.labels)
+        return distillation_objective(student, to.logits, to.labels, temperature=2.0, alpha=alpha)
+
     teacher = training.load_checkpoint("lenet5").to(memory_format=torch.channels_last)
     whole = training.view(teacher, small.train, seed=seed)
     chosen = torch.arange(256)[whole.labels[:256] != omitted]
-    part = recorder.View(whole.images[chosen], whole.labels[chosen], whole.logits[chosen])
+    part = training.View(whole.images[chosen], whole.labels[chosen], whole.logits[chosen])
     recipe = training.Recipe("lenet300", epochs=epochs, learning_rate=1e-2)
     student = training.new_student(recipe)
     return student, list(training.student_steps(student, [part], objective, recipe))
 
 
-def test_a_student_alone_is_measured_as_when_it_is_trained_by_hand(small):
-    """Oracle: the same training and measurements by hand."""
-    alone = recorder.measured(QUICK.alone(), small)
-    student, losses = by_hand(small, lambda z, to: F.cross_entropy(z, to.labels))
-    assert alone["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert alone["validation"] == training.accuracy(student, small.validation)
+@pytest.mark.parametrize(("run", "how"), CASES)
+def test_a_student_is_measured_as_when_it_is_trained_by_hand(run, how, small, monkeypatch):
+    """Oracle: the same training and measurements by hand; means of the calibration's bins.
 
-
-def test_a_distilled_student_is_measured_as_when_it_is_trained_by_hand(small):
-    """Oracle: the same training and measurements by hand; means of the calibration's bins."""
-    distilled = recorder.measured(QUICK, small)
-    student, losses = by_hand(small)
-    assert distilled["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert distilled["test"] == training.accuracy(student, small.test)
+    Augmented runs pass over views that the teacher has seen: this one over the first of two.
+    """
+    monkeypatch.setattr(recorder, "N_VIEWS", 2)
+    seen, answered = [], recorder.answered
+    monkeypatch.setattr(recorder, "answered", lambda *how: seen.append(how) or answered(*how))
+    found = recorder.measured(run, small)
+    if run.augment:
+        assert seen == [("lenet5", small.train, 10_000, seed) for seed in (100, 101)]
+    student, losses = by_hand(small, **how)
+    assert found["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert found["validation"] == training.accuracy(student, small.validation)
+    assert found["test"] == training.accuracy(student, small.test)
     logits, labels = training.predict(student, small.test.images), small.test.labels
     sure, answers = logits.softmax(dim=1).max(dim=1)
-    assert distilled["nll"] == pytest.approx(F.cross_entropy(logits, labels).item())
-    assert sum(distilled["share"]) == pytest.approx(1, abs=1e-3)
+    assert found["nll"] == pytest.approx(F.cross_entropy(logits, labels).item())
+    assert sum(found["share"]) == pytest.approx(1, abs=1e-3)
     for name, mean in (("confidence", sure), ("accuracy", (answers == labels).float())):
-        found = np.dot(distilled["share"], distilled[name])
-        assert found == pytest.approx(mean.mean().item(), abs=1e-3)
-
-
-def test_a_student_that_misses_a_class_is_measured_with_a_bias_too(small):
-    """Oracle: the same training and measurements by hand."""
-    omitted = recorder.measured(OMITTED, small)
-    student, _ = by_hand(small, omitted=3, epochs=1)
-    logits, labels = training.predict(student, small.test.images), small.test.labels
-    own = labels == 3
-    assert omitted["recall"] == recorder.percent_right(logits[own], labels[own])
-    logits[:, 3] += omitted["bias"]
-    assert omitted["corrected_test"] == recorder.percent_right(logits, labels)
-    assert omitted["corrected_recall"] == recorder.percent_right(logits[own], labels[own])
-
-
-def test_augmented_runs_pass_over_views_that_the_teacher_has_seen(small, monkeypatch):
-    """Oracle: a student trained by hand on the first of the augmented views; all views' seeds."""
-    monkeypatch.setattr(recorder, "N_VIEWS", 2)
-    seen, view = [], recorder.answered
-    monkeypatch.setattr(recorder, "answered", lambda *how: seen.append(how) or view(*how))
-    found = recorder.measured(replace(QUICK, augment=True, epochs=1), small)
-    student, _ = by_hand(small, seed=100, epochs=1)
-    assert found["test"] == training.accuracy(student, small.test)
-    assert seen == [("lenet5", small.train, 10_000, seed) for seed in (100, 101)]
+        expected = mean.mean().item()
+        assert np.dot(found["share"], found[name]) == pytest.approx(expected, abs=1e-3)
+    if run.omitted is not None:  # it is measured with a bias too
+        own = labels == 3
+        assert found["recall"] == recorder.percent_right(logits[own], labels[own])
+        logits[:, 3] += found["bias"]
+        assert found["corrected_test"] == recorder.percent_right(logits, labels)
+        assert found["corrected_recall"] == recorder.percent_right(logits[own], labels[own])
 
 
 def test_the_curve_counts_right_answers_with_each_bias(monkeypatch, small):

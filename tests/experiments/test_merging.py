@@ -1,4 +1,4 @@
-"""experiments.merging: fair pairs, unseen images, and what the record shows."""
+"""experiments.merging and decay: fair pairs, unseen images, and what the records show."""
 
 import statistics
 
@@ -6,14 +6,16 @@ import pytest
 import shipped
 import torch
 
+from experiments import decay
 from experiments import merging as recorder
 from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, measured, ways
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.pruning import n_dropped
 from reference_impl.training import Recipe, load_checkpoint
 
-RUNS = shipped.record("merging")["runs"]
+RUNS, DECAYED = (shipped.record(name)["runs"] for name in ("merging", "decay"))
 SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
+FIELDS = ("epochs", "learning_rate", "weight_decay")  #: of a recipe of decay
 
 
 def test_every_way_leaves_the_same_number_of_units(monkeypatch):
@@ -103,3 +105,54 @@ def test_merging_without_a_threshold_gains_over_pruning_at_every_level(recipe, c
 def test_a_threshold_can_undo_the_gain():
     """Oracle: as above, for 0.45 on networks trained with weight decay."""
     assert least_gain("merge norm ratio over 0.45", "L1", "shipped") < 0
+
+
+def test_the_plan_varies_rate_and_decay_and_leaves_the_rest():
+    """Oracle: counting; the fifth recipe is the shipped one except for its decay."""
+    recipes = {tuple(getattr(run, field) for field in FIELDS) for run in decay.PLAN}
+    short = {(12, rate, decay) for rate in (0.001, 0.002) for decay in (0, 0.05)}
+    assert recipes == short | {(30, 0.002, 0)}
+    assert len(decay.PLAN) == 5 * len(recipes)
+
+
+def test_a_network_is_trained_as_its_run_says(small):
+    """Oracle: one epoch; what a run changes changes the accuracies; the ways of every sparsity."""
+    changes = [(2, 0.001, 0.0, 0), (1, 0.002, 0.0, 0), (1, 0.001, 50.0, 0), (1, 0.001, 0.0, 1)]
+    runs = [decay.Run(1, 0.001, 0.0, 0), *(decay.Run(*change) for change in changes)]
+    first, *others = (decay.measured(run, small)["test"] for run in runs)
+    assert first not in others
+    assert set(first) == {"whole", *SPARSITIES}
+    assert all(set(first[at]) == set(decay.WAYS) for at in SPARSITIES)
+
+
+def test_the_shipped_network_is_measured_as_in_the_main_record():
+    """Oracle: the other record, by its own code, with units kept by their L2 norms."""
+    found = decay.accuracies_of(load_checkpoint("lenet300"), load_dataset())
+    expected = RUNS[0]["test"]
+    assert found["whole"] == pytest.approx(expected["whole"], abs=0.1)
+    for at in SPARSITIES:
+        for way, right in found[at].items():
+            assert right == pytest.approx(expected[at][f"{way}, L2"], abs=0.3)
+
+
+def test_the_record_agrees_with_the_main_one():
+    """Oracle: the short recipe's networks were trained there too."""
+    short = [run["test"] for run in RUNS if run["recipe"] == "short"]
+    again = [run["test"] for run in DECAYED if [run[name] for name in FIELDS] == [12, 0.001, 0]]
+    for before, now in zip(short, again, strict=True):
+        for at in SPARSITIES:
+            assert now[at]["prune"] == pytest.approx(before[at]["prune, L2"], abs=0.5)
+
+
+def test_the_rate_and_not_the_decay_makes_pruning_cheap():
+    """Oracle: mean accuracies with half of the units pruned, as the chapter says."""
+
+    def pruned(*recipe: float) -> float:
+        runs = [run for run in DECAYED if [run[name] for name in FIELDS] == [*recipe]]
+        return statistics.mean(run["test"]["0.5"]["prune"] for run in runs)
+
+    for weight_decay in (0, 0.05):
+        assert pruned(12, 0.002, weight_decay) > pruned(12, 0.001, weight_decay) + 10
+    for rate in (0.001, 0.002):
+        assert abs(pruned(12, rate, 0.05) - pruned(12, rate, 0)) < 5
+    assert pruned(30, 0.002, 0) > pruned(12, 0.002, 0)
