@@ -95,23 +95,27 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
 
 def torch_pruned(network: Network, ratio: float) -> Network:
     """Return a teacher without ``ratio`` of all its channels, chosen by Torch-Pruning."""
+    state = their_network(network, ratio).state_dict()
+    widths = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(network.widths)}
+    small = type(network).from_widths(widths)
+    small.load_state_dict(state)
+    return small.eval()
+
+
+def their_network(network: Network, ratio: float) -> Network:
+    """Return a copy whose layers Torch-Pruning has made smaller."""
     import torch_pruning as tp  # type: ignore[import-untyped] # noqa: PLC0415 — slow to import
 
     theirs = copy.deepcopy(network)
-    pruner = tp.pruner.BasePruner(
+    tp.pruner.BasePruner(
         theirs,
         torch.zeros(1, *IMAGE_SHAPE),
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         global_pruning=True,
         pruning_ratio=ratio,
         ignored_layers=[theirs.head],
-    )
-    pruner.step()
-    state = theirs.state_dict()
-    widths = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(network.widths)}
-    small = type(network).from_widths(widths)
-    small.load_state_dict(state)
-    return small.eval()
+    ).step()
+    return theirs.eval()
 
 
 #: name → (network, MACs at most, images to look at) → a smaller one

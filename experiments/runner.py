@@ -90,7 +90,10 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
             submit: Any = partial(executor.submit, work, experiment.__name__, fingerprint())  # type: ignore[call-arg]
             for run, future in finished(suspects or todo, submit, 1 if suspects else at_once):
-                error = _error(future)
+                try:
+                    error = future.exception()
+                except CancelledError as cancelled:
+                    error = cancelled
                 if isinstance(error, BrokenExecutor):
                     deaths[run] += 1
                     if deaths[run] < TRIES:
@@ -127,10 +130,3 @@ def finished(
             return
         for future in wait(out, return_when=FIRST_COMPLETED).done:
             yield out.pop(future), future
-
-
-def _error(future: Future[Made]) -> BaseException | None:
-    try:
-        return future.exception()
-    except CancelledError as error:
-        return error

@@ -103,6 +103,7 @@ class Here(Executor):
     """Makes each run when it is submitted, one after another, in this process."""
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return what has been made."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))

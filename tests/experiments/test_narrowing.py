@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-import torch_pruning as tp
 
 from experiments import narrowing as recorder
 from experiments.narrowing import METHODS, Run, torch_pruned
@@ -30,22 +29,13 @@ def test_every_method_keeps_to_the_budget_and_leaves_the_teacher(method, small):
 
 
 def test_what_torch_pruning_leaves_computes_the_same_in_our_network():
-    """Oracle: torch_pruning's own network, of which the state was taken."""
+    """Oracle: Torch-Pruning's own network, of which the state was taken."""
     torch.manual_seed(0)
     network = ConvTeacher((4, 6, 8, 10)).eval()
-    ours = torch_pruned(network, 0.4)
-    theirs = copy.deepcopy(network)
-    tp.pruner.BasePruner(
-        theirs,
-        torch.zeros(1, 1, 28, 28),
-        importance=tp.importance.GroupMagnitudeImportance(p=2),
-        global_pruning=True,
-        pruning_ratio=0.4,
-        ignored_layers=[theirs.head],
-    ).step()
+    ours, theirs = torch_pruned(network, 0.4), recorder.their_network(network, 0.4)
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
     x = torch.rand(4, 1, 28, 28)
-    torch.testing.assert_close(ours(x), theirs.eval()(x))
+    torch.testing.assert_close(ours(x), theirs(x))
 
 
 def test_a_run_measures_what_is_left_before_and_after_its_training(monkeypatch, small):
