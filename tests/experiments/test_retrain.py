@@ -71,6 +71,7 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
     assert command() == 0
     second = capsys.readouterr().out
     assert "lenet300: kept as it was finished before" in second
+    assert "lenet300 2/2" not in second
     assert second.count("student 1/2: loss") == second.count("student 2/2: loss") == 1
     assert len(list((tmp_path / "made").iterdir())) == 4
     assert command("--check") == 0
@@ -100,14 +101,10 @@ def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, tmp_pat
     for path in (tmp_path / "made").iterdir():
         path.rename(tmp_path / "finished" / path.name)
     path = tmp_path / "finished" / f"lenet300.{end}"
-    whole = path.read_bytes()
-    for content, n_trained in ((whole, 0), (damage(whole), 1)):
-        path.write_bytes(content)
-        capsys.readouterr()
-        assert command("lenet300") == 0
-        assert capsys.readouterr().out.count("lenet300 2/2: loss") == n_trained
-        for made in (tmp_path / "made").iterdir():
-            (tmp_path / "finished" / made.name).write_bytes(made.read_bytes())
+    path.write_bytes(damage(path.read_bytes()))
+    capsys.readouterr()
+    assert command("lenet300") == 0
+    assert capsys.readouterr().out.count("lenet300 2/2: loss") == 1
 
 
 def test_the_check_finds_an_accuracy_or_weights_that_are_not_as_recorded(command, tmp_path, capsys):

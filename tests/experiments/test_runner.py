@@ -100,13 +100,32 @@ def test_a_run_that_fails_is_named_and_the_others_are_made(how, tmp_path, monkey
     assert capsys.readouterr().out.count("\n") == 2  # the number and the best
 
 
-def test_what_is_done_is_kept_and_the_same_command_continues(tmp_path, monkeypatch, capsys):
-    """Oracle: Ctrl-C in the third run; a mark in the first row that a second run would remove."""
+def full(record, plan, write=Record.write):
+    """Let the disk be full when the third row is written."""
+    if len(record.found["runs"]) == 3:
+        raise OSError(28, "No space left on device")
+    write(record, plan)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (130, "\ntiny: interrupted; the same command continues\n"),
+        (1, "tiny: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_what_is_done_is_kept_and_the_same_command_continues(
+    tmp_path, monkeypatch, capsys, code, said
+):
+    """Oracle: Ctrl-C in the third run, or a full disk; a mark that a second run would remove."""
     path = tmp_path / "x.json"
     with monkeypatch.context() as patch:
-        patch.setitem(tiny.PLAN, 2, tiny.Run(2, 0, "interrupt"))
-        assert make(path) == 130
-    assert "tiny: interrupted; the same command continues" in capsys.readouterr().err
+        if code == 130:
+            patch.setitem(tiny.PLAN, 2, tiny.Run(2, 0, "interrupt"))
+        else:
+            patch.setattr(Record, "write", full)
+        assert make(path) == code
+    assert capsys.readouterr().err == said
     record = read(path, times=True)
     assert [row["number"] for row in record["runs"]] == [0, 1]
     record["runs"][0]["double"] = 1000
@@ -242,22 +261,6 @@ def test_a_path_that_cannot_be_written_is_found_before_the_first_run(tmp_path, m
     (tmp_path / "file").write_text("")
     assert make(tmp_path / "file" / "x.json") == 1
     assert capsys.readouterr().err.startswith("tiny: [Errno ")
-
-
-def test_a_full_disk_is_one_line_and_keeps_what_was_written(tmp_path, monkeypatch, capsys):
-    """Oracle: the error of the operating system, when the third row is written."""
-    path, calls, write = tmp_path / "x.json", [], Record.write
-
-    def full(record, plan):
-        calls.append(plan)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-        write(record, plan)
-
-    monkeypatch.setattr(Record, "write", full)
-    assert make(path) == 1
-    assert capsys.readouterr().err == "tiny: [Errno 28] No space left on device\n"
-    assert [row["number"] for row in read(path, times=True)["runs"]] == [0, 1]
 
 
 @pytest.mark.parametrize(
