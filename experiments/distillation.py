@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.measures import answered, logits_of, mean_of_last, percent_right, recovered
+from experiments.measures import answered, logits_of, mean_of_last, percent_right, recovered, told
 from reference_impl import training
 from reference_impl.data import Dataset
-from reference_impl.distillation import distillation_objective
 from reference_impl.measuring import reliability
 from reference_impl.models import Network
-from reference_impl.training import Targets, View
+from reference_impl.training import View
 
 FEW, ALL = 10_000, 55_000
 N_VIEWS = 12
@@ -118,14 +117,6 @@ def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
 
 def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
     """Return the student and its mean loss at the end."""
-
-    def objective(student: Tensor, to: Targets) -> Tensor:
-        if run.teacher is None:
-            return F.cross_entropy(student, to.labels)
-        return distillation_objective(
-            student, to.logits, to.labels, temperature=run.temperature, alpha=run.alpha
-        )
-
     views = []
     for seed in range(100, 100 + N_VIEWS) if run.augment else [None]:
         n = FEW if run.augment else None
@@ -135,7 +126,8 @@ def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
         views.append(View(images[seen], labels[seen], logits[seen]))
     recipe = training.Recipe(run.student, epochs=run.epochs, learning_rate=1e-2, seed=run.seed)
     student = training.new_student(recipe)
-    return student, mean_of_last(training.student_steps(student, views, objective, recipe))
+    steps = training.student_steps(student, views, told(run.temperature, run.alpha), recipe)
+    return student, mean_of_last(steps)
 
 
 def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:

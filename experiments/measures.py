@@ -1,7 +1,7 @@
 """What several records measure of a network, and how they load and train one."""
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from reference_impl.compress import density, prunable_weights
 from reference_impl.data import Dataset, Examples
-from reference_impl.distillation import best_class_bias
+from reference_impl.distillation import best_class_bias, distillation_objective
 from reference_impl.models import Network
 from reference_impl.training import View, accuracy, load_checkpoint, predict, view
+from reference_impl.training.loop import Objective
 
 
 def shipped(name: str) -> Network:
@@ -34,6 +35,12 @@ def accuracies(network: nn.Module, dataset: Dataset) -> dict[str, float]:
 def hits(network: nn.Module, examples: Examples) -> Tensor:
     """Return for each example whether its highest logit is its label's."""
     return predict(network, examples.images).argmax(dim=1) == examples.labels
+
+
+def told(temperature: float, alpha: float) -> Objective:
+    """Return (1 − α) CE + α T² KL as an objective of a student; with α = 0 it is alone."""
+    loss: Any = partial(distillation_objective, temperature=temperature, alpha=alpha)
+    return lambda student, to: loss(student, to.logits, to.labels)
 
 
 def mean_of_last(losses: Iterable[float]) -> float:

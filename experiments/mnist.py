@@ -7,20 +7,16 @@ it nothing is measured.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from experiments import workers
-from experiments.measures import logits_of, percent_right, recovered
+from experiments.measures import logits_of, percent_right, recovered, told
 from reference_impl import training
 from reference_impl.data import Dataset
-from reference_impl.distillation import soft_target_loss
 from reference_impl.models import Network
-from reference_impl.training import Recipe, Targets, View
+from reference_impl.training import Recipe, View
 
 TEACHER = Recipe("teacher", epochs=3, learning_rate=2e-3)
 STUDENT = Recipe("student", epochs=8, learning_rate=1e-2)
@@ -63,16 +59,9 @@ def measured(run: Run, _: Dataset) -> dict[str, Any]:
     return {"omitted": digit, "teacher": right, "teacher_mass": mass, "rows": rows}
 
 
-def loss(student: Tensor, to: Targets, *, temperature: float | None) -> Tensor:
-    """Return the cross-entropy of the labels or, at a temperature, the soft targets' alone."""
-    if temperature is None:
-        return F.cross_entropy(student, to.labels)
-    return soft_target_loss(student, to.logits, temperature=temperature)
-
-
 def trained(recipe: Recipe, images: View, temperature: float | None) -> Network:
-    """Return a network trained by the recipe on the `loss` of a temperature."""
+    """Return a network that learns from the soft targets of a temperature, or from the labels."""
     network = training.new_student(recipe)
-    objective = partial(loss, temperature=temperature)
+    objective = told(temperature or 1.0, alpha=float(temperature is not None))
     list(training.student_steps(network, [images], objective, recipe))
     return network

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from experiments import workers
-from experiments.measures import accuracies, answered, kept, left, shipped
+from experiments.measures import accuracies, answered, kept, left, shipped, told
 from reference_impl import pruning, training
 from reference_impl.compress import apply_masks, density
 from reference_impl.data import Dataset, Examples
-from reference_impl.distillation import distillation_objective
 from reference_impl.models import Network
 from reference_impl.training import Growth, Recipe, View, new_student, pruned_steps, student_steps
 from reference_impl.training.prune import Choose, masked_steps
@@ -170,8 +169,7 @@ def steps_of(
     """Train on the labels or, if there are views, on a teacher's outputs too."""
     if not views:
         return pruned_steps(network, train, recipe, growth=growth)
-    told: Any = partial(distillation_objective, **TOLD)
-    steps = student_steps(network, views, lambda z, to: told(z, to.logits, to.labels), recipe)
+    steps = student_steps(network, views, told(**TOLD), recipe)
     return masked_steps(network, steps, recipe.n_steps(len(train)), growth=growth)
 
 

@@ -9,10 +9,6 @@ from reference_impl.models import ConvStudent
 from reference_impl.training import accuracy, predict
 
 
-def labelled(labels: list[int]) -> Examples:
-    return Examples(torch.rand(len(labels), 1, 28, 28), torch.tensor(labels))
-
-
 def student() -> ConvStudent:
     torch.manual_seed(0)
     return ConvStudent((2, 2, 2))
@@ -26,7 +22,7 @@ def test_predicting_changes_nothing_in_the_model_and_a_frozen_batch_norm_stays_f
     modes = [module.training for module in model.modules()]
     before = {name: entry.clone() for name, entry in model.state_dict().items()}
     assert not predict(model, torch.rand(6, 1, 28, 28)).requires_grad
-    accuracy(model, labelled([1, 2]))
+    accuracy(model, Examples(torch.rand(2, 1, 28, 28), torch.tensor([1, 2])))
     with pytest.raises(ValueError, match="images must be"):
         predict(model, torch.zeros(2, 1, 5, 5))
     assert [module.training for module in model.modules()] == modes
