@@ -50,6 +50,17 @@ def assert_least(x, size):
     assert ours <= theirs * (1 + 1e-9) + 1e-13 * np.square(x - np.median(x)).sum()
 
 
+@given(x=st.lists(st.integers(-20, 20), min_size=1, max_size=9), centre=st.integers(-9, 9))
+def test_the_cost_about_any_centre_is_the_sum_of_squared_distances(x, centre):
+    """Oracle: NumPy, over the values between two places."""
+    values = np.unique(x)
+    intervals = Intervals.of(torch.tensor(x, dtype=torch.float64))
+    for start, end in itertools.combinations(range(len(values) + 1), 2):
+        about = intervals.cost_about(start, end, centre - intervals.origin)
+        inside = np.array([one for one in x if one in values[start:end]])
+        assert about == pytest.approx(np.square(inside - centre).sum(), abs=1e-9)
+
+
 @pytest.mark.equation("eq-codebook-error", "eq-codebook-recursion")
 @settings(max_examples=30)
 @given(x=st.lists(st.integers(-20, 20), min_size=1, max_size=6), size=st.integers(1, 3))
