@@ -115,8 +115,8 @@ def target(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return rows for the shipped network, "whole", and for trainings that start from it.
 
     "pruned" loses weights in the first steps, and learns from the softened outputs of the course's
-    teacher as well as from the labels. "by itself": the whole network is the teacher; "by labels":
-    there is no teacher. "longer" learns from the labels, and keeps all weights; so does "longer,
+    teacher as well as from the labels. "by itself": the whole network is the teacher; "by labels"
+    has no teacher. "longer" learns from the labels, and keeps all weights; so does "longer,
     told", with the teacher. "plain" and "shorter" are variants of "pruned". On MNIST the whole
     network is trained here, and teaches.
     """
