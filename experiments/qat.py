@@ -99,7 +99,7 @@ def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     chain = compress.fold_batch_norms(load_checkpoint(run.network).chain())
     images = dataset.train.images[:N_START]
     weights, inputs = {}, {}
-    for name, width in compress.edge_bits(chain, compress.Bits(run.bits, run.bits)).items():
+    for name, width in compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits)).items():
         signed = IntegerGrid(width.weight, signed=True, narrow=True)
         clip = partial(mse_range, grid=signed, from_range=symmetric_from_range)
         weights[name] = compress.weight_quantizers(chain, signed, estimate=clip)[name]

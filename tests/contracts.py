@@ -6,8 +6,10 @@ arguments, and what a `Where` asks, is out of reach of that: it has a second tab
 and what they are told. A subclass of `Contracts` tests both tables.
 """
 
+import importlib
 import inspect
 import math
+import pkgutil
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,15 +61,27 @@ def name(call: partial) -> str:
 
 
 def untried(face: ModuleType, calls: Sequence[partial]) -> set[str]:
-    """Return the checked functions, dataclasses and methods of a family that no call tries."""
+    """Return the checked functions, dataclasses and methods of a package that no call tries.
+
+    What it exports counts, and what its modules define without an underscore.
+    """
     promised = set()
-    for exported in (getattr(face, word) for word in face.__all__):
+    for exported in _public(face):
         if _is_checked(exported.__init__ if inspect.isclass(exported) else exported):
             promised.add(exported.__qualname__)
         if inspect.isclass(exported):
             methods = [getattr(exported, word) for word in vars(exported) if word != "__init__"]
             promised |= {method.__qualname__ for method in methods if _is_checked(method)}
     return promised - {name(call) for call in calls}
+
+
+def _public(face: ModuleType) -> Iterator[Any]:
+    yield from (getattr(face, word) for word in face.__all__)
+    for found in pkgutil.iter_modules(face.__path__, f"{face.__name__}."):
+        module = importlib.import_module(found.name)
+        for word, value in vars(module).items():
+            if not word.startswith("_") and getattr(value, "__module__", "") == found.name:
+                yield value
 
 
 def _is_checked(target: Any) -> bool:

@@ -58,7 +58,7 @@ for model, axes in ((LeNet300(), ()), (LeNet5(), 0), (ConvStudent(), 0)):
     }}
     restored = quantize_layers(chain, weights, inputs)
     restored(train.images)
-    learned = learn_layers(chain, train.images, edge_bits(chain, Bits(3, 3))).train()
+    learned = learn_layers(chain, train.images, edge_bits(chain, LayerBits(3, 3))).train()
     optimizer = torch.optim.SGD(learned.parameters(), lr=0.01)
     list(train_steps(learned, batches(train, 32, seed=1), F.cross_entropy, optimizer))
     predict(deploy(learned.eval()), train.images)

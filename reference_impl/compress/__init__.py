@@ -15,7 +15,7 @@ from reference_impl.compress.bias import correct_biases
 from reference_impl.compress.adaround import layer_loss, adaround
 from reference_impl.compress.post_training import weight_quantizers, input_quantizers, PostTraining
 from reference_impl.compress.learned import (
-    Bits, LearnedQuantizer, LearnedLayer, learn_layers, edge_bits, learned_layers,
+    LayerBits, LearnedQuantizer, LearnedLayer, learn_layers, edge_bits, learned_layers,
     learned_quantizers, keep_scales_positive, input_start, deploy,
 )
 from reference_impl.compress.integer import Requantizer, IntegerLayer
@@ -44,7 +44,7 @@ __all__ = [
     "correct_biases",  # bias
     "layer_loss", "adaround",  # adaround
     "weight_quantizers", "input_quantizers", "PostTraining",  # post_training
-    "Bits", "LearnedQuantizer", "LearnedLayer", "learn_layers", "edge_bits",  # learned
+    "LayerBits", "LearnedQuantizer", "LearnedLayer", "learn_layers", "edge_bits",  # learned
     "learned_layers", "learned_quantizers", "keep_scales_positive", "input_start",
     "deploy",
     "Requantizer", "IntegerLayer",  # integer

@@ -43,7 +43,7 @@ EDGE_BITS = 8
 
 @checked
 @dataclass(frozen=True)
-class Bits:
+class LayerBits:
     """Bits of a layer's weight, on a signed narrow grid, and of its input, on an unsigned one."""
 
     weight: LearnedBits
@@ -100,7 +100,7 @@ class LearnedLayer(nn.Module):
 
 @checked
 def learn_layers(
-    chain: nn.Sequential, images: Finite[Tensor, "n ..."], bits: Mapping[str, Bits]
+    chain: nn.Sequential, images: Finite[Tensor, "n ..."], bits: Mapping[str, LayerBits]
 ) -> nn.Sequential:
     """Return the chain with learned quantizers; the chain itself is left as it is.
 
@@ -124,11 +124,11 @@ def learn_layers(
 
 @checked
 def edge_bits(
-    chain: nn.Sequential, bits: Bits, *, edges: LearnedBits = EDGE_BITS
-) -> dict[str, Bits]:
+    chain: nn.Sequential, bits: LayerBits, *, edges: LearnedBits = EDGE_BITS
+) -> dict[str, LayerBits]:
     """Return ``bits`` for each weight layer, except the first and the last, which get ``edges``."""
     names = list(weight_layers(chain))
-    outer = Bits(edges, edges)
+    outer = LayerBits(edges, edges)
     return {name: outer if name in (names[0], names[-1]) else bits for name in names}
 
 
@@ -156,7 +156,7 @@ def keep_scales_positive(chain: nn.Sequential) -> int:
     return lifted
 
 
-def _learned(layer: WeightLayer, x: Tensor, bits: Bits) -> LearnedLayer:
+def _learned(layer: WeightLayer, x: Tensor, bits: LayerBits) -> LearnedLayer:
     """Return the layer with quantizers of its weight and of its input x."""
     signed = IntegerGrid(bits.weight, signed=True, narrow=True)
     scale = initial_scale(layer.weight, signed, axes=0)

@@ -14,15 +14,14 @@ from reference_impl.compress.equalize import equalize
 from reference_impl.compress.quantized import layer_inputs, quantize_layers, weight_layers
 from reference_impl.quantization import (
     AffineQuantizer,
-    FromRange,
     IntegerGrid,
-    Range,
     affine_from_range,
     min_max_range,
     mse_range,
     symmetric_from_range,
 )
-from reference_impl.quantization.ranges import Axes
+from reference_impl.quantization.clipping import FromRange
+from reference_impl.quantization.ranges import Axes, Range
 
 Estimator = Callable[[Tensor, Axes], Range]
 """(x, axes) → (low, high), a range for each entry along the axes; () for one in all."""

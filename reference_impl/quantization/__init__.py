@@ -2,18 +2,18 @@
 
 # fmt: off
 from reference_impl.quantization.min_max import (
-    MinMaxQuantizer, min_max_quantizer, round_half_up, round_stochastically, Rounding,
+    MinMaxQuantizer, min_max_quantizer, round_half_up, round_stochastically,
 )
 from reference_impl.quantization.noise import (
     rounding_noise, stochastic_rounding_noise, predicted_sqnr, gaussian_clipping_noise,
 )
-from reference_impl.quantization.grid import IntegerGrid, Bits, MAX_BITS
+from reference_impl.quantization.grid import IntegerGrid
 from reference_impl.quantization.affine import (
     AffineQuantizer, affine_from_range, symmetric_from_range,
 )
-from reference_impl.quantization.ranges import Axes, Range, min_max_range, split_groups
+from reference_impl.quantization.ranges import min_max_range, split_groups
 from reference_impl.quantization.clipping import (
-    FromRange, percentile_range, mse_range, entropy_range, entropy_threshold, relative_entropy,
+    percentile_range, mse_range, entropy_range, relative_entropy,
 )
 from reference_impl.quantization.codebook import CodebookQuantizer, BlockQuantizer
 from reference_impl.quantization.formats import (
@@ -30,8 +30,8 @@ from reference_impl.quantization.lsq import (
     learned_fake_quantize, to_quantizer, initial_scale, gradient_factor, scale_gradient,
 )
 from reference_impl.quantization.adaround import (
-    LayerLoss, AdaRoundSettings, rectified_sigmoid, inverse_rectified_sigmoid, undecidedness,
-    annealed, adaround_objective, round_adaptively,
+    LayerLoss, AdaRoundSettings, rectified_sigmoid, undecidedness, adaround_objective,
+    round_adaptively,
 )
 from reference_impl.quantization.integer import (
     accumulator_bound, largest_depth, integer_matmul, exact_products, int8_products_are_exact,
@@ -43,14 +43,12 @@ from reference_impl.quantization.fixed_point import (
 
 __all__ = [
     "MinMaxQuantizer", "min_max_quantizer", "round_half_up", "round_stochastically",  # min_max
-    "Rounding",
     "rounding_noise", "stochastic_rounding_noise", "predicted_sqnr",  # noise
     "gaussian_clipping_noise",
-    "IntegerGrid", "Bits", "MAX_BITS",  # grid
+    "IntegerGrid",  # grid
     "AffineQuantizer", "affine_from_range", "symmetric_from_range",  # affine
-    "Axes", "Range", "min_max_range", "split_groups",  # ranges
-    "FromRange", "percentile_range", "mse_range", "entropy_range",  # clipping
-    "entropy_threshold", "relative_entropy",
+    "min_max_range", "split_groups",  # ranges
+    "percentile_range", "mse_range", "entropy_range", "relative_entropy",  # clipping
     "CodebookQuantizer", "BlockQuantizer",  # codebook
     "power_of_two_codebook", "normal_float_codebook", "FloatFormat", "E4M3", "E5M2",  # formats
     "Intervals",  # intervals
@@ -61,9 +59,8 @@ __all__ = [
     "round_straight_through", "fake_quantize",  # straight_through
     "learned_fake_quantize", "to_quantizer", "initial_scale", "gradient_factor",  # lsq
     "scale_gradient",
-    "LayerLoss", "AdaRoundSettings", "rectified_sigmoid",  # adaround
-    "inverse_rectified_sigmoid", "undecidedness", "annealed", "adaround_objective",
-    "round_adaptively",
+    "LayerLoss", "AdaRoundSettings", "rectified_sigmoid", "undecidedness",  # adaround
+    "adaround_objective", "round_adaptively",
     "accumulator_bound", "largest_depth", "integer_matmul", "exact_products",  # integer
     "int8_products_are_exact", "round_bias", "IntegerLinear",
     "FixedPointMultiplier", "fixed_point", "rescale", "requantize",  # fixed_point

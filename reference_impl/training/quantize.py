@@ -23,7 +23,7 @@ def prepare(chain: nn.Sequential, recipe: QatRecipe, train: Examples) -> nn.Sequ
     """
     start = compress.fold_batch_norms(chain) if recipe.fold else copy.deepcopy(chain)
     if recipe.bits is not None:
-        inner = compress.Bits(recipe.bits, recipe.bits)
+        inner = compress.LayerBits(recipe.bits, recipe.bits)
         bits = compress.edge_bits(start, inner, edges=recipe.edges)
         start = compress.learn_layers(start, train.images[:N_START], bits)
     return start.to(memory_format=torch.channels_last)  # twice as fast on a processor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_impl import models
-from reference_impl.compress import Bits, edge_bits, layer_inputs, learn_layers, weight_layers
+from reference_impl.compress import LayerBits, edge_bits, layer_inputs, learn_layers, weight_layers
 from reference_impl.data import Examples
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -129,7 +129,7 @@ def inputs_of(chain: nn.Sequential, x: Tensor, grid: IntegerGrid = BYTES) -> Qua
 
 
 def learnable(chain: nn.Sequential, x: Tensor, bits: int = 3) -> nn.Sequential:
-    return learn_layers(chain, x, edge_bits(chain, Bits(bits, bits)))
+    return learn_layers(chain, x, edge_bits(chain, LayerBits(bits, bits)))
 
 
 def assert_same_function(ours: nn.Module, theirs: nn.Module, x: Tensor) -> None:

@@ -9,6 +9,8 @@ from contracts import name, unrefused, untried
 from torch import nn
 
 from reference_impl import compress as c
+from reference_impl.compress import fold, graph, integer
+from reference_impl.compress.adaround import patches
 from reference_impl.merging import selection
 from reference_impl.quantization import AdaRoundSettings, AffineQuantizer, IntegerGrid, fixed_point
 
@@ -20,12 +22,14 @@ GRID, SIGNED = IntegerGrid(8), IntegerGrid(8, signed=True, narrow=True)
 QUANTIZER = AffineQuantizer(torch.tensor(0.5), torch.tensor(0), SIGNED)
 BYTES = AffineQuantizer(torch.tensor(0.5), torch.tensor(0), GRID)
 ROUNDED = c.quantize_layers(CHAIN, WEIGHTS, INPUTS)
-BITS = c.edge_bits(CHAIN, c.Bits(4, 4))
+BITS = c.edge_bits(CHAIN, c.LayerBits(4, 4))
 LEARNED = c.learn_layers(CHAIN, X, BITS)
 LEARNABLE = c.LearnedQuantizer(QUANTIZER, 4)
 LINEAR = nn.Linear(4, 3)
 ONE_LAYER = nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES))
 INTEGERS, HALF = c.integer_network(ONE_LAYER), fixed_point(torch.tensor(0.5))
+WINDOW = integer.Window((2, 2), (1, 1), (0, 0), (1, 1))
+CODES = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
 KEEP = {"conv1": torch.arange(6) < 3, "conv2": torch.arange(8) < 4}
 SCORES = {label: torch.rand(len(mask)) for label, mask in KEEP.items()}
 ROWS = c.incoming_rows(NETWORK, "conv1")
@@ -43,34 +47,39 @@ CALLS = [
     *each(c.weight_layers, c.with_sparse_layers, chain=CHAIN),
     partial(c.layer_inputs, chain=CHAIN, images=X),
     partial(c.quantize_layers, chain=CHAIN, weights=WEIGHTS, inputs=INPUTS),
-    *each(c.incoming_rows, c.outgoing_columns, network=NETWORK, label="conv1"),
+    *each(c.incoming_rows, c.outgoing_columns, graph.width_of, network=NETWORK, label="conv1"),
+    partial(graph.only_reader, network=NETWORK, label="conv1"),
     partial(c.Tapped, chain=CHAIN, names=["relu1"]),
     partial(c.outputs_at, chain=NETWORK.chain(), names=["relu1"], images=X),
     partial(c.values_read, network=NETWORK, label="conv1", images=X),
     *each(c.mean_gradients, c.mean_square_gradients, network=NETWORK, examples=SEEN),
     partial(c.curvature_diagonal, network=NETWORK, images=X),
     partial(c.unit_contributions, network=NETWORK, places={"conv1": "relu1"}, examples=SEEN),
+    partial(fold.norm_factor, norm=NORMED.norm1),
     partial(c.fold_batch_norms, chain=NORMED),
     partial(c.folded, weight=torch.ones(4, 2), bias=torch.ones(4), norm=NORMED.norm1),
     partial(c.equalizing_factors, r1=torch.ones(2), r2=torch.ones(2)),
     partial(c.equalize, chain=CHAIN, sweeps=1),
     partial(c.correct_biases, quantized=ROUNDED, chain=CHAIN, images=X),
     partial(c.layer_loss, layer=LINEAR, outputs=torch.ones(5, 3), inputs=torch.ones(5, 4)),
+    partial(patches, layer=LINEAR, x=torch.ones(5, 4)),
     partial(c.adaround, chain=CHAIN, weights=WEIGHTS, inputs=None, images=X, settings=FEW),
     partial(c.weight_quantizers, chain=CHAIN, grid=NARROW),
     partial(c.input_quantizers, chain=CHAIN, images=X, grid=GRID),
     partial(c.PostTraining, bits=4),
     partial(c.PostTraining(bits=4).__call__, chain=CHAIN, images=X),
-    partial(c.Bits, weight=4, inputs=4),
+    partial(c.LayerBits, weight=4, inputs=4),
     partial(c.LearnedQuantizer, start=QUANTIZER, n=4),
     partial(c.LearnedLayer, layer=LINEAR, weight=LEARNABLE, inputs=LEARNABLE),
     partial(c.learn_layers, chain=CHAIN, images=X, bits=BITS),
-    partial(c.edge_bits, chain=CHAIN, bits=c.Bits(4, 4)),
+    partial(c.edge_bits, chain=CHAIN, bits=c.LayerBits(4, 4)),
     *each(
         *(c.learned_layers, c.learned_quantizers, c.keep_scales_positive, c.deploy), chain=LEARNED
     ),
     partial(c.input_start, x=X, grid=GRID),
     partial(c.Requantizer, multiplier=HALF, grid=GRID, zero_point=0, relu=False),
+    partial(WINDOW.patches, codes=CODES, fill=0),
+    partial(integer.MaxPool(nn.MaxPool2d(2)).__call__, codes=CODES),
     *each(c.integer_network, c.simulation, chain=ONE_LAYER),
     *each(INTEGERS.trace, INTEGERS.logits, codes=torch.zeros(2, 4, dtype=torch.uint8)),
     *each(c.prunable_weights, c.masks_of, c.density, c.mac_formula, network=NETWORK),

@@ -36,7 +36,8 @@ def test_layers_come_by_name_with_eight_bits_at_the_edges() -> None:
     assert [q.grid for q in compress.learned_quantizers(learned)] == [*outer, *inner, *outer]
     assert compress.learned_layers(chain_of()) == {}
     one = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    assert compress.edge_bits(one, compress.Bits(2, 3), edges=5) == {"1": compress.Bits(5, 5)}
+    bits = compress.edge_bits(one, compress.LayerBits(2, 3), edges=5)
+    assert bits == {"1": compress.LayerBits(5, 5)}
 
 
 def test_steps_start_where_lsq_starts() -> None:
@@ -207,7 +208,7 @@ def test_a_channel_with_gamma_zero_is_constant() -> None:
 
 
 CHAIN = chain_of()
-OTHER = {**compress.edge_bits(CHAIN, compress.Bits(4, 4)), "fc9": compress.Bits(2, 2)}
+OTHER = {**compress.edge_bits(CHAIN, compress.LayerBits(4, 4)), "fc9": compress.LayerBits(2, 2)}
 NAMES = r"bits must name the layers \['fc1', 'fc2', 'fc3'\], got .*fc9"
 
 test_chains_that_cannot_be_learned_or_deployed_are_refused = refused(

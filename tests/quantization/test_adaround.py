@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference_impl import quantization
-from reference_impl.quantization.adaround import restored
+from reference_impl.quantization.adaround import annealed, inverse_rectified_sigmoid, restored
 
 double = partial(normal, dtype=torch.float64)
 GRID = quantization.IntegerGrid(3, signed=True, narrow=True)
@@ -102,7 +102,7 @@ def test_rectified_sigmoid_reaches_its_ends_and_has_an_inverse(h):
     torch.testing.assert_close(quantization.rectified_sigmoid(v), expected, rtol=0, atol=1e-6)
     value = torch.tensor([h], dtype=torch.float64)
     torch.testing.assert_close(
-        quantization.rectified_sigmoid(quantization.inverse_rectified_sigmoid(value)), value
+        quantization.rectified_sigmoid(inverse_rectified_sigmoid(value)), value
     )
 
 
@@ -129,10 +129,8 @@ def test_a_weight_that_stands_there_many_times_is_rounded_as_one():
 def test_beta_falls_along_half_a_cosine_after_the_warm_up():
     """Oracle: by hand at the ends and in the middle."""
     settings = quantization.AdaRoundSettings(steps=100, warm_up=0.2, beta=(20.0, 2.0))
-    assert quantization.annealed(19, settings) is None
-    assert [quantization.annealed(step, settings) for step in (20, 60, 100)] == pytest.approx(
-        [20, 11, 2]
-    )
+    assert annealed(19, settings) is None
+    assert [annealed(step, settings) for step in (20, 60, 100)] == pytest.approx([20, 11, 2])
 
 
 def test_the_objective_is_both_terms_by_hand():

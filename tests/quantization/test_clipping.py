@@ -13,7 +13,6 @@ from scipy import optimize, stats
 from reference_impl.quantization import (
     IntegerGrid,
     entropy_range,
-    entropy_threshold,
     gaussian_clipping_noise,
     min_max_range,
     mse_range,
@@ -21,6 +20,7 @@ from reference_impl.quantization import (
     relative_entropy,
     symmetric_from_range,
 )
+from reference_impl.quantization.clipping import entropy_threshold
 
 SIGNED = IntegerGrid(4, signed=True, narrow=True)
 SIGNED_BYTE = IntegerGrid(8, signed=True, narrow=True)

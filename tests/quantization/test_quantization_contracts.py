@@ -7,6 +7,7 @@ import torch
 from contracts import Contracts
 
 from reference_impl import quantization as q
+from reference_impl.quantization import adaround, clipping, codebook, intervals, ranges
 
 X = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -0.5]])
 ONE, ZERO = torch.tensor(0.5), torch.tensor(0, dtype=torch.int32)
@@ -49,11 +50,13 @@ CALLS = [
     partial(q.symmetric_from_range, low=-ONE, high=ONE, grid=SIGNED),
     partial(q.min_max_range, x=X, axes=(0,)),
     partial(q.split_groups, x=X, size=3),
+    partial(ranges.reduced_axes, n_axes=2, axes=(0,)),
     partial(q.percentile_range, x=X),
     partial(q.mse_range, x=X, grid=GRID, candidates=2),
     partial(q.entropy_range, x=X, grid=q.IntegerGrid(2)),
-    partial(q.entropy_threshold, counts=torch.tensor([3, 1, 1]), levels=2),
+    partial(clipping.entropy_threshold, counts=torch.tensor([3, 1, 1]), levels=2),
     partial(q.relative_entropy, p=torch.ones(2), q=torch.ones(2)),
+    partial(codebook.look_up, values=torch.ones(3).double(), q=CODES, dtype=torch.float32),
     partial(q.CodebookQuantizer, values=(-1.0, 0.0, 1.0)),
     partial(CODEBOOK.quantize, x=X),
     partial(q.BlockQuantizer, codebook=CODEBOOK, block=2),
@@ -63,6 +66,7 @@ CALLS = [
     partial(q.power_of_two_codebook, largest=1.0, bits=3),
     partial(q.FloatFormat, exponent_bits=4, mantissa_bits=3),
     partial(q.E4M3.quantize, x=X),
+    partial(intervals.distinct, x=X),
     partial(q.Intervals, **vars(q.Intervals.of(X))),
     partial(q.Intervals.of, x=X),
     partial(q.optimal_codebook, x=X, size=2),
@@ -91,9 +95,9 @@ CALLS = [
     partial(LOSS.bias, weight=WEIGHT),
     partial(q.AdaRoundSettings),
     partial(q.rectified_sigmoid, v=X),
-    partial(q.inverse_rectified_sigmoid, h=CHOICES),
+    partial(adaround.inverse_rectified_sigmoid, h=CHOICES),
     partial(q.undecidedness, h=CHOICES, beta=2.0),
-    partial(q.annealed, step=1, settings=SETTINGS),
+    partial(adaround.annealed, step=1, settings=SETTINGS),
     partial(
         q.adaround_objective, h=CHOICES, floor=WEIGHT, quantizer=AFFINE, loss=LOSS,
         settings=SETTINGS, unit=1.0, beta=2.0,
@@ -143,7 +147,10 @@ REFUSED = [
     (lambda: q.min_max_range(X, "0"), r"axes\[0\] must be an integer, got '0'"),
     (lambda: q.split_groups(X, 2), "size must divide the 3 columns of x, got 2"),
     (lambda: q.entropy_range(X, grid=SIGNED, n_bins=127), "at least 128 bins, .* got 127"),
-    (lambda: q.entropy_threshold(torch.zeros(2).long(), 1), "counts must be above 0 somewhere"),
+    (
+        lambda: clipping.entropy_threshold(torch.zeros(2).long(), 1),
+        "counts must be above 0 somewhere",
+    ),
     (lambda: q.relative_entropy(torch.zeros(2), torch.ones(2)), "p must be above 0 somewhere"),
     (lambda: q.CodebookQuantizer(()), r"values must be 1 to 65536 numbers, got \(\)"),
     (lambda: q.CodebookQuantizer((1.0, 1.0)), r"values must be ascending, got \(1.0, 1.0\)"),
