@@ -12,12 +12,13 @@ from book_tools.failures import BookError
 
 SOURCE = """import os
 names = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "REFERENCE_IMPL_THREADS")
-print([os.environ.get(name) for name in names], os.environ["OMP_NUM_THREADS"])"""
+print([os.environ.get(name) for name in names], os.environ["OMP_NUM_THREADS"],
+      os.environ["PYTEST_XDIST_WORKER_COUNT"] == str(max(1, os.cpu_count() // 2)))"""
 
 
 def test_a_setting_reaches_the_kernel(tmp_path: Path) -> None:
     """Oracle: the variables as the notebook prints them, and one wrong letter."""
-    seen = "['default', 'SSE41', 'COMPATIBLE', '2'] 2"
+    seen = "['default', 'SSE41', 'COMPATIBLE', '2'] 2 True"
     notebook = new_notebook()
     for count, text in enumerate((seen, f"{seen}!"), start=1):
         output = new_output("stream", name="stdout", text=text)
