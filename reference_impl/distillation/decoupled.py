@@ -12,7 +12,7 @@ from reference_impl.distillation.soft_targets import (
     Labels,
     Logits,
     Temperature,
-    kl_divergence,
+    divergence_terms,
     require_labels,
 )
 
@@ -47,7 +47,8 @@ def decoupled_parts(
     order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
     pair_p, rest_p = _split((widened(teacher.detach()) / temperature).gather(1, order))
     pair_q, rest_q = _split((widened(student) / temperature).gather(1, order))
-    target, others = kl_divergence(pair_p, pair_q), kl_divergence(rest_p, rest_q)
+    target = divergence_terms(pair_p, pair_q).sum(dim=-1)
+    others = divergence_terms(rest_p, rest_q).sum(dim=-1)
     return DecoupledParts(target, others, p_target=pair_p[:, 0].exp())
 
 

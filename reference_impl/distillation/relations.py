@@ -107,7 +107,7 @@ def _rows(features: Float[Tensor, "n _ ..."]) -> Float[Tensor, "n d"]:
 def _relative_distances(name: str, a: Float[Tensor, "n d"]) -> Float[Tensor, " pairs"]:
     distances = F.pdist(a)  # each pair once
     mean = distances.mean()
-    if mean == 0:
+    if mean.item() == 0:
         raise ValueError(f"{name} must have examples that differ, got {len(a)} equal ones")
     return distances / mean
 

@@ -44,11 +44,11 @@ def soften(logits: Logits, temperature: Temperature) -> Float[Tensor, "n classes
     return z.softmax(dim=-1).to(logits.dtype)
 
 
-def kl_divergence(
+def divergence_terms(
     log_p: Float[Tensor, "n classes"], log_q: Float[Tensor, "n classes"]
-) -> Float[Tensor, " n"]:
-    """Return KL(p ‖ q) = Σ_i p_i (log p_i − log q_i), per example, in nats."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+) -> Float[Tensor, "n classes"]:
+    """Return p_i (log p_i − log q_i), whose sum over the classes i is KL(p ‖ q), in nats."""
+    return log_p.exp() * (log_p - log_q)
 
 
 @checked
@@ -65,7 +65,7 @@ def soft_target_loss(student: Logits, teacher: Logits, *, temperature: Temperatu
     """
     log_p = (widened(teacher.detach()) / temperature).log_softmax(dim=-1)
     log_q = (widened(student) / temperature).log_softmax(dim=-1)
-    return temperature**2 * kl_divergence(log_p, log_q).mean()
+    return temperature**2 * (divergence_terms(log_p, log_q).sum() / len(student))
 
 
 @checked
@@ -81,7 +81,7 @@ def soft_cross_entropy(
     """
     p = (widened(teacher.detach()) / temperature).log_softmax(dim=-1).exp()
     log_q = (widened(student) / temperature).log_softmax(dim=-1)
-    return -(p * log_q).sum(dim=-1).mean()
+    return -(p * log_q).sum() / len(student)
 
 
 @checked
