@@ -10,10 +10,14 @@ def readable(latex: str) -> str:
 
     >>> readable(r"s = \frac{h - \ell}{q_{\max}}, \quad \tfrac12 \lVert x \rVert^2 .")
     's = (h - ℓ)/q_max, 1/2 ‖x‖^2'
+    >>> readable(r"\frac{u - v}{\sqrt{2}} + \frac{1}{2N} + \binom{M}{N} + p \bmod 2")
+    '(u - v)/√(2) + 1/(2N) + C(M, N) + p mod 2'
     """
     text = re.sub(r"\\[td]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", latex)
     text = re.sub(r"\\[td]frac", r"\\frac", text)
     text = re.sub(r"\\frac\s*(\w)\s*\{", r"\\frac{\1}{", text)
+    text = re.sub(r"\\[td]?binom\s*\{?(\w)\}?\s*\{?(\w)\}?", r"C(\1, \2)", text)
+    text = re.sub(r"\\bmod(?![a-z])", r"~mod~", text)
     text = re.sub(r"\\[lr]?Vert(?![a-z])|\\\|", "‖", text)
     text = re.sub(r"\\top|\{\\mathsf\s*T\}|\\mathsf\{T\}", "⊤", text)
     text = re.sub(r"([_^])\s*\\(?:text|mathrm|operatorname)\*?\s*\{", r"\1{", text)
@@ -40,12 +44,17 @@ def readable(latex: str) -> str:
 def _without_groups(text: str) -> str:
     """Replace the innermost fractions, powers and indices by text with parentheses."""
 
-    def grouped(part: str) -> str:
+    def grouped(part: str, one: str = r"[\\\w.^'⊤]+|\|[^|]*\||√\([^()]*\)") -> str:
         part = part.strip()
-        return part if re.fullmatch(r"[\\\w.^'⊤]+|\|[^|]*\|", part) else f"({part})"
+        return part if re.fullmatch(one, part) else f"({part})"
+
+    one_symbol = r"(\d+|\w|[a-z]{3,}|\\\w+)([_^]([\w⊤]+|\\\w+|\([^()]*\)))*|\|[^|]*\||√\([^()]*\)"
 
     group = r"\{([^{}]*)\}"
     text = re.sub(
-        rf"\\frac\s*{group}\s*{group}", lambda m: f"{grouped(m[1])}/{grouped(m[2])}", text
+        rf"\\frac\s*{group}\s*{group}",
+        lambda m: f"{grouped(m[1])}/{grouped(m[2], one_symbol)}",
+        text,
     )
+    text = re.sub(rf"\\sqrt\s*{group}", r"√(\1)", text)
     return re.sub(rf"([\^_]){group}", lambda m: m[1] + grouped(m[2]), text)

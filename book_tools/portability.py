@@ -42,7 +42,8 @@ def run(paths: Sequence[str], variables: Mapping[str, str]) -> tuple[bool, list[
     """Run notebooks and tests; return whether all passed, and pytest's lines that say so."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-rfE"]
     threads = int(variables["REFERENCE_IMPL_THREADS"])
-    command += ["-n", str(max(1, (os.cpu_count() or 1) // threads))]  # one thread a core
+    workers = max(1, (os.cpu_count() or 1) // threads)  # one thread a core
+    command += ["-n", str(workers), "--nbval-cell-timeout=600"]  # two threads may be slow
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *paths]
     done = subprocess.run(
         command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=False

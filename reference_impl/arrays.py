@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 from torch.fx import Proxy
 
+_jit_traces: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
 FLOATING_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 _NUMBERS = {"Float": "floating-point numbers", "Int": "integers", "Integer": "integers"}
@@ -35,6 +36,8 @@ class Within:
         """Return the interval, such as ``in (0, 1]`` or ``at least 1``."""
         if self.high == math.inf and self.low > -math.inf:
             return f"{'above' if self.above else 'at least'} {self.low}"
+        if self.low == -math.inf and self.high < math.inf:
+            return f"{'below' if self.below else 'at most'} {self.high}"
         return f"in {'(' if self.above else '['}{self.low}, {self.high}{')' if self.below else ']'}"
 
     def holds(self, low: float, high: float) -> bool:
@@ -68,8 +71,8 @@ class _Array:
         shape = lengths = x.shape
         if 0 in shape:
             raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
-        if self.many is not None:
-            lengths = self.grouped(shape)
+        if self.many is not None and len(shape) >= len(self.dims) - 1:
+            lengths = grouped(shape, self.many, len(self.dims))
         if len(lengths) != len(self.dims) or (
             self.fixed and any(lengths[i] != n for i, n in self.fixed)
         ):
@@ -94,13 +97,6 @@ class _Array:
         expected = "torch.Tensor" if self.kind is Tensor else self.kind.__name__
         raise TypeError(f"{name} must be a {expected}, got {type(x).__name__}")
 
-    def grouped(self, shape: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return the sizes, those of ``*name`` or ``...`` as one tuple."""
-        if self.many is None or len(shape) < len(self.dims) - 1:
-            return shape
-        after = self.many + len(shape) - len(self.dims) + 1
-        return (*shape[: self.many], tuple(shape[self.many : after]), *shape[after:])
-
     def disagree(
         self, name: str, shape: tuple[int, ...], size: str, length: Any, bound: tuple[Any, ...]
     ) -> None:
@@ -116,6 +112,12 @@ class _Array:
             )
         wanted = f"{size} = {length}" if len(size) == 1 or size[0] == "*" else f"{length} {size}"
         raise ValueError(f"{first} must have the {wanted} of {name}, got {seen}")
+
+
+def grouped(shape: tuple[int, ...], many: int, n_dims: int) -> tuple[Any, ...]:
+    """Return the sizes, those of ``*name`` or ``...`` at the place ``many`` as one tuple."""
+    after = many + len(shape) - n_dims + 1
+    return (*shape[:many], tuple(shape[many:after]), *shape[after:])
 
 
 def array_rule(hint: Any, within: Within | None) -> Callable[[str, Any, dict[str, Any]], Any]:
@@ -158,8 +160,21 @@ def all_finite(x: Any) -> bool:
     """Return whether no element is nan or inf: one sum tells, unless finite numbers overflow."""
     if isinstance(x, Tensor):
         x = x.detach()
-        return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
+        return is_finite(x.sum()) or bool(torch.isfinite(x).all())
     return bool(np.isfinite(x).all())
+
+
+def is_finite(number: Tensor) -> bool:
+    """Return whether one number is neither nan nor inf; True under `torch.func.vmap`, unread."""
+    try:
+        return math.isfinite(number.item())
+    except RuntimeError:
+        return True
+
+
+def readable(x: Any = None) -> bool:
+    """Return whether values can be read: not while torch compiles, exports or traces."""
+    return not (torch.compiler.is_compiling() or _jit_traces() or isinstance(x, Proxy))
 
 
 def widened(x: Tensor) -> Tensor:

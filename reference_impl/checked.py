@@ -14,7 +14,6 @@ annotation that `checked` does not understand is a ``TypeError`` where the funct
 
 import functools
 import inspect
-import math
 import typing
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
@@ -23,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.arrays import FLOATING_TYPES, Within, widened
+from reference_impl.arrays import FLOATING_TYPES, Within, is_finite, readable, widened
 from reference_impl.rules import FINITE, Rule, Where, rule_of
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ FloatType = Annotated[
 # fmt: off
 __all__ = [
     "checked", "Checked", "Within", "Where", "FINITE", "Finite", "Values", "Scalar", "Count",
-    "Share", "Positive", "NonNegative", "FloatType", "FLOATING_TYPES", "widened",
+    "Share", "Positive", "NonNegative", "FloatType", "FLOATING_TYPES", "readable", "widened",
 ]
 # fmt: on
 
@@ -116,20 +115,19 @@ def checked(target: Any) -> Any:
     if any(p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters.values()):
         raise TypeError(f"checked does not understand * and ** in {target.__qualname__}")
     finite = FINITE in typing.get_args(hints.get("return"))
-    if finite and typing.get_args(hints["return"])[0].dim_str:
+    if finite and getattr(typing.get_args(hints["return"])[0], "dim_str", target.__name__) != "":
         raise TypeError(f"checked looks at one number, not at all that {target.__name__} returns")
     places = [(i, name) for i, name in enumerate(parameters) if name in hints]
     rules = [(i, name, rule_of(hints[name], lazy=finite)) for i, name in places]
     all_rules = [(i, name, rule_of(hints[name])) for i, name in places]
-    tracing: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]
 
     @functools.wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling() or tracing():
+        if not readable():
             return target(*args, **kwargs)
         given, kwargs = _obeying(rules, args, kwargs)
         result = target(*given, **kwargs)
-        if finite and not math.isfinite(result.item()):
+        if finite and readable(result) and not is_finite(result):
             _obeying(all_rules, args, kwargs)
             names = " and ".join(name for _, name in places)
             raise ValueError(f"{names} must give a finite result, got {result.item()}: too large?")

@@ -7,7 +7,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Self, TypeVar
@@ -18,6 +18,7 @@ from reference_impl.arrays import Within, array_rule
 
 Rule = Callable[[str, Any, dict[str, Any]], Any]
 _UNCHECKED = (set, frozenset, type)
+_READ_ONCE = (Iterable, Iterator)  # to look into one would use it up
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,21 @@ def _base_rule(base: Any, within: Within | None) -> Rule:  # noqa: PLR0911 — a
         return _number_rule(_integer if base is int else _real, within or Within())
     if base in (Any, object, Self):
         return lambda _name, value, _sizes: value
-    if isinstance(base, TypeVar):
+    if isinstance(base, TypeVar) and not base.__constraints__:
         return rule_of(base.__bound__ or Any)
     if origin in (typing.Union, types.UnionType):
         return _union_rule(typing.get_args(base))
     if Callable in (base, origin) or typing.Callable in (base, origin):
         return _callable
-    kind = origin or base
+    kind, parts = origin or base, typing.get_args(base)
     if not inspect.isclass(kind) or getattr(kind, "_is_protocol", False) or kind in _UNCHECKED:
         raise TypeError(f"checked does not understand the annotation {base!r}")
-    if origin is not None and issubclass(kind, Mapping | Sequence):
-        return _container_rule(kind, typing.get_args(base))
-    return _instance_rule(kind)
+    if not parts or kind in _READ_ONCE:
+        return _instance_rule(kind)
+    wanted = 2 if issubclass(kind, Mapping) else int(issubclass(kind, Sequence))
+    if kind is not tuple and len(parts) != wanted:
+        raise TypeError(f"checked does not look into {base!r}: annotate a Sequence or a Mapping")
+    return _container_rule(kind, parts)
 
 
 def _is_array(base: Any) -> bool:
@@ -95,7 +99,13 @@ def _instance_rule(kind: type) -> Rule:
     def rule(name: str, value: Any, _: dict[str, Any]) -> Any:
         if not isinstance(value, kind):
             shown = f" {value!r}" if isinstance(value, str | int | float) else ""
-            raise TypeError(f"{name} must be {kind.__name__}, got {type(value).__name__}{shown}")
+            own = type(value)
+            got = (
+                own.__name__
+                if own.__name__ != kind.__name__
+                else f"{own.__module__}.{own.__name__}"
+            )
+            raise TypeError(f"{name} must be {kind.__name__}, got {got}{shown}")
         return value
 
     return rule
@@ -113,7 +123,9 @@ def _union_rule(options: Sequence[Any]) -> Rule:
             try:
                 return one(name, value, sizes)
             except TypeError as error:
-                if str(error).startswith(f"{name}["):  # of this kind, with a part that is not
+                if str(error).startswith(
+                    (f"{name}[", f"a key of {name}")
+                ):  # of this kind, with a part that is not
                     raise
                 refusals.append(str(error).removeprefix(f"{name} must ").partition(", got "))
         expected = " or ".join(dict.fromkeys(text for text, _, _ in refusals))
@@ -123,7 +135,7 @@ def _union_rule(options: Sequence[Any]) -> Rule:
 
 
 def _container_rule(kind: type, arguments: Sequence[Any]) -> Rule:
-    """Return the rule of a mapping or a sequence, whose values it checks too."""
+    """Return the rule of a mapping or a sequence, whose values it checks and passes on."""
     whole = _instance_rule(kind)
     parts = [rule_of(a) for a in arguments if a is not Ellipsis]
     fixed = kind is tuple and Ellipsis not in arguments
@@ -132,14 +144,21 @@ def _container_rule(kind: type, arguments: Sequence[Any]) -> Rule:
         whole(name, value, sizes)
         if fixed and len(value) != len(parts):
             raise ValueError(f"{name} must have {len(parts)} entries, got {value!r}")
-        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for place, (key, part) in enumerate(pairs):
+        keys: Iterable[Any] = value if isinstance(value, Mapping) else range(len(value))
+        read = {}
+        for place, (key, part) in enumerate(zip(keys, _parts(value), strict=True)):
             if isinstance(value, Mapping):
                 parts[0](f"a key of {name}", key, sizes)
-            parts[place if fixed else -1](f"{name}[{key!r}]", part, sizes)
-        return value
+            read[key] = parts[place if fixed else -1](f"{name}[{key!r}]", part, sizes)
+        if all(new is part for new, part in zip(read.values(), _parts(value), strict=True)):
+            return value
+        return read if isinstance(value, Mapping) else tuple(read.values())
 
     return rule
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value
 
 
 def _callable(name: str, value: Any, _: dict[str, Any]) -> Any:

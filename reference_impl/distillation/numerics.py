@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import checked
+from reference_impl.checked import checked, widened
 
 
 @checked
 def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"]:
-    """Return x / ‖x‖ along an axis; 0, with the gradient 0, where ‖x‖² is 0 in the type of x.
+    """Return x / ‖x‖ along an axis; 0, with the gradient 0, where ‖x‖² is 0 or overflows.
 
     ``F.normalize`` divides by 10⁻¹² there, and multiplies the gradient by 10¹².
 
@@ -17,6 +17,6 @@ def unit(x: Float[Tensor, "*shape"], *, dim: int = -1) -> Float[Tensor, "*shape"
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    length: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(widened(x), dim=dim, keepdim=True)
     divisor: Tensor = length.masked_fill(length == 0, torch.inf)
-    return x / divisor
+    return (x / divisor).to(x.dtype)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, checked
+from reference_impl.checked import Finite, checked, widened
 
 
 @checked
@@ -21,10 +21,10 @@ def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
 
     Equation: eq-merge-similarity, eq-merge-product, chapter 15.
     """
-    wide = rows.detach().to("cpu", torch.promote_types(rows.dtype, torch.float32))
+    wide = widened(rows.detach()).cpu()
     norm = wide.norm(dim=1, keepdim=True)
     if not norm.all():
         zero = int(norm.argmin())
-        raise ValueError(f"rows must not be zero, which has no direction, got row {zero} of 0")
+        raise ValueError(f"rows must be other than zero to have a direction, got 0 in row {zero}")
     u = (wide / norm).numpy()
     return torch.from_numpy(u @ u.T).clamp_(-1, 1).to(rows)

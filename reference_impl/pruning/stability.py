@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64, Integer
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, Within, checked
+from reference_impl.checked import Count, Finite, Within, checked, widened
 from reference_impl.pruning.masks import choose_highest
 from reference_impl.pruning.stability_bounds import Threshold
 
@@ -57,7 +57,7 @@ def sample_means(values: Values, samples: RowNumbers) -> Float[Tensor, "*samples
     if samples.max() >= len(values):
         raise ValueError(f"samples must be in [0, {len(values) - 1}], got {int(samples.max())}")
     flat = samples.long().reshape(-1, samples.shape[-1])
-    wide = values.to(torch.promote_types(values.dtype, torch.float32))  # float16 sums overflow
+    wide = widened(values)  # float16 sums overflow
     times = wide.new_zeros(len(flat), len(wide))
     times.scatter_add_(1, flat, torch.ones_like(flat, dtype=wide.dtype))
     means = (times @ wide / flat.shape[1]).to(values.dtype)

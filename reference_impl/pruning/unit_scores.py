@@ -1,7 +1,8 @@
 """Scores of whole units: neurons of a layer, channels of a convolution; one number for each.
 
 Tensors go in, with a row per unit, such as `reference_impl.compress.incoming_rows`, or with a
-row per example and a column per unit. Units with higher scores are kept. Scores carry no gradient.
+row per example and a column per unit. Units with higher scores are kept. Scores carry no gradient;
+those of half precision are computed and returned in float32.
 """
 
 from typing import Annotated
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, Within, checked
+from reference_impl.checked import Finite, Within, checked, widened
 from reference_impl.pruning.weight_scores import taylor
 
 Rows = Finite[Tensor, "units d"]
@@ -29,7 +30,7 @@ def row_norm(rows: Rows, order: Order = 2) -> Score:
 
     References: Li et al. 2017, "Pruning filters for efficient ConvNets": p = 1.
     """
-    norms: Tensor = torch.linalg.vector_norm(rows.detach(), ord=order, dim=1)
+    norms: Tensor = torch.linalg.vector_norm(widened(rows.detach()), ord=order, dim=1)
     return norms
 
 
@@ -45,7 +46,7 @@ def unit_taylor(weights: Rows, gradients: Rows) -> Score:
 
     References: Molchanov et al. 2019, "Importance estimation", equation 9.
     """
-    return (gradients * weights).sum(dim=1).square().detach()
+    return (widened(gradients) * weights).sum(dim=1).square().detach()
 
 
 @checked
@@ -75,7 +76,7 @@ def gate_taylor(gate_gradients: PerExample) -> Score:
     References: Molchanov et al. 2019, "Importance estimation", section 3.2.
     Equation: eq-importance-unit, chapter 12.
     """
-    return gate_gradients.detach().mean(dim=0).square()
+    return widened(gate_gradients.detach()).mean(dim=0).square()
 
 
 @checked
@@ -88,7 +89,7 @@ def mean_square_gate_taylor(gate_gradients: PerExample) -> Score:
     References: Theis et al. 2018, "Faster gaze prediction", equation 8 (there with a factor ½).
     Equation: eq-importance-gate, chapter 12.
     """
-    return gate_gradients.detach().square().mean(dim=0)
+    return widened(gate_gradients.detach()).square().mean(dim=0)
 
 
 @checked
@@ -103,7 +104,7 @@ def output_change(outgoing: Rows, mean_square: MeanSquare) -> Score:
 
     Equation: eq-importance-output, chapter 12.
     """
-    return (outgoing.square().sum(dim=1) * mean_square).detach()
+    return (widened(outgoing).square().sum(dim=1) * mean_square).detach()
 
 
 @checked
@@ -133,6 +134,6 @@ def geometric_median_distance(rows: Rows) -> Score:
     References: He et al. 2019, "Filter pruning via geometric median", equation 5.
     Equation: eq-importance-median, chapter 12.
     """
-    a = rows.detach().to(torch.promote_types(rows.dtype, torch.float32))  # cdist has no float16
+    a = widened(rows.detach())
     distances = torch.cdist(a, a, compute_mode="donot_use_mm_for_euclid_dist")  # exact at 0
-    return distances.sum(dim=1).to(rows.dtype)
+    return distances.sum(dim=1)

@@ -1,7 +1,8 @@
 """Scores of single weights: the larger, the more a loss is expected to grow without the weight.
 
 Tensors go in and a score of the weight's shape comes out; what a network must be run for, such as
-the gradient g of the mean loss by the weight w, is an argument. Scores carry no gradient.
+the gradient g of the mean loss by the weight w, is an argument. Scores carry no gradient; those
+of half precision are computed and returned in float32, as products of small numbers leave it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, Within, checked
+from reference_impl.checked import Finite, Within, checked, widened
 
 Weight = Finite[Tensor, "*shape"]
 MeanSquare = Annotated[Float[Tensor, "*shape"], Within(0)]
@@ -46,7 +47,7 @@ def taylor(weight: Weight, gradient: Weight) -> Score:
     References: Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8.
     Equation: eq-importance-taylor, chapter 12.
     """
-    return (gradient * weight).square().detach()
+    return (widened(gradient) * weight).square().detach()
 
 
 @checked
@@ -61,7 +62,7 @@ def mean_square_taylor(weight: Weight, mean_square_gradient: MeanSquare) -> Scor
 
     Equation: eq-importance-mean-square, chapter 12.
     """
-    return (mean_square_gradient * weight.square()).detach()
+    return (mean_square_gradient * widened(weight).square()).detach()
 
 
 @checked
@@ -77,7 +78,7 @@ def snip(weights: ByName, gradients: ByName) -> dict[str, Float[Tensor, "..."]]:
     shapes, expected = ({n: tuple(x.shape) for n, x in d.items()} for d in (gradients, weights))
     if shapes != expected or not shapes:
         raise ValueError(f"gradients must be those of the weights {expected}, got {shapes}")
-    products = {name: (gradients[name] * w).abs().detach() for name, w in weights.items()}
+    products = {name: (widened(gradients[name]) * w).abs().detach() for name, w in weights.items()}
     total = torch.stack([product.double().sum() for product in products.values()]).sum()
     if total == 0:
         raise ValueError("gradients must not be 0 for every weight that is not 0, got only 0")
@@ -97,7 +98,7 @@ def optimal_brain_damage(weight: Weight, curvature: Weight) -> Score:
     References: LeCun et al. 1990, "Optimal brain damage", equation 4.
     Equation: eq-importance-damage, chapter 12.
     """
-    return (0.5 * curvature * weight.square()).detach()
+    return (0.5 * curvature * widened(weight).square()).detach()
 
 
 @checked
@@ -113,7 +114,7 @@ def second_order(weight: Weight, gradient: Weight, curvature: Weight) -> Score:
     References: LeCun et al. 1990, "Optimal brain damage", equation 2, its first two sums.
     Equation: eq-importance-expansion, chapter 12.
     """
-    return optimal_brain_damage(weight, curvature) - (gradient * weight).detach()
+    return optimal_brain_damage(weight, curvature) - (widened(gradient) * weight).detach()
 
 
 @checked
@@ -129,4 +130,4 @@ def wanda(weight: Finite[Tensor, "out in"], input_norm: InputNorm) -> Float[Tens
     References: Sun et al. 2024, "A simple and effective pruning approach", equation 1.
     Equation: eq-importance-wanda, chapter 12.
     """
-    return (weight.abs() * input_norm).detach()
+    return (widened(weight).abs() * input_norm).detach()

@@ -121,7 +121,8 @@ def inverse_rectified_sigmoid(h: Choices) -> Float[Tensor, "*shape"]:
 def undecidedness(h: Choices, beta: Positive) -> Scalar:
     """Return Σ (1 − |2 h − 1|^β): 0 where every h is 0 or 1, one for each h = ½.
 
-    A large β pushes only the nearly decided; as β falls, all are pushed to the nearer end.
+    It is N times the chapter's R, and β the chapter's κ. A large β pushes only the nearly decided;
+    as β falls, all are pushed to the nearer end.
 
     >>> undecidedness(torch.tensor([0.0, 0.5, 1.0]), beta=2).item()
     1.0

@@ -49,7 +49,7 @@ def percentile_range(x: Values, axes: Axes = (), *, percent: Percent = 99.9) -> 
     wide = widened(x.detach())
     reduced = reduced_axes(x.ndim, axes)
     if not reduced:
-        return wide, wide
+        return wide.clone(), wide.clone()
     tail = (100 - percent) / 200
     # numpy.quantile selects; torch.quantile sorts, and refuses more than 16 million values
     ends = np.quantile(wide.numpy(), [tail, 1 - tail], axis=reduced, keepdims=True)

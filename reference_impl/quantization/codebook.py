@@ -15,7 +15,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, FloatType, Values, Where, Within, checked, widened
+from reference_impl.checked import (
+    Count,
+    Finite,
+    FloatType,
+    Values,
+    Where,
+    Within,
+    checked,
+    readable,
+    widened,
+)
 from reference_impl.quantization.grid import Codes
 
 MAX_SIZE = 2**16
@@ -83,12 +93,18 @@ class CodebookQuantizer:
 def look_up(values: Float64[Tensor, " size"], q: Codes, dtype: FloatType) -> Reals:
     """Return the values of codes in 0 … K − 1, rounded to a ``dtype`` that holds finite ones."""
     places, rounded = q.long(), values.to(dtype)
+    if readable():
+        _require_values(values, places, rounded)
+    return rounded[places]
+
+
+def _require_values(values: Tensor, places: Tensor, rounded: Tensor) -> None:
+    """Refuse codes without a value, and a type whose largest number a value exceeds."""
     low, high = int(places.min()), int(places.max())
     if low < 0 or high >= len(values):
         raise ValueError(f"q must hold codes in [0, {len(values) - 1}], got {low} to {high}")
     if len(over := values[rounded.isinf() & values.isfinite()].abs()):
-        raise ValueError(f"dtype must hold magnitudes up to {over.max()}, got {dtype}")
-    return rounded[places]
+        raise ValueError(f"dtype must hold magnitudes up to {over.max()}, got {rounded.dtype}")
 
 
 @checked

@@ -19,6 +19,7 @@ from reference_impl.checked import Within, checked
 from reference_impl.quantization.grid import Codes, IntegerGrid
 
 SIGNIFICAND_BITS = 31
+MAX_SHIFT = 1074  #: that of the smallest float64
 Sums = Int32[Tensor, "*shape"]
 Factors = Annotated[Float[Tensor, "*channels"], Within(0, 2**30, above=True, below=True)]
 
@@ -35,7 +36,7 @@ class FixedPointMultiplier:
     """
 
     significand: Annotated[Int[Tensor, "*channels"], Within(2**30, 2**31 - 1)]
-    shift: Annotated[Int[Tensor, "*channels"], Within(1 - SIGNIFICAND_BITS)]
+    shift: Annotated[Int[Tensor, "*channels"], Within(1 - SIGNIFICAND_BITS, MAX_SHIFT)]
 
     def __post_init__(self) -> None:
         """Keep copies, so that later changes to the arguments have no effect."""

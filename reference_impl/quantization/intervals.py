@@ -1,14 +1,18 @@
 """Sorted values and their running sums: the squared error of any interval in a few operations."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from reference_impl.checked import Values, checked
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]  # NDArray is an alias that hides its class
-Places = np.ndarray[Any, np.dtype[np.int64]]
+if TYPE_CHECKING:
+    Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Places = np.ndarray[Any, np.dtype[np.int64]]
+else:
+    Floats, Places = Float64[np.ndarray, "..."], Int64[np.ndarray, "..."]
 
 
 @checked

@@ -111,8 +111,31 @@ def test_shares_of_snip_survive_a_large_sum_and_rank_as_taylor():
     """Oracle: 10⁵ is above float16's range; SciPy's rank correlation; the mapping's own order."""
     weight = torch.full((1000,), 100.0, dtype=torch.float16)
     found = pruning.snip({"w": weight}, {"w": torch.ones_like(weight)})["w"]
-    assert torch.allclose(found, torch.full_like(weight, 0.001), rtol=1e-3)
+    assert torch.allclose(found, torch.full((1000,), 0.001))
     weight, gradient = normal(50), normal(50, seed=1)
     score = pruning.snip({"w": weight}, {"w": gradient})["w"]
     assert spearmanr(score, pruning.taylor(weight, gradient)).statistic == pytest.approx(1)
     assert list(pruning.snip({"b": weight, "a": weight}, {"a": weight, "b": weight})) == ["b", "a"]
+
+
+HALVES = [
+    (pruning.taylor, 0.05, 1e-3),
+    (pruning.mean_square_taylor, 0.05, 1e-6),
+    (pruning.optimal_brain_damage, 300.0, 2.0),
+    (pruning.wanda, 300.0, 300.0),
+    (lambda w, g: pruning.snip({"w": w}, {"w": g})["w"], 1e-3, 1e-5),
+    (lambda w, _: pruning.row_norm(w), 3e4, 1.0),
+    (lambda w, _: pruning.mean_square_gate_taylor(w), 300.0, 1.0),
+    (lambda w, _: pruning.output_change(w.T, w[0]), 300.0, 1.0),
+    (pruning.unit_taylor, 0.05, 1e-3),
+]
+
+
+@pytest.mark.parametrize(("score", "weight", "other"), HALVES)
+def test_scores_of_half_precision_neither_vanish_nor_overflow(score, weight, other):
+    """Oracle: the same numbers in float64; the squares lie outside float16's range."""
+    w, g = (torch.full((4, 4), x, dtype=torch.float16) for x in (weight, other))
+    g = g[0] if score is pruning.wanda else g
+    found = score(w, g)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), score(w.double(), g.double()), rtol=1e-5, atol=0)
