@@ -40,6 +40,7 @@ else:
 Scalar = Finite[Tensor, ""]
 Values = Finite[Tensor, "*shape"]
 Count = Annotated[int, Within(1)]
+FromZero = Annotated[int, Within(0)]
 Share = Annotated[float, Within(0, 1)]
 Positive = Annotated[float, Within(0, above=True)]
 NonNegative = Annotated[float, Within(0)]
@@ -50,7 +51,8 @@ FloatType = Annotated[
 # fmt: off
 __all__ = [
     "checked", "Checked", "Within", "Where", "FINITE", "Finite", "Values", "Scalar", "Count",
-    "Share", "Positive", "NonNegative", "FloatType", "FLOATING_TYPES", "readable", "widened",
+    "FromZero", "Share", "Positive", "NonNegative", "FloatType", "FLOATING_TYPES", "readable",
+    "widened",
 ]
 # fmt: on
 

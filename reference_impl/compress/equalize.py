@@ -39,6 +39,7 @@ def equalizing_factors(r1: Ranges, r2: Ranges) -> Float[Tensor, " c"]:
     return torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1) / torch.sqrt(r2), 1)
 
 
+@checked
 def output_ranges(layer: WeightLayer) -> Float[Tensor, " out"]:
     """Return max |W| over the weights of each output channel."""
     return layer.weight.detach().abs().flatten(1).amax(dim=1)
@@ -59,7 +60,8 @@ def equalize(chain: nn.Sequential, *, sweeps: Count = 20) -> nn.Sequential:
 
     Each sweep visits all pairs of neighbours; a layer between two others takes part in two pairs,
     so that more than one sweep is needed. Biases are divided as the weights that make the channel.
-    The function is the same, up to rounding; the chain, without BatchNorm, is left as it is.
+    The function is the same, up to rounding. The given chain, which must not have a BatchNorm, is
+    left as it is.
 
     Raises:
         ValueError: if there are fewer than two weight layers, or a layer does not read the

@@ -62,9 +62,7 @@ class Requantizer:
     relu: bool
 
     def __post_init__(self) -> None:
-        low, high = self.grid.q_min, self.grid.q_max
-        if not low <= self.zero_point <= high:
-            raise ValueError(f"zero_point must be in [{low}, {high}], got {self.zero_point}")
+        self.grid.require_code("zero_point", self.zero_point)
 
     def __call__(self, accumulators: Int32[Tensor, "*shape"]) -> Integer[Tensor, "*shape"]:
         """Return the codes."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from reference_impl.checked import Finite, NonNegative, Where, Within, checked
+from reference_impl.checked import Finite, NonNegative, Where, checked
 from reference_impl.compress.activations import outputs_at, values_read
 from reference_impl.compress.graph import incoming_rows, only_reader
 from reference_impl.compress.narrow import Masks, map_width, remove_units
@@ -28,6 +28,7 @@ from reference_impl.merging import (
     selection,
     standing_in,
 )
+from reference_impl.merging.clusters import Cosine
 from reference_impl.models import Images, Network
 
 Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Tensor, " pairs"]]
@@ -36,7 +37,6 @@ Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Ten
 Linkage = Callable[[Float[Tensor, "n n"], float], Int64[Tensor, " n"]]
 """(similarities, threshold) → for each unit the one that names its cluster."""
 
-Cosine = Annotated[float, Within(-1, 1)]
 """The least cosine of two rows of which one may stand for the other; −1 allows every pair."""
 
 Candidates = Annotated[Mapping[Any, Network], Where("one or more", bool)]

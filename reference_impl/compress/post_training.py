@@ -81,7 +81,7 @@ class PostTraining:
 
     @checked
     def __call__(self, chain: nn.Sequential, images: Finite[Tensor, "n ..."]) -> nn.Sequential:
-        """Return the quantized chain; the chain itself, without BatchNorm, is left as it is."""
+        """Return the quantized chain; the given chain is left as it is."""
         source = equalize(chain) if self.equalized else chain
         grid = IntegerGrid(self.bits, signed=True, narrow=True)
         least_error = partial(mse_range, grid=grid, from_range=symmetric_from_range)

@@ -10,7 +10,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, Positive, Where, Within, checked, widened
+from reference_impl.checked import (
+    Count,
+    Finite,
+    FromZero,
+    Positive,
+    Where,
+    Within,
+    checked,
+    widened,
+)
 
 
 def _sum_to_one(kernel: Float[Tensor, "m k"]) -> bool:
@@ -24,7 +33,6 @@ Rows = Finite[Tensor, "m classes"]  # class probabilities of every input
 Labelled = Annotated[
     Bool[Tensor, " m"], Where("true for an input or more", lambda m: bool(m.any()))
 ]
-Steps = Annotated[int, Within(0)]
 
 
 @checked
@@ -67,7 +75,7 @@ def cascade(kernel: Transitions, f: Finite[Tensor, "k classes"]) -> Float[Tensor
 
 
 @checked
-def iterated_cascade(kernel: Kernel, f: Rows, n_steps: Steps) -> Float[Tensor, "m classes"]:
+def iterated_cascade(kernel: Kernel, f: Rows, n_steps: FromZero) -> Float[Tensor, "m classes"]:
     """Return Kⁿ f, the article's formula applied ``n_steps`` times.
 
     If every input reaches every other, and not in step with a clock (K is irreducible and
@@ -104,7 +112,7 @@ def stationary_distribution(kernel: Kernel) -> Float[Tensor, " m"]:
 
 @checked
 def propagate_labels(
-    kernel: Kernel, f: Rows, labelled: Labelled, n_steps: Steps
+    kernel: Kernel, f: Rows, labelled: Labelled, n_steps: FromZero
 ) -> Float[Tensor, "m classes"]:
     """Return f after ``n_steps`` times f ← K f, with the labelled rows put back each time.
 

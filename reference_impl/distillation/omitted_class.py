@@ -1,17 +1,13 @@
 """A bias for a class that a student never saw: Hinton's correction after the omission."""
 
-from typing import Annotated
-
 import torch
 
-from reference_impl.checked import Within, checked
+from reference_impl.checked import FromZero, checked
 from reference_impl.distillation.soft_targets import ClassedLogits, Labels, require_labels
 
 
 @checked
-def best_class_bias(
-    logits: ClassedLogits, labels: Labels, index: Annotated[int, Within(0)]
-) -> float:
+def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> float:
     """Return b for which adding b to logit ``index`` gets most examples right.
 
     An example is answered with class k = ``index`` as soon as b exceeds its gap max_j≠k z_j − z_k.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from reference_impl.checked import Count, Where, Within, checked
+from reference_impl.checked import Count, FromZero, Where, checked
 from reference_impl.measuring.size import Bits
 from reference_impl.models import evaluating
 
@@ -45,7 +45,7 @@ class Layer:
     input_shape: Shape  # (in,) or (C_in, H, W)
     output_shape: Shape  # (out,) or (C_out, H_out, W_out)
     weight_shape: Shape  # (out, in) or (C_out, C_in / groups, K_h, K_w)
-    biases: Annotated[int, Within(0)]
+    biases: FromZero
 
     @property
     def weights(self) -> int:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from reference_impl.checked import Count, Within, checked
+from reference_impl.checked import Count, FromZero, Within, checked
 from reference_impl.quantization import AffineQuantizer
 
 Bits = Annotated[int, Within(1, 64)]  # of one number
@@ -43,7 +43,7 @@ class Size:
     buffers, and after compression also masks, scales, indices, codebooks, code tables.
     """
 
-    items: Mapping[str, Annotated[int, Within(0)]]
+    items: Mapping[str, FromZero]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", MappingProxyType(dict(self.items)))  # read-only

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, checked
-from reference_impl.merging.width_map import UnitCount, WidthMap, standing_in
+from reference_impl.checked import Finite, FromZero, checked
+from reference_impl.merging.width_map import WidthMap, standing_in
 
 Rows = Finite[Tensor, "n d"]
 Outgoing = Finite[Tensor, "n out"]
@@ -51,7 +51,7 @@ def least_pair(saliency: Finite[Tensor, "n n"]) -> tuple[int, int]:
 
 @checked
 def merge_by_saliency(
-    rows: Rows, outgoing: Outgoing, n_gone: UnitCount, *, normalised: bool = False
+    rows: Rows, outgoing: Outgoing, n_gone: FromZero, *, normalised: bool = False
 ) -> WidthMap:
     """Return the map in which ``n_gone`` times the j of the least s_ij is removed: a_i ← a_i + a_j.
 

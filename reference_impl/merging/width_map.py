@@ -6,17 +6,15 @@ units that are kept, and U is how the kept units stand for each of the old ones.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, Within, checked
+from reference_impl.checked import Count, Finite, FromZero, checked
 
 Keep = Bool[Tensor, " n"]
 Units = Int64[Tensor, " n"]
-UnitCount = Annotated[int, Within(0)]
 
 
 @checked
@@ -94,7 +92,7 @@ def standing_in(keep: Keep, stands_for: Units, scale: Finite[Tensor, " n"]) -> W
 @checked
 def map_axis(
     x: Finite[Tensor, "..."],
-    axis: UnitCount,
+    axis: FromZero,
     matrix: Finite[Tensor, "after before"],
     repeat: Count = 1,
 ) -> Float[Tensor, "..."]:

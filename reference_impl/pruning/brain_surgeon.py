@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from reference_impl.checked import Finite, NonNegative, Where, Within, checked
+from reference_impl.checked import Finite, FromZero, NonNegative, Where, checked
 
-Place = Annotated[int, Within(0)]
 Vector = Finite[Tensor, " d"]
 
 SYMMETRIC = Where("symmetric", lambda h: torch.allclose(h, h.T, 1e-4, 1e-6 * float(h.abs().max())))
@@ -76,7 +75,7 @@ def optimal_brain_surgeon(
 
 
 @checked
-def surgeon_update(weight: Vector, inverse: Inverse, q: Place) -> Float64[Tensor, " d"]:
+def surgeon_update(weight: Vector, inverse: Inverse, q: FromZero) -> Float64[Tensor, " d"]:
     """Return δw = −(w_q / [H⁻¹]_qq) H⁻¹ e_q, the best step of all weights that takes w_q to 0.
 
     >>> surgeon_update(torch.tensor([2.0, 1.0]), torch.tensor([[2.0, 1.0], [1.0, 2.0]]), 0)
@@ -92,7 +91,7 @@ def surgeon_update(weight: Vector, inverse: Inverse, q: Place) -> Float64[Tensor
 
 
 @checked
-def without_weight(inverse: Finite[Tensor, "d d"], q: Place) -> Float64[Tensor, "d d"]:
+def without_weight(inverse: Finite[Tensor, "d d"], q: FromZero) -> Float64[Tensor, "d d"]:
     """Return H⁻¹ − H⁻¹ e_q e_qᵀ H⁻¹ / [H⁻¹]_qq, the inverse after weight q has been removed.
 
     Its row and column q are 0, as for each weight removed before. The rest is the inverse of H
@@ -116,7 +115,7 @@ class Surgery:
 
 
 @checked
-def remove_by_surgeon(weight: Vector, hessian: Hessian, count: Place) -> Surgery:
+def remove_by_surgeon(weight: Vector, hessian: Hessian, count: FromZero) -> Surgery:
     """Remove the cheapest weight and update the others, ``count`` times; w is at a minimum.
 
     Each step is the best one, all together need not be. The weights that are left are the

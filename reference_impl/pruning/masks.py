@@ -96,6 +96,8 @@ def keep_n_of_m(score: Finite[Tensor, "out in"], n: Count, m: Count) -> Bool[Ten
     References: Mishra et al. 2021, "Accelerating sparse deep neural networks": 2:4.
     Equation: eq-sparse-patterns, chapter 11.
     """
-    if n > m or score.shape[1] % m:
-        raise ValueError(f"m must be at least n = {n} and divide {score.shape[1]}, got {m}")
+    if n > m:
+        raise ValueError(f"n must be at most m = {m}, got {n}")
+    if score.shape[1] % m:
+        raise ValueError(f"m must divide {score.shape[1]}, got {m}")
     return choose_highest(score.reshape(-1, m), n).view(score.shape)

@@ -3,16 +3,15 @@
 import math
 from typing import Annotated
 
-from reference_impl.checked import Count, Within, checked
+from reference_impl.checked import Count, FromZero, Within, checked
 from reference_impl.pruning.masks import Sparsity
 
-Step = Annotated[int, Within(0)]
 DroppedEachRound = Annotated[float, Within(0, 1, above=True, below=True)]
 
 
 @checked
 def cubic_sparsity(
-    step: Step, n_steps: Count, *, final: Sparsity, initial: Sparsity = 0.0
+    step: FromZero, n_steps: Count, *, final: Sparsity, initial: Sparsity = 0.0
 ) -> float:
     """Return s_t = s_f + (s_0 − s_f)(1 − t/n)³, and s_f from step n on; s_0 ≤ s_f.
 

@@ -14,7 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, NonNegative, Positive, Scalar, Within, checked
+from reference_impl.checked import (
+    Count,
+    Finite,
+    FromZero,
+    NonNegative,
+    Positive,
+    Scalar,
+    Within,
+    checked,
+)
 from reference_impl.quantization.affine import AffineQuantizer
 
 WarmUp = Annotated[float, Within(0, 1, below=True)]
@@ -134,7 +143,7 @@ def undecidedness(h: Choices, beta: Positive) -> Scalar:
 
 
 @checked
-def annealed(step: Annotated[int, Within(0)], settings: AdaRoundSettings) -> float | None:
+def annealed(step: FromZero, settings: AdaRoundSettings) -> float | None:
     """Return β at a step, None in the warm-up: a half cosine from the first value to the last.
 
     >>> annealed(0, AdaRoundSettings()), annealed(500, AdaRoundSettings())

@@ -117,7 +117,6 @@ def requantize(
     References: Jacob et al. 2018, equations 5 and 6, and section 2.4.
     Equation: eq-integer-requantize, eq-integer-relu, chapter 04.
     """
-    if not grid.q_min <= zero_point <= grid.q_max:
-        raise ValueError(f"zero_point must be a code of {grid}, got {zero_point}")
+    grid.require_code("zero_point", zero_point)
     q = rescale.__wrapped__(accumulators, multiplier).add_(zero_point)
     return q.clamp_(zero_point if relu else grid.q_min, grid.q_max).to(grid.dtype)

@@ -74,6 +74,12 @@ class IntegerGrid:
         return next(kind for kind in kinds if self.q_max <= torch.iinfo(kind).max)
 
     @checked
+    def require_code(self, name: str, code: int) -> None:
+        """Refuse an integer that is not a code, such as a zero point out of the grid."""
+        if not self.q_min <= code <= self.q_max:
+            raise ValueError(f"{name} must be in [{self.q_min}, {self.q_max}], got {code}")
+
+    @checked
     def require_codes(self, name: str, q: Codes) -> None:
         """Refuse codes outside [q_min, q_max], unless torch compiles or exports."""
         if not readable():

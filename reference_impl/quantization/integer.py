@@ -14,20 +14,19 @@ import torch
 from jaxtyping import Int, Int32, Integer, UInt8
 from torch import Tensor
 
-from reference_impl.checked import Count, Finite, Within, checked
+from reference_impl.checked import Count, Finite, FromZero, Within, checked
 from reference_impl.quantization.affine import Scale
 from reference_impl.quantization.grid import IntegerGrid
 
 INT32_MAX = 2**31 - 1
 Rows = UInt8[Tensor, "n k"] | Int[Tensor, "n k"]
 Columns = UInt8[Tensor, "k m"] | Int[Tensor, "k m"]
-Magnitude = Annotated[int, Within(0)]
 ZeroPoint = Annotated[int, Within(-INT32_MAX, INT32_MAX)]
 
 
 @checked
 def accumulator_bound(
-    depth: Count, largest_a: Magnitude, largest_b: Magnitude, largest_bias: Magnitude = 0
+    depth: Count, largest_a: FromZero, largest_b: FromZero, largest_bias: FromZero = 0
 ) -> int:
     """Return K · max|q_a − z_a| · max|q_b − z_b| + max|bias|, which no sum of K products exceeds.
 
@@ -168,8 +167,7 @@ class IntegerLinear:
     def __post_init__(self) -> None:
         """Keep copies, so that later changes to the arguments have no effect."""
         zero, grid = self.input_zero, self.input_grid
-        if not grid.q_min <= zero <= grid.q_max:
-            raise ValueError(f"input_zero must be a code of {grid}, got {zero}")
+        grid.require_code("input_zero", zero)
         largest_input = max(grid.q_max - zero, zero - grid.q_min)
         weight, bias = _farthest(self.weight, 0), _farthest(self.bias.long(), 0)
         _refuse_overflow(self.weight.shape[1], largest_input, weight, bias)

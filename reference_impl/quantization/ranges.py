@@ -15,12 +15,11 @@ group of g columns    ``(0, 1)``, after     (rows, columns / g, 1)
 """
 
 from collections.abc import Sequence
-from typing import Annotated
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from reference_impl.checked import Count, Values, Within, checked
+from reference_impl.checked import Count, FromZero, Values, checked
 
 Axes = int | Sequence[int]
 """The axes along which parts are told apart, from either end; none: one part, the whole."""
@@ -51,7 +50,7 @@ def part_means(x: Float[Tensor, "*shape"], axes: Axes = ()) -> Float[Tensor, "*r
 
 
 @checked
-def reduced_axes(n_axes: Annotated[int, Within(0)], axes: Axes) -> tuple[int, ...]:
+def reduced_axes(n_axes: FromZero, axes: Axes) -> tuple[int, ...]:
     """Return the axes of a tensor with ``n_axes`` axes that are not among ``axes``.
 
     >>> reduced_axes(4, axes=0)

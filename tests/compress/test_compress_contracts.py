@@ -59,6 +59,7 @@ CALLS = [
     partial(c.fold_batch_norms, chain=NORMED),
     partial(c.folded, weight=torch.ones(4, 2), bias=torch.ones(4), norm=NORMED.norm1),
     partial(c.equalizing_factors, r1=torch.ones(2), r2=torch.ones(2)),
+    partial(c.output_ranges, layer=LINEAR),
     partial(c.equalize, chain=CHAIN, sweeps=1),
     partial(c.correct_biases, quantized=ROUNDED, chain=CHAIN, images=X),
     partial(c.layer_loss, layer=LINEAR, outputs=torch.ones(5, 3), inputs=torch.ones(5, 4)),

@@ -70,8 +70,8 @@ CALLS = [
 
 REFUSED = [
     (lambda: pruning.keep_highest_of_all({}, 0.5), "scores must be of one tensor or more"),
-    (lambda: pruning.keep_n_of_m(W[:, :2], 3, 2), "m must be at least n = 3"),
-    (lambda: pruning.keep_n_of_m(W, 1, 2), "m must .* divide 3, got 2"),
+    (lambda: pruning.keep_n_of_m(W[:, :2], 3, 2), "n must be at most m = 2, got 3"),
+    (lambda: pruning.keep_n_of_m(W, 1, 2), "m must divide 3, got 2"),
     (lambda: pruning.choose_highest(W, 4), r"q must be in \[1, 3\].*, got 4"),
     (lambda: pruning.cubic_sparsity(1, 4, final=0.5, initial=0.6), r"initial .* got 0.6"),
     (lambda: pruning.snip({}, {}), "gradients must be those of the weights"),
