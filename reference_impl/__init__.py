@@ -11,7 +11,7 @@ Its parts::
     training       the loop, the recipes, the shipped checkpoints
     measuring      what a model costs, and what compression loses
     data           Fashion-MNIST, or a folder of yours in its format
-    checked        the signature is the contract: what every public function does first
+    checked        the signature is the contract: `@checked` refuses what breaks it
 
 >>> import reference_impl as rc
 >>> rc.quantization.IntegerGrid(8, signed=True).q_min

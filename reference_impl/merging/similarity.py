@@ -25,6 +25,6 @@ def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
     norm = wide.norm(dim=1, keepdim=True)
     if not norm.all():
         zero = int(norm.argmin())
-        raise ValueError(f"rows must be other than zero to have a direction, got 0 in row {zero}")
+        raise ValueError(f"rows must not be zero, which has no direction, got row {zero} of 0")
     u = (wide / norm).numpy()
     return torch.from_numpy(u @ u.T).clamp_(-1, 1).to(rows)

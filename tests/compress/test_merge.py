@@ -267,7 +267,7 @@ def test_an_offset_of_0_is_no_change_and_any_precision_counts():
 
 LENET, STUDENT, SEPARABLE, DEAD = map(drawn, ("lenet300", "student", "separable", "lenet300"))
 DEAD.fc1.weight.data[3], DEAD.fc1.bias.data[3] = 0, 0
-ROW = "got 0 in row 3"
+ROW = "got row 3 of 0"
 
 test_what_cannot_be_merged_is_refused_with_the_reason = refused(
     (ValueError, ROW, lambda: merge_nearest(DEAD, {"hidden1": FIRST_FIVE})),

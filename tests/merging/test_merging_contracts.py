@@ -43,7 +43,7 @@ CALLS = [
 TWO_KEPT, ZERO = torch.tensor([True, False, True]), torch.zeros(3, 2)
 
 REFUSED = [
-    (lambda: m.cosine_similarity(ROWS * 0), "rows must be other than zero .* got 0 in row 0"),
+    (lambda: m.cosine_similarity(ROWS * 0), "rows must not be zero, .* got row 0 of 0"),
     (lambda: m.complete_linkage(EYE + EYE.roll(1, 0), 0.5), "similarity must be symmetric, got"),
     (lambda: m.nearest_kept(EYE, ~KEEP), "keep must be true for one unit or more, got"),
     (lambda: m.projection_scale(ZERO, ROWS), "kept must be without a zero row, got"),
