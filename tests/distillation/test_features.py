@@ -67,3 +67,9 @@ def test_what_is_silent_has_no_direction_and_no_gradient():
     loss.backward()
     assert loss.item() == pytest.approx(1)
     assert torch.equal(student.grad, torch.zeros_like(student))
+
+
+def test_a_unit_vector_of_float16_is_computed_in_float32():
+    """Oracle: 1 / √2; the square of 60,000 is beyond float16."""
+    found = unit(torch.tensor([6e4, 6e4], dtype=torch.float16))
+    assert found.tolist() == pytest.approx([0.5**0.5] * 2, abs=1e-3)

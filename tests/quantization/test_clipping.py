@@ -196,3 +196,11 @@ def test_parts_have_ranges_of_their_own_and_zeros_the_range_zero():
     assert torch.equal(torch.stack(entropy_range(x.T, 1, grid=SIGNED_BYTE)), ends.mT)
     single = entropy_range(torch.tensor(3.0), grid=IntegerGrid(4))
     assert [end.item() for end in single] == [3, 3]
+
+
+def test_a_range_does_not_share_the_memory_of_its_tensor():
+    """Oracle: the tensor, after its range was changed."""
+    x = torch.tensor([1.0, 2.0])
+    low, _ = percentile_range(x, axes=0)
+    low.zero_()
+    assert x.tolist() == [1.0, 2.0]

@@ -162,6 +162,7 @@ REFUSED = [
     (lambda: q.E4M3.dequantize(torch.tensor([256])), r"q must hold codes in \[0, 255\], got 256"),
     (lambda: q.FloatFormat(5, 7).round_trip(X.half()), "dtype must hold magnitudes up to 130048.0"),
     (lambda: q.random_start(X, 7, GENERATOR), "size must be at most the 6 elements of x, got 7"),
+    (lambda: q.FixedPointMultiplier(SUMS + 2**30, SUMS.long() + 2**32), "shift must be in .* 1074"),
     (
         lambda: q.fixed_point(torch.tensor(2.0**30).double() - 0.1),
         r"shift must be in \[-30, 1074\]",
