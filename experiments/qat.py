@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +10,12 @@ from torch import Tensor
 from experiments.measures import accuracies, mean_of_last
 from reference_impl import compress
 from reference_impl.data import Dataset
-from reference_impl.quantization import IntegerGrid, mse_range, symmetric_from_range
+from reference_impl.quantization import (
+    IntegerGrid,
+    affine_from_range,
+    mse_range,
+    symmetric_from_range,
+)
 from reference_impl.training import QatRecipe, accuracy, fine_tune, load_checkpoint, prepare
 from reference_impl.training.quantize import N_START
 
@@ -98,14 +102,15 @@ def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     """
     chain = compress.fold_batch_norms(load_checkpoint(run.network).chain())
     images = dataset.train.images[:N_START]
+    bits = compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits))
     weights, inputs = {}, {}
-    for name, width in compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits)).items():
-        signed = IntegerGrid(width.weight, signed=True, narrow=True)
-        clip = partial(mse_range, grid=signed, from_range=symmetric_from_range)
-        weights[name] = compress.weight_quantizers(chain, signed, estimate=clip)[name]
-        grid = IntegerGrid(width.inputs)
-        clip = partial(mse_range, grid=grid)
-        inputs[name] = compress.input_quantizers(chain, images, grid, estimate=clip)[name]
+    for name, layer in compress.weight_layers(chain).items():
+        signed = IntegerGrid(bits[name].weight, signed=True, narrow=True)
+        ends = mse_range(layer.weight.detach(), 0, grid=signed, from_range=symmetric_from_range)
+        weights[name] = symmetric_from_range(*ends, signed)
+    for name, x in compress.layer_inputs(chain, images):
+        grid = IntegerGrid(bits[name].inputs)
+        inputs[name] = affine_from_range(*mse_range(x, (), grid=grid), grid)
     ways = {
         "nearest": compress.quantize_layers(chain, weights, inputs),
         "adaround": compress.adaround(chain, weights, inputs, images),

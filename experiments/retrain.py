@@ -115,6 +115,7 @@ def check(name: str, dataset: Dataset, folder: Path) -> bool:
     """Verify the sum, measure the accuracies anew, and return whether they are as recorded."""
     record = training.provenance(name, folder=folder)
     model = training.load_checkpoint(name, folder=folder)
+    model.to(memory_format=torch.channels_last)  # twice as fast on a processor
     pairs = {
         "validation": (accuracy(model, dataset.validation), record.validation_accuracy),
         "test": (accuracy(model, dataset.test), record.test_accuracy),

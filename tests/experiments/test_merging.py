@@ -8,7 +8,8 @@ import torch
 
 from experiments import decay
 from experiments import merging as recorder
-from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, measured, ways
+from experiments.measures import accuracies
+from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, measured
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.pruning import n_dropped
 from reference_impl.training import Recipe, load_checkpoint
@@ -16,16 +17,6 @@ from reference_impl.training import Recipe, load_checkpoint
 RUNS, DECAYED = (shipped.record(name)["runs"] for name in ("merging", "decay"))
 SPARSITIES = [str(sparsity) for sparsity in recorder.SPARSITIES]
 FIELDS = ("epochs", "learning_rate", "weight_decay")  #: of a recipe of decay
-
-
-def test_every_way_leaves_the_same_number_of_units(monkeypatch):
-    """Oracle: round(sparsity · n) of both layers are gone."""
-    monkeypatch.setattr(recorder, "RIDGES", (0.1,))
-    network, images = load_checkpoint("lenet300"), load_dataset().train.images
-    left = {name: merged.widths for name, merged, _ in ways(network, 0.8, images)}
-    assert len(left) == 3 * (1 + 9 + 4) + 2
-    expected = {label: n - n_dropped(0.8, n) for label, n in network.widths.items()}
-    assert all(widths == expected for widths in left.values())
 
 
 def test_no_image_chooses_the_ridge_that_is_chosen(monkeypatch):
@@ -59,18 +50,28 @@ def test_networks_of_a_seed_are_trained_by_its_recipe(monkeypatch, small):
     assert torch.equal(shipped_one.fc1.weight, load_checkpoint("lenet300").fc1.weight)
 
 
-def test_a_run_has_both_accuracies_of_every_way_and_the_ridges(monkeypatch, small):
-    """Oracle: the ways of the record, the ridge that there is."""
+def test_every_way_of_a_run_leaves_as_many_units_and_has_both_accuracies(monkeypatch, small):
+    """Oracle: round(sparsity · n) of both layers are gone; the record's ways; the one ridge."""
     more = Dataset(load_dataset().train[:4096], small.validation, small.test)
-    monkeypatch.setattr(recorder, "SPARSITIES", (0.5,))
+    monkeypatch.setattr(recorder, "SPARSITIES", (0.8,))
     monkeypatch.setattr(recorder, "RIDGES", (0.1,))
+    left = []
+
+    def noted(network, dataset):
+        left.append(network.widths)
+        return accuracies(network, dataset)
+
+    monkeypatch.setattr(recorder, "accuracies", noted)
     found = measured(Run("shipped", 0), more)
+    whole, *widths = left
+    assert len(widths) == 3 * (1 + 9 + 4) + 2
+    assert all(one == {key: n - n_dropped(0.8, n) for key, n in whole.items()} for one in widths)
     for name in ("validation", "test"):
-        assert set(found[name]) == {"whole", "0.5"}
-        assert all(0 <= right <= 100 for right in found[name]["0.5"].values())
+        assert set(found[name]) == {"whole", "0.8"}
+        assert all(0 <= right <= 100 for right in found[name]["0.8"].values())
         for run in RUNS:
-            assert all(set(run[name][at]) == set(found[name]["0.5"]) for at in SPARSITIES)
-    assert set(found["ridges"]["0.5"].values()) == {0.1}
+            assert all(set(run[name][at]) == set(found[name]["0.8"]) for at in SPARSITIES)
+    assert set(found["ridges"]["0.8"].values()) == {0.1}
 
 
 def means(way: str, recipe: str, part: str = "test") -> list[float]:

@@ -12,19 +12,25 @@ from reference_impl.data import load_dataset
 from reference_impl.training import accuracy, new_student, predict, student_steps, view
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Let MNIST be the first images of the shipped data set, in its four files."""
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Write the first images of the shipped data set in the four files of MNIST."""
     whole = load_dataset()
-    root = tmp_path / "MNIST"
+    root = tmp_path_factory.mktemp("data") / "MNIST"
     write_folder(root, n_train=1, n_test=1)
     for split, examples in (("train", whole.train[:5300]), ("t10k", whole.test[:400])):
         pixels = (examples.images[:, 0] * 255).round().byte().numpy()
         write_idx(root / f"{split}-images-idx3-ubyte.gz", pixels)
         write_idx(root / f"{split}-labels-idx1-ubyte.gz", examples.labels.numpy())
-    monkeypatch.setattr(workers, "MNIST", root)
+    return root
+
+
+@pytest.fixture
+def folder(written, monkeypatch):
+    """Let MNIST be in the folder that is written."""
+    monkeypatch.setattr(workers, "MNIST", written)
     workers.mnist.cache_clear()
-    yield root
+    yield written
     workers.mnist.cache_clear()
 
 
@@ -67,12 +73,12 @@ def test_rows_are_those_of_students_trained_by_hand(folder, monkeypatch):
         assert row["corrected_recall"] == pytest.approx(recall, abs=5)
 
 
-def test_mnist_is_planned_only_where_it_is(folder):
+def test_mnist_is_planned_only_where_it_is(folder, monkeypatch):
     """Oracle: the plans with the folder and without it."""
     targets = [run for run in sparsity.planned([]) if run.data == "MNIST"]
     assert len(list(recorder.planned([]))) == 1
     networks = {(run.part, run.network) for run in targets}
     assert networks == {("target", "lenet300"), ("target", "lenet5")}
-    folder.rename(folder.with_name("elsewhere"))
+    monkeypatch.setattr(workers, "MNIST", folder / "elsewhere")
     assert list(recorder.planned([])) == []
     assert {run.data for run in sparsity.planned([])} == {"FashionMNIST"}

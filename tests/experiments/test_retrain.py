@@ -1,7 +1,8 @@
 """experiments.retrain: the shipped networks measured anew, a whole run, an interrupted one."""
 
 import json
-import subprocess
+import runpy
+import signal
 import sys
 from dataclasses import asdict
 
@@ -142,13 +143,15 @@ def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypa
     assert "lenet9000" in capsys.readouterr().err
 
 
-def test_a_kill_ends_it_as_ctrl_c_does():
+def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys):
     """Oracle: the exit code and the one line of an interruption, after the first network."""
-    command = [sys.executable, "-um", "experiments.retrain", "--check"]
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipe) as process:
-        process.stdout.readline()
-        process.terminate()
-        _, error = process.communicate(timeout=40)
-    assert process.returncode == 130
-    assert error.strip() == "interrupted; the same command keeps the finished networks"
+    monkeypatch.setattr(sys, "argv", ["retrain", "--check", "lenet300", "lenet5"])
+    monkeypatch.setattr(training, "accuracy", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal is not handled"))
+    try:
+        with pytest.raises(SystemExit, match="130"):
+            runpy.run_path(retrain.__file__, run_name="__main__")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    error = capsys.readouterr().err
+    assert error == "\ninterrupted; the same command keeps the finished networks\n"

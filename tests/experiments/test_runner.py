@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from importlib import import_module
 from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def tiny_is_listed(monkeypatch):
     monkeypatch.setattr(workers, "fashion_mnist", lambda: None)
     monkeypatch.setattr(runner, "fashion_mnist", lambda: None)
     monkeypatch.setattr(tiny, "PLAN", dict(tiny.PLAN))
+
+
+@pytest.fixture
+def quick_processes(monkeypatch):
+    """Let new processes be forked from a server, which imports torch once."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["experiments.workers", "distributed"])
+    monkeypatch.setattr(workers, "get_context", lambda _: context)
 
 
 def make(path, *options):
@@ -66,6 +75,7 @@ def test_a_record_holds_all_runs_in_order_and_where_they_come_from(sequential):
     assert torch.backends.cpu.get_cpu_capability() in provenance["instruction_sets"]
 
 
+@pytest.mark.usefixtures("quick_processes")
 def test_a_worker_that_is_killed_changes_nothing(tmp_path, sequential, monkeypatch, capsys):
     """Oracle: the sequential record, times aside; of two processes one kills itself in its run."""
     marker = tmp_path / "marker"
@@ -82,6 +92,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.usefixtures("quick_processes")
 @pytest.mark.parametrize("how", FAILURES)
 def test_a_run_that_fails_is_named_and_the_others_are_made(how, tmp_path, monkeypatch, capsys):
     """Oracle: the rows; the second call makes what failed, and nothing else."""
@@ -162,7 +173,7 @@ def test_ctrl_c_ends_all_processes_within_seconds(tmp_path):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
-        _, error = process.communicate(timeout=40)  # the runs would take a minute
+        _, error = process.communicate(timeout=10)  # one second, on a machine that is not busy
     assert process.returncode == 130
     assert error.strip() == "tiny: interrupted; the same command continues"
     for pid in pids:
@@ -303,9 +314,11 @@ def test_the_fingerprint_sees_sources_and_data_and_a_worker_with_others_makes_no
     assert set(map(Path, (*named, "data/checkpoints/teacher.safetensors"))) < files
 
 
+@pytest.mark.usefixtures("quick_processes")
 def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch, capsys):
     """Oracle: the sequential record, times aside; a line for each thing that is wrong."""
     distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
     path = tmp_path / "cluster.json"
 
     def line(address):
@@ -313,7 +326,11 @@ def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
-    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+    method = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    with (
+        method,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         address = cluster.scheduler_address
         assert make(path, "--scheduler", address) == 0
         assert read(path) == sequential
