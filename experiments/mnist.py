@@ -14,7 +14,7 @@ import torch
 from experiments import workers
 from experiments.measures import logits_of, percent_right, recovered, told
 from reference_impl import training
-from reference_impl.data import Dataset
+from reference_impl.data import Dataset, load_dataset
 from reference_impl.models import Network
 from reference_impl.training import Recipe, View
 
@@ -40,7 +40,7 @@ def planned(_: Sequence[Any]) -> Iterator[Run]:
 
 def measured(run: Run, _: Dataset) -> dict[str, Any]:
     """Return the teacher's test accuracy and a row for each student, recalls in percent."""
-    dataset, digit = workers.mnist(), run.omitted
+    dataset, digit = load_dataset(workers.MNIST), run.omitted
     train, test = dataset.train, dataset.test
     pixels = (train.images * 255).round().to(torch.uint8)
     blank = View(pixels, train.labels, torch.zeros(len(train), 10))

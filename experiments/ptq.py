@@ -23,6 +23,7 @@ BITS = (8, 4, 3)
 SEEDS = (0, 1, 2)
 N_CALIBRATION = 512
 
+CLIPPED = {"clipped": True}
 #: name → arguments of `PostTraining`
 RECIPES: dict[str, dict[str, Any]] = {
     "per tensor": {"axes": []},
@@ -32,9 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "per channel, clipped": {"clipped": True},
     "per channel, clipped, equalized": {"clipped": True, "equalized": True},
     "per channel, clipped, corrected": {"clipped": True, "corrected": True},
-    "per channel, clipped, equalized, corrected": dict.fromkeys(
-        ("clipped", "equalized", "corrected"), True
-    ),
+    "per channel, clipped, equalized, corrected": CLIPPED | {"equalized": True, "corrected": True},
     "AdaRound, clipped": {"clipped": True, "adaptive": True},
     "AdaRound, clipped, equalized": {"clipped": True, "equalized": True, "adaptive": True},
 }

@@ -25,18 +25,13 @@ def place(run: Any) -> str | tuple[str, ...]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON has it: a tuple is a list; a TypeError if JSON does not have it."""
+    """Return the value as JSON has it, where a tuple is a list."""
     return json.loads(json.dumps(value))
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep other commands from writing a file, as long as the block lasts.
-
-    Raises:
-        OSError: if its folder cannot be written.
-        ValueError: if another command is writing the file.
-    """
+    """Keep other commands from writing a file, as long as the block lasts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f"{path.name}.lock")
     with lock.open("w") as file:
@@ -62,12 +57,7 @@ class Record:
         self.read()
 
     def read(self) -> None:
-        """Read the file, if there is one.
-
-        Raises:
-            OSError: if the file cannot be read.
-            ValueError: if it is not a record, or was made with another ``about``.
-        """
+        """Read the file, if there is one; it must be a record, made with the same ``about``."""
         self.found: Found = {"provenance": {}}
         if not self.path.exists():
             return
@@ -83,11 +73,7 @@ class Record:
                 raise ValueError(f"{self.path}: {name!r} is not as it is now; {ANEW}")
 
     def row(self, run: Any) -> Found | None:
-        """Return what the record holds of a run; None if nothing.
-
-        Raises:
-            ValueError: if the results of such a run cannot stand in this record.
-        """
+        """Return what the record holds of a run, None if nothing; refuse another shape."""
         where, fields = place(run), plain(asdict(run))
         try:
             if isinstance(where, str):
@@ -122,11 +108,7 @@ class Record:
         }
 
     def write(self, plan: Iterable[Any]) -> None:
-        """Write the rows of a plan in its order, and after them those of other runs.
-
-        Raises:
-            OSError: if the file cannot be written; it is then as it was.
-        """
+        """Write the rows of a plan in its order, and after them those of other runs."""
         seeds: set[int] = set()
         whole: Found = {"provenance": {}}
         for run in plan:

@@ -7,13 +7,12 @@ same five initial weights and orders of images for all methods.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.measures import accuracies, mean_of_last, shipped
+from experiments.measures import accuracies, answered, mean_of_last, shipped
 from reference_impl import training
 from reference_impl.compress import outputs_at
 from reference_impl.data import Dataset, Examples
@@ -27,18 +26,16 @@ SEEDS = (0, 1, 2, 3, 4)
 #: seed of the runs that choose a weight, and of the twin that teaches the born-again student
 OTHER_SEED = 100
 #: what is tried on the validation images, in runs of a third of the epochs
-WEIGHTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
-    {
-        "soft targets": (1, 3, 9, 27),
-        "decoupled": (0.3, 1, 3, 9),
-        "correlations": (1, 3, 9, 27, 81, 243),
-        "hint": (0.1, 1, 10),
-        "attention": (0.1, 1, 10, 100),
-        "similarities": (10, 100, 1000),
-        "distances, angles": (1, 10, 100),
-        "contrast": (0.03, 0.1, 0.3),
-    }
-)
+WEIGHTS: Mapping[str, tuple[float, ...]] = {
+    "soft targets": (1, 3, 9, 27),
+    "decoupled": (0.3, 1, 3, 9),
+    "correlations": (1, 3, 9, 27, 81, 243),
+    "hint": (0.1, 1, 10),
+    "attention": (0.1, 1, 10, 100),
+    "similarities": (10, 100, 1000),
+    "distances, angles": (1, 10, 100),
+    "contrast": (0.03, 0.1, 0.3),
+}
 PICTURED = (ALONE, "attention", "similarities")
 N_ATTENDED, N_SIMILAR = 6, 60
 
@@ -75,8 +72,7 @@ class Picture:
 def planned(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Picture]:
     """Yield the choice of weights; once that is made, the comparison; and the pictures."""
     for method, weights in WEIGHTS.items():
-        for weight in weights:
-            yield Run("choice", method, weight, OTHER_SEED, epochs=10)
+        yield from (Run("choice", method, weight, OTHER_SEED, epochs=10) for weight in weights)
     yield from map(Picture, PICTURED)
     chosen = {method: chosen_weight(rows, method) for method in WEIGHTS}
     if None in chosen.values():
@@ -109,7 +105,7 @@ def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:
         return looked_at | pictures(student, test)
     student, losses = trained(run, dataset.train)
     logits = training.predict(student, test.images)
-    same = logits.argmax(1) == _teacher_logits(test).argmax(1)
+    same = logits.argmax(1) == answered("teacher", test).logits.argmax(1)
     return {
         "loss": mean_of_last(losses),
         **accuracies(student, dataset),
@@ -156,8 +152,3 @@ def _view(train: Examples, *, twin: bool) -> training.View:
         student, _ = trained(Run("twin", ALONE, 0, OTHER_SEED), train)
         return training.view(student, train[:N_IMAGES])
     return training.view_with_features(shipped("teacher"), train[:N_IMAGES], (MAPS, MEANS))
-
-
-@cache
-def _teacher_logits(examples: Examples) -> Tensor:
-    return training.predict(shipped("teacher"), examples.images)

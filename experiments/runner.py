@@ -31,10 +31,7 @@ def make(
     ``about()``, what the record holds besides, and ``PACKAGES``, whose versions count. The record
     is written after each run; ``anew``, in a file beside it that replaces it at the end.
 
-    Raises:
-        OSError: if the record cannot be read or written.
-        ValueError: if it has another shape, another command is writing it, other code has begun to
-            make it anew, or no worker has this project; or as ``hire``.
+    What prevents it is an OSError or a ValueError of one line.
     """
     experiment = import_module(module)
     growing = path.with_name(f"{path.name}.part") if anew else path

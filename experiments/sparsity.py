@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from experiments import workers
 from experiments.measures import accuracies, answered, kept, left, shipped, told
 from reference_impl import pruning, training
 from reference_impl.compress import apply_masks, density
-from reference_impl.data import Dataset, Examples
+from reference_impl.data import Dataset, Examples, load_dataset
 from reference_impl.models import Network
 from reference_impl.training import Growth, Recipe, View, new_student, pruned_steps, student_steps
 from reference_impl.training.prune import Choose, masked_steps
@@ -42,13 +42,11 @@ class Way:
         return Recipe(name, epochs=self.epochs, learning_rate=2e-3, weight_decay=decay, seed=seed)
 
 
+#: the targets' own ways, chosen on validation images; of the two, LeNet-5 has seen augmented ones
 PRUNED = {
     "lenet300": Way(epochs=30, weight_decay=0.1, copies=0, end=0.4),
     "lenet5": Way(epochs=36, weight_decay=0.05, copies=5, end=0.5),
 }
-"""The targets' own ways, chosen on the validation images. The shipped LeNet-5 has seen augmented
-images; LeNet-300-100 has not."""
-
 AGAIN = ("by itself", "by labels", "longer", "longer, told")
 #: what the first seed is trained by, too; see `target`
 COMPARED: Mapping[str, Mapping[str, Way]] = {
@@ -91,22 +89,16 @@ def planned(_: Sequence[Any]) -> Iterator[Run]:
 
 def about() -> dict[str, Any]:
     """Return how networks are trained."""
-    return {
-        "recipes": {
-            "target": {name: asdict(way) for name, way in PRUNED.items()},
-            "told": TOLD,
-            "images": N_IMAGES,
-            "whole": asdict(WHOLE),
-            "tuning": asdict(TUNE),
-            "ticket": asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS},
-        }
-    }
+    recipes = {name: asdict(one) for name, one in {"whole": WHOLE, "tuning": TUNE}.items()}
+    recipes["ticket"] = asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS}
+    recipes["target"] = {name: asdict(way) for name, way in PRUNED.items()}
+    return {"recipes": recipes | {"told": TOLD, "images": N_IMAGES}}
 
 
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a run, accuracies in percent."""
     if run.part == "target":
-        return target(run, workers.mnist() if run.data == "MNIST" else dataset)
+        return target(run, load_dataset(workers.MNIST) if run.data == "MNIST" else dataset)
     few = replace(dataset, train=dataset.train.subset(N_IMAGES))
     return curves(run, few) if run.part == "curves" else lottery(run, few)
 
@@ -115,10 +107,9 @@ def target(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return rows for the shipped network, "whole", and for trainings that start from it.
 
     "pruned" loses weights in the first steps, and learns from the softened outputs of the course's
-    teacher as well as from the labels. "by itself": the whole network is the teacher; "by labels"
-    has no teacher. "longer" learns from the labels, and keeps all weights; so does "longer,
-    told", with the teacher. "plain" and "shorter" are variants of "pruned". On MNIST the whole
-    network is trained here, and teaches.
+    teacher as well as from the labels; "plain" and "shorter" are its variants. "by itself": the
+    whole network is the teacher; "by labels" has none. "longer" has none and keeps all weights;
+    "longer, told" has the teacher. On MNIST the whole network is trained here, and teaches.
     """
     name, seed, here = run.network, run.seed or 0, run.data == "FashionMNIST"
     train, way = dataset.train, PRUNED[name]
@@ -184,16 +175,14 @@ def curves(run: Run, dataset: Dataset) -> dict[str, Any]:
     else:
         list(pruned_steps(whole := new_student(recipe), dataset.train, recipe))
     rows = []
-    for name, choose in CHOICES.items():
-        for sparsity in SPARSITIES if run.seed is not None else (0.9, 0.98):
-            for way in WAYS:
-                network = pruned(whole, way, sparsity, choose, dataset.train, tune)
-                row = {"choice": name, "sparsity": sparsity, "way": way, "kept": kept(network)}
-                rows.append(row | accuracies(network, dataset))
-    longer = copy.deepcopy(whole)
-    list(pruned_steps(longer, dataset.train, tune))
-    found = {"whole": whole, "longer": longer}
-    return {name: accuracies(one, dataset) for name, one in found.items()} | {"rows": rows}
+    sparsities = (0.9, 0.98) if run.seed is None else SPARSITIES
+    for choice, sparsity, way in product(CHOICES, sparsities, WAYS):
+        network = pruned(whole, way, sparsity, CHOICES[choice], dataset.train, tune)
+        row = {"choice": choice, "sparsity": sparsity, "way": way, "kept": kept(network)}
+        rows.append(row | accuracies(network, dataset))
+    found = {"whole": accuracies(whole, dataset)}
+    list(pruned_steps(whole, dataset.train, tune))
+    return found | {"longer": accuracies(whole, dataset), "rows": rows}
 
 
 def pruned(  # noqa: PLR0917
@@ -201,13 +190,14 @@ def pruned(  # noqa: PLR0917
 ) -> Network:
     """Return the network without its smallest weights, dropped at once or as it is trained."""
     network = copy.deepcopy(whole)
-    masks = training.magnitude_masks(network, sparsity, choose)
-    if way == "one shot":
-        apply_masks(network, masks)
+    if way == "gradual":
+        growth = Growth(sparsity, begin=0, end=0.5, choose=choose)  # in the first half of the steps
+        list(pruned_steps(network, train, recipe, growth=growth))
         return network
-    growth = Growth(sparsity, begin=0, end=0.5, choose=choose)  # in the first half of the steps
-    how: Any = {"masks": masks} if way == "fine-tuned" else {"growth": growth}
-    list(pruned_steps(network, train, recipe, **how))
+    masks = training.magnitude_masks(network, sparsity, choose)
+    apply_masks(network, masks)
+    if way == "fine-tuned":
+        list(pruned_steps(network, train, recipe, masks=masks))
     return network
 
 

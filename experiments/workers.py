@@ -65,12 +65,6 @@ def fashion_mnist() -> Dataset:
 
 
 @cache
-def mnist() -> Dataset:
-    """Return MNIST, read once a process."""
-    return load_dataset(MNIST)
-
-
-@cache
 def fingerprint() -> dict[str, str]:
     """Return how the SHA-256 of each part of `PROJECT` in this checkout begins."""
     found = {}
@@ -102,11 +96,11 @@ def machine(packages: tuple[str, ...]) -> dict[str, str]:
 class Here(Executor):
     """Makes each run when it is submitted, one after another, in this process."""
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Any, /, *args: Any) -> Future[Any]:
         """Return what has been made."""
         future: Future[Any] = Future()
         try:
-            future.set_result(fn(*args, **kwargs))
+            future.set_result(fn(*args))
         except Exception as error:  # noqa: BLE001 — any error is the run's, as elsewhere
             future.set_exception(error)
         return future
@@ -114,11 +108,7 @@ class Here(Executor):
 
 @contextmanager
 def processes(n: int) -> Iterator[Executor]:
-    """Start n processes on this machine; they end with the block, or with this process.
-
-    Raises:
-        OSError: if they cannot be started.
-    """
+    """Start n processes on this machine; they end with the block, or with this process."""
     before = set(active_children())
     pool = ProcessPoolExecutor(n, get_context("spawn"), initializer=_end_with_parent)
     try:
@@ -139,13 +129,11 @@ def processes(n: int) -> Iterator[Executor]:
 
 
 def _end_with_parent() -> None:
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+    def wait(parent: Any) -> None:
+        parent.join()
+        os._exit(1)
 
-    Thread(target=wait, daemon=True).start()
+    Thread(target=wait, args=[parent_process()], daemon=True).start()
 
 
 @cache
@@ -155,10 +143,7 @@ def _say_once(line: str) -> None:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Connect to the scheduler of a Dask cluster; workers that have another project get no runs.
-
-    If something is missing, a ValueError says in one line what it is.
-    """
+    """Connect to a Dask cluster; workers that have another project get no runs."""
     try:
         import distributed  # noqa: PLC0415 — an optional extra
     except ImportError:

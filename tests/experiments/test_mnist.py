@@ -29,9 +29,7 @@ def written(tmp_path_factory):
 def folder(written, monkeypatch):
     """Let MNIST be in the folder that is written."""
     monkeypatch.setattr(workers, "MNIST", written)
-    workers.mnist.cache_clear()
-    yield written
-    workers.mnist.cache_clear()
+    return written
 
 
 def hard(z, to):
