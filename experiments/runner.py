@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.records import Found, Record, alone
-from experiments.workers import Hire, Made, fashion_mnist, fingerprint, work
+from experiments.workers import TIMEOUT, Hire, Made, fashion_mnist, fingerprint, work
 
 #: deaths of its worker after which a run is given up; and how often all workers may refuse
 TRIES = 3
@@ -86,7 +86,8 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
         n_held = len(plan) - len(missing) - n_made
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
             submit: Any = partial(executor.submit, work, experiment.__name__, fingerprint())  # type: ignore[call-arg]
-            for run, future in finished(suspects or todo, submit, 1 if suspects else at_once):
+            gone = getattr(executor, "gone", bool)  # of a cluster
+            for run, future in finished(suspects or todo, submit, 1 if suspects else at_once, gone):
                 try:
                     error = future.exception()
                 except CancelledError as cancelled:
@@ -115,7 +116,10 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
 
 
 def finished(
-    runs: Iterable[Any], submit: Callable[[Any], Future[Made]], at_once: int
+    runs: Iterable[Any],
+    submit: Callable[[Any], Future[Made]],
+    at_once: int,
+    gone: Callable[[], bool],
 ) -> Iterator[tuple[Any, Future[Made]]]:
     """Hand out runs, some at once, and yield each with its future when that is done."""
     waiting = iter(runs)
@@ -125,5 +129,8 @@ def finished(
             out[submit(run)] = run
         if not out:
             return
-        for future in wait(out, return_when=FIRST_COMPLETED).done:
+        done = wait(out, TIMEOUT, FIRST_COMPLETED).done
+        if not done and gone():
+            raise ValueError("all workers that have this project are gone")
+        for future in done:
             yield out.pop(future), future

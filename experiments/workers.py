@@ -171,4 +171,7 @@ def cluster(address: str) -> Iterator[Executor]:
             raise ValueError(unfit[0])
         for said in unfit:
             _say_once(f"{said}; others make its runs")
-        yield client.get_executor(**({"workers": fit} if unfit else {}))
+        executor = client.get_executor(**({"workers": fit} if unfit else {}))
+        # a worker that restarts has another address, and would be given nothing
+        executor.gone = lambda: bool(unfit) and not {*fit} & client.nthreads().keys()
+        yield executor

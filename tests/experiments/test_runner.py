@@ -327,10 +327,8 @@ def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch
         return line
 
     method = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
-    with (
-        method,
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
-    ):
+    how = {"threads_per_worker": 1, "dashboard_address": None}
+    with method, distributed.LocalCluster(2, **how) as cluster:
         address = cluster.scheduler_address
         assert make(path, "--scheduler", address) == 0
         assert read(path) == sequential
@@ -342,6 +340,12 @@ def test_a_cluster_makes_the_sequential_record(tmp_path, sequential, monkeypatch
             assert read(again) == sequential
             (said,) = capsys.readouterr().err.splitlines()
             assert said.startswith(f"worker {one} has other data: check out the same commit; ")
+            for nanny in cluster.workers.values():
+                nanny.auto_restart = False
+            with monkeypatch.context() as patch:  # the one that is fit dies
+                patch.setitem(tiny.PLAN, 2, tiny.Run(2, 0, "die"))
+                patch.setattr(runner, "TIMEOUT", 1)
+                assert line(address) == "tiny: all workers that have this project are gone"
             client.run(tiny.pretend)
             assert "has other data: check out the same commit" in line(address)
             client.run(tiny.forget)
