@@ -104,8 +104,11 @@ def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
     student, loss = taught(run if isinstance(run, Run) else run.student, dataset)
     logits = logits_of(student, dataset)
     if isinstance(run, Curve):
-        curve = bias_curve(0, logits["validation"], dataset.validation.labels)
-        return asdict(run.student) | curve
+        labels, one = dataset.validation.labels, F.one_hot(torch.tensor(0), 10)
+        moved = [logits["validation"] + bias * one for bias in BIASES]
+        right = [round(percent_right(z, labels), 2) for z in moved]
+        own = [round(percent_right(z[labels == 0], labels[labels == 0]), 2) for z in moved]
+        return asdict(run.student) | {"bias": BIASES, "all_right": right, "own_right": own}
     result = {
         "loss": loss,
         "validation": percent_right(logits["validation"], dataset.validation.labels),
@@ -137,15 +140,4 @@ def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     drawn = {"confidence": bins.confidence, "accuracy": bins.accuracy, "share": bins.share}
     return found | {
         name: [round(value, 4) for value in x.nan_to_num().tolist()] for name, x in drawn.items()
-    }
-
-
-def bias_curve(index: int, logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """Return what is right with each of `BIASES` added to the logit of a class, in percent."""
-    own, one = labels == index, F.one_hot(torch.tensor(index), logits.shape[1])
-    moved = [logits + bias * one for bias in BIASES]
-    return {
-        "bias": BIASES,
-        "all_right": [round(percent_right(z, labels), 2) for z in moved],
-        "own_right": [round(percent_right(z[own], labels[own]), 2) for z in moved],
     }

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import torch
-
 from experiments import workers
 from experiments.measures import logits_of, percent_right, recovered, told
 from reference_impl import training
@@ -42,9 +40,8 @@ def measured(run: Run, _: Dataset) -> dict[str, Any]:
     """Return the teacher's test accuracy and a row for each student, recalls in percent."""
     dataset, digit = load_dataset(workers.MNIST), run.omitted
     train, test = dataset.train, dataset.test
-    pixels = (train.images * 255).round().to(torch.uint8)
-    blank = View(pixels, train.labels, torch.zeros(len(train), 10))
-    teacher = trained(replace(TEACHER, seed=run.seed), blank, None)
+    recipe = replace(TEACHER, seed=run.seed)
+    list(training.example_steps(teacher := training.new_student(recipe), train, recipe))
     taught = training.view(teacher, train)
     keep = train.labels != digit
     others = View(taught.images[keep], taught.labels[keep], taught.logits[keep])

@@ -9,7 +9,6 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -33,6 +32,8 @@ N_TUNED, N_SCORED = 10_000, 2_000
 RECIPE = Recipe("teacher", epochs=2, learning_rate=2e-3)
 
 Scores = Mapping[str, Tensor]
+Way = Callable[[Network, int, Examples], Network]
+"""(network, MACs at most, images to look at) → a smaller one"""
 
 
 def norms(network: Network, _: Examples) -> Scores:
@@ -62,16 +63,11 @@ def chances(network: Network, _: Examples) -> Scores:
     return {label: torch.rand(n, generator=generator) for label, n in network.widths.items()}
 
 
-def by(
-    score: Callable[[Network, Examples], Scores],
-    normalise: Callable[[Tensor], Tensor],
-    network: Network,
-    max_macs: int,
-    examples: Examples,
-) -> Network:
-    """Remove the lowest scores."""
-    scores = score(network, examples)
-    return compress.prune_to_budget(network, scores, max_macs, normalise=normalise)
+def by(score: Callable[[Network, Examples], Scores], normalise: Callable[[Tensor], Tensor]) -> Way:
+    """Return what removes the lowest scores."""
+    return lambda network, max_macs, examples: compress.prune_to_budget(
+        network, score(network, examples), max_macs, normalise=normalise
+    )
 
 
 def anew(network: Network, max_macs: int, examples: Examples) -> Network:
@@ -118,15 +114,14 @@ def their_network(network: Network, ratio: float) -> Network:
     return theirs.eval()
 
 
-#: name → (network, MACs at most, images to look at) → a smaller one
-METHODS: Mapping[str, Callable[[Network, int, Examples], Network]] = {
-    "Taylor": partial(by, taylor, compress.by_mean),
-    "output change": partial(by, output_changes, compress.by_mean),
-    "norm": partial(by, norms, compress.by_mean),
-    "norm, evenly": partial(by, norms, compress.by_rank),
-    "Taylor, unchanged": partial(by, taylor, compress.unchanged),
+METHODS: Mapping[str, Way] = {
+    "Taylor": by(taylor, compress.by_mean),
+    "output change": by(output_changes, compress.by_mean),
+    "norm": by(norms, compress.by_mean),
+    "norm, evenly": by(norms, compress.by_rank),
+    "Taylor, unchanged": by(taylor, compress.unchanged),
     "Torch-Pruning": by_torch_pruning,
-    "at random": partial(by, chances, compress.by_rank),
+    "at random": by(chances, compress.by_rank),
     "anew": anew,
 }
 
@@ -154,12 +149,13 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     budget, start = int(run.share * macs(teacher)), time.perf_counter()
     small = METHODS[run.method](teacher, budget, dataset.train[:N_SCORED])
     pruned = time.perf_counter()
-    found = {"widths": dict(small.widths), "macs": macs(small), "before": rounded(small, dataset)}
+    found = {"widths": dict(small.widths), "macs": macs(small)}
+    found["before"] = accuracies(small, dataset)
     small.to(memory_format=torch.channels_last)  # twice as fast on a processor
     list(pruned_steps(small, dataset.train[:N_TUNED], replace(RECIPE, seed=run.seed)))
     small.to(memory_format=torch.contiguous_format)
     return found | {
-        "after": rounded(small, dataset),
+        "after": accuracies(small, dataset),
         "pruning_seconds": round(pruned - start, 3),
         "seconds": round(time.perf_counter() - pruned, 1),
     }
@@ -168,8 +164,3 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 def macs(network: Network) -> int:
     """Return the multiply–accumulates of an image."""
     return compress.mac_formula(network)(network.widths)
-
-
-def rounded(network: Network, dataset: Dataset) -> dict[str, float]:
-    """Return validation and test accuracy to a hundredth of a percent."""
-    return {name: round(right, 2) for name, right in accuracies(network, dataset).items()}

@@ -53,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = load_dataset()
         if options.check:
             return int(sum(check(name, dataset, options.folder) for name in names) < len(names))
-        for folder in (FINISHED, options.folder):
-            folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             if not is_finished(name):
                 retrain(name, dataset)

@@ -3,10 +3,10 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent import futures
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -82,15 +82,14 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
         if not todo:
             return len(failed)
         suspects = [run for run in todo if deaths[run]]  # alone: who breaks it is known
+        now, most = (suspects, 1) if suspects else (todo, at_once)
         refused: list[str] = []
         n_held = len(plan) - len(missing) - n_made
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
-            submit: Any = partial(executor.submit, work, experiment.__name__, fingerprint())  # type: ignore[call-arg]
-            gone = getattr(executor, "gone", bool)  # of a cluster
-            for run, future in finished(suspects or todo, submit, 1 if suspects else at_once, gone):
+            for run, future in finished(now, experiment.__name__, executor, most):
                 try:
                     error = future.exception()
-                except CancelledError as cancelled:
+                except futures.CancelledError as cancelled:
                     error = cancelled
                 if isinstance(error, BrokenExecutor):
                     deaths[run] += 1
@@ -110,27 +109,24 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
                     took, n = time.perf_counter() - began, n_held + n_made
                     meter = tqdm.format_meter(n, len(plan), took, prefix=name, initial=n_held)
                     print(f"{meter} {run}", flush=True)
-        idle = idle + 1 if len(refused) == len(suspects or todo) else 0
+        idle = idle + 1 if len(refused) == len(now) else 0
         if idle == TRIES:
             raise ValueError(refused[0])
 
 
 def finished(
-    runs: Iterable[Any],
-    submit: Callable[[Any], Future[Made]],
-    at_once: int,
-    gone: Callable[[], bool],
+    runs: Iterable[Any], module: str, executor: Executor, at_once: int
 ) -> Iterator[tuple[Any, Future[Made]]]:
     """Hand out runs, some at once, and yield each with its future when that is done."""
     waiting = iter(runs)
     out: dict[Future[Made], Any] = {}
     while True:
         for run in islice(waiting, at_once - len(out)):
-            out[submit(run)] = run
+            out[executor.submit(work, module, fingerprint(), run)] = run
         if not out:
             return
-        done = wait(out, TIMEOUT, FIRST_COMPLETED).done
-        if not done and gone():
+        done = futures.wait(out, TIMEOUT, futures.FIRST_COMPLETED).done
+        if not done and getattr(executor, "gone", bool)():  # as a cluster says
             raise ValueError("all workers that have this project are gone")
         for future in done:
             yield out.pop(future), future

@@ -96,11 +96,11 @@ def machine(packages: tuple[str, ...]) -> dict[str, str]:
 class Here(Executor):
     """Makes each run when it is submitted, one after another, in this process."""
 
-    def submit(self, fn: Any, /, *args: Any) -> Future[Any]:
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Return what has been made."""
         future: Future[Any] = Future()
         try:
-            future.set_result(fn(*args))
+            future.set_result(fn(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 — any error is the run's, as elsewhere
             future.set_exception(error)
         return future
