@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -52,12 +52,8 @@ BIASES = [b / 4 for b in range(-16, 49)]  #: what a curve adds to the logit of t
 class Curve:
     """A student that never saw the first class: its right answers, counted for many biases."""
 
+    place: ClassVar = ("curves", "{learned_from}")
     learned_from: str
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Return where it stands in the record."""
-        return "curves", self.learned_from
 
     @property
     def student(self) -> Run:
@@ -137,7 +133,7 @@ def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return the mean negative log-likelihood in nats, the ECE and its bins."""
     bins = reliability(logits, labels)
     found = {"nll": F.cross_entropy(logits, labels).item(), "ece": bins.expected_error}
-    drawn = {"confidence": bins.confidence, "accuracy": bins.accuracy, "share": bins.share}
     return found | {
-        name: [round(value, 4) for value in x.nan_to_num().tolist()] for name, x in drawn.items()
+        name: [round(value, 4) for value in x.nan_to_num().tolist()]
+        for name, x in vars(bins).items()
     }

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from experiments.measures import accuracies, mean_of_last
-from reference_impl import compress
+from reference_impl import compress, quantization
 from reference_impl.data import Dataset
-from reference_impl.quantization import (
-    IntegerGrid,
-    affine_from_range,
-    mse_range,
-    symmetric_from_range,
-)
 from reference_impl.training import QatRecipe, accuracy, fine_tune, load_checkpoint, prepare
 from reference_impl.training.quantize import N_START
 
@@ -105,12 +99,14 @@ def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     bits = compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits))
     weights, inputs = {}, {}
     for name, layer in compress.weight_layers(chain).items():
-        signed = IntegerGrid(bits[name].weight, signed=True, narrow=True)
-        ends = mse_range(layer.weight.detach(), 0, grid=signed, from_range=symmetric_from_range)
-        weights[name] = symmetric_from_range(*ends, signed)
+        grid = quantization.IntegerGrid(bits[name].weight, signed=True, narrow=True)
+        symmetric = quantization.symmetric_from_range
+        ends = quantization.mse_range(layer.weight.detach(), 0, grid=grid, from_range=symmetric)
+        weights[name] = symmetric(*ends, grid)
     for name, x in compress.layer_inputs(chain, images):
-        grid = IntegerGrid(bits[name].inputs)
-        inputs[name] = affine_from_range(*mse_range(x, (), grid=grid), grid)
+        grid = quantization.IntegerGrid(bits[name].inputs)
+        ends = quantization.mse_range(x, (), grid=grid)
+        inputs[name] = quantization.affine_from_range(*ends, grid)
     ways = {
         "nearest": compress.quantize_layers(chain, weights, inputs),
         "adaround": compress.adaround(chain, weights, inputs, images),

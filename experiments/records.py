@@ -18,10 +18,11 @@ ANEW = "made by other code? Without this file, --anew makes the record from noth
 def place(run: Any) -> str | tuple[str, ...]:
     """Return where a run's results stand: what its class names as ``place``, or "runs".
 
-    It is a list of rows, by its name; or the way to an object of its own, `()` for the record.
+    It is a list of rows, by its name; or the way to an object of its own, `()` for the record,
+    where ``{field}`` stands for a field of the run.
     """
     where: str | tuple[str, ...] = getattr(run, "place", "runs")
-    return where
+    return where if isinstance(where, str) else tuple(name.format(**vars(run)) for name in where)
 
 
 def plain(value: Any) -> Any:

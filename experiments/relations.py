@@ -7,7 +7,7 @@ same five initial weights and orders of images for all methods.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -55,12 +55,8 @@ class Run:
 class Picture:
     """What a student attends to, and what is similar to it, with the largest of the weights."""
 
+    place: ClassVar = ("pictures", "{method}")
     method: str
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """Return where it stands in the record."""
-        return "pictures", self.method
 
     @property
     def student(self) -> Run:

@@ -31,9 +31,8 @@ RECIPES = {
     "lenet300": Recipe("lenet300", epochs=6, learning_rate=2e-3),
     "student": Recipe("student", epochs=4, learning_rate=1e-2),
 }
-#: the sparsity at which networks are also trained for an epoch after the removal
-TUNED = {"lenet300": 0.8, "student": 0.5}
-N_TUNED = {"lenet300": 55_000, "student": 20_000}  #: training images of that epoch
+#: training images of the epoch after the removal, for networks of the highest sparsity
+N_TUNED = {"lenet300": 55_000, "student": 20_000}
 #: the rules that look at shifted data: for comparison they also see the shift of the test
 LOOKING = ("pooled", "stable", "steady")
 #: seeds of the noise on the images that rules see, and on those of the test
@@ -81,7 +80,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
                 right["seen"] = removed(
                     dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
                 )
-            if run.seed is not None and sparsity == TUNED[run.network]:
+            if run.seed is not None and sparsity == max(SPARSITIES[run.network]):
                 recipe = replace(RECIPES[run.network], seed=run.seed)
                 right["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
             row = {"rule": name, "sparsity": sparsity}
