@@ -47,7 +47,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results; images gained and lost are counted against the network itself."""
     network = load_checkpoint(run.network)
     changed, bits_per_weight, decibels = quantized(network, run.granularity, run.form, run.bits)
-    original, now = right(run.network, dataset.test), hits(changed, dataset.test)
+    original, now = _right(run.network, dataset.test), hits(changed, dataset.test)
     return {
         "bits_per_weight": bits_per_weight,
         "sqnr": decibels,
@@ -58,8 +58,7 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
 
 
 @cache
-def right(name: str, examples: Examples) -> Tensor:
-    """Return the hits of a shipped network."""
+def _right(name: str, examples: Examples) -> Tensor:
     return hits(load_checkpoint(name), examples)
 
 

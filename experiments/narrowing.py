@@ -84,7 +84,7 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
     Its magnitude of a group, each layer's divided by its mean; in steps of a thousandth.
     """
     found = bisect_left(
-        range(1, 1000), -max_macs, key=lambda ratio: -macs(torch_pruned(network, ratio / 1000))
+        range(1, 1000), -max_macs, key=lambda ratio: -_macs(torch_pruned(network, ratio / 1000))
     )
     return torch_pruned(network, (found + 1) / 1000)
 
@@ -146,10 +146,10 @@ def about() -> dict[str, Any]:
 def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the results of a run: widths, operations, accuracies before and after the training."""
     teacher = load_checkpoint("teacher")
-    budget, start = int(run.share * macs(teacher)), time.perf_counter()
+    budget, start = int(run.share * _macs(teacher)), time.perf_counter()
     small = METHODS[run.method](teacher, budget, dataset.train[:N_SCORED])
     pruned = time.perf_counter()
-    found = {"widths": dict(small.widths), "macs": macs(small)}
+    found = {"widths": dict(small.widths), "macs": _macs(small)}
     found["before"] = accuracies(small, dataset)
     small.to(memory_format=torch.channels_last)  # twice as fast on a processor
     list(pruned_steps(small, dataset.train[:N_TUNED], replace(RECIPE, seed=run.seed)))
@@ -161,6 +161,5 @@ def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def macs(network: Network) -> int:
-    """Return the multiply–accumulates of an image."""
+def _macs(network: Network) -> int:
     return compress.mac_formula(network)(network.widths)

@@ -70,26 +70,24 @@ def about() -> dict[str, Any]:
 def measured(run: Run, dataset: Dataset) -> dict[str, float]:
     """Return accuracies in percent, and how they differ from those in full precision."""
     method = PostTraining(bits=run.bits, **RECIPES[run.recipe])
-    quantized = method(folded(run.network), calibration_images(dataset.train, run.seed))
+    quantized = method(_folded(run.network), calibration_images(dataset.train, run.seed))
     row = {}
     for split in ("validation", "test"):
         examples = getattr(dataset, split)
-        ours, theirs = hits(quantized, examples), right(run.network, examples)
+        ours, theirs = hits(quantized, examples), _right(run.network, examples)
         row[split] = 100 * ours.double().mean().item()
         row[f"{split}_difference"], row[f"{split}_error"] = paired_difference(ours, theirs)
     return row
 
 
 @cache
-def folded(network: str) -> nn.Sequential:
-    """Return a shipped network without BatchNorm."""
+def _folded(network: str) -> nn.Sequential:
     return fold_batch_norms(load_checkpoint(network).chain())
 
 
 @cache
-def right(network: str, examples: Examples) -> Tensor:
-    """Return the hits of a network in full precision."""
-    return hits(folded(network), examples)
+def _right(network: str, examples: Examples) -> Tensor:
+    return hits(_folded(network), examples)
 
 
 def calibration_images(train: Examples, seed: int) -> Tensor:
