@@ -72,7 +72,7 @@ class _Array:
         if 0 in shape:
             raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
         if self.many is not None and len(shape) >= len(self.dims) - 1:
-            lengths = grouped(shape, self.many, len(self.dims))
+            lengths = _grouped(shape, self.many, len(self.dims))
         if len(lengths) != len(self.dims) or (
             self.fixed and any(lengths[i] != n for i, n in self.fixed)
         ):
@@ -114,7 +114,7 @@ class _Array:
         raise ValueError(f"{first} must have the {wanted} of {name}, got {seen}")
 
 
-def grouped(shape: tuple[int, ...], many: int, n_dims: int) -> tuple[Any, ...]:
+def _grouped(shape: tuple[int, ...], many: int, n_dims: int) -> tuple[Any, ...]:
     """Return the sizes, those of ``*name`` or ``...`` at the place ``many`` as one tuple."""
     after = many + len(shape) - n_dims + 1
     return (*shape[:many], tuple(shape[many:after]), *shape[after:])

@@ -116,8 +116,9 @@ def checked(target: Any) -> Any:
     hints = typing.get_type_hints(target, include_extras=True)
     if any(p.kind in {p.VAR_POSITIONAL, p.VAR_KEYWORD} for p in parameters.values()):
         raise TypeError(f"checked does not understand * and ** in {target.__qualname__}")
-    finite = FINITE in typing.get_args(hints.get("return"))
-    if finite and getattr(typing.get_args(hints["return"])[0], "dim_str", target.__name__) != "":
+    returned = typing.get_args(hints.get("return"))
+    finite = FINITE in returned
+    if finite and getattr(returned[0], "dim_str", None) != "":  # the shape of one number
         raise TypeError(f"checked looks at one number, not at all that {target.__name__} returns")
     places = [(i, name) for i, name in enumerate(parameters) if name in hints]
     rules = [(i, name, rule_of(hints[name], lazy=finite)) for i, name in places]

@@ -99,12 +99,9 @@ def _instance_rule(kind: type) -> Rule:
     def rule(name: str, value: Any, _: dict[str, Any]) -> Any:
         if not isinstance(value, kind):
             shown = f" {value!r}" if isinstance(value, str | int | float) else ""
-            own = type(value)
-            got = (
-                own.__name__
-                if own.__name__ != kind.__name__
-                else f"{own.__module__}.{own.__name__}"
-            )
+            got = type(value).__name__
+            if got == kind.__name__:
+                got = f"{type(value).__module__}.{got}"
             raise TypeError(f"{name} must be {kind.__name__}, got {got}{shown}")
         return value
 
@@ -123,11 +120,10 @@ def _union_rule(options: Sequence[Any]) -> Rule:
             try:
                 return one(name, value, sizes)
             except TypeError as error:
-                if str(error).startswith(
-                    (f"{name}[", f"a key of {name}")
-                ):  # of this kind, with a part that is not
-                    raise
-                refusals.append(str(error).removeprefix(f"{name} must ").partition(", got "))
+                message = str(error)
+                if message.startswith((f"{name}[", f"a key of {name}")):
+                    raise  # the value is of this kind, a part of it is not
+                refusals.append(message.removeprefix(f"{name} must ").partition(", got "))
         expected = " or ".join(dict.fromkeys(text for text, _, _ in refusals))
         raise TypeError(f"{name} must {expected}, got {refusals[0][2]}")
 
@@ -144,21 +140,18 @@ def _container_rule(kind: type, arguments: Sequence[Any]) -> Rule:
         whole(name, value, sizes)
         if fixed and len(value) != len(parts):
             raise ValueError(f"{name} must have {len(parts)} entries, got {value!r}")
-        keys: Iterable[Any] = value if isinstance(value, Mapping) else range(len(value))
-        read = {}
-        for place, (key, part) in enumerate(zip(keys, _parts(value), strict=True)):
-            if isinstance(value, Mapping):
+        is_mapping = isinstance(value, Mapping)
+        read, same = {}, True
+        for key, part in value.items() if is_mapping else enumerate(value):
+            if is_mapping:
                 parts[0](f"a key of {name}", key, sizes)
-            read[key] = parts[place if fixed else -1](f"{name}[{key!r}]", part, sizes)
-        if all(new is part for new, part in zip(read.values(), _parts(value), strict=True)):
+            read[key] = parts[key if fixed else -1](f"{name}[{key!r}]", part, sizes)
+            same = same and read[key] is part
+        if same:
             return value
-        return read if isinstance(value, Mapping) else tuple(read.values())
+        return read if is_mapping else tuple(read.values())
 
     return rule
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, Mapping) else value
 
 
 def _callable(name: str, value: Any, _: dict[str, Any]) -> Any:
