@@ -20,7 +20,6 @@ from book_tools.files import ROOT
 from book_tools.latex_text import readable
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
-_DIRECTIVE = re.compile(r"^`{3,}\{math\}\s*\n:label:\s*(eq-[\w-]+)\s*\n(.*?)^`{3,}", re.M | re.S)
 _NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
 
 _LISTING = """\
@@ -74,10 +73,8 @@ def _markdown(chapter: Path) -> str:
 
 def equations(chapter: Path) -> dict[str, str]:
     """Return label → LaTeX of the labelled equations of a chapter, in order."""
-    text = _markdown(chapter)
-    found = [(m.start(), m[2], m[1]) for m in _DISPLAYED.finditer(text) if m[2]]
-    found += [(m.start(), m[1], m[2]) for m in _DIRECTIVE.finditer(text)]
-    return {label: latex.strip() for _, label, latex in sorted(found)}
+    displayed = _DISPLAYED.findall(_markdown(chapter))
+    return {label: latex.strip() for latex, label in displayed if label}
 
 
 def title(chapter: Path) -> str:

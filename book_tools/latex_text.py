@@ -1,8 +1,53 @@
 """An equation in LaTeX as a line of text, for pages that cannot typeset."""
 
 import re
+from typing import Any
 
-from pylatexenc.latex2text import LatexNodes2Text
+from pylatexenc import latex2text, latexwalker
+from pylatexenc.latex2text import EnvironmentTextSpec, MacroTextSpec, SpecialsTextSpec
+from pylatexenc.macrospec import std_macro
+
+#: What stands without parentheses in a power or an index, and what does in a fraction.
+_INDEX = re.compile(r"[\w.^'⊤]+")
+_FACTOR = re.compile(r"(\d+|\w|[a-z]{3,})([_^]([\w⊤]+|\([^()]*\)))*|\|[^|]*\||√\([^()]*\)")
+
+
+def _grouped(text: str, alone: re.Pattern[str]) -> str:
+    text = text.strip()
+    return text if alone.fullmatch(text) else f"({text})"
+
+
+def _fraction(node: Any, l2tobj: Any) -> str:
+    return "/".join(_grouped(l2tobj.node_arg_to_text(node, i), _FACTOR) for i in (0, 1))
+
+
+def _cases(node: Any, l2tobj: Any) -> str:
+    return str(l2tobj.nodelist_to_text(node.nodelist)).replace("\t", ", ")
+
+
+_FUNCTIONS = ("arg", "cos", "ln", "log", "max", "min", "sin")
+_MACROS = {name: f" {name} " for name in _FUNCTIONS} | {
+    **{"frac": _fraction, "tfrac": _fraction, "binom": "C(%(1)s, %(2)s)", "bmod": " mod "},
+    **{"operatorname": "%(2)s", "mathrm": "%s", "mathsf": "⊤", "top": "⊤ ", "|": "‖"},
+    **{"ne": "≠", "\\": ";"},
+}
+_PARSED = latexwalker.get_default_latex_context_db()
+_ARGUMENTS = [std_macro("tfrac", "{{"), std_macro("binom", "{{"), std_macro("operatorname", "*{")]
+_PARSED.add_context_category("book", _ARGUMENTS, prepend=True)
+_SHOWN = latex2text.get_default_latex_context_db()
+_SHOWN.add_context_category(
+    "book",
+    [MacroTextSpec(name, text) for name, text in _MACROS.items()],
+    [EnvironmentTextSpec("cases", _cases)],
+    [SpecialsTextSpec("&", "\t")],
+    prepend=True,
+)
+
+
+class _Text(latex2text.LatexNodes2Text):
+    def group_node_to_text(self, node: Any) -> str:
+        text = super().group_node_to_text(node)  # type: ignore[no-untyped-call]
+        return _grouped(text, _INDEX)
 
 
 def readable(latex: str) -> str:
@@ -13,48 +58,12 @@ def readable(latex: str) -> str:
     >>> readable(r"\frac{u - v}{\sqrt{2}} + \frac{1}{2N} + \binom{M}{N} + p \bmod 2")
     '(u - v)/√(2) + 1/(2N) + C(M, N) + p mod 2'
     """
-    text = re.sub(r"\\[td]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", latex)
-    text = re.sub(r"\\[td]frac", r"\\frac", text)
-    text = re.sub(r"\\frac\s*(\w)\s*\{", r"\\frac{\1}{", text)
-    text = re.sub(r"\\[td]?binom\s*\{?(\w)\}?\s*\{?(\w)\}?", r"C(\1, \2)", text)
-    text = re.sub(r"\\bmod(?![a-z])", r"~mod~", text)
-    text = re.sub(r"\\[lr]?Vert(?![a-z])|\\\|", "‖", text)
-    text = re.sub(r"\\top|\{\\mathsf\s*T\}|\\mathsf\{T\}", "⊤", text)
-    text = re.sub(r"([_^])\s*\\(?:text|mathrm|operatorname)\*?\s*\{", r"\1{", text)
-    text = re.sub(r"\\(?:text|mathrm|operatorname)\*?\s*\{([^{}]*)\}", r" \1 ", text)
-    text = re.sub(r"\\(ln|log|min|max|lim|sin|cos|arg)(?![a-z])", r" \1 ", text)
-    text = re.sub(
-        r"\\begin\{cases\}(.*?)\\end\{cases\}",
-        lambda m: m[1].replace("&", ", "),
-        text,
-        flags=re.DOTALL,
-    )
-    text = re.sub(r"\\[bB]igg?[lrm]?(?![a-z])|\\(?:left|right)(?![a-z])\.?", " ", text)
-    text = re.sub(r"\\\\(\[[^\]]*\])?", ";  ", text)
-    while (flat := _without_groups(text)) != text:
-        text = flat
-    line = " ".join(LatexNodes2Text(math_mode="text").latex_to_text(text).split())
-    line = re.sub(r"\s+(?=[_^])", "", line)
+    nodes = latexwalker.LatexWalker(latex, latex_context=_PARSED).get_latex_nodes()[0]
+    spaces = {"between-latex-constructs": True, "between-macro-and-chars": False}
+    to_text: Any = _Text(_SHOWN, math_mode="text", strict_latex_spaces=spaces)  # type: ignore[no-untyped-call]
+    line = " ".join(to_text.nodelist_to_text(nodes).split())
+    line = re.sub(r"\s+(?=[_^])|(?<=[_^Δ∂∇])\s+", "", line)
     line = re.sub(r"\s*([=≤≥≈≠<>∈∝→⟶⟹←·×])\s*", r" \1 ", line)
     line = re.sub(r"([(\[⌊⌈⟨])\s+|\s+(?=[)\]⌋⌉⟩])", r"\1", line)
-    line = re.sub(r"(?<=[\w])\s+\(", "(", re.sub(r"‖\s*(\w|[^‖]*?\S)\s*‖", r"‖\1‖", line))
-    return re.sub(r"\s*([,;])(\s*[,;])*", r"\1", line).strip(" .,;")
-
-
-def _without_groups(text: str) -> str:
-    """Replace the innermost fractions, powers and indices by text with parentheses."""
-
-    def grouped(part: str, one: str = r"[\\\w.^'⊤]+|\|[^|]*\||√\([^()]*\)") -> str:
-        part = part.strip()
-        return part if re.fullmatch(one, part) else f"({part})"
-
-    one_symbol = r"(\d+|\w|[a-z]{3,}|\\\w+)([_^]([\w⊤]+|\\\w+|\([^()]*\)))*|\|[^|]*\||√\([^()]*\)"
-
-    group = r"\{([^{}]*)\}"
-    text = re.sub(
-        rf"\\frac\s*{group}\s*{group}",
-        lambda m: f"{grouped(m[1])}/{grouped(m[2], one_symbol)}",
-        text,
-    )
-    text = re.sub(rf"\\sqrt\s*{group}", r"√(\1)", text)
-    return re.sub(rf"([\^_]){group}", lambda m: m[1] + grouped(m[2]), text)
+    line = re.sub(r"‖\s*(\w|[^‖]*?\S)\s*‖", r"‖\1‖", line)
+    return re.sub(r"\s*([,;])(\s*[,;])*", r"\1", re.sub(r"(?<=\w)\s+\(", "(", line)).strip(" .,;")
