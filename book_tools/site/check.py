@@ -7,14 +7,15 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
-from playwright.sync_api import BrowserContext, Page, TimeoutError, sync_playwright
+from playwright.sync_api import BrowserContext, TimeoutError, sync_playwright
 
 from book_tools.failures import BookError, explained
 from book_tools.site.links import Page as Links
@@ -50,31 +51,15 @@ def browser() -> Iterator[BrowserContext]:
             yield chromium.new_context()
 
 
-def _watched(page: Page, root: str) -> list[str]:
-    """Return a list that gets what goes wrong while ``page`` opens addresses of the site."""
-    problems: list[str] = []
-    site = ("data:", root.removesuffix(urlsplit(root).path) + "/")
-
-    def on(event: Any, sentence: str, wrong: Callable[[Any], bool] = bool) -> None:
-        def note(got: Any) -> None:
-            if wrong(got):
-                problems.append(sentence.format(got))
-
-        page.on(event, note)
-
-    on("pageerror", "script error: {0}")
-    on("request", "fetches from elsewhere: {0.url}", lambda r: not r.url.startswith(site))
-    on("console", "console error: {0.text}", lambda m: m.type == "error")
-    on("response", "status {0.status}: {0.url}", lambda r: r.status >= 400)
-    return problems
-
-
 def page_problems(
     chromium: BrowserContext, root: str, name: str, *, accessibly: bool = True
 ) -> list[str]:
-    """Return what is wrong with a page."""
+    """Return what is wrong with a page, and with what happens while it opens."""
+    problems: list[str] = []
+    events: Any = {event: [] for event in ("pageerror", "console", "request", "response")}
     with chromium.new_page() as page:
-        problems = _watched(page, root)
+        for event, seen in events.items():
+            page.on(event, partial(list.append, seen))
         if name.endswith("search.html"):
             page.goto(f"{root}{name}?q={SEARCHED}", wait_until="load")
             try:
@@ -82,7 +67,13 @@ def page_problems(
             except TimeoutError:
                 problems.append(f"the search finds no page with the word {SEARCHED}")
         problems += problems_of(page, root + name, accessibly=accessibly)
-        return list(dict.fromkeys(problems))
+    own = ("data:", urljoin(root, "/"))
+    problems += [f"script error: {e}" for e in events["pageerror"]]
+    problems += [f"console error: {m.text}" for m in events["console"] if m.type == "error"]
+    urls = [r.url for r in events["request"]]
+    problems += [f"fetches from elsewhere: {url}" for url in urls if not url.startswith(own)]
+    problems += [f"status {r.status}: {r.url}" for r in events["response"] if r.status >= 400]
+    return list(dict.fromkeys(problems))
 
 
 def _samples(names: list[PurePosixPath]) -> set[PurePosixPath]:

@@ -3,7 +3,7 @@
 What a page fetches by itself, such as scripts, is found in the browser.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urljoin, urlsplit
@@ -54,11 +54,12 @@ def _problem(site: Path, name: PurePosixPath, link: str, pages: dict[str, Page])
     return None if found else f"link to an anchor that is not there: {link}"
 
 
-def broken_links(site: Path, names: Iterable[PurePosixPath]) -> dict[PurePosixPath, list[str]]:
+def broken_links(site: Path, names: Sequence[PurePosixPath]) -> dict[PurePosixPath, list[str]]:
     """Return, for each page, what is wrong with its internal links."""
     pages = {str(name): Page(site / name) for name in names}
     found: dict[PurePosixPath, list[str]] = {}
-    for name, page in zip(map(PurePosixPath, pages), pages.values(), strict=True):
-        problems = (_problem(site, name, link, pages) for link in dict.fromkeys(page.links))
+    for name in names:
+        links = dict.fromkeys(pages[str(name)].links)
+        problems = (_problem(site, name, link, pages) for link in links)
         found[name] = [problem for problem in problems if problem]
     return found
