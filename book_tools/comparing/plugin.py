@@ -1,8 +1,8 @@
 """pytest collects the chapters: each code cell is a test, its stored output the expectation.
 
-Built on nbval's collector and kernel, in the place of nbval's own plugin. What nbval lets pass
-fails here: a cell never executed or out of order, stderr, a missing exception, an output of an
-unknown kind, figures, and an ignored cell without a reason.
+It takes nbval's options and marks, in the place of nbval's own plugin. What nbval lets pass fails
+here: a cell never executed or out of order, stderr, a missing exception, an output of an unknown
+kind, figures, and an ignored cell without a reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import pytest
 from jupyter_core.utils import run_sync
 from nbformat.v4 import new_code_cell, new_notebook
-from nbval.plugin import IPyNbCell, IPyNbFile
 
 from . import rules
 from .kernels import KernelError, Runner
@@ -26,7 +25,6 @@ _BUDGETS: dict[str, Callable[[rules.Cell], bool]] = {
 }
 #: Options of nbval that would make a comparison mean something else.
 _REFUSED = ("nbval_lax", "nbval_sanitize_with", "nbval_kernel_name", "nbdime")
-_TIMES = ("nbval_cell_timeout", "nbval_kernel_startup_timeout")
 
 
 class CellError(Exception):
@@ -74,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.problem = item.problem or f"{name} is {budget}, but {len(counted)} cells count"
 
 
-class NotebookFile(IPyNbFile):
+class NotebookFile(pytest.File):
     """A notebook, and the kernel in which its cells run one after another."""
 
     kernel: Any  # a Runner
@@ -89,18 +87,17 @@ class NotebookFile(IPyNbFile):
             raise self.CollectError(str(error)) from error
         repair = str(self.config.getini("notebook_refresh"))
         for number, cell in enumerate(rules.code_cells(notebook), start=1):
-            item = NotebookCell.from_parent(
-                self, name=rules.cell_name(notebook, cell), cell_num=number, cell=cell, options={}
-            )
-            item.problem = rules.cell_problem(cell, number, repair)
+            item = NotebookCell.from_parent(self, name=f"cell {number}")
+            item.cell, item.problem = cell, rules.cell_problem(cell, number, repair)
             yield item
 
     def setup(self) -> None:
         """Start the kernel of this environment, whatever kernel the notebook names."""
-        seconds, startup = map(self.config.getoption, _TIMES)
-        options = {"allow_errors": True, "startup_timeout": int(startup)}
+        seconds = float(self.config.getoption("nbval_cell_timeout"))
+        startup = int(self.config.getoption("nbval_kernel_startup_timeout"))
+        options = {"allow_errors": True, "startup_timeout": startup}
         notebook = new_notebook(cells=[new_code_cell()])  # the cell that runs
-        self.kernel = Runner(notebook, self.path.parent, float(seconds), **options)
+        self.kernel = Runner(notebook, self.path.parent, seconds, **options)
         try:
             run_sync(self.kernel.begin)()
         except (RuntimeError, OSError) as error:
@@ -111,16 +108,13 @@ class NotebookFile(IPyNbFile):
         run_sync(self.kernel.end)()
 
 
-class NotebookCell(IPyNbCell):
+class NotebookCell(pytest.Item):
     """A code cell: it passes when its fresh outputs agree with the stored ones."""
 
     cell: rules.Cell
     parent: NotebookFile
     #: Why the cell cannot be a test as it is stored.
     problem: str | None = None
-
-    def setup(self) -> None:
-        """Do nothing: nbval marks what follows a time-out as expected to fail."""
 
     def runtest(self) -> None:
         """Execute the cell and compare."""
@@ -171,7 +165,7 @@ class NotebookCell(IPyNbCell):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> str:
         """Return the message with the cell's code."""
         if not isinstance(excinfo.value, CellError):
-            return str(super().repr_failure(excinfo))  # type: ignore[no-untyped-call]
+            return str(super().repr_failure(excinfo))
         code = indent(self.cell["source"], "    ")
         return f"{self.path.name}, {self.name}: {excinfo.value}\ncode:\n{code}"
 
