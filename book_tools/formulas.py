@@ -20,7 +20,7 @@ from book_tools.files import ROOT
 from book_tools.latex_text import readable
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
-_NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
+NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
 
 _LISTING = """\
 # Formulas
@@ -79,8 +79,8 @@ def equations(chapter: Path) -> dict[str, str]:
 
 def title(chapter: Path) -> str:
     """Return the number and the heading of a chapter."""
-    heading = re.search(r"^# (.+)$", _markdown(chapter), re.MULTILINE)
-    return f"{chapter.stem[:2]} {heading[1] if heading else chapter.stem}"
+    headings = re.findall(r"^# (.+)$", _markdown(chapter), re.MULTILINE)
+    return f"{chapter.stem[:2]} {headings[0]}"
 
 
 def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
@@ -89,7 +89,7 @@ def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
     for file in sorted((root / folder).rglob("*.py")):
         for name, node in _definitions(ast.parse(file.read_text("utf-8"))):
             place = Place(name, file.relative_to(root).as_posix(), node.lineno)
-            for labels, chapter in _NAMED.findall(ast.get_docstring(node) or ""):
+            for labels, chapter in NAMED.findall(ast.get_docstring(node) or ""):
                 for label in re.split(r",\s+", labels):
                     places[label].append((place, chapter))
             for mark in node.decorator_list:

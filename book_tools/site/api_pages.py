@@ -20,13 +20,15 @@ from docutils import nodes
 from jaxtyping import AbstractArray
 from sphinx.application import Sphinx
 
-from book_tools.formulas import equations
+from book_tools.files import ROOT
+from book_tools.formulas import NAMED, equations
 from reference_impl import checked
-from reference_impl.checked import FINITE, Where, Within
-from reference_impl.files import ROOT
+from reference_impl.checked import Where, Within
 
-_EQUATION = re.compile(r"^ *Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+),\s+chapter (\d\d)\.$", re.M)
-_KINDS = {float: "a real number", int: "an integer", bool: "a bool", str: "a string"}
+_KINDS: dict[Any, str] = {
+    **{float: "a real number", int: "an integer", bool: "a bool", str: "a string"},
+    **{type(None): "None", Callable: "callable", object: ""},
+}
 
 
 def show_signature(*arguments: Any) -> tuple[str, str | None] | None:
@@ -59,12 +61,10 @@ def expectation(hint: Any) -> str:
     base, *extras = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
     parts = [_kind(base)]
     for extra in extras:
-        if isinstance(extra, Within):
-            parts.append("finite" if extra == Within() else str(extra))
-        elif isinstance(extra, Where):
+        if isinstance(extra, Where):
             parts.append(extra.expected)
-        elif extra == FINITE:
-            parts.append("finite")
+        else:
+            parts.append("finite" if extra == Within() else str(extra))
     return ", ".join(part for part in parts if part)
 
 
@@ -74,15 +74,11 @@ def _kind(base: Any) -> str:
         numbers = {"Float": "floating-point"}.get(base.dtype.__name__, base.dtype.__name__.lower())
         return f"{_article(numbers)} tensor of shape ``({', '.join(base.dim_str.split())})``"
     if origin in {typing.Union, types.UnionType}:
-        return " or ".join(
-            "None" if part is type(None) else expectation(part) for part in typing.get_args(base)
-        )
-    if base in _KINDS:
-        return _KINDS[base]
+        return " or ".join(map(expectation, typing.get_args(base)))
     kind = origin or base
-    if kind is Callable:
-        return "callable"
-    return _article(kind.__name__) if inspect.isclass(kind) and kind is not object else ""
+    if kind in _KINDS:
+        return _KINDS[kind]
+    return _article(kind.__name__) if inspect.isclass(kind) else ""
 
 
 def _article(noun: str) -> str:
@@ -96,13 +92,9 @@ def contract(obj: Any) -> list[str]:
     if not hasattr(target, "__wrapped__") or code is None or code.co_filename != checked.__file__:
         return []
     hints = typing.get_type_hints(target, include_extras=True)
-    demands = {
-        n: text for n, hint in hints.items() if n != "return" and (text := expectation(hint))
-    }
-    if not demands:
-        return []
-    shown = "; ".join(f"``{name}`` is {text}" for name, text in demands.items())
-    return ["", f":raises TypeError, ValueError: unless {shown}.", ""]
+    demands = {name: expectation(hint) for name, hint in hints.items() if name != "return"}
+    shown = "; ".join(f"``{name}`` is {text}" for name, text in demands.items() if text)
+    return ["", f":raises TypeError, ValueError: unless {shown}.", ""] if shown else []
 
 
 def typeset(text: str) -> str:
@@ -117,7 +109,7 @@ def typeset(text: str) -> str:
             lines += [f"Equation :eq:`{label}` of {page}."]
         return "\n".join([*lines, ""])
 
-    return _EQUATION.sub(shown, text)
+    return NAMED.sub(shown, text)
 
 
 def complete_docstring(*arguments: Any) -> None:
