@@ -5,9 +5,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-#: A full disk, in the words of the libraries that hide its error number.
-_FULL = ("No space left on device", "database or disk is full")
-
 
 class BookError(Exception):
     """The work cannot continue; the message tells the user why."""
@@ -21,7 +18,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
     """Say whether an error, or one from which it was raised, comes from a full disk."""
     if error is None:
         return False
-    full = getattr(error, "errno", None) == errno.ENOSPC or any(w in str(error) for w in _FULL)
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     return full or _is_full_disk(error.__cause__ or error.__context__)
 
 

@@ -24,6 +24,7 @@ import nbformat  # noqa: F401 — loaded once, before the forks
 import pytest
 import torch  # noqa: F401
 
+from book_tools.failures import BookError, explained
 from book_tools.files import ROOT
 from book_tools.formulas import formulas
 
@@ -145,8 +146,8 @@ def tried(changes: Iterable[Change]) -> Iterator[tuple[Change, list[str]]]:
             )
 
 
-def main() -> int:
-    """Print who noticed each mutant; 1 if nobody did."""
+def main() -> str:
+    """Print who noticed each mutant, and return how many were noticed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", default=["eq-"], help="parts of labels or of files")
     parser.add_argument("--tests", action="store_true", help="run the unit tests, not the chapters")
@@ -162,12 +163,11 @@ def main() -> int:
             noticed.append(all(names))
             shown = "  ".join(f"{name or 'SURVIVED':<75}" for name in names)
             print(f"{change.text:<30}  {shown.strip()}", flush=True)
-    print(f"{sum(noticed)} of {len(noticed)} noticed")
-    return 0 if all(noticed) else 1
+    score = f"{sum(noticed)} of {len(noticed)} noticed"
+    if not all(noticed):
+        raise BookError(score)
+    return score
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("mutants: stopped")
+    sys.exit(explained(main, "make mutants"))

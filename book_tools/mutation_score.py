@@ -23,6 +23,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 from scipy.stats import binomtest  # type: ignore[attr-defined]
 
+from book_tools.failures import explained
 from book_tools.files import ROOT
 from book_tools.mutants import Change, copied_project, tried
 
@@ -69,8 +70,8 @@ def family_tests(module: Path) -> list[str]:
     return [test.relative_to(ROOT).as_posix() for test in found]
 
 
-def main() -> int:
-    """Print each change and whether a test noticed, then the score with its interval."""
+def main() -> str:
+    """Print each change and whether a test noticed; return the score with its interval."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=FAMILIES, help="families or modules")
     parser.add_argument("--share", type=float, default=0.08, help="of all changes (default 0.08)")
@@ -90,12 +91,8 @@ def main() -> int:
         parser.error(f"share must be large enough for one change, got {given.share}")
     interval = binomtest(sum(noticed), len(noticed)).proportion_ci(method="wilson")
     score, low, high = sum(noticed) / len(noticed), interval.low, interval.high
-    print(f"{sum(noticed)} of {len(noticed)} noticed: {score:.1%} (95 %: {low:.1%} to {high:.1%})")
-    return 0
+    return f"{sum(noticed)} of {len(noticed)} noticed: {score:.1%} (95 %: {low:.1%} to {high:.1%})"
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("mutation-score: stopped")
+    sys.exit(explained(main, "make mutation-score"))

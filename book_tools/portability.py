@@ -41,9 +41,8 @@ def environment(threads: int, cap: str) -> dict[str, str]:
 def run(paths: Sequence[str], variables: Mapping[str, str]) -> tuple[bool, list[str]]:
     """Run notebooks and tests; return whether all passed, and pytest's lines that say so."""
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-header", "-rfE"]
-    threads = int(variables["REFERENCE_IMPL_THREADS"])
-    workers = max(1, (os.cpu_count() or 1) // threads)  # one thread a core
-    command += ["-n", str(workers), "--nbval-cell-timeout=600"]  # two threads may be slow
+    workers = (os.cpu_count() or 1) // int(variables["REFERENCE_IMPL_THREADS"])
+    command += ["-n", str(max(1, workers)), "--nbval-cell-timeout=600"]  # two threads may be slow
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *paths]
     done = subprocess.run(
         command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=False
@@ -59,9 +58,9 @@ def portability(paths: Sequence[str]) -> str:
     for cap, threads in product(CAPS, THREADS):
         variables, setting = environment(threads, cap), f"{threads} threads, {cap}"
         command = [sys.executable, "-c", _CAPABILITY]
-        used = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
+        used = subprocess.check_output(command, env=variables, text=True).strip()
         passed, lines = run(paths, variables)
-        print(f"{setting}, torch uses {used.stdout.strip()}:", *lines, sep="\n  ", flush=True)
+        print(f"{setting}, torch uses {used}:", *lines, sep="\n  ", flush=True)
         failed += [setting] * (not passed)
     if failed:
         raise BookError(f"not all passed with {'; '.join(failed)}: see above")

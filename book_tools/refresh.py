@@ -29,15 +29,14 @@ def tidied(notebook: NotebookNode) -> NotebookNode:
     """Return a copy without what changes from run to run: times, versions, folders."""
     tidy = deepcopy(notebook)
     tidy.metadata.update(nbformat.from_dict(_METADATA))
-    places = [f"{ROOT}/"]
-    if ROOT.is_relative_to(Path.home()):  # IPython writes ~ for the user's folder
-        places.append(f"~/{ROOT.relative_to(Path.home())}/")
+    place = f"{ROOT}/"
+    shorter = place.replace(f"{Path.home()}/", "~/", 1)  # as IPython writes it
     for cell in code_cells(tidy):
         cell["metadata"].pop("execution", None)
         for output in cell["outputs"]:
             if output["output_type"] == "error":
-                for place in places:
-                    output["traceback"] = [line.replace(place, "") for line in output["traceback"]]
+                lines = [x.replace(place, "").replace(shorter, "") for x in output["traceback"]]
+                output["traceback"] = lines
     return tidy
 
 

@@ -107,13 +107,11 @@ def cell_problem(cell: Cell, number: int, repair: str) -> str | None:
     return problem or (_tolerance_problem(cell) if "tolerance" in cell["metadata"] else None)
 
 
-def structure_problems(
-    notebook: Mapping[str, Any], repair: str = "execute the notebook"
-) -> list[str]:
+def structure_problems(notebook: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the stored code cells, one sentence for each wrong cell."""
     problems = []
     for number, cell in enumerate(code_cells(notebook), start=1):
-        if problem := cell_problem(cell, number, repair):
-            first = next(iter(cell["source"].strip().splitlines()), "")
-            problems.append(f"{cell_name(notebook, cell)} ({first[:60]!r}) {problem}")
+        if problem := cell_problem(cell, number, "execute the notebook"):
+            first = cell["source"].strip().partition("\n")[0]
+            problems.append(f"cell {number} ({first[:60]!r}) {problem}")
     return problems

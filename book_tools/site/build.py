@@ -22,13 +22,19 @@ from book_tools.comparing.rules import code_cells
 from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
 from book_tools.formulas import equations
+from book_tools.refresh import merged, tidied
 from book_tools.site import runs
+from book_tools.site.execute import execute_all, read_notebook
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"
 
-#: Folders whose changed pages are read without the others.
-_READ_ALONE = ("chapters", "intro.md")
+#: What every page may depend on, and what holds pages that are read without the others.
+_FRAME = (
+    *(*runs.CODE, "_config.yml", "_toc.yml", "_static", "_extra"),
+    *("book_tools", "tests", "references.bib"),
+)
+_READ_ALONE = ("chapters", "intro.md", f"_build/{runs.FOLDER}")
 
 _MOST_LINES = 40
 
@@ -54,7 +60,7 @@ def run_sphinx(root: Path, build: Path) -> None:
     if done.returncode:
         text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", errors="replace"))
         lines = text.splitlines()
-        if any("No space left on device" in line for line in lines):
+        if "No space left on device" in text:
             raise OSError(errno.ENOSPC, "No space left on device", str(build))
         wanted = dict.fromkeys(x for x in lines if "WARNING: " in x or "ERROR: " in x)
         print("\n".join(list(wanted)[:_MOST_LINES] or lines[-_MOST_LINES:]))
@@ -63,9 +69,6 @@ def run_sphinx(root: Path, build: Path) -> None:
 
 def _execute(root: Path, paths: Sequence[Path]) -> None:
     """Execute the notebooks whose last run is not that of their present code."""
-    from book_tools.refresh import merged, tidied  # noqa: PLC0415 — slow to import
-    from book_tools.site.execute import execute_all, read_notebook  # noqa: PLC0415
-
     build, code = root / "_build", runs.code_digest(root)
     stored = {path: read_notebook(path) for path in paths}
     inputs = {path: runs.inputs_digest(notebook, code) for path, notebook in stored.items()}
@@ -98,10 +101,9 @@ def build_book(root: Path, *, execute: bool = True) -> str:
         for page in (_page(root, path) for path in pages):
             if runs.read_run(build, page).get("outputs"):
                 runs.keep_run(build, page, None, None)
-    # what reaches every page; API pages show the labelled equations
-    names = [name for name in (*runs.CODE, *runs.PAGES) if name not in _READ_ALONE]
-    frame = f"{runs.digest(root, names)} {[equations(path) for path in pages]} {sys.version}"
-    inputs = [frame, runs.digest(root, [*_READ_ALONE, f"_build/{runs.FOLDER}"])]
+    shown = [equations(path) for path in pages]  # on pages of the API
+    frame = f"{runs.digest(root, _FRAME)} {shown} {sys.version}"
+    inputs = [frame, runs.digest(root, _READ_ALONE)]
     built = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else [None, None]
     opening = f"open it with `make serve`, or {index}"
     if index.is_file() and built == inputs:

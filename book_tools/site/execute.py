@@ -56,7 +56,9 @@ def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str])
     """Execute the notebooks, two at a time; print what ``use`` makes of each."""
     failed: list[str] = []
 
-    async def one(path: Path, slots: asyncio.Semaphore) -> None:
+    slots = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(path: Path) -> None:
         async with slots:
             print(f"  executing {path.stem} …", flush=True)
             began = time.perf_counter()
@@ -67,15 +69,9 @@ def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str])
                 print(error, file=sys.stderr, flush=True)
                 failed.append(path.name)
 
-    async def all_of_them() -> None:
-        slots = asyncio.Semaphore(AT_A_TIME)
-        async with asyncio.TaskGroup() as group:
-            for path in paths:
-                group.create_task(one(path, slots))
+    async def every() -> None:
+        await asyncio.gather(*map(one, paths))
 
-    try:
-        asyncio.run(all_of_them())
-    except* OSError as errors:
-        raise errors.exceptions[0] from None
+    asyncio.run(every())
     if failed:
         raise BookError(f"{', '.join(failed)} failed, see above")

@@ -8,7 +8,7 @@ when something moves to which pages refer: a title, a label or its number.
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
@@ -29,24 +29,14 @@ CODE = (
     *("book_tools/site/execute.py", "book_tools/comparing"),
 )
 
-#: What the built site depends on besides ``CODE``.
-PAGES = (
-    *("_config.yml", "_toc.yml", "_static", "_extra", "_templates", "book_tools"),
-    *("chapters", "tests", "intro.md", "references.bib"),
-)
-
 _PAGES = {".ipynb", ".md"}
-_BYPRODUCTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache"}
+_BYPRODUCTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".part"}
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Yield the files of a folder (or the file itself) that are not by-products, sorted."""
-    if path.is_file():
-        yield path
-    elif path.is_dir():
-        for child in sorted(path.iterdir()):
-            if child.name not in _BYPRODUCTS and child.suffix != ".part":
-                yield from _files(child)
+def _files(path: Path) -> list[Path]:
+    """Return the files of a folder (or the file itself) that are not by-products, sorted."""
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [f for f in found if f.is_file() and _BYPRODUCTS.isdisjoint([*f.parts, f.suffix])]
 
 
 def digest(root: Path, names: Iterable[str]) -> str:
@@ -60,8 +50,7 @@ def digest(root: Path, names: Iterable[str]) -> str:
         for file in _files(root / name):
             if name.endswith("/") and file.suffix in _PAGES:
                 continue
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
             total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
     return total.hexdigest()
 
@@ -79,11 +68,9 @@ def inputs_digest(notebook: NotebookNode, code: str) -> str:
 
 def read_run(build: Path, page: str) -> dict[str, Any]:
     """Return what is kept of the run of a page such as ``chapters/one``; nothing without one."""
-    try:
-        found = json.loads((build / FOLDER / f"{page}.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    file = build / FOLDER / f"{page}.json"
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return found
 
 
 def keep_run(build: Path, page: str, inputs: str | None, outputs: list[Any] | None) -> None:

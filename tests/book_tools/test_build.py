@@ -3,7 +3,6 @@
 import errno
 import json
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -222,7 +221,6 @@ CHAINED.__cause__ = OSError(errno.ENOSPC, "x")
     ("error", "line"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full; free 1 GB"),
-        (sqlite3.OperationalError("database or disk is full"), "the disk is full"),
         (CHAINED, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied: /x"),
         (ModuleNotFoundError("no", name="yaml"), "yaml is not installed; run `make env`"),
