@@ -10,10 +10,6 @@ class BookError(Exception):
     """The work cannot continue; the message tells the user why."""
 
 
-class NotebookFailed(BookError):  # noqa: N818 — an outcome, not a broken tool
-    """A notebook cannot be shown: a cell failed, wrote to stderr or took too long."""
-
-
 def _is_full_disk(error: BaseException | None) -> bool:
     """Say whether an error, or one from which it was raised, comes from a full disk."""
     if error is None:
@@ -23,11 +19,7 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 
 def failure_message(error: BaseException, command: str) -> str:
-    """Return a message whose last line is what to do.
-
-    Raises:
-        BaseException: the error itself, if it is a fault of the program and not of its input.
-    """
+    """Return a message whose last line is what to do; raise a fault of the program itself."""
     if isinstance(error, KeyboardInterrupt):
         return f"{command}: interrupted; run `{command}` again"
     if _is_full_disk(error):
@@ -37,8 +29,6 @@ def failure_message(error: BaseException, command: str) -> str:
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return f"{command}: {error.strerror or error}{where}"
-    if isinstance(error, NotebookFailed):
-        return f"{error}\n{command}: {str(error).split(':')[0]} failed, see above"
     if not isinstance(error, BookError):
         raise error
     return f"{command}: {error}"

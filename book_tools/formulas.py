@@ -21,6 +21,7 @@ from book_tools.latex_text import readable
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
 NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
+_Definition = ast.ClassDef | ast.FunctionDef
 
 _LISTING = """\
 # Formulas
@@ -99,11 +100,9 @@ def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
     return places
 
 
-def _definitions(
-    tree: ast.AST, prefix: str = ""
-) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+def _definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Definition]]:
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        if isinstance(node, _Definition):
             yield prefix + node.name, node
             yield from _definitions(node, f"{prefix}{node.name}.")
 

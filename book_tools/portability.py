@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m book_tools.portability", description=__doc__)
     everything = ["chapters", *(f"tests/{folder}" for folder in COMPUTES)]
     parser.add_argument("paths", nargs="*", default=everything, help="notebooks and tests")
-    options = parser.parse_args(arguments)
-    return explained(lambda: portability(options.paths), "make portability")
+    given = parser.parse_args(arguments)
+    return explained(lambda: portability(given.paths), "make portability")
 
 
 if __name__ == "__main__":

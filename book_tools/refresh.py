@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 from book_tools.comparing.outputs import outputs_difference
 from book_tools.comparing.rules import code_cells, structure_problems
-from book_tools.failures import BookError, NotebookFailed, explained
+from book_tools.failures import BookError, explained
 from book_tools.files import ROOT, write_whole
 from book_tools.site.execute import execute_all, read_notebook
 
@@ -62,13 +62,13 @@ def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
     def store(path: Path, executed: NotebookNode) -> str:
         stored, fresh = read_notebook(path), tidied(executed)
         if [cell.source for cell in stored.cells] != [cell.source for cell in fresh.cells]:
-            raise NotebookFailed(f"{path.name}: edited while it was executed; left as it is")
+            raise BookError(f"{path.name}: edited while it was executed; left as it is")
         problems = structure_problems(fresh)
         for position, cell in enumerate(code_cells(fresh), start=1):  # can a test compare it?
             if reason := outputs_difference(cell["outputs"], cell["outputs"]):
                 problems.append(f"cell {position}: {reason}")
         if problems:
-            raise NotebookFailed(f"{path.name}: " + "\n".join(problems))
+            raise BookError(f"{path.name}: " + "\n".join(problems))
         result, changed = merged(stored, fresh)
         if not force and not changed and tidied(stored) == stored:
             return "unchanged"
@@ -96,10 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m book_tools.refresh", description=__doc__)
     parser.add_argument("notebooks", nargs="*", help="files or numbers of chapters; all by default")
     parser.add_argument("--force", action="store_true", help="write unchanged outputs too")
-    options = parser.parse_args(arguments)
-    return explained(
-        lambda: refresh(chosen(options.notebooks), force=options.force), "make refresh"
-    )
+    given = parser.parse_args(arguments)
+    return explained(lambda: refresh(chosen(given.notebooks), force=given.force), "make refresh")
 
 
 if __name__ == "__main__":

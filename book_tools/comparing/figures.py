@@ -169,9 +169,8 @@ def _path_difference(part: _Part, points: Array, others: Array) -> str | None:
     moved, allowed = np.abs(points - others).max(axis=0, initial=0), part.tolerance
     if (moved <= allowed).all():
         return None
-    return (
-        f"moved by up to {moved.round(2).tolist()} points; {allowed.round(2).tolist()} are allowed"
-    )
+    far, most = (distance.round(2).tolist() for distance in (moved, allowed))
+    return f"moved by up to {far} points; {most} are allowed"
 
 
 def _raster_difference(stored: str, fresh: str) -> str | None:

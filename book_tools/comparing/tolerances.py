@@ -7,10 +7,6 @@ from decimal import Decimal
 _BETWEEN = " \t:=,(≈~<>≤≥|$"  # what may stand between a name and its number
 
 
-def _stands_before(name: str, line: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}$", line.rstrip(_BETWEEN)) is not None
-
-
 def _heads_column(name: str, above: list[str], left: int, right: int) -> bool:
     """Whether a name stands alone over the columns from left to right, in the same block."""
     alone = re.compile(rf"(?<!\S)(?<!\S\s){re.escape(name)}(?!\s?\S)")
@@ -41,9 +37,9 @@ class Tolerances:
         """
         begin = text.rfind("\n", 0, span[0]) + 1
         left, right = (place - begin for place in span)
-        before, above = text[begin : span[0]], text[:begin].splitlines()
+        before, above = text[begin : span[0]].rstrip(_BETWEEN), text[:begin].splitlines()
         for name, limit in self._named:
-            beside = name == head or _stands_before(name, before)
+            beside = name == head or re.search(rf"(?<!\w){re.escape(name)}$", before)
             if beside or _heads_column(name, above, left, right):
                 self.unprinted.discard(name)
                 return Decimal(str(limit))

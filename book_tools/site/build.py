@@ -36,8 +36,6 @@ _FRAME = (
 )
 _READ_ALONE = ("chapters", "intro.md", f"_build/{runs.FOLDER}")
 
-_MOST_LINES = 40
-
 
 def notebooks(root: Path) -> list[Path]:
     """Return the notebooks that ``_toc.yml`` names, in reading order."""
@@ -62,8 +60,8 @@ def run_sphinx(root: Path, build: Path) -> None:
         lines = text.splitlines()
         if "No space left on device" in text:
             raise OSError(errno.ENOSPC, "No space left on device", str(build))
-        wanted = dict.fromkeys(x for x in lines if "WARNING: " in x or "ERROR: " in x)
-        print("\n".join(list(wanted)[:_MOST_LINES] or lines[-_MOST_LINES:]))
+        faults = [x for x in dict.fromkeys(lines) if "WARNING: " in x or "ERROR: " in x]
+        print(*(faults[:40] or lines[-40:]), sep="\n")
         raise BookError(f"the pages have errors, listed above; the whole log is {log}")
 
 
@@ -123,11 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m book_tools.site.build", description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the book's folder")
     parser.add_argument("--stored", action="store_true", help="execute nothing")
-    options = parser.parse_args(arguments)
-    return explained(
-        lambda: build_book(options.root.resolve(), execute=not options.stored),
-        "make site" if options.stored else "make book",
-    )
+    given = parser.parse_args(arguments)
+    command = "make site" if given.stored else "make book"
+    return explained(lambda: build_book(given.root.resolve(), execute=not given.stored), command)
 
 
 if __name__ == "__main__":

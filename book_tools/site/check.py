@@ -1,16 +1,19 @@
 """Open every page of the built site in a browser: ``python -m book_tools.site.check _build/html``.
 
-The site is served below a sub-path, and the browser may fetch nothing from elsewhere.
+The site is served below a sub-path, as a plain static host does it, and the browser may fetch
+nothing from elsewhere.
 """
 
 import argparse
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
@@ -21,7 +24,6 @@ from book_tools.failures import BookError, explained
 from book_tools.site.links import Page as Links
 from book_tools.site.links import broken_links, html_files
 from book_tools.site.probe import problems_of
-from book_tools.site.server import served
 
 #: A word that every edition of the book has.
 SEARCHED = "formula"
@@ -74,6 +76,35 @@ def page_problems(
     problems += [f"fetches from elsewhere: {url}" for url in urls if not url.startswith(own)]
     problems += [f"status {r.status}: {r.url}" for r in events["response"] if r.status >= 400]
     return list(dict.fromkeys(problems))
+
+
+@contextmanager
+def served(site: Path, prefix: str = "/some/sub-path/") -> Iterator[str]:
+    """Serve the folder from a thread; yield the address of its root, which ends with a slash.
+
+    Everything else is the site's own 404.html, if there is one, with status 404.
+    """
+    missing = site / "404.html"
+
+    class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        if missing.is_file():
+            error_message_format = missing.read_text("utf-8").replace("%", "%%")
+
+        def translate_path(self, path: str) -> str:
+            inside = path.startswith(prefix)
+            return super().translate_path(path.removeprefix(prefix) if inside else "no such file")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Stay quiet: what fails is found in the browser."""
+
+    handler = partial(Handler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        finally:
+            server.shutdown()
 
 
 def _samples(names: list[PurePosixPath]) -> set[PurePosixPath]:

@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from book_tools.comparing import rules
 from book_tools.comparing.kernels import KernelError, Runner
-from book_tools.failures import BookError, NotebookFailed
+from book_tools.failures import BookError
 
 CELL_TIMEOUT = 120  # seconds
 AT_A_TIME = 2
@@ -24,7 +24,7 @@ def read_notebook(path: Path) -> Any:
     try:
         return rules.read_notebook(path)
     except ValueError as error:
-        raise NotebookFailed(f"{path.name}: {error}") from error
+        raise BookError(str(error)) from error
 
 
 async def execute(path: Path) -> NotebookNode:
@@ -41,12 +41,12 @@ async def execute(path: Path) -> NotebookNode:
                 if output.get("name") == "stderr":  # a warning is an error in this book
                     raise KernelError(f"wrote to stderr:\n{output.text.strip()}")
     except CellExecutionError as error:
-        raise NotebookFailed(f"{place}raised {error.ename}: {error.evalue}") from error
+        raise BookError(f"{place}raised {error.ename}: {error.evalue}") from error
     except RuntimeError as error:
         task = asyncio.current_task()
         if task and task.cancelling():  # nbclient takes an interrupt for a dead kernel
             raise asyncio.CancelledError from None
-        raise NotebookFailed(f"{place}{error}") from error
+        raise BookError(f"{place}{error}") from error
     finally:
         await runner.end()
     return notebook
@@ -65,7 +65,7 @@ def execute_all(paths: Sequence[Path], use: Callable[[Path, NotebookNode], str])
             try:
                 outcome = use(path, await execute(path))
                 print(f"  {path.stem}: {outcome}, {time.perf_counter() - began:.1f} s", flush=True)
-            except NotebookFailed as error:
+            except BookError as error:
                 print(error, file=sys.stderr, flush=True)
                 failed.append(path.name)
 

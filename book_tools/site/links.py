@@ -39,13 +39,12 @@ def html_files(site: Path) -> list[PurePosixPath]:
 
 def _problem(site: Path, name: PurePosixPath, link: str, pages: dict[str, Page]) -> str | None:
     """Return what is wrong with a link of the page ``name``, if anything is."""
-    parts = urlsplit(urljoin(f"http://site/{name}", link))
-    target = unquote(parts.path).lstrip("/")
-    if urlsplit(link).scheme or link.startswith("//"):
+    parts = urlsplit(urljoin(f"http://site/sub-path/{name}", link))
+    if parts.netloc != "site":
         return None
-    climbs = PurePosixPath(urlsplit(link).path).parts.count("..")
-    if link.startswith("/") or climbs >= len(name.parts):
+    if not parts.path.startswith("/sub-path/"):
         return f"link leaves the site, and breaks below a sub-path: {link}"
+    target = unquote(parts.path).removeprefix("/sub-path/")
     if target.endswith("/") or not target:
         target += "index.html"
     if target not in pages:

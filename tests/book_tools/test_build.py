@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book_tools.failures import BookError, NotebookFailed, explained
+from book_tools.failures import BookError, explained
 from book_tools.site import build
 from book_tools.site.build import build_book, main, notebooks
 from book_tools.site.execute import execute_all
@@ -226,7 +226,6 @@ CHAINED.__cause__ = OSError(errno.ENOSPC, "x")
         (ModuleNotFoundError("no", name="yaml"), "yaml is not installed; run `make env`"),
         (KeyboardInterrupt(), "interrupted; run `make book` again"),
         (BookError("say this"), "make book: say this"),
-        (NotebookFailed("a.ipynb, cell 3:\n1 / 0"), "make book: a.ipynb, cell 3 failed"),
     ],
 )
 def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(

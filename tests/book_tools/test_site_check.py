@@ -11,9 +11,8 @@ from playwright.sync_api import BrowserContext
 
 from book_tools.failures import BookError
 from book_tools.site import check as site_check
-from book_tools.site.check import browser, browser_path, main, page_problems
+from book_tools.site.check import browser, browser_path, main, page_problems, served
 from book_tools.site.links import broken_links, html_files
-from book_tools.site.server import served
 
 HEAD = (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A page</title>'
