@@ -3,7 +3,6 @@
 - A signature is shown as it stands in the source, with the names of its annotations.
 - The line ``Equation: eq-…, chapter NN.`` of a docstring becomes the equation itself, typeset.
 - What a signature demands is listed as what the call raises: nobody writes that by hand.
-- A family's page documents what the family exports; a name given with its module finds it.
 """
 
 import ast
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from docutils import nodes
 from jaxtyping import AbstractArray
 from sphinx.application import Sphinx
 
@@ -120,18 +118,6 @@ def complete_docstring(*arguments: Any) -> None:
         lines += contract(obj)
 
 
-def find_exported(app: Sphinx, env: Any, node: Any, content: nodes.TextElement) -> Any:
-    """Resolve a module of a family, and a name in it, on the family's page."""
-    parts = node.get("reftarget", "").split(".")
-    if node.get("refdomain") != "py" or parts[0] != "reference_impl" or len(parts) < 3:
-        return None
-    name = ".".join(parts[:2] + parts[3:])
-    domain = env.get_domain("py")
-    return domain.resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], name, node, content
-    )
-
-
 def drop_list_of_modules(app: Sphinx, exception: Exception | None) -> None:
     """Remove viewcode's list of all listings: it links to builtins, and nests lists badly."""
     if exception is None and app.builder.format == "html":
@@ -142,6 +128,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-process-docstring", complete_docstring, priority=950)
-    app.connect("missing-reference", find_exported)
     app.connect("build-finished", drop_list_of_modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
