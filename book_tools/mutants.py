@@ -140,10 +140,8 @@ def tried(changes: Iterable[Change]) -> Iterator[tuple[Change, list[str]]]:
                     raise SystemExit(f"tests must pass before anything is changed, {failure} fails")
                 limits[frozenset(group)] = 30 + 3 * (time.monotonic() - began)
         with rewritten(change.file, change.source):
-            yield (
-                change,
-                [first_failure(tests, limits[frozenset(tests)]) for tests in change.groups],
-            )
+            failures = [first_failure(group, limits[frozenset(group)]) for group in change.groups]
+        yield change, failures
 
 
 def main() -> str:

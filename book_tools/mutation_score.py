@@ -9,13 +9,13 @@ is random, and the same changes are tried again after other lines or the tests w
 """
 
 import argparse
-import ast
 import hashlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.ast.ast_query import ASTQuery
@@ -35,9 +35,6 @@ def changes(file: Path, share: float = 1.0) -> Iterator[Change]:
     """Yield the sampled changes of a module."""
     source = file.read_text("utf-8")
     tree, lines = get_ast(source), source.splitlines()
-    nodes = list(ast.walk(ast.parse(source)))
-    bodies = _lines(part for n in nodes if isinstance(n, ast.FunctionDef) for part in n.body)
-    errors = _lines(n for n in nodes if isinstance(n, ast.Raise))
     seen: Counter[str] = Counter()
     for kind in (name for name in operator_names() if not _TOO_EASY.search(name)):
         operator = get_operator(kind)
@@ -52,14 +49,16 @@ def changes(file: Path, share: float = 1.0) -> Iterator[Change]:
             seen[text] += 1
             text += f" ({seen[text]})" * (seen[text] > 1)
             drawn = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 16**8
-            inside = start[0] in bodies or kind == "core/RemoveDecorator"
-            if drawn < share and inside and start[0] not in errors:
+            if drawn < share and (kind == "core/RemoveDecorator" or _computes(node)):
                 changed = mutate_code(source, operator(), occurrence)
                 yield Change(text, file, changed, [family_tests(file)])
 
 
-def _lines(nodes: Iterable[ast.stmt]) -> set[int]:
-    return {line for n in nodes for line in range(n.lineno, (n.end_lineno or 0) + 1)}
+def _computes(node: Any) -> bool:
+    """Say whether a node stands in the body of a function, and not in a ``raise``."""
+    function = node.search_ancestor("funcdef")
+    in_body = function is not None and node.start_pos >= function.children[-1].start_pos
+    return in_body and node.search_ancestor("raise_stmt") is None
 
 
 def family_tests(module: Path) -> list[str]:
