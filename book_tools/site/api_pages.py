@@ -110,9 +110,27 @@ def typeset(text: str) -> str:
     return NAMED.sub(shown, text)
 
 
+def correct(lines: list[str]) -> None:
+    """Correct a docstring after napoleon.
+
+    ``|x|`` means an absolute value and not a substitution; and napoleon takes the formula before
+    the colon in a property's ``Return n = …: the largest code.`` for a type.
+    """
+    for index, line in enumerate(lines):
+        if line.startswith(":type: Return"):
+            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+            lines[index] = ""
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("``")  # odd parts are literal
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[index] = "``".join(parts)
+
+
 def complete_docstring(*arguments: Any) -> None:
-    """Answer Sphinx's event autodoc-process-docstring, after napoleon and all repairs of text."""
+    """Answer Sphinx's event autodoc-process-docstring, after napoleon."""
     _app, what, _name, obj, _options, lines = arguments
+    correct(lines)
     lines[:] = typeset("\n".join(lines)).split("\n")
     if what in {"function", "method", "class"}:
         lines += contract(obj)
@@ -127,6 +145,6 @@ def drop_list_of_modules(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("autodoc-process-signature", show_signature)
-    app.connect("autodoc-process-docstring", complete_docstring, priority=950)
+    app.connect("autodoc-process-docstring", complete_docstring, priority=900)
     app.connect("build-finished", drop_list_of_modules)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

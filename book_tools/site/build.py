@@ -50,11 +50,9 @@ def run_sphinx(root: Path, build: Path) -> None:
     """Turn the pages into HTML; a warning is an error."""
     log = build / "sphinx.log"
     call = "from jupyter_book.cli.main import main; main()"
-    options = ["build", str(root), "-W", "-n", "--keep-going", "--path-output", str(build.parent)]
+    command = [sys.executable, "-c", call, "build", str(root), "-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as stream:
-        done = subprocess.run(
-            [sys.executable, "-c", call, *options], stdout=stream, stderr=stream, check=False
-        )
+        done = subprocess.run(command, stdout=stream, stderr=stream, check=False)
     if done.returncode:
         text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", errors="replace"))
         lines = text.splitlines()

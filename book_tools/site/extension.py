@@ -64,24 +64,6 @@ def clean_html(*arguments: Any) -> None:
             context["body"] = pattern.sub(replacement, context["body"])
 
 
-def correct_docstring(*arguments: Any) -> None:
-    """Correct a docstring after napoleon (Sphinx's event autodoc-process-docstring).
-
-    ``|x|`` means an absolute value and not a substitution; and napoleon takes the formula before
-    the colon in a property's ``Return n = …: the largest code.`` for a type.
-    """
-    lines: list[str] = arguments[-1]
-    for index, line in enumerate(lines):
-        if line.startswith(":type: Return"):
-            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
-            lines[index] = ""
-    for index, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
-            parts = line.split("``")  # odd parts are literal
-            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
-            lines[index] = "``".join(parts)
-
-
 class AuthorYearLabels(BaseLabelStyle):
     """``Hinton et al., 2015``; a letter tells works of the same authors and year apart."""
 
@@ -112,6 +94,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
     app.connect("html-page-context", clean_html)
-    app.connect("autodoc-process-docstring", correct_docstring, priority=900)
     register_plugin("pybtex.style.formatting", "book_author_year", BookStyle)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

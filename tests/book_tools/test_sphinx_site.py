@@ -11,7 +11,8 @@ from pybtex.database import Entry, Person
 from pybtex.plugin import find_plugin
 
 from book_tools.site import extension
-from book_tools.site.extension import clean_html, copy_mathjax, correct_docstring
+from book_tools.site.api_pages import correct
+from book_tools.site.extension import clean_html, copy_mathjax
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
@@ -45,7 +46,7 @@ def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
 )
 def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines: list[str], shown: str) -> None:
     """Oracle: by hand; code remains as it is; napoleon takes what precedes a colon for a type."""
-    correct_docstring(None, "function", "f", None, None, lines)
+    correct(lines)
     assert lines[0] == shown
     assert not any(lines[1:])
 
