@@ -33,12 +33,6 @@ _PAGES = {".ipynb", ".md"}
 _BYPRODUCTS = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".part"}
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the files of a folder (or the file itself) that are not by-products, sorted."""
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [f for f in found if f.is_file() and _BYPRODUCTS.isdisjoint([*f.parts, f.suffix])]
-
-
 def digest(root: Path, names: Iterable[str]) -> str:
     """Return the sha256 of the names and contents of every file below ``root / name``.
 
@@ -47,11 +41,11 @@ def digest(root: Path, names: Iterable[str]) -> str:
     """
     total = hashlib.sha256()
     for name in names:
-        for file in _files(root / name):
-            if name.endswith("/") and file.suffix in _PAGES:
-                continue
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
+        path, left_out = root / name, _BYPRODUCTS | (_PAGES if name.endswith("/") else set())
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and left_out.isdisjoint([*file.parts, file.suffix]):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                total.update(f"{file.relative_to(root).as_posix()}\0{content}\n".encode())
     return total.hexdigest()
 
 
@@ -66,11 +60,10 @@ def inputs_digest(notebook: NotebookNode, code: str) -> str:
     return hashlib.sha256(f"{code} {json.dumps(cells)}".encode()).hexdigest()
 
 
-def read_run(build: Path, page: str) -> dict[str, Any]:
+def read_run(build: Path, page: str) -> Any:
     """Return what is kept of the run of a page such as ``chapters/one``; nothing without one."""
     file = build / FOLDER / f"{page}.json"
-    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    return found
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 def keep_run(build: Path, page: str, inputs: str | None, outputs: list[Any] | None) -> None:
