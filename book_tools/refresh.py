@@ -54,10 +54,7 @@ def merged(stored: NotebookNode, fresh: NotebookNode) -> tuple[NotebookNode, int
 
 
 def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
-    """Execute the notebooks, two at a time, and store their outputs; return a closing line.
-
-    With ``force`` every output is written anew, even if it agrees with the stored one.
-    """
+    """Execute the notebooks, two at a time, and store their outputs; return a closing line."""
 
     def store(path: Path, executed: NotebookNode) -> str:
         stored, fresh = read_notebook(path), tidied(executed)
@@ -95,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.refresh", description=__doc__)
     parser.add_argument("notebooks", nargs="*", help="files or numbers of chapters; all by default")
-    parser.add_argument("--force", action="store_true", help="write unchanged outputs too")
+    parser.add_argument("--force", action="store_true", help="write outputs that agree too")
     given = parser.parse_args(arguments)
     return explained(lambda: refresh(chosen(given.notebooks), force=given.force), "make refresh")
 

@@ -25,10 +25,7 @@ class KernelError(RuntimeError):
 
 
 def environment() -> dict[str, str]:
-    """Return a kernel's variables.
-
-    The libraries below torch get the number of threads that ``notebook.begin`` gives to torch.
-    """
+    """Return a kernel's variables; what torch calls gets as many threads as torch."""
     kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return kept | dict.fromkeys(_POOLS, os.environ.get("REFERENCE_IMPL_THREADS", "1"))
 

@@ -116,10 +116,8 @@ def correct(lines: list[str]) -> None:
     ``|x|`` means an absolute value and not a substitution; and napoleon takes the formula before
     the colon in a property's ``Return n = …: the largest code.`` for a type.
     """
-    for index, line in enumerate(lines):
-        if line.startswith(":type: Return"):
-            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
-            lines[index] = ""
+    if lines and lines[-1].startswith(":type: Return"):
+        lines[0] = f"{lines.pop().removeprefix(':type: ')}: {lines[0]}"
     for index, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = line.split("``")  # odd parts are literal

@@ -72,10 +72,7 @@ _THIN_OUT = """() => {
 
 
 def problems_of(page: Page, address: str, *, accessibly: bool) -> list[str]:
-    """Return what is wrong with the address on a desktop and on a phone, light and dark.
-
-    Whether it is accessible, which takes longest to find out, is asked only if wanted.
-    """
+    """Return what is wrong with the address on a desktop and on a phone, light and dark."""
     page.set_viewport_size(DESKTOP)
     page.goto(address, wait_until="load")
     page.evaluate(_SET_MODE, "light")
@@ -95,13 +92,10 @@ def problems_of(page: Page, address: str, *, accessibly: bool) -> list[str]:
 
 
 def _inaccessible(page: Page, mode: str) -> list[str]:
-    """Return axe-core's violations of level serious and critical.
-
-    The dark mode changes colours only, so only their contrast is looked at again.
-    """
+    """Return axe-core's violations of level serious and critical."""
     # preload copies style sheets into the page and so breaks their addresses
     options = {"preload": False, "resultTypes": ["violations"]}
-    options |= {"runOnly": ["color-contrast"]} if mode == "dark" else {}
+    options |= {"runOnly": ["color-contrast"]} if mode == "dark" else {}  # only colours differ
     found = Axe().run(page, options=options).response["violations"]
     return [
         f"axe, {mode}: {v['id']} ({v['impact']}): {len(v['nodes'])}×, e.g."
