@@ -49,7 +49,7 @@ def notebooks(root: Path) -> list[Path]:
 def run_sphinx(root: Path, build: Path) -> None:
     """Turn the pages into HTML; a warning is an error."""
     log = build / "sphinx.log"
-    call = "from jupyter_book.cli.main import main; main()"
+    call = "import book_tools; from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", call, "build", str(root), "-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(command, stdout=stream, stderr=stream, check=False)

@@ -27,6 +27,7 @@ from book_tools.site.probe import problems_of
 
 #: A word that every edition of the book has.
 SEARCHED = "formula"
+_PATIENCE = 10_000  # milliseconds, until it is found
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
@@ -65,7 +66,7 @@ def page_problems(
         if name.endswith("search.html"):
             page.goto(f"{root}{name}?q={SEARCHED}", wait_until="load")
             try:
-                page.wait_for_selector("#search-results li a", timeout=10_000)
+                page.wait_for_selector("#search-results li a", timeout=_PATIENCE)
             except TimeoutError:
                 problems.append(f"the search finds no page with the word {SEARCHED}")
         problems += problems_of(page, root + name, accessibly=accessibly)
