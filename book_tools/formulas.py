@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -107,6 +108,7 @@ def _definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Defini
             yield from _definitions(node, f"{prefix}{node.name}.")
 
 
+@cache
 def formulas(root: Path = ROOT) -> list[Formula]:
     """Return every labelled equation of the chapters, in order."""
     functions, tests = named("reference_impl", root), named("tests", root)
