@@ -58,8 +58,12 @@ def test_a_failure_under_any_setting_fails_the_matrix(
     assert "all 6 settings" in portability.portability([])
 
 
-def test_a_run_without_tests_does_not_pass(tmp_path: Path) -> None:
-    """Oracle: a file that holds no test, and no file."""
+def test_a_run_without_tests_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: a file that holds no test, and no file, in a project with nothing else."""
+    monkeypatch.setattr(portability, "ROOT", tmp_path)
+    monkeypatch.setattr(portability.os, "cpu_count", lambda: 1)
+    settings = '[tool.pytest.ini_options]\naddopts = "-p book_tools.comparing.plugin"'
+    (tmp_path / "pyproject.toml").write_text(settings)
     (tmp_path / "test_a.py").touch()
     for name in ("test_a.py", "test_b.py"):
         passed, _ = portability.run([str(tmp_path / name)], portability.environment(1, "uncapped"))
