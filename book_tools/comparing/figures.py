@@ -10,6 +10,7 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ _MEAN_LEVELS = 1.0  # over the whole picture
 _LENGTHS = {"x": 0, "width": 0, "y": 1, "height": 1}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}(?![\w-])")
+_SCALE = re.compile(rf"scale\(({_NUMBER.pattern})")
 _FUNCTION = re.compile(r"(\w+)\s*\(([^)]*)\)")
 #: matplotlib derives names from the content of a path, so the last digit of a coordinate changes
 #: them; names of glyphs, such as DejaVuSans-41, it does not.
@@ -101,8 +103,8 @@ def _parts(part: _Part, clips: dict[str, Array]) -> Iterator[_Part]:
         size = _axes_size(element, clips)
         tolerance = tolerance if size is None else _tolerance(size)
     yield _Part(element, place, depth, tolerance)
-    scale = re.search(rf"scale\(({_NUMBER.pattern})", element.get("transform", ""))
-    if part.tag == "g" and scale and float(scale[1]):  # text
+    scale = part.tag == "g" and _SCALE.search(element.get("transform", ""))
+    if scale and float(scale[1]):  # text
         tolerance = np.full(2, _TEXT_POINTS / abs(float(scale[1])))
     for child in element if part.tag != "metadata" else ():
         defines = part.tag == "defs" and "d" in child.attrib
@@ -110,15 +112,16 @@ def _parts(part: _Part, clips: dict[str, Array]) -> Iterator[_Part]:
         yield from _parts(_Part(child, place, depth + 1, inside), clips)
 
 
-def _figure(svg: str) -> Iterator[_Part]:
-    """Yield the parts of a figure, whose generated names are numbers in the order of their use."""
+@lru_cache(maxsize=2)
+def _figure(svg: str) -> list[_Part]:
+    """Return the parts of a figure, whose generated names are numbers in the order of their use."""
     seen: dict[str, int] = {}
     svg = _HASHED.sub(lambda m: f"{m[1]}.{seen.setdefault(m[0], len(seen))}", svg)
     parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))
     root: ET.Element = ET.fromstring(svg, parser)
     found = [clip for clip in root.iter(f"{_SVG}clipPath") if len(clip)]
     clips = {f"url(#{clip.get('id')})": _outline(clip[0]) for clip in found}
-    return _parts(_Part(root, "figure", 0, _tolerance(_outline(root))), clips)
+    return [*_parts(_Part(root, "figure", 0, _tolerance(_outline(root))), clips)]
 
 
 def _limits(part: _Part, name: str, value: str) -> Array | float:

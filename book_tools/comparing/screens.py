@@ -22,6 +22,8 @@ def visible(text: str) -> str:
 
 def _overwritten(line: str) -> str:
     """Return a line whose cursor went back to its beginning, or by one character; K erases."""
+    if not re.search(r"[\r\b\x1b]", line):
+        return line
     shown: list[str] = []
     column = 0
     for part in re.findall(r"\x1b\[[012]?K|.", line):

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+import book_tools
 from book_tools import comparing
 
 TIMEOUT = 4  # seconds, of a cell
@@ -187,7 +188,8 @@ def test_cells_go_unchecked_within_the_budget(tmp_path: Path) -> None:
 
 def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(tmp_path: Path) -> None:
     """Oracle: the tests of a folder of notebooks, one of them without ids, elsewhere."""
-    shutil.copytree(Path(comparing.__file__).parent, tmp_path / "our_plugin")
+    copy = shutil.copytree(Path(comparing.__file__).parent, tmp_path / "our_plugin")
+    shutil.copy(Path(book_tools.__file__), copy)  # what spares each process two seconds
     path = write(tmp_path, "elsewhere", GOOD, CELLS["number"][0])
     path.write_text(re.sub(r'"id": "\w+",', "", path.read_text("utf-8")), "utf-8")
     runs = [

@@ -33,7 +33,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Refresh good and bad notebooks at once; return the run, the folder and the bytes before."""
     folder = tmp_path_factory.mktemp("refresh")
     write(folder / "good.ipynb", "import os; print(os.path.basename(os.getcwd()))", "print(0.5)")
-    raising = "from reference_impl.training import QatRecipe\nQatRecipe(17)"
+    raising = "from book_tools.refresh import chosen\nchosen(['99'])"
     write(folder / "raising.ipynb", raising, tags=("raises-exception",))
     write(folder / "failing.ipynb", "1 / 0")
     write(folder / "noisy.ipynb", "import warnings; warnings.warn('old')")
@@ -59,8 +59,8 @@ def test_an_expected_exception_is_stored_without_this_machines_folders(first_run
     """Oracle: the folder of the project, which a traceback names otherwise."""
     _, folder, _ = first_run
     text = (folder / "raising.ipynb").read_text("utf-8")
-    assert "bits must be in [2, 8], got 17" in text
-    assert "reference_impl/checked.py" in text
+    assert "99 is not a notebook" in text
+    assert "book_tools/refresh.py" in text
     assert str(ROOT) not in text
 
 
