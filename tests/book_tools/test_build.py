@@ -92,24 +92,23 @@ def test_what_has_changed_is_executed_and_written_and_nothing_else(
     after = written(book)
     assert (after["one"], after["two"] > before["two"]) == (before["one"], True)
 
-    edit(book, "two", "# two", "# Another title")
-    build_book(book)
-    assert "Another title" in shown(book), "the side bar of every page shows it"
-
     edit(book, "two", "number 7", "number 8")
     (book / "reference_impl" / "answer.py").write_text("ANSWER = 42\n")
     build_book(book)
     assert "2 of 2 notebooks executed" in capsys.readouterr().out
     assert "answer 42" in shown(book)
 
+    edit(book, "two", "# two", "# Another title")
     build_book(book, execute=False)
     assert "answer 42" not in shown(book), "the stored outputs are shown again"
+    contents = (book / "_build" / "html" / "intro.html").read_text("utf-8")
+    assert "Another title" in contents, "the side bar of every page shows it"
 
 
 def test_a_warning_fails_and_the_next_build_is_done_in_full(
-    book: Path, capsys: pytest.CaptureFixture[str]
+    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: a link to a label that does not exist, the stamp of an earlier build, its removal."""
+    """Oracle: a link to a label that does not exist; what is there when Sphinx is called again."""
     stamp = book / "_build" / "built.json"
     stamp.parent.mkdir()
     stamp.write_text('["another", "build"]')
@@ -119,8 +118,13 @@ def test_a_warning_fails_and_the_next_build_is_done_in_full(
     assert "undefined label: 'nowhere'" in told.out
     assert told.err.splitlines()[-1].startswith("make site: the pages have errors")
     assert not stamp.exists()
+    folders = [book / "_build" / name for name in ("html", ".doctrees")]
+    assert all(folder.exists() for folder in folders)
+    found: list[bool] = []
+    monkeypatch.setattr(build, "run_sphinx", lambda *_: found.extend(f.exists() for f in folders))
     (book / "intro.md").write_text("# Hello\n")
     assert main([str(book), "--stored"]) == 0
+    assert found == [False, False]
 
 
 def test_a_failing_cell_is_named_with_its_error_and_the_others_go_on(
