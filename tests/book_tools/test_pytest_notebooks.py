@@ -12,8 +12,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-import book_tools
 from book_tools import comparing
+
+pytest_plugins = ["pytester"]
 
 TIMEOUT = 4  # seconds, of a cell
 
@@ -104,24 +105,28 @@ def write(folder: Path, name: str, *cells: Any) -> Path:
     return path
 
 
-def run_pytest(
-    folder: Path, *arguments: object, plugin: str = "book_tools.comparing.plugin"
-) -> Run:
-    command = [
-        sys.executable, "-m", "pytest", "-p", plugin, "-p", "no:cacheprovider", "-W", "error",
-        "--rootdir", folder, "--strict-config", "--junitxml=report.xml", "-o",
-        "notebook_refresh=make fresh", f"--nbval-cell-timeout={TIMEOUT}", *arguments,
-    ]  # fmt: skip
-    done = subprocess.run(
-        [*map(str, command)], cwd=folder, capture_output=True, text=True, check=False
-    )
+def options(plugin: str = "book_tools.comparing.plugin") -> list[str]:
+    return [
+        *("-p", plugin, "-p", "no:cacheprovider", "-W", "error", "--rootdir", "."),
+        *("--strict-config", "--junitxml=report.xml", "-o", "notebook_refresh=make fresh"),
+        f"--nbval-cell-timeout={TIMEOUT}",
+    ]
+
+
+def reported(folder: Path, code: int, output: str) -> Run:
     messages, skipped, report = {}, set(), folder / "report.xml"
     for case in ET.parse(report).iter("testcase") if report.exists() else ():
         notebook = case.get("classname", "").removesuffix(".ipynb").rsplit(".", 1)[-1]
         key = notebook, case.get("name", "")
         skipped |= {key} if case.find("skipped") is not None else set()
         messages[key] = "".join(node.text or "" for node in case if node.tag != "skipped")
-    return Run(done.returncode, done.stdout + done.stderr, messages, skipped)
+    return Run(code, output, messages, skipped)
+
+
+def run_pytest(pytester: pytest.Pytester, *arguments: str, **given: str) -> Run:
+    """Run pytest in this process, which has loaded what it needs."""
+    done = pytester.runpytest_inprocess(*options(**given), *arguments)
+    return reported(pytester.path, int(done.ret), f"{done.stdout}{done.stderr}")
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +140,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         write(chapters, name, *map(cell, sources))
     write(chapters / ".ipynb_checkpoints", "checkpoint", GOOD)
     write(folder, "elsewhere", GOOD)
-    options = ("-n", "2", "--dist", "loadscope", "-v", "-o", "notebook_tolerances=3")
-    return run_pytest(folder, *options)
+    command = [sys.executable, "-m", "pytest", *options(), "-n", "2", "--dist", "loadscope"]
+    command += ["-v", "-o", "notebook_tolerances=3"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return reported(folder, done.returncode, done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -178,23 +185,25 @@ def test_a_wrong_output_is_shown_beside_the_stored_one_and_the_repair(run: Run) 
         assert part in message
 
 
-def test_cells_go_unchecked_within_the_budget(tmp_path: Path) -> None:
+def test_cells_go_unchecked_within_the_budget(pytester: pytest.Pytester) -> None:
     """Oracle: two cells with reasons and a budget of two; one of them is skipped."""
-    path = write(tmp_path, "ignoring", CELLS["ignored"][0], CELLS["skipped"][0])
-    done = run_pytest(tmp_path, path, "-o", "notebook_ignored_cells=2")
+    write(pytester.path, "ignoring", CELLS["ignored"][0], CELLS["skipped"][0])
+    done = run_pytest(pytester, "ignoring.ipynb", "-o", "notebook_ignored_cells=2")
     assert done.code == 0, done.output
     assert done.skipped == {("ignoring", "cell 2")}
 
 
-def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(tmp_path: Path) -> None:
+def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(
+    pytester: pytest.Pytester,
+) -> None:
     """Oracle: the tests of a folder of notebooks, one of them without ids, elsewhere."""
-    copy = shutil.copytree(Path(comparing.__file__).parent, tmp_path / "our_plugin")
-    shutil.copy(Path(book_tools.__file__), copy)  # what spares each process two seconds
-    path = write(tmp_path, "elsewhere", GOOD, CELLS["number"][0])
+    shutil.copytree(Path(comparing.__file__).parent, pytester.path / "our_plugin")
+    pytester.syspathinsert()
+    path = write(pytester.path, "elsewhere", GOOD, CELLS["number"][0])
     path.write_text(re.sub(r'"id": "\w+",', "", path.read_text("utf-8")), "utf-8")
     runs = [
-        run_pytest(tmp_path, *options, plugin="our_plugin.plugin")
-        for options in (["--nbval", "."], ["elsewhere.ipynb"])
+        run_pytest(pytester, *arguments, plugin="our_plugin.plugin")
+        for arguments in (["--nbval", "."], ["elsewhere.ipynb"])
     ]
     assert runs[0].messages == runs[1].messages
     assert [bool(message) for message in runs[0].messages.values()] == [False, True]
@@ -202,23 +211,25 @@ def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(tmp_path: Pa
 
 @pytest.mark.parametrize("option", ["--nbval-lax", "--nbval-sanitize-with=x"])
 def test_an_option_of_nbval_that_would_mean_something_else_is_refused(
-    tmp_path: Path, option: str
+    pytester: pytest.Pytester, option: str
 ) -> None:
     """Oracle: pytest's code for wrong usage, and one line."""
-    done = run_pytest(tmp_path, option)
+    done = run_pytest(pytester, option)
     assert done.code == pytest.ExitCode.USAGE_ERROR
     assert f"{option.removesuffix('=x')} has no meaning" in done.output
-    assert len(done.output.splitlines()) == 2
+    assert len(done.output.splitlines()) == 1
 
 
-def test_what_cannot_be_read_or_started_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_what_cannot_be_read_or_started_is_told_without_a_traceback(
+    pytester: pytest.Pytester,
+) -> None:
     """Oracle: pytest's code for interrupted collection; a kernel that ends at once."""
-    (tmp_path / "broken.ipynb").write_text("{", encoding="utf-8")
-    write(tmp_path, "good", GOOD)
-    broken = run_pytest(tmp_path, "broken.ipynb")
+    (pytester.path / "broken.ipynb").write_text("{", encoding="utf-8")
+    write(pytester.path, "good", GOOD)
+    broken = run_pytest(pytester, "broken.ipynb")
     assert broken.code == pytest.ExitCode.INTERRUPTED
     assert "broken.ipynb is not a notebook: " in broken.output
     assert ".py:" not in broken.output
-    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit", encoding="utf-8")
-    last = run_pytest(tmp_path, "good.ipynb").messages["good", "cell 1"].splitlines()[-1]
+    (pytester.path / "ipykernel_launcher.py").write_text("raise SystemExit", encoding="utf-8")
+    last = run_pytest(pytester, "good.ipynb").messages["good", "cell 1"].splitlines()[-1]
     assert last.startswith("good.ipynb: the kernel did not start: ")
