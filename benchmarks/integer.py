@@ -106,7 +106,7 @@ def integer_calls(given: Problem) -> Calls:
 def network_calls(name: str, images: torch.Tensor) -> Calls:
     """Return a trained network on images in float32, in each library, and in integers."""
     network = load_checkpoint(name)
-    chain = copy.deepcopy(network).double().chain()
+    chain = copy.deepcopy(network).double()
     ranges = {key: (x.min(), x.max()) for key, x in layer_inputs(chain, images.double())}
     signed = IntegerGrid(8, signed=True, narrow=True)
     restored = quantize_layers(
@@ -123,7 +123,7 @@ def network_calls(name: str, images: torch.Tensor) -> Calls:
     return {
         "torch": lambda: network(images),
         "torch, channels last": lambda: last(images),
-        "ONNX Runtime": onnx_call(network.chain(), images),
+        "ONNX Runtime": onnx_call(network, images),
         "integers": lambda: integers.logits(codes),
     }
 

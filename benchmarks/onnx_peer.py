@@ -9,10 +9,8 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
-from reference_impl.compress.quantized import places
 
-
-def onnx_call(chain: nn.Sequential, x: torch.Tensor) -> Callable[[], np.ndarray[Any, Any]]:
+def onnx_call(chain: nn.Module, x: torch.Tensor) -> Callable[[], np.ndarray[Any, Any]]:
     """Return a call of the chain on x in ONNX Runtime, one thread.
 
     Args:
@@ -23,7 +21,7 @@ def onnx_call(chain: nn.Sequential, x: torch.Tensor) -> Callable[[], np.ndarray[
         ValueError: if the chain has another module.
     """
     nodes, kept, names = [], [], ["x"]
-    for name, module in places(chain):
+    for name, module in chain.named_children():
         weights = {f"{name}_{key}": value for key, value in module.named_parameters()}
         kept += [numpy_helper.from_array(v.detach().numpy(), k) for k, v in weights.items()]
         nodes.append(_node(module, [names[-1], *weights], name))

@@ -80,7 +80,7 @@ def pruning_case() -> Case:
     """Return scores, masks and a smaller teacher, by both; ours to theirs' operations."""
     teacher = load_checkpoint("teacher").eval()
     state = torch_pruned(teacher).state_dict()
-    left = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(teacher.widths)}
+    left = {label: len(state[f"{label}.weight"]) for label in teacher.widths}
     budget = mac_formula(teacher)(left)
     return Case(
         "structured pruning of the teacher, scores to smaller network",

@@ -167,7 +167,7 @@ def channels_to_spare() -> dict[str, int]:
     validation = load_dataset().validation
     student = load_checkpoint("student").eval()
     c = unit_contributions(student, {"conv3": "relu3"}, validation[:2000])["conv3"]
-    outputs = outputs_at(student.chain(), ["relu3"], validation.images[:500])["relu3"]
+    outputs = outputs_at(student, ["relu3"], validation.images[:500])["relu3"]
     mean_square = outputs.square().mean(dim=(0, 2, 3))
     scores = {
         "square first": mean_square_gate_taylor(c),

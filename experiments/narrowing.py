@@ -49,7 +49,7 @@ def taylor(network: Network, examples: Examples) -> Scores:
 
 def output_changes(network: Network, examples: Examples) -> Scores:
     """Return ‖W'_i‖² mean a_i² of every unit, the mean over images and positions."""
-    seen = compress.outputs_at(network.chain(), tuple(PLACES.values()), examples.images)
+    seen = compress.outputs_at(network, tuple(PLACES.values()), examples.images)
     means = {label: seen[place].square().mean(dim=(0, 2, 3)) for label, place in PLACES.items()}
     return {
         label: output_change(compress.outgoing_columns(network, label), mean)
@@ -92,7 +92,7 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
 def torch_pruned(network: Network, ratio: float) -> Network:
     """Return a teacher without ``ratio`` of all its channels, chosen by Torch-Pruning."""
     state = their_network(network, ratio).state_dict()
-    widths = {label: len(state[f"convs.{i}.weight"]) for i, label in enumerate(network.widths)}
+    widths = {label: len(state[f"{label}.weight"]) for label in network.widths}
     small = type(network).from_widths(widths)
     small.load_state_dict(state)
     return small.eval()

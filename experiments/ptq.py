@@ -81,8 +81,8 @@ def measured(run: Run, dataset: Dataset) -> dict[str, float]:
 
 
 @cache
-def _folded(network: str) -> nn.Sequential:
-    return fold_batch_norms(load_checkpoint(network).chain())
+def _folded(network: str) -> nn.Module:
+    return fold_batch_norms(load_checkpoint(network))
 
 
 @cache

@@ -80,7 +80,7 @@ def measured(run: Run | Rounding | Watched, dataset: Dataset) -> dict[str, Any]:
 
 def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return the accuracies before and after a training, in percent."""
-    chain = prepare(load_checkpoint(run.network).chain(), run.recipe, dataset.train)
+    chain = prepare(load_checkpoint(run.network), run.recipe, dataset.train)
     start = accuracy(chain, dataset.validation)
     loss = mean_of_last(fine_tune(chain, run.recipe, dataset.train))
     final = compress.deploy(chain) if run.recipe.bits else chain
@@ -94,7 +94,7 @@ def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
     the weights; then each weight is rounded to the nearest code, or by chapter 06's AdaRound. The
     first and the last layer have 8 bits.
     """
-    chain = compress.fold_batch_norms(load_checkpoint(run.network).chain())
+    chain = compress.fold_batch_norms(load_checkpoint(run.network))
     images = dataset.train.images[:N_START]
     bits = compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits))
     weights, inputs = {}, {}
@@ -121,7 +121,7 @@ def watched(dataset: Dataset) -> dict[str, Any]:
     steps of the training, the share of its codes that changed since.
     """
     recipe = replace(RECIPES["lenet300"], bits=2)
-    chain = prepare(load_checkpoint("lenet300").chain(), recipe, dataset.train)
+    chain = prepare(load_checkpoint("lenet300"), recipe, dataset.train)
     layer = compress.learned_layers(chain)["fc2"]
 
     def in_steps() -> Tensor:

@@ -115,7 +115,7 @@ def pictures(network: Network, test: Examples) -> dict[str, Any]:
     labels = test.labels
     firsts = [int((labels == k).nonzero()[0]) for k in labels.unique()[:N_ATTENDED]]
     order = labels[:N_SIMILAR].argsort(stable=True).tolist()
-    found = outputs_at(network.chain(), [MAPS], test.images[: max(N_SIMILAR, *firsts) + 1])[MAPS]
+    found = outputs_at(network, [MAPS], test.images[: max(N_SIMILAR, *firsts) + 1])[MAPS]
     rows = found[order].flatten(1)
 
     def rounded(x: Tensor) -> list[list[float]]:

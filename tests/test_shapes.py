@@ -47,7 +47,7 @@ for model, axes in ((LeNet300(), ()), (LeNet5(), 0), (ConvStudent(), 0)):
     list(train_steps(model, batches(train, 32, seed=1), F.cross_entropy, optimizer))
     predict(model, augment(train.images, torch.Generator()))
     accuracy(model, train)
-    chain = model.chain()
+    chain = model
     weights = {{
         name: symmetric_from_range(*min_max_range(layer.weight, axes), IntegerGrid(8, signed=True))
         for name, layer in weight_layers(chain).items()

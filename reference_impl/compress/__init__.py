@@ -4,7 +4,9 @@
 from reference_impl.compress.quantized import (
     QuantizedLayer, weight_layers, layer_inputs, quantize_layers,
 )
-from reference_impl.compress.graph import incoming_rows, outgoing_columns
+from reference_impl.compress.graph import (
+    DependencyGraph, Piece, dependency_graph, incoming_rows, outgoing_columns,
+)
 from reference_impl.compress.activations import Tapped, outputs_at, values_read
 from reference_impl.compress.statistics import (
     mean_gradients, mean_square_gradients, curvature_diagonal, unit_contributions,
@@ -35,7 +37,8 @@ from reference_impl.compress.removal import loss_without_weights, loss_without_u
 
 __all__ = [
     "QuantizedLayer", "weight_layers", "layer_inputs", "quantize_layers",  # quantized
-    "incoming_rows", "outgoing_columns",  # graph
+    "DependencyGraph", "Piece", "dependency_graph", "incoming_rows",  # graph
+    "outgoing_columns",
     "Tapped", "outputs_at", "values_read",  # activations
     "mean_gradients", "mean_square_gradients", "curvature_diagonal",  # statistics
     "unit_contributions",

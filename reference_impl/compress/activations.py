@@ -1,26 +1,25 @@
-"""What a network computes on its way to the logits, at named places of its chain."""
+"""What a network computes on its way to the logits, at named places."""
 
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Finite, checked
-from reference_impl.compress.graph import only_reader
-from reference_impl.compress.quantized import places
-from reference_impl.models import Images, Network, evaluating
+from reference_impl.compress.graph import dependency_graph, only_reader
+from reference_impl.compress.trace import trace
+from reference_impl.models import evaluating
 
 
 @checked
 class Tapped(nn.Module):
-    """A chain that returns what it computes at some of its places, and at the last, ``last``.
+    """A network that returns what some of its modules compute, and its own output, ``last``.
 
-    Its modules are shared, not copied. The places are those of
-    `reference_impl.models.Network.chain`.
+    The modules are shared, not copied. A place is the path of a module that is called once.
 
     >>> from reference_impl.models import LeNet300
-    >>> outputs = Tapped(LeNet300().chain(), ["relu2"])(torch.zeros(5, 1, 28, 28))
+    >>> outputs = Tapped(LeNet300(), ["relu2"])(torch.zeros(5, 1, 28, 28))
     >>> {place: tuple(output.shape) for place, output in outputs.items()}
     {'relu2': (5, 100), 'fc3': (5, 10)}
 
@@ -28,46 +27,56 @@ class Tapped(nn.Module):
         ValueError: if a name is not that of a place.
     """
 
-    def __init__(self, chain: nn.Sequential, names: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         """Check the names."""
         super().__init__()
-        known = [name for name, _ in places(chain)]
+        traced = trace(network)
+        (output,) = (node for node in traced.graph.nodes if node.op == "output")
+        last = output.args[0]
+        called = [node for node in traced.graph.nodes if node.op == "call_module"]
+        known = {str(node.target): node for node in called} | {str(last.target): last}
         unknown = [name for name in names if name not in known]
-        if unknown or not known:
-            raise ValueError(f"names must be of {known}, got {unknown}")
-        self.chain = chain
-        self.last = known[-1]
-        self.names = frozenset(names) | {self.last}
+        if unknown:
+            raise ValueError(f"names must be of {list(known)}, got {unknown}")
+        self.last = str(last.target)
+        values = {name: node for name, node in known.items() if name in {*names, self.last}}
+        with traced.graph.inserting_before(output):
+            for name, node in values.items():
+                if any(traced.in_place(user) for user in node.users):
+                    values[name] = _kept(traced.graph, node)
+        output.args = (values,)
+        self.network = fx.GraphModule(network, traced.graph)
 
     def forward(self, images: Float[Tensor, "n ..."]) -> dict[str, Tensor]:
-        """Return place → output, in the order of the chain."""
-        outputs: dict[str, Tensor] = {}
-        x = images
-        for name, module in places(self.chain):
-            x = module(x)
-            if name in self.names:
-                outputs[name] = x
+        """Return place → output, in the order in which they are computed."""
+        outputs: dict[str, Tensor] = self.network(images)
         return outputs
+
+
+def _kept(traced: fx.Graph, node: fx.Node) -> fx.Node:
+    """Return a copy of a value that is made before something overwrites it."""
+    with traced.inserting_after(node):
+        return traced.call_method("clone", (node,))
 
 
 @checked
 def outputs_at(
-    chain: nn.Sequential,
+    network: nn.Module,
     names: Sequence[str],
-    images: Finite[Tensor, "n 1 28 28"],
+    images: Finite[Tensor, "n ..."],
     *,
     batch_size: Count = 100,
 ) -> dict[str, Float[Tensor, "n ..."]]:
-    """Return what the chain computes at its named places and its last, of all images.
+    """Return what a network computes at named places and at its end, of all images.
 
     It runs in evaluation mode, without gradients, on ``batch_size`` images at a time; its modules
     keep their modes.
 
     Raises:
-        TypeError: if ``images`` are of another dtype than the chain's weights.
+        TypeError: if ``images`` are of another dtype than the network's weights.
     """
-    tapped = Tapped(chain, names)
-    dtype = next((parameter.dtype for parameter in chain.parameters()), images.dtype)
+    tapped = Tapped(network, names)
+    dtype = next((parameter.dtype for parameter in network.parameters()), images.dtype)
     if images.dtype != dtype:
         raise TypeError(f"images must be {dtype} as the network's weights, got {images.dtype}")
     with evaluating(tapped), torch.no_grad():
@@ -76,15 +85,24 @@ def outputs_at(
 
 
 @checked
-def values_read(network: Network, label: str, images: Images) -> Float[Tensor, "rows units"]:
+def values_read(
+    network: nn.Module, label: str, images: Finite[Tensor, "n ..."]
+) -> Float[Tensor, "rows units"]:
     """Return what the layer that reads a width reads: a row per image and position.
 
     The network answers in evaluation mode and is left as it is.
     """
-    place, _ = only_reader(network, label)
-    chain = network.chain()
-    names = [name for name, _ in places(chain)]
-    before = names[names.index(place) - 1]
-    values = outputs_at(chain, [before], images)[before]
-    by_unit = values.reshape(len(images), network.widths[label], -1)
-    return by_unit.transpose(1, 2).flatten(0, 1)
+    path, _ = only_reader(network, label, images[:1])
+    n, traced = dependency_graph(network, images[:1]).units(label), trace(network)
+    (node,) = (node for node in traced.graph.nodes if node.target == path)
+    parts: list[Tensor] = []
+    with evaluating(network):
+        for some in images.split(100):
+            run = traced.run(network, some)
+            for earlier in traced.graph.nodes:
+                if earlier is node:
+                    break
+                run.step(earlier)
+            parts.append(run.arguments(node)[0])
+    values = torch.cat(parts)
+    return values.reshape(len(images), n, -1).transpose(1, 2).flatten(0, 1)

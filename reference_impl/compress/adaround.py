@@ -1,21 +1,21 @@
-"""AdaRound for a chain: layer by layer, on what the layers before it give."""
+"""AdaRound for a network: layer by layer, on what the layers before it give."""
 
+import copy
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Count, Finite, checked
+from reference_impl.compress.layers import Net, at
 from reference_impl.compress.quantized import (
-    WEIGHT_LAYERS,
     QuantizedLayer,
     WeightLayer,
     quantize_layers,
-    unshared,
     zero_padding,
 )
+from reference_impl.compress.trace import trace
 from reference_impl.models import evaluating
 from reference_impl.quantization import (
     AdaRoundSettings,
@@ -79,33 +79,34 @@ def layer_loss(
 
 @checked
 def adaround(
-    chain: nn.Sequential,
+    network: Net,
     weights: Mapping[str, AffineQuantizer],
     inputs: Mapping[str, AffineQuantizer] | None,
     images: Finite[Tensor, "n ..."],
     settings: AdaRoundSettings | None = None,
-) -> nn.Sequential:
-    """Return the chain quantized as by `quantize_layers`, but rounded adaptively and corrected.
+) -> Net:
+    """Return the network quantized as by `quantize_layers`, but rounded adaptively and corrected.
 
-    From the first layer to the last: y is the layer's output in the chain, x̂ its quantized input
-    in the quantized chain so far; Ŵ is searched for the least loss of y, and the bias is the best
-    one for Ŵ, so that bias correction is part of it. No label is needed; the chain is not changed.
+    From the first layer to the last: y is the layer's output in the network, x̂ its quantized input
+    in the quantized network so far; Ŵ is searched for the least loss of y, and the bias is the best
+    one for Ŵ, so that bias correction is part of it. No label is needed; the network is not
+    changed.
 
     References: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization".
     """
-    result, full = quantize_layers(chain, weights, inputs), unshared(chain)
-    x, x_hat = images.detach().clone(), images.detach().clone()  # modules may work in place
-    with evaluating(result), evaluating(full):
-        for module, counterpart in zip(result, full, strict=True):
-            with torch.no_grad():
-                y = counterpart(x)
-            if isinstance(module, QuantizedLayer) and isinstance(counterpart, WEIGHT_LAYERS):
+    traced, result = trace(network), quantize_layers(network, weights, inputs)
+    full, rounded = traced.run(copy.deepcopy(network).eval(), images), traced.run(result, images)
+    with evaluating(result):
+        for node in traced.graph.nodes:
+            y = full.step(node)
+            if node.op == "call_module" and node.target in weights:
+                module = at(result, node.target)
+                (x_hat,) = rounded.arguments(node)
                 reader = module.input_quantizer
                 seen = x_hat if reader is None else reader.round_trip(x_hat)
-                loss = layer_loss(counterpart, y, seen)
-                _round(module, counterpart.weight.detach(), loss, settings)
-            with torch.no_grad():
-                x, x_hat = y, module(x_hat)
+                layer = at(network, node.target)
+                _round(module, layer.weight.detach(), layer_loss(layer, y, seen), settings)
+            rounded.step(node)
     return result
 
 

@@ -4,6 +4,7 @@ What a network multiplies is a polynomial in its widths, see `MacFormula`; so a 
 counting, without building one network after another.
 """
 
+import itertools
 import math
 from bisect import bisect_left
 from collections import Counter
@@ -15,13 +16,12 @@ from typing import Annotated
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
 from reference_impl.checked import Count, Finite, Where, checked
-from reference_impl.compress.graph import width_of
+from reference_impl.compress.graph import Example, dependency_graph, example_of
+from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at
 from reference_impl.compress.narrow import remove_units
-from reference_impl.compress.quantized import WEIGHT_LAYERS
-from reference_impl.models import IMAGE_SHAPE, Network, evaluating
+from reference_impl.compress.trace import trace
 
 Scores = Annotated[Mapping[str, Finite[Tensor, " _"]], Where("one or more", bool)]
 """Label of a width → a score per unit, the higher the more worth keeping."""
@@ -52,31 +52,26 @@ class MacFormula:
 
 
 @checked
-def mac_formula(network: Network) -> MacFormula:
+def mac_formula(network: nn.Module, example: Example = None) -> MacFormula:
     """Return a network's MACs as a function of its widths, from one forward pass.
 
-    A layer's count: positions of its output · its weight's axes, each fixed or width · repeat.
+    A layer's count: positions of its output · its weight's axes, each fixed or width · repeat;
+    where values are concatenated, the sum over what is read of each.
 
     >>> from reference_impl.models import LeNet300
     >>> mac_formula(LeNet300())({"hidden1": 300, "hidden2": 100})  # 784·300 + 300·100 + 100·10
     266200
     """
-    names = {m: name for name, m in network.named_modules() if isinstance(m, WEIGHT_LAYERS)}
+    traced, found = trace(network), dependency_graph(network, example)
+    shapes = traced.shapes(example_of(network, example))
     terms: list[tuple[int, tuple[str, ...]]] = []
-
-    def note(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        if module in names:
-            weight = f"{names[module]}.weight"
-            sizes = list(
-                zip(network.get_parameter(weight).shape, network.axes[weight], strict=True)
-            )
-            fixed = math.prod(n if axis.label is None else axis.repeat for n, axis in sizes)
-            labels = tuple(axis.label for _, axis in sizes if axis.label is not None)
-            terms.append((output.shape[2:].numel() * fixed, labels))
-
-    like = next(network.parameters())
-    with evaluating(network), torch.no_grad(), register_module_forward_hook(note):
-        network(torch.zeros(1, *IMAGE_SHAPE, dtype=like.dtype, device=like.device))
+    for path, node in traced.calls(*WEIGHT_LAYERS).items():
+        linear = isinstance(at(network, path), nn.Linear)
+        positions = (shapes[node][1:-1] if linear else shapes[node][2:]).numel()
+        for pieces in itertools.product(*found.axes[f"{path}.weight"]):
+            fixed = math.prod(one.n if one.label is None else one.repeat for one in pieces)
+            labels = tuple(one.label for one in pieces if one.label is not None)
+            terms.append((positions * fixed, labels))
     return MacFormula(tuple(terms))
 
 
@@ -120,9 +115,10 @@ NORMALISE: Mapping[str, Normalise] = MappingProxyType(
 
 @checked
 def masks_to_budget(
-    network: Network,
+    network: nn.Module,
     scores: Scores,
     max_macs: Count,
+    example: Example = None,
     *,
     normalise: Normalise = by_mean,
     least: Count = 1,
@@ -136,10 +132,11 @@ def masks_to_budget(
     Raises:
         ValueError: if a score is not that of a width, or the budget cannot be met.
     """
+    found, macs = dependency_graph(network, example), mac_formula(network, example)
+    widths = found.widths
     for label, score in scores.items():
-        if len(score) != (n := width_of(network, label)):
+        if len(score) != (n := found.units(label)):
             raise ValueError(f"scores[{label!r}] must be ({n},), got {tuple(score.shape)}")
-    macs, widths = mac_formula(network), network.widths
     floor = {label: min(least, len(score)) for label, score in scores.items()}
     if (lowest := macs({**widths, **floor})) > max_macs:
         raise ValueError(
@@ -161,13 +158,14 @@ def masks_to_budget(
 
 @checked
 def prune_to_budget(
-    network: Network,
+    network: Net,
     scores: Scores,
     max_macs: Count,
+    example: Example = None,
     *,
     normalise: Normalise = by_mean,
     least: Count = 1,
-) -> Network:
+) -> Net:
     """Return the network without its lowest units, really smaller, see `masks_to_budget`.
 
     References: Fang et al. (2023), DepGraph: towards any structural pruning, whose library
@@ -177,8 +175,8 @@ def prune_to_budget(
     >>> prune_to_budget(LeNet300(), {"hidden1": torch.arange(1.0, 301)}, 100_000).widths
     {'hidden1': 111, 'hidden2': 100}
     """
-    masks = masks_to_budget(network, scores, max_macs, normalise=normalise, least=least)
-    return remove_units(network, masks)
+    masks = masks_to_budget(network, scores, max_macs, example, normalise=normalise, least=least)
+    return remove_units(network, masks, example)
 
 
 def _lowest_first(

@@ -5,19 +5,17 @@ weights of output channel i may be divided by any s_i > 0 if those that read cha
 layer are multiplied by it: the function is unchanged, but the ranges change.
 """
 
-from itertools import pairwise
+import copy
 from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Within, checked
-from reference_impl.compress.quantized import WeightLayer, places, unshared, weight_layers
-
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, *POOLS)
-"""Modules f with f(s x) = s f(x) for s > 0, channel by channel, and so is a flatten."""
+from reference_impl.compress.layers import HOMOGENEOUS, WEIGHT_LAYERS, Net, at, kind_of
+from reference_impl.compress.quantized import WeightLayer, layers_of
+from reference_impl.compress.trace import Trace, trace
 
 Ranges = Annotated[Float[Tensor, " c"], Within(0)]
 
@@ -55,24 +53,25 @@ def input_ranges(layer: WeightLayer, channels: int) -> Float[Tensor, " channels"
 
 
 @checked
-def equalize(chain: nn.Sequential, *, sweeps: Count = 20) -> nn.Sequential:
-    """Return the chain with equal ranges in each channel of neighbouring weight layers.
+def equalize(network: Net, *, sweeps: Count = 20) -> Net:
+    """Return the network with equal ranges in each channel of neighbouring weight layers.
 
-    Each sweep visits all pairs of neighbours; a layer between two others takes part in two pairs,
-    so that more than one sweep is needed. Biases are divided as the weights that make the channel.
-    The function is the same, up to rounding. The given chain, which must not have a BatchNorm, is
-    left as it is.
+    Neighbours are two layers of which the second alone reads the first, through operations that
+    let a positive factor pass; other layers keep their weights. Each sweep visits all pairs; a
+    layer between two others takes part in two, so that more than one sweep is needed. Biases are
+    divided as the weights that make the channel. The function is the same, up to rounding. The
+    network is left as it is.
 
     Raises:
-        ValueError: if there are fewer than two weight layers, or a layer does not read the
-            channels of the one before it, through modules that let a positive factor pass.
+        ValueError: if there are no neighbours.
 
     Equation: eq-ptq-homogeneous, eq-ptq-rescale, chapter 06.
     """
-    result = unshared(chain)
-    pairs = _neighbours(result)
+    pairs = neighbours(trace(network))
+    result = copy.deepcopy(network)
     with torch.no_grad():
-        for layer, after in sweeps * pairs:
+        for path, next_path in sweeps * list(pairs.items()):
+            layer, after = at(result, path), at(result, next_path)
             channels = len(layer.weight)
             s = equalizing_factors(output_ranges(layer), input_ranges(after, channels))
             layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
@@ -85,38 +84,50 @@ def equalize(chain: nn.Sequential, *, sweeps: Count = 20) -> nn.Sequential:
 
 def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:
     """Return the weight as (groups, outputs, channels of a group, weights of one channel)."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     return weight.view(groups, weight.shape[0] // groups, channels // groups, -1)
 
 
-def _neighbours(chain: nn.Sequential) -> list[tuple[WeightLayer, WeightLayer]]:
-    """Return each weight layer with the next; refuse those that do not share their channels."""
-    layers, modules = weight_layers(chain), dict(places(chain))
-    if len(layers) < 2:
-        raise ValueError(f"chain must have two weight layers or more, got {list(layers)}")
-    names = list(modules)
-    for (name, layer), (next_name, after) in pairwise(layers.items()):
-        between = [modules[n] for n in names[names.index(name) + 1 : names.index(next_name)]]
-        channels = len(layer.weight)
-        read = after.in_channels if isinstance(after, nn.Conv2d) else after.in_features
-        if isinstance(layer, nn.Conv2d) and isinstance(after, nn.Linear):
-            flat = any(isinstance(module, nn.Flatten) for module in between)
-            read = channels if flat and read % channels == 0 else 0
-        for module in between:
-            if not _passes_factors(module):
-                raise ValueError(
-                    "chain must let positive factors pass between its weight layers, got "
-                    f"{type(module).__name__} {next(n for n in names if modules[n] is module)!r}"
-                )
-        if read != channels:
-            raise ValueError(
-                f"chain must pass a factor of each of the {channels} channels from {name!r} to "
-                f"{next_name!r}, got {[*between, after]}"
-            )
-    return list(pairwise(layers.values()))
+def neighbours(traced: Trace) -> dict[str, str]:
+    """Return path → path of the one layer that reads the layer's channels, factors and all."""
+    pairs, stops = {}, []
+    for path, layer in layers_of(traced).items():
+        after = _reader(traced, traced.calls(type(layer))[path])
+        if isinstance(after, str):
+            stops.append(f"{path!r} is followed by {after}")
+        else:
+            pairs[path] = str(after.target)
+    if not pairs:
+        raise ValueError(
+            "network must let positive factors pass from one weight layer to another: "
+            + "; ".join(stops[:-1] or stops)
+        )
+    return pairs
 
 
-def _passes_factors(module: nn.Module) -> bool:
-    if isinstance(module, nn.Flatten):
-        return (module.start_dim, module.end_dim) == (1, -1)  # channels remain in one piece
-    return isinstance(module, HOMOGENEOUS)
+def _reader(traced: Trace, node: fx.Node) -> fx.Node | str:
+    """Return the weight layer that alone reads a layer's channels, or what stands before it."""
+    layer = traced.module(node)
+    channels, axis = len(layer.weight), "last" if isinstance(layer, nn.Linear) else "first"
+    while len(node.users) == 1:
+        (node,) = node.users
+        if node.op == "output":
+            return "nothing"
+        after, operation = traced.module(node), traced.operation(node)
+        if after is not None and kind_of(after) in WEIGHT_LAYERS:
+            if _reads(after, axis, channels):
+                return node
+            return f"{traced.name(node)}, which does not read its {channels} channels"
+        if traced.flattens(node) or traced.averages(node):
+            axis = "last" if axis == "last" else "flat"  # then a channel has neighbouring entries
+        elif operation not in HOMOGENEOUS or (axis != "first" and "pool" in operation):
+            return traced.name(node)
+    return f"{len(node.users)} readers"
+
+
+def _reads(layer: WeightLayer, axis: str, channels: int) -> bool:
+    if not isinstance(layer, nn.Linear):
+        return axis == "first" and layer.in_channels == channels
+    if axis == "flat":
+        return layer.in_features % channels == 0
+    return axis == "last" and layer.in_features == channels

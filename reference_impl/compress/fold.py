@@ -1,19 +1,24 @@
 """BatchNorm folded into the layer before it: at inference both are one affine map."""
 
-from itertools import pairwise
+import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.quantized import WEIGHT_LAYERS, places, refuse_nested, unshared
+from reference_impl.compress.layers import ACTIVATIONS, NORMS, WEIGHT_LAYERS, Net, at, kind_of
+from reference_impl.compress.quantized import WeightLayer
+from reference_impl.compress.trace import Trace, trace
 from reference_impl.merging import batch_norm_factor
+from reference_impl.models import Network
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Norm = _BatchNorm
+Example = Finite[Tensor, "n ..."] | None
+"""An input of the network, where its shape decides something."""
 
 
 @checked
@@ -45,41 +50,81 @@ def folded(
 
 
 @checked
-def fold_batch_norms(chain: nn.Sequential) -> nn.Sequential:
-    """Return the chain without its BatchNorm layers: each is folded into the layer before it.
+def fold_batch_norms(network: Net, example: Example = None) -> Net:
+    """Return the network with each BatchNorm behind a weight layer folded into that layer.
 
-    In evaluation mode the function is the same, up to rounding. In training mode BatchNorm
-    normalizes by its batch, which no constant weight can imitate. The chain is left as it is.
+    An identity takes its place; in an ``nn.Sequential`` nothing does. A BatchNorm behind anything
+    else (a sum, a concatenation) stays. In evaluation mode the function is the same, up to
+    rounding; in training mode BatchNorm normalizes by its batch, which no constant weight can
+    imitate. The network is left as it is.
+
+    BatchNorm scales axis 1, a linear layer writes the last: an ``example`` of the network's input
+    says whether these are one, where nothing else does.
 
     Raises:
-        ValueError: if the chain or a BatchNorm is in training mode, or a BatchNorm lies inside
-            another module or does not directly follow a weight layer of its width.
+        ValueError: if the network or a BatchNorm is in training mode, or if the axes differ.
 
     References: Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
     Equation: eq-ptq-norm, chapter 06.
     """
-    if chain.training:
-        raise ValueError("chain must be in evaluation mode, call chain.eval(); it is in training")
-    refuse_nested(chain, NORMS)
-    result = unshared(chain)
-    for (_, layer), (name, norm) in pairwise([("", None), *places(result)]):
-        if isinstance(norm, NORMS):
-            _fold(layer, norm, name)
-            delattr(result, name)
-    return result.eval()
+    if network.training:
+        raise ValueError("network must be in evaluation mode, call network.eval()")
+    traced = trace(network)
+    pairs = folding_pairs(traced, example)
+    result = copy.deepcopy(network)
+    for path, norm_path in pairs.items():
+        _fold(at(result, path), at(result, norm_path), norm_path)
+        parent, _, name = norm_path.rpartition(".")
+        holder = at(result, parent)
+        if kind_of(holder) is nn.Sequential or isinstance(holder, Network):
+            delattr(holder, name)
+        else:
+            setattr(holder, name, nn.Identity().eval())
+    return result
 
 
-def _fold(layer: nn.Module | None, norm: Norm, name: str) -> None:
-    """Replace the weight and the bias of the layer before a BatchNorm by the folded ones."""
-    n = norm.num_features
-    if not isinstance(layer, WEIGHT_LAYERS) or len(layer.weight) != n or norm.training:
+def folding_pairs(traced: Trace, example: Example = None) -> dict[str, str]:
+    """Return path of a weight layer → path of the BatchNorm that alone reads its outputs."""
+    pairs = {}
+    for path, node in traced.calls(*NORMS).items():
+        before = node.args[0]
+        if not isinstance(before, fx.Node) or len(before.users) > 1:
+            continue
+        layer = traced.module(before)
+        if layer is None or kind_of(layer) not in WEIGHT_LAYERS:
+            continue
+        if isinstance(layer, nn.Linear) and not _two_axes(traced, before, path, example):
+            continue
+        pairs[str(before.target)] = path
+    return pairs
+
+
+def _two_axes(traced: Trace, node: Any, norm: str, example: Example) -> bool:
+    """Return whether the last axis of a linear layer's output is axis 1."""
+    if example is not None:
+        return len(traced.shapes(example)[node]) == 2
+    while traced.operation(node) in ("linear", "batchnorm1d", "identity", "dropout", *ACTIVATIONS):
+        node = node.args[0]
+    if not traced.flattens(node):
         raise ValueError(
-            f"{name!r} must be in evaluation mode, directly after a linear or convolutional layer "
-            f"of {n} outputs, got {norm} with training={norm.training} after {layer}"
+            f"{norm!r} scales axis 1, the linear layer before it writes the last: give an example "
+            "of the network's input, to say whether they are one"
+        )
+    return True
+
+
+def _fold(layer: WeightLayer, norm: Norm, name: str) -> None:
+    """Give a layer the folded weight and bias."""
+    n = norm.num_features
+    if len(layer.weight) != n or norm.training:
+        raise ValueError(
+            f"{name!r} must be in evaluation mode, behind a layer of {n} outputs, got {norm} with "
+            f"training={norm.training} behind {layer}"
         )
     old = layer.weight.new_zeros(n) if layer.bias is None else layer.bias.detach()
     try:
         weight, bias = folded(layer.weight.detach(), old, norm)
     except ValueError as error:
         raise ValueError(f"{name!r}: {error}") from error
-    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    layer.weight = nn.Parameter(weight, layer.weight.requires_grad)
+    layer.bias = nn.Parameter(bias, layer.weight.requires_grad)

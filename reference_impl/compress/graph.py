@@ -1,37 +1,133 @@
-"""The order, readers and writers of a network: which weights write a width, and what reads it.
+"""The widths of a network: who writes each, who reads it, and which of them can be cut."""
 
-A network says which axes of its parameters run over which width, see `reference_impl.models.Axis`.
-"""
-
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from reference_impl.checked import checked
-from reference_impl.compress.fold import NORMS, folded
-from reference_impl.compress.quantized import WEIGHT_LAYERS, WeightLayer, places
-from reference_impl.models import Network
+from reference_impl.checked import Finite, checked
+from reference_impl.compress.fold import folded, folding_pairs
+from reference_impl.compress.follow import UNCUT, Follower, Part
+from reference_impl.compress.layers import WEIGHT_LAYERS, at
+from reference_impl.compress.quantized import WeightLayer
+from reference_impl.compress.trace import trace
+from reference_impl.models import IMAGE_SHAPE, Network
+
+Example = Finite[Tensor, "n ..."] | None
+"""An input of the network, whose shape says what its layers read; those of the course need none."""
+
+
+class Piece(NamedTuple):
+    """A part of an axis: ``n`` units of a width, each with ``repeat`` entries in a row.
+
+    ``repeat`` is 1, except behind a flatten, where channel c of 4×4 positions owns the columns
+    16 c … 16 c + 15, and in grouped convolutions. Without a label the entries belong to the task
+    (pixels, classes, kernels) or cannot be cut.
+    """
+
+    label: str | None
+    n: int
+    repeat: int = 1
+
+
+Axis = tuple[Piece, ...]
+"""One piece, or as many as there are values that were concatenated."""
+
+
+@dataclass(frozen=True)
+class DependencyGraph:
+    """What the axes of a network's parameters and buffers have in common.
+
+    A width is called by the path of the first layer that writes it, those of the course by the
+    names that its networks give them.
+    """
+
+    axes: Mapping[str, tuple[Axis, ...]]  #: name of a parameter or buffer → one entry per axis
+    widths: Mapping[str, int]  #: label → units
+    fixed: Mapping[str, str]  #: label of a width that cannot be cut → why
+    passed: Mapping[str, frozenset[str]]  #: label → operations between what writes and what reads
+
+    def units(self, label: str) -> int:
+        """Return the number of units of a width.
+
+        Raises:
+            ValueError: if the network does not have this width, or it cannot be cut.
+        """
+        if label not in self.widths:
+            why = self.fixed.get(
+                label, "the axes of pixels, classes and kernels belong to the task"
+            )
+            raise ValueError(f"label must be one of {sorted(self.widths)}, got {label!r}: {why}")
+        return self.widths[label]
+
+    def ends(self, label: str, *, written: bool) -> list[str]:
+        """Return the parameters and buffers that write a width, or those that read it."""
+        return [
+            name
+            for name, axes in self.axes.items()
+            for axis in (axes[:1] if written else axes[1:])
+            if any(piece.label == label for piece in axis)
+        ]
 
 
 @checked
-def width_of(network: Network, label: str) -> int:
-    """Return the number of units of a width.
+def dependency_graph(network: nn.Module, example: Example = None) -> DependencyGraph:
+    """Return the widths of a network, from its trace and the shapes that an example gives.
+
+    >>> from reference_impl.models import LeNet5
+    >>> found = dependency_graph(LeNet5())
+    >>> found.widths
+    {'conv1': 20, 'conv2': 50, 'hidden': 500}
+    >>> found.axes["fc1.weight"]
+    ((Piece(label='hidden', n=500, repeat=1),), (Piece(label='conv2', n=50, repeat=16),))
 
     Raises:
-        ValueError: if the network does not have this width.
+        ValueError: if the network cannot be followed, or if there is no example.
     """
-    if label not in network.widths:
-        raise ValueError(
-            f"label must be one of {sorted(network.widths)}, got {label!r}: the axes of pixels, "
-            "classes and kernels belong to the task"
-        )
-    return network.widths[label]
+    traced = trace(network)
+    follower = Follower(traced, traced.shapes(example_of(network, example)))
+    widths, names = follower.widths, getattr(network, "width_names", {})
+    labels = {i: names.get(label, label) for i, label in enumerate(widths.labels)}
+
+    def piece(part: Part) -> Piece:
+        width, n, repeat = widths.now(part)
+        cut = width != UNCUT and width not in widths.why
+        return Piece(labels[width], n, repeat) if cut else Piece(None, n * repeat)
+
+    axes = {
+        name: tuple(tuple(map(piece, parts)) for parts in each)
+        for name, each in follower.axes.items()
+    }
+    passed: dict[str, set[str]] = {}
+    for part, operation in follower.passed:
+        if (label := piece(part).label) is not None:
+            passed.setdefault(label, set()).add(operation)
+    found = {one.label: one.n for each in axes.values() for axis in each for one in axis}
+    return DependencyGraph(
+        axes,
+        {label: n for label, n in found.items() if label is not None},
+        {labels[width]: why for width, why in widths.why.items()},
+        {label: frozenset(operations) for label, operations in passed.items()},
+    )
+
+
+def example_of(network: nn.Module, example: Example) -> Tensor:
+    """Return the example, or an image where the network is one of the course."""
+    if example is not None:
+        return example
+    if not isinstance(network, Network):
+        raise ValueError("example must be an input of the network, got none")
+    like = next(network.parameters())
+    return torch.zeros(1, *IMAGE_SHAPE, dtype=like.dtype, device=like.device)
 
 
 @checked
-def incoming_rows(network: Network, label: str) -> Float[Tensor, "units d"]:
+def incoming_rows(
+    network: nn.Module, label: str, example: Example = None
+) -> Float[Tensor, "units d"]:
     """Return a_i = [w_i, b_i] for each unit: its filter, flattened, and its bias, BatchNorm folded.
 
     So the unit's value before ReLU is a_i · [x, 1] in evaluation mode. Where several layers write
@@ -40,49 +136,51 @@ def incoming_rows(network: Network, label: str) -> Float[Tensor, "units d"]:
 
     Equation: eq-merge-folded, chapter 15.
     """
-    width_of(network, label)
-    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
-    leaves = [module for module in network.chain().modules() if not list(module.children())]
+    found, traced = dependency_graph(network, example), trace(network)
+    n, norms = found.units(label), folding_pairs(traced)
     rows: list[Tensor] = []
-    for layer, after in pairwise([*leaves, None]):
-        if isinstance(layer, WEIGHT_LAYERS) and network.axes[names[layer.weight]][0].label == label:
+    for path in traced.calls(*WEIGHT_LAYERS):
+        layer, axes = at(network, path), found.axes[f"{path}.weight"]
+        if axes[0][0].label == label:
             w = layer.weight.detach().flatten(1)
             b = w.new_zeros(len(w)) if layer.bias is None else layer.bias.detach()
-            if isinstance(after, NORMS):  # folded into 1 is γ/σ; the rest stays in w's precision
-                factor, b = folded(w.new_ones(len(w), 1), b, after)
+            if path in norms:  # folded into 1 is γ/σ; the rest stays in w's precision
+                factor, b = folded(w.new_ones(len(w), 1), b, at(network, norms[path]))
                 w = factor * w
-            rows += [w, b.unsqueeze(1)]
+            rows += [w.reshape(n, -1), b.reshape(n, -1)]
     return torch.cat(rows, dim=1)
 
 
 @checked
-def outgoing_columns(network: Network, label: str) -> Float[Tensor, "units d"]:
+def outgoing_columns(
+    network: nn.Module, label: str, example: Example = None
+) -> Float[Tensor, "units d"]:
     """Return, for each unit, all weights that read it, in no particular order."""
-    n = width_of(network, label)
+    found = dependency_graph(network, example)
+    n, state = found.units(label), network.state_dict()
     columns = [
-        value.detach().movedim(axis, 0).reshape(n, -1)
-        for name, value in network.state_dict().items()
-        for axis, described in enumerate(network.axes[name])
-        if axis > 0 and described.label == label
+        values.movedim(axis, 0).reshape(n, -1)
+        for name in found.ends(label, written=False)
+        for axis, pieces in enumerate(found.axes[name])
+        for piece, values in zip(
+            pieces, state[name].split([n * r for _, n, r in pieces], axis), strict=True
+        )
+        if axis > 0 and piece.label == label
     ]
     return torch.cat(columns, dim=1)
 
 
 @checked
-def only_reader(network: Network, label: str) -> tuple[str, WeightLayer]:
-    """Return the one layer that reads the units of a width, and its place in the chain.
+def only_reader(network: nn.Module, label: str, example: Example = None) -> tuple[str, WeightLayer]:
+    """Return the one layer that reads the units of a width, and its path.
 
     Raises:
-        ValueError: if there is no such width, several layers read it, or one inside a block.
+        ValueError: if there is no such width, or several layers read it.
     """
-    width_of(network, label)
-    names = [
-        name for name, axes in network.axes.items() if any(axis.label == label for axis in axes[1:])
-    ]
-    if len(names) > 1:
+    found = dependency_graph(network, example)
+    found.units(label)
+    names = found.ends(label, written=False)
+    if len(names) != 1:
         raise ValueError(f"{label!r} is read by several layers, {names}, each with its own values")
-    weight = network.get_parameter(names[0])
-    for place, module in places(network.chain()):
-        if isinstance(module, WEIGHT_LAYERS) and module.weight is weight:
-            return place, module
-    raise ValueError(f"{label!r} is read inside a block, by {names[0]!r}: it has no place")
+    path = names[0].removesuffix(".weight")
+    return path, at(network, path)

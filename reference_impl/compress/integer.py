@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int32, Integer
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
-from reference_impl.compress.quantized import QuantizedLayer, zero_padding
+from reference_impl.compress.quantized import QuantizedLayer, WeightLayer, zero_padding
 from reference_impl.quantization import (
     AffineQuantizer,
     FixedPointMultiplier,
@@ -188,10 +188,10 @@ def _weight_scale(layer: QuantizedLayer) -> Tensor:
     return scale.double().flatten()
 
 
-def _window(layer: nn.Linear | nn.Conv2d) -> Window | None:
+def _window(layer: WeightLayer) -> Window | None:
     if isinstance(layer, nn.Linear):
         return None
-    if layer.groups != 1:
-        raise ValueError(f"layer must be a convolution without groups, got {layer}")
+    if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
+        raise ValueError(f"layer must be a convolution of images without groups, got {layer}")
     sizes = (layer.kernel_size, layer.stride, zero_padding(layer), layer.dilation)
     return Window(*((int(size[0]), int(size[1])) for size in sizes))

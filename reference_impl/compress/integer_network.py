@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Count, checked
 from reference_impl.compress.integer import IntegerLayer, MaxPool, input_quantizer, integer_layer
-from reference_impl.compress.quantized import QuantizedLayer, places, unshared
+from reference_impl.compress.layers import Net, at, replaced
+from reference_impl.compress.quantized import QuantizedLayer
+from reference_impl.compress.trace import trace
 from reference_impl.quantization import AffineQuantizer, FixedPointMultiplier, fixed_point, rescale
 
 Step = Callable[[Tensor], Tensor]
@@ -64,7 +66,7 @@ class IntegerNetwork:
 
 
 @checked
-def integer_network(chain: nn.Sequential) -> IntegerNetwork:
+def integer_network(chain: nn.Module) -> IntegerNetwork:
     """Return a network of restored values as one of integers.
 
     The chain, as `quantize_layers` returns it, has quantized layers with symmetric weights (one
@@ -78,7 +80,7 @@ def integer_network(chain: nn.Sequential) -> IntegerNetwork:
     """
     steps: list[tuple[str, Step]] = []
     following, relu = None, False
-    for name, module in reversed(places(chain)):  # a layer needs what follows it
+    for name, module in reversed(_in_order(chain)):  # a layer needs what follows it
         if isinstance(module, QuantizedLayer):
             after = steps[-1][1] if steps else None
             pool = after if isinstance(after, MaxPool) else None
@@ -107,18 +109,33 @@ def integer_network(chain: nn.Sequential) -> IntegerNetwork:
 
 
 @checked
-def simulation(chain: nn.Sequential) -> nn.Sequential:
+def simulation(chain: Net) -> Net:
     """Return the network of restored values, in float64, that `integer_network` equals.
 
     It differs from ``chain`` in three ways: it computes in float64; each bias is rounded to a
     multiple of s_a s_w; and s_w is M s_y / s_a with M as the fixed-point multiplier has it, a
     change of at most one part in 2^31. So both round the same numbers by the same rule.
     """
-    layers, result = integer_network(chain).layers, unshared(chain)
-    for name, module in places(result):
-        if isinstance(module, QuantizedLayer):
-            setattr(result, name, _in_float64(module, layers[name]))
-    return result.eval()
+    layers = integer_network(chain).layers
+    exact = {path: _in_float64(at(chain, path), layer) for path, layer in layers.items()}
+    return replaced(chain, exact).eval()
+
+
+def _in_order(chain: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return path and module of each call, in order; refuse what is more than a row of modules."""
+    traced = trace(chain)
+    before = None
+    found: list[tuple[str, nn.Module]] = []
+    for node in traced.graph.nodes:
+        if node.op == "call_module" and node.args == (before,):
+            found.append((str(node.target), traced.module(node)))
+        elif node.op not in ("placeholder", "output"):
+            raise ValueError(
+                "chain must call one module after another to have a counterpart in integers, got "
+                f"{traced.name(node)}"
+            )
+        before = node
+    return found
 
 
 def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedLayer:

@@ -1,13 +1,12 @@
 """Networks whose quantizers are learned with the weights, and their way back to fixed ones.
 
-`learn_layers` gives each weight layer of a chain learned quantizers for weight and input; then
-the chain is trained like any other; `deploy` freezes what was learned into `QuantizedLayer`s.
+`learn_layers` gives each weight layer of a network learned quantizers for weight and input; then
+the network is trained like any other; `deploy` freezes what was learned into `QuantizedLayer`s.
 """
 
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -16,15 +15,21 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from reference_impl.checked import Count, Finite, Within, checked
-from reference_impl.compress.fold import NORMS, fold_batch_norms, norm_factor
+from reference_impl.compress.fold import (
+    Example,
+    Norm,
+    fold_batch_norms,
+    folding_pairs,
+    norm_factor,
+)
+from reference_impl.compress.layers import Net, at, replaced
 from reference_impl.compress.quantized import (
     WeightLayer,
     layer_inputs,
-    places,
     quantize_layers,
-    unshared,
     weight_layers,
 )
+from reference_impl.compress.trace import trace
 from reference_impl.quantization import (
     AffineQuantizer,
     IntegerGrid,
@@ -97,60 +102,67 @@ class LearnedLayer(nn.Module):
         y: Tensor = functional_call(self.layer, {"weight": w_hat}, (x_hat,))
         return y
 
+    def rounded(self) -> WeightLayer:
+        """Return a copy of the layer, with Ŵ as its weight."""
+        layer = copy.deepcopy(self.layer)
+        with torch.no_grad():
+            layer.weight.copy_(self.weight_quantizer.frozen().round_trip(layer.weight))
+        return layer
+
 
 @checked
 def learn_layers(
-    chain: nn.Sequential, images: Finite[Tensor, "n ..."], bits: Mapping[str, LayerBits]
-) -> nn.Sequential:
-    """Return the chain with learned quantizers; the chain itself is left as it is.
+    network: Net, images: Finite[Tensor, "n ..."], bits: Mapping[str, LayerBits]
+) -> Net:
+    """Return the network with learned quantizers; the network itself is left as it is.
 
     A weight has one step per output channel and z = 0. An input has one step; its z is 0 where
     the images, a batch for training, lead to no negative input, else it is learned. Steps start
-    where LSQ starts, see `reference_impl.quantization.lsq.initial_scale`. A module in two places
-    of the chain becomes two, which learn apart. `edge_bits` returns usual ``bits`` by layer.
+    where LSQ starts, see `reference_impl.quantization.lsq.initial_scale`. `edge_bits` returns
+    usual ``bits`` by layer.
 
     Raises:
         ValueError: if ``bits`` names other layers.
     """
-    layers = weight_layers(chain)
+    layers = weight_layers(network)
     if set(bits) != set(layers):
         raise ValueError(f"bits must name the layers {list(layers)}, got {list(bits)}")
-    result = unshared(chain)
-    for name, x in layer_inputs(chain, images):
-        learned = _learned(layers[name], x, bits[name])
-        setattr(result, name, learned.train(layers[name].training))
-    return result
+    learned = {
+        path: _learned(layers[path], x, bits[path]).train(layers[path].training)
+        for path, x in layer_inputs(network, images)
+    }
+    return replaced(network, learned)
 
 
 @checked
 def edge_bits(
-    chain: nn.Sequential, bits: LayerBits, *, edges: LearnedBits = EDGE_BITS
+    network: nn.Module, bits: LayerBits, *, edges: LearnedBits = EDGE_BITS
 ) -> dict[str, LayerBits]:
     """Return ``bits`` for each weight layer, except the first and the last, which get ``edges``."""
-    names = list(weight_layers(chain))
+    names = list(weight_layers(network))
     outer = LayerBits(edges, edges)
     return {name: outer if name in (names[0], names[-1]) else bits for name in names}
 
 
 @checked
-def learned_layers(chain: nn.Sequential) -> dict[str, LearnedLayer]:
-    """Return the learned layers of a chain by name, in order; there may be none."""
-    return {name: part for name, part in places(chain) if isinstance(part, LearnedLayer)}
+def learned_layers(network: nn.Module) -> dict[str, LearnedLayer]:
+    """Return the learned layers of a network by name, in order; there may be none."""
+    return {name: part for name, part in network.named_modules() if isinstance(part, LearnedLayer)}
 
 
 @checked
-def learned_quantizers(chain: nn.Sequential) -> Iterator[LearnedQuantizer]:
-    """Yield the learned quantizers of a chain, in order: weight, then input, of each layer."""
-    for layer in learned_layers(chain).values():
+def learned_quantizers(network: nn.Module) -> Iterator[LearnedQuantizer]:
+    """Yield the learned quantizers of a network, in order: weight, then input, of each layer."""
+    for layer in learned_layers(network).values():
         yield from (layer.weight_quantizer, layer.input_quantizer)
 
 
 @checked
-def keep_scales_positive(chain: nn.Sequential) -> int:
+def keep_scales_positive(network: nn.Module) -> int:
     """Lift every step below a thousandth of its first value back to there; return their number."""
     lifted = 0
     with torch.no_grad():
-        for quantizer in learned_quantizers(chain):
+        for quantizer in learned_quantizers(network):
             lifted += int((quantizer.scale < quantizer.least).sum())
             quantizer.scale.clamp_(min=quantizer.least)
     return lifted
@@ -183,40 +195,37 @@ def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantize
 
 
 @checked
-def deploy(chain: nn.Sequential) -> nn.Sequential:
-    """Return the chain of `QuantizedLayer` that computes what the learned one does in eval mode.
+def deploy(network: Net, example: Example = None) -> Net:
+    """Return the network of `QuantizedLayer` that computes what the learned one does in eval mode.
 
-    Each weight is replaced by its Ŵ. A BatchNorm after a layer is folded into it: with one step
+    Each weight is replaced by its Ŵ. A BatchNorm behind a layer is folded into it: with one step
     per output channel, a Ŵ = (|a| s) (± q) has the codes of Ŵ, or their negatives where a < 0,
     and the step |a| s. So nothing is rounded a second time. (On a grid that is not symmetric −q
     might not exist.) Without BatchNorm, the outputs are the same bits; with it, the same up to
-    the rounding of floating-point numbers. The learned chain is left as it is.
+    the rounding of floating-point numbers. The learned network is left as it is.
 
     Raises:
         ValueError: if it has no learned layer, or as `fold_batch_norms`.
 
     Equation: eq-qat-fold, chapter 07.
     """
-    plain, after = unshared(chain), {name: m for (name, _), (_, m) in pairwise(places(chain))}
-    learned = learned_layers(plain)
+    learned = learned_layers(network)
     if not learned:
-        raise ValueError("chain must have a learned layer, got none: see learn_layers")
-    frozen = {name: layer.weight_quantizer.frozen() for name, layer in learned.items()}
-    for name, layer in learned.items():
-        with torch.no_grad():
-            layer.layer.weight.copy_(frozen[name].round_trip(layer.layer.weight))
-        setattr(plain, name, layer.layer)
-    folded = fold_batch_norms(plain)
-    weights = {name: _scaled(frozen[name], after.get(name)) for name in learned}
-    inputs = {name: layer.input_quantizer.frozen() for name, layer in learned.items()}
-    return quantize_layers(folded, weights, inputs)
+        raise ValueError("network must have a learned layer, got none: see learn_layers")
+    frozen = {path: layer.weight_quantizer.frozen() for path, layer in learned.items()}
+    plain = replaced(network, {path: layer.rounded() for path, layer in learned.items()})
+    norms = folding_pairs(trace(plain), example)
+    weights = {
+        path: _scaled(quantizer, at(plain, norms[path])) if path in norms else quantizer
+        for path, quantizer in frozen.items()
+    }
+    inputs = {path: layer.input_quantizer.frozen() for path, layer in learned.items()}
+    return quantize_layers(fold_batch_norms(plain, example), weights, inputs)
 
 
-def _scaled(quantizer: AffineQuantizer, after: nn.Module | None) -> AffineQuantizer:
-    """Return the quantizer of a Ŵ, with the step |a| s, if BatchNorm follows; else that of Ŵ."""
-    if not isinstance(after, NORMS):
-        return quantizer
-    a = norm_factor(after).abs()
+def _scaled(quantizer: AffineQuantizer, norm: Norm) -> AffineQuantizer:
+    """Return the quantizer of a Ŵ, with the step |a| s."""
+    a = norm_factor(norm).abs()
     a = torch.where(a > 0, a, torch.ones_like(a))  # a Ŵ = 0 fits any step
     scale = (a.view_as(quantizer.scale) * quantizer.scale.double()).to(quantizer.scale.dtype)
     return AffineQuantizer(scale, quantizer.zero_point, quantizer.grid)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
-from reference_impl.compress.quantized import WEIGHT_LAYERS
+from reference_impl.compress.layers import WEIGHT_LAYERS
 
 
 @checked

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Finite, NonNegative, Where, checked
 from reference_impl.compress.activations import outputs_at, values_read
-from reference_impl.compress.graph import incoming_rows, only_reader
+from reference_impl.compress.graph import Example, dependency_graph, incoming_rows, only_reader
+from reference_impl.compress.layers import Net
 from reference_impl.compress.narrow import Masks, map_width, remove_units
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.distillation import soft_target_loss
@@ -29,7 +30,6 @@ from reference_impl.merging import (
     standing_in,
 )
 from reference_impl.merging.clusters import Cosine
-from reference_impl.models import Images, Network
 
 Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Tensor, " pairs"]]
 """(kept rows, removed rows) → c, see `reference_impl.merging.factors`."""
@@ -39,7 +39,7 @@ Linkage = Callable[[Float[Tensor, "n n"], float], Int64[Tensor, " n"]]
 
 """The least cosine of two rows of which one may stand for the other; −1 allows every pair."""
 
-Candidates = Annotated[Mapping[Any, Network], Where("one or more", bool)]
+Candidates = Annotated[Mapping[Any, nn.Module], Where("one or more", bool)]
 
 
 @checked
@@ -78,13 +78,14 @@ def cluster_map(
 
 @checked
 def merge_nearest(
-    network: Network,
+    network: Net,
     keep: Masks,
+    example: Example = None,
     *,
     scale: Scale = norm_ratio_scale,
     threshold: Cosine = -1.0,
     sequential: bool = False,
-) -> Network:
+) -> Net:
     """Return a network in which the nearest kept unit replaces each removed one.
 
     With ``sequential`` the rows of each width are compared after those before it are merged.
@@ -92,47 +93,50 @@ def merge_nearest(
     References: Kim et al. (2020), Neuron merging: compensating for pruned neurons.
     Equation: eq-merge-exact, chapter 15.
     """
-    merged = remove_units(network, {})
-    remove_units(network, keep)  # refuses bad masks before anything is compared
-    for label in filter(keep.__contains__, network.widths):
-        rows = incoming_rows(merged if sequential else network, label)
+    merged = remove_units(network, {}, example)
+    remove_units(network, keep, example)  # refuses bad masks before anything is compared
+    for label in filter(keep.__contains__, dependency_graph(network, example).widths):
+        rows = incoming_rows(merged if sequential else network, label, example)
         width_map = nearest_map(rows, keep[label], scale=scale, threshold=threshold)
-        merged = map_width(merged, label, width_map)
+        merged = map_width(merged, label, width_map, example)
     return merged
 
 
 @checked
 def merge_clusters(
-    network: Network,
+    network: Net,
     thresholds: Mapping[str, float],
+    example: Example = None,
     *,
     scale: Scale = norm_ratio_scale,
     linkage: Linkage = complete_linkage,
-) -> Network:
+) -> Net:
     """Return a network in which one unit of each cluster is left and stands for the others.
 
     ``thresholds`` has for each width the cosine that two units of a cluster have at least.
     """
     maps = {
-        label: cluster_map(incoming_rows(network, label), threshold, scale=scale, linkage=linkage)
+        label: cluster_map(
+            incoming_rows(network, label, example), threshold, scale=scale, linkage=linkage
+        )
         for label, threshold in thresholds.items()
     }
-    merged = remove_units(network, {})
-    for label in filter(maps.__contains__, network.widths):
-        merged = map_width(merged, label, maps[label])
+    merged = remove_units(network, {}, example)
+    for label in filter(maps.__contains__, dependency_graph(network, example).widths):
+        merged = map_width(merged, label, maps[label], example)
     return merged
 
 
 @checked
 def merge_least_squares(
-    network: Network,
+    network: Net,
     keep: Masks,
-    images: Images,
+    images: Finite[Tensor, "n ..."],
     *,
     ridge: NonNegative,
     scale: Scale | None = None,
     sequential: bool = True,
-) -> Network:
+) -> Net:
     """Return a network in which all kept units together reproduce the removed ones.
 
     What the next layer read, h, is reproduced from what it will read, h_k: by the least squares
@@ -143,23 +147,26 @@ def merge_least_squares(
     With ``sequential`` h_k is what the network gives whose widths before it are merged already, and
     makes up for what was lost there; otherwise it is part of h.
     """
-    merged = remove_units(network, {})
-    remove_units(network, keep)  # refuses bad masks before the first forward pass
-    for label in filter(keep.__contains__, network.widths):
-        mask, (_, reader) = keep[label], only_reader(network, label)
+    example = images[:1]
+    merged = remove_units(network, {}, example)
+    remove_units(network, keep, example)  # refuses bad masks before the first forward pass
+    for label in filter(keep.__contains__, dependency_graph(network, example).widths):
+        mask, (_, reader) = keep[label], only_reader(network, label, example)
         h = values_read(network, label, images)
         left = (values_read(merged, label, images) if sequential else h)[:, mask]
         start = selection(mask)
         if scale is not None:
-            start = nearest_map(incoming_rows(network, label), mask, scale=scale)
+            start = nearest_map(incoming_rows(network, label, example), mask, scale=scale)
         said = reproduce(h, left, start.unmerge, ridge=ridge, intercept=_takes_offset(reader))
-        absorb_offset(merged, label, said.offset)
-        merged = map_width(merged, label, WidthMap(start.merge, said.unmerge))
+        absorb_offset(merged, label, said.offset, example)
+        merged = map_width(merged, label, WidthMap(start.merge, said.unmerge), example)
     return merged
 
 
 @checked
-def absorb_offset(network: Network, label: str, offset: Finite[Tensor, " units"]) -> None:
+def absorb_offset(
+    network: nn.Module, label: str, offset: Finite[Tensor, " units"], example: Example = None
+) -> None:
     """Change, in place, the bias of the layer that reads a width: b' ← b' + W' e.
 
     After a flatten e, a constant for each unit, is that of each position, and so it is at each
@@ -168,8 +175,8 @@ def absorb_offset(network: Network, label: str, offset: Finite[Tensor, " units"]
     Raises:
         ValueError: if ``offset`` has another length, or is not 0 and no bias can take it.
     """
-    _, reader = only_reader(network, label)
-    if len(offset) != (n := network.widths[label]):
+    _, reader = only_reader(network, label, example)
+    if len(offset) != (n := dependency_graph(network, example).units(label)):
         raise ValueError(f"offset must be ({n},), one per unit, got {tuple(offset.shape)}")
     if not offset.any():
         return
@@ -182,16 +189,18 @@ def absorb_offset(network: Network, label: str, offset: Finite[Tensor, " units"]
 
 
 @checked
-def closest_outputs(network: Network, candidates: Candidates, images: Images) -> Any:
+def closest_outputs(
+    network: nn.Module, candidates: Candidates, images: Finite[Tensor, "n ..."]
+) -> Any:
     """Return the name of the candidate with the least mean KL(p ‖ q) from the network's p.
 
     So a ridge is chosen, without labels. The images must not be those from which the candidates
     were made. The first of equals is returned.
     """
-    (p,) = outputs_at(network.chain(), [], images).values()
+    (p,) = outputs_at(network, [], images).values()
     divergence = {}
     for name, candidate in candidates.items():
-        (q,) = outputs_at(candidate.chain(), [], images).values()
+        (q,) = outputs_at(candidate, [], images).values()
         divergence[name] = soft_target_loss(q, p, temperature=1.0).item()
     return min(divergence, key=divergence.__getitem__)
 

@@ -1,38 +1,35 @@
-"""Networks whose units are really gone: a state mapped to another width, and a strict load.
+"""Networks whose units are really gone: every axis of a width mapped to another number of units."""
 
-A network says which axes of its parameters run over which width, see `reference_impl.models.Axis`;
-nothing here looks at names of layers or follows a forward pass.
-"""
-
+import copy
 from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from reference_impl.checked import checked
-from reference_impl.compress.fold import NORMS
-from reference_impl.compress.graph import width_of
+from reference_impl.compress.graph import Axis, DependencyGraph, Example, dependency_graph
+from reference_impl.compress.layers import NORMS, Net, at
 from reference_impl.merging import WidthMap, map_axis, selection
-from reference_impl.models import Axis, Network
+from reference_impl.models import evaluating
 
 Masks = Mapping[str, Bool[Tensor, " _"]]
 """Label of a width → true for a unit that is kept. Other widths are left whole."""
 
 
 @checked
-def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
+def map_width(network: Net, label: str, width_map: WidthMap, example: Example = None) -> Net:
     """Return a network in which the units of one width are mapped: W_k = M W, W'_k = W' U.
 
     M acts on each first axis that carries the label (the rows that write the units: weights,
-    biases, BatchNorm), U on every other one (the columns that read them).
-
-    The network returned has tensors of its own; modes, layouts, what is frozen, and BatchNorm's eps
-    and momentum are those of the network given.
+    biases, BatchNorm), U on every other one (the columns that read them). All the rest of the
+    network is a copy: modes, layouts, what is frozen, strides, settings of its classes.
 
     Raises:
-        ValueError: if the map is made for another width, the network holds what its axes do not
-            describe, BatchNorm would be mixed, or a depthwise filter would read several units.
+        ValueError: if the map is made for another width, the width cannot be cut, BatchNorm would
+            be mixed, a depthwise filter would read several units, or the network's code asks for
+            the old width.
 
     >>> from reference_impl.models import LeNet300
     >>> keep = torch.arange(300) < 30
@@ -42,20 +39,21 @@ def map_width(network: Network, label: str, width_map: WidthMap) -> Network:
     Equation: eq-narrow-rows, eq-narrow-columns, chapter 14.
     Equation: eq-merge-next, chapter 15.
     """
-    return _mapped(network, {label: width_map})
+    return _mapped(network, {label: width_map}, example)
 
 
 @checked
-def remove_units(network: Network, keep: Masks) -> Network:
+def remove_units(network: Net, keep: Masks, example: Example = None) -> Net:
     """Return a network without the units that the masks drop; errors are those of `map_width`.
 
     Equation: eq-narrow-same, chapter 14.
     """
-    return _mapped(network, {label: selection(mask) for label, mask in keep.items()})
+    maps = {label: selection(mask) for label, mask in keep.items()}
+    return _mapped(network, maps, example)
 
 
 @checked
-def silence_units(network: Network, keep: Masks) -> Network:
+def silence_units(network: Net, keep: Masks, example: Example = None) -> Net:
     """Return a network of the same widths in which nothing reads the units that the masks drop.
 
     It computes what `remove_units` returns computes, at the cost of the whole network.
@@ -64,43 +62,52 @@ def silence_units(network: Network, keep: Masks) -> Network:
     for label, mask in keep.items():
         selection(mask)  # refuses a mask that keeps no unit
         maps[label] = WidthMap(torch.eye(len(mask)), torch.diag(mask.to(torch.get_default_dtype())))
-    return _mapped(network, maps)
+    return _mapped(network, maps, example)
 
 
-def _mapped(network: Network, maps: Mapping[str, WidthMap]) -> Network:
+def _mapped(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net:
     """Return a network in which each of these widths is mapped, see `map_width`."""
-    state = network.state_dict()
-    if foreign := sorted(set(state) - set(network.axes)):
-        raise ValueError(f"network must hold what its axes describe, got {foreign} as well")
+    found = dependency_graph(network, example)
     for label, width_map in maps.items():
-        _require_possible(network, label, width_map)
-    for name, old in state.items():
-        value = old.clone()
-        for axis, described in enumerate(network.axes[name]):
-            if described.label is not None and described.label in maps:
-                value = _mapped_axis(value, axis, described, maps[described.label])
-        if value.ndim == 4 and old.is_contiguous(memory_format=torch.channels_last):
-            value = value.contiguous(memory_format=torch.channels_last)
-        state[name] = value
-    return _built(network, network.widths | {label: m.k for label, m in maps.items()}, state)
+        _require_possible(network, found, label, width_map)
+    result = copy.deepcopy(network)
+    for name, axes in found.axes.items():
+        path, _, entry = name.rpartition(".")
+        module = at(result, path)
+        old = value = getattr(module, entry)
+        for axis, pieces in enumerate(axes):
+            if any(piece.label in maps for piece in pieces):
+                value = _mapped_axis(value.detach(), axis, pieces, maps)
+        if value is not old:
+            _set(module, entry, value)
+    for module in result.modules():
+        _set_sizes(module)
+    if example is not None:
+        with evaluating(result), torch.no_grad():
+            try:
+                result(example)
+            except RuntimeError as error:
+                raise ValueError(f"the network's code asks for the old widths: {error}") from error
+    return result
 
 
-def _require_possible(network: Network, label: str, width_map: WidthMap) -> None:
+def _require_possible(
+    network: nn.Module, found: DependencyGraph, label: str, width_map: WidthMap
+) -> None:
     """Refuse what would give another function without an error."""
-    if width_map.n != (n := width_of(network, label)):
+    if width_map.n != (n := found.units(label)):
         raise ValueError(f"{label!r} has {n} units, got a map or mask for {width_map.n}")
-    for name, module in network.named_modules():
-        axes = network.axes.get(f"{name}.weight", ())
-        if not axes or axes[0].label != label:
-            continue
+    for name in found.ends(label, written=True):
+        path = name.rpartition(".")[0]
+        module = at(network, path)
         if isinstance(module, NORMS) and not width_map.selects:
             raise ValueError(
-                f"{name!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
+                f"{path!r} is BatchNorm over {label!r}, its statistics cannot be mixed: merge must "
                 "select units"
             )
         if getattr(module, "groups", 1) > 1 and not (width_map.selects and _in_place(width_map)):
             raise ValueError(
-                f"{name!r} is a depthwise convolution over {label!r}, each of its filters reads "
+                f"{path!r} is a depthwise convolution over {label!r}, each of its filters reads "
                 "one unit: no unit can stand for another"
             )
 
@@ -110,26 +117,44 @@ def _in_place(width_map: WidthMap) -> bool:
     return bool((width_map.merge.T != 0)[width_map.unmerge != 0].all())
 
 
-def _mapped_axis(x: Tensor, axis: int, described: Axis, width_map: WidthMap) -> Tensor:
+def _mapped_axis(x: Tensor, axis: int, pieces: Axis, maps: Mapping[str, WidthMap]) -> Tensor:
+    """Return x with the pieces of an axis mapped: M over a first axis, Uᵀ over another."""
+    parts = list(x.split([n * repeat for _, n, repeat in pieces], axis))
+    for i, (label, _, repeat) in enumerate(pieces):
+        if label is not None and label in maps:
+            parts[i] = _mapped_part(parts[i], axis, repeat, maps[label])
+    y = torch.cat(parts, axis)
+    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return y.contiguous(memory_format=torch.channels_last) if last else y
+
+
+def _mapped_part(x: Tensor, axis: int, repeat: int, width_map: WidthMap) -> Tensor:
     """Return M over a first axis, Uᵀ over another; a selection needs no product."""
     if not width_map.only_selects:
         matrix = width_map.merge if axis == 0 else width_map.unmerge.T
-        return map_axis(x, axis, matrix, described.repeat)
-    entries = width_map.chosen
-    within = torch.arange(described.repeat, device=x.device)
-    entries = (entries[:, None] * described.repeat + within).flatten()
+        return map_axis(x, axis, matrix, repeat)
+    within = torch.arange(repeat, device=x.device)
+    entries = (width_map.chosen.to(x.device)[:, None] * repeat + within).flatten()
     return x.index_select(axis, entries)
 
 
-def _built(network: Network, widths: Mapping[str, int], state: Mapping[str, Tensor]) -> Network:
-    """Return a network of these widths with this state; a wrong shape cannot pass."""
-    with torch.device("meta"):  # draws no initial weights
-        built = type(network).from_widths(widths)
-    built.load_state_dict(state, strict=True, assign=True)
-    for new, old in zip(built.modules(), network.modules(), strict=True):
-        new.training = old.training
-        if isinstance(new, NORMS) and isinstance(old, NORMS):
-            new.eps, new.momentum = old.eps, old.momentum
-    for parameter, like in zip(built.parameters(), network.parameters(), strict=True):
-        parameter.requires_grad_(like.requires_grad)
-    return built
+def _set(module: nn.Module, entry: str, value: Tensor) -> None:
+    """Give a module another tensor in the place of a parameter or buffer."""
+    old = getattr(module, entry)
+    asks = old.requires_grad
+    setattr(module, entry, nn.Parameter(value, asks) if isinstance(old, nn.Parameter) else value)
+
+
+def _set_sizes(module: nn.Module) -> None:
+    """Let a layer say the sizes that its tensors have."""
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _ConvNd):
+        out, inputs = module.weight.shape[:2]
+        if module.groups > 1:  # whole groups have gone
+            module.groups = module.groups * out // module.out_channels
+        module.out_channels, module.in_channels = out, inputs * module.groups
+    elif isinstance(module, NORMS) and module.running_mean is not None:
+        module.num_features = len(module.running_mean)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)

@@ -1,4 +1,4 @@
-"""Post-training quantization of a chain: its ranges, and recipes made of the methods."""
+"""Post-training quantization of a network: its ranges, and recipes made of the methods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from reference_impl.checked import Finite, Within, checked
 from reference_impl.compress.adaround import adaround
 from reference_impl.compress.bias import correct_biases
 from reference_impl.compress.equalize import equalize
+from reference_impl.compress.layers import Net
 from reference_impl.compress.quantized import layer_inputs, quantize_layers, weight_layers
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -29,7 +30,7 @@ Estimator = Callable[[Tensor, Axes], Range]
 
 @checked
 def weight_quantizers(
-    chain: nn.Sequential,
+    network: nn.Module,
     grid: IntegerGrid,
     *,
     axes: Axes = 0,
@@ -39,13 +40,13 @@ def weight_quantizers(
     """Return a quantizer for the weight of each weight layer: by default, a scale per output."""
     return {
         name: from_range(*estimate(layer.weight.detach(), axes), grid)
-        for name, layer in weight_layers(chain).items()
+        for name, layer in weight_layers(network).items()
     }
 
 
 @checked
 def input_quantizers(
-    chain: nn.Sequential,
+    network: nn.Module,
     images: Finite[Tensor, "n ..."],
     grid: IntegerGrid,
     *,
@@ -53,13 +54,13 @@ def input_quantizers(
     from_range: FromRange = affine_from_range,
 ) -> dict[str, AffineQuantizer]:
     """Return a quantizer with one scale for the input of each weight layer, as on the images."""
-    return {name: from_range(*estimate(x, ()), grid) for name, x in layer_inputs(chain, images)}
+    return {name: from_range(*estimate(x, ()), grid) for name, x in layer_inputs(network, images)}
 
 
 @checked
 @dataclass(frozen=True, kw_only=True)
 class PostTraining:
-    """A recipe of post-training quantization: (chain, images) → quantized chain, without labels.
+    """A recipe of post-training quantization: (network, images) → quantized one, without labels.
 
     Weights of ``bits`` are on a signed narrow grid. Their ranges are min–max or, if ``clipped``,
     those of the least squared error, one for each entry along ``axes``; inputs have one min–max
@@ -80,9 +81,9 @@ class PostTraining:
             raise ValueError("corrected must be False with adaptive, which corrects biases itself")
 
     @checked
-    def __call__(self, chain: nn.Sequential, images: Finite[Tensor, "n ..."]) -> nn.Sequential:
-        """Return the quantized chain; the given chain is left as it is."""
-        source = equalize(chain) if self.equalized else chain
+    def __call__(self, network: Net, images: Finite[Tensor, "n ..."]) -> Net:
+        """Return the quantized network; the given network is left as it is."""
+        source = equalize(network) if self.equalized else network
         grid = IntegerGrid(self.bits, signed=True, narrow=True)
         least_error = partial(mse_range, grid=grid, from_range=symmetric_from_range)
         estimate = least_error if self.clipped else min_max_range

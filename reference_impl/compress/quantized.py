@@ -1,12 +1,10 @@
 """Networks whose layers compute with restored values: the simulation of a quantized network.
 
-A network is given as a chain, see `models.base.Network.chain`. Its weight layers, the linear and
-convolutional ones, are those that are quantized: the weight once, the input each time the layer is
-called. Everything between two weight layers computes in floating point.
+The weight layers of a network, the linear and convolutional ones, are those that are quantized: the
+weight once, the input each time the layer is called. All the rest computes in floating point.
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -14,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Finite, checked
+from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, replaced
+from reference_impl.compress.trace import Trace, trace
 from reference_impl.quantization import AffineQuantizer
 
-WeightLayer = nn.Linear | nn.Conv2d
-WEIGHT_LAYERS = (nn.Linear, nn.Conv2d)
+WeightLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 @checked
@@ -44,99 +43,77 @@ class QuantizedLayer(nn.Module):
         return y
 
 
-OBSERVED = (*WEIGHT_LAYERS, QuantizedLayer)
-
-
 @checked
-def weight_layers(chain: nn.Sequential) -> dict[str, WeightLayer]:
-    """Return the linear and convolutional layers of a chain by name, in order.
+def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
+    """Return path → linear or convolutional layer of a network, in the order in which they run.
 
     Raises:
-        ValueError: if it has no such layer, or one inside another of its modules.
+        ValueError: if there is none, or one that cannot be followed, see `trace`.
     """
-    refuse_nested(chain, WEIGHT_LAYERS)
-    layers = {name: module for name, module in places(chain) if isinstance(module, WEIGHT_LAYERS)}
-    if not layers:
-        raise ValueError("chain must have a linear or convolutional layer, got none")
-    return layers
+    return layers_of(trace(network))
+
+
+def layers_of(traced: Trace) -> dict[str, WeightLayer]:
+    """Return the weight layers of a trace, by path; refuse a network without any."""
+    if not (calls := traced.calls(*WEIGHT_LAYERS)):
+        raise ValueError("network must have a linear or convolutional layer, got none")
+    return {path: at(traced.network, path) for path in calls}
 
 
 @checked
 def layer_inputs(
-    chain: nn.Sequential, images: Finite[Tensor, "n ..."]
+    network: nn.Module, images: Finite[Tensor, "n ..."]
 ) -> Iterator[tuple[str, Float[Tensor, "n ..."]]]:
-    """Yield (name, input) of each weight layer, quantized or not, as the chain runs on the images.
+    """Yield (path, input) of each weight layer, quantized or not, as the network runs on images.
 
-    The input of a quantized layer is yielded as it comes, before its own round trip. A copy of
-    the chain runs, in evaluation mode and without gradients, on all images at once.
+    The input of a quantized layer is yielded as it comes, before its own round trip. A copy of the
+    network runs, in evaluation mode and without gradients, on all images at once.
     """
-    refuse_nested(chain, WEIGHT_LAYERS)
-    if not any(isinstance(module, OBSERVED) for module in chain):
-        raise ValueError("chain must have a weight layer, quantized or not, got none")
-    x = images.detach().clone()  # a ReLU in place would change the caller's images
-    for name, module in places(copy.deepcopy(chain).eval()):
-        if isinstance(module, OBSERVED):
-            yield name, x
-        with torch.no_grad():  # around yield it would hold for the caller's code too
-            x = module(x)
+    traced = trace(network)
+    calls = traced.calls(*WEIGHT_LAYERS, QuantizedLayer)
+    if not calls:
+        raise ValueError("network must have a weight layer, quantized or not, got none")
+    run = traced.run(copy.deepcopy(network).eval(), images)
+    for node in traced.graph.nodes:
+        if node.target in calls and node.op == "call_module":
+            (x,) = run.arguments(node)
+            yield node.target, x
+        run.step(node)
 
 
 @checked
 def quantize_layers(
-    chain: nn.Sequential,
+    network: Net,
     weights: Mapping[str, AffineQuantizer],
     inputs: Mapping[str, AffineQuantizer] | None = None,
-) -> nn.Sequential:
-    """Return the chain with its weight layers quantized; the chain itself is left as it is.
+) -> Net:
+    """Return the network with its weight layers quantized; the network itself is left as it is.
 
-    ``weights`` maps names of layers to quantizers; the other layers are not quantized. ``inputs``
+    ``weights`` maps paths of layers to quantizers; the other layers are not quantized. ``inputs``
     does so for the inputs of the same layers; None leaves all inputs as they are.
 
     Raises:
         ValueError: if ``weights`` or ``inputs`` name other layers.
     """
-    names = list(weight_layers(chain))
-    if not set(weights) <= set(names):
-        raise ValueError(f"weights must name weight layers of chain, {names}, got {list(weights)}")
+    layers = weight_layers(network)
+    if not set(weights) <= set(layers):
+        raise ValueError(f"weights must name weight layers, {list(layers)}, got {list(weights)}")
     if inputs is not None and set(inputs) != set(weights):
         raise ValueError(
             f"inputs must name the layers of weights, {list(weights)}, got {list(inputs)}"
         )
-    result = unshared(chain)
-    for name, layer in weight_layers(result).items():
-        if name in weights:
-            quantized = QuantizedLayer(layer, weights[name], inputs[name] if inputs else None)
-            setattr(result, name, quantized.train(layer.training))
-    return result
-
-
-def places(chain: nn.Sequential) -> list[tuple[str, nn.Module]]:
-    """Return name and module of each place of the chain; one module may have several places."""
-    modules = chain.named_modules(remove_duplicate=False)
-    return [(name, module) for name, module in modules if name and "." not in name]
-
-
-def unshared(chain: nn.Sequential) -> nn.Sequential:
-    """Return a copy in which each place has a module of its own, so that each can be changed."""
-    result = nn.Sequential(OrderedDict((n, copy.deepcopy(module)) for n, module in places(chain)))
-    result.training = chain.training  # each copy keeps its own mode
-    return result
-
-
-def refuse_nested(chain: nn.Sequential, kinds: tuple[type[nn.Module], ...]) -> None:
-    """Refuse a module of these kinds inside another, where no walk over the chain reaches it."""
-    nested = [
-        f"{name}.{inner}"
-        for name, module in places(chain)
-        if not hasattr(module, "weight_quantizer")  # it quantizes the layer that it holds
-        for inner, part in module.named_modules()
-        if inner and isinstance(part, kinds)
-    ]
-    if nested:
-        what = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(
-            f"chain must have each {what} as a module of its own, got {nested} inside others"
+    quantized = {
+        path: QuantizedLayer(layers[path], quantizer, inputs[path] if inputs else None).train(
+            layers[path].training
         )
+        for path, quantizer in weights.items()
+    }
+    return replaced(network, quantized)
+
+
+def channel_axis(layer: WeightLayer) -> int:
+    """Return the axis of the output channels: the last of a linear layer, 1 of a convolution."""
+    return -1 if isinstance(layer, nn.Linear) else 1
 
 
 def zero_padding(layer: nn.Conv2d) -> tuple[int, ...]:

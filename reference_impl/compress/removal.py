@@ -6,7 +6,7 @@ the sixth digit.
 """
 
 import copy
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,9 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from reference_impl.checked import Within, checked
-from reference_impl.compress.quantized import places
+from reference_impl.compress.layers import at
+from reference_impl.compress.trace import trace
 from reference_impl.data import Examples
-from reference_impl.models import Network
 
 Indices = Annotated[Int64[Tensor, " m"], Within(0)]
 Losses = Float64[Tensor, " m"]
@@ -24,7 +24,7 @@ Losses = Float64[Tensor, " m"]
 
 @checked
 def loss_without_weights(
-    network: Network, place: str, which: Indices, examples: Examples
+    network: nn.Module, place: str, which: Indices, examples: Examples
 ) -> Losses:
     """Return ΔL_q = L(w with w_q = 0) − L(w) for each of m weights of one layer, one by one.
 
@@ -36,61 +36,78 @@ def loss_without_weights(
 
     Equation: eq-importance-truth, chapter 12.
     """
-    x, rest = _split(network, place, examples, after=False)
-    if not isinstance(weight := getattr(rest[0], "weight", None), Tensor):
+    rest = _Rest(network, place, examples, after=False)
+    if not isinstance(weight := getattr(rest.module, "weight", None), Tensor):
         raise ValueError(f"place must be a layer with a weight, got {place!r}")
     flat = weight.detach().view(-1)
     if which.max() >= len(flat):
         raise ValueError(f"which must hold indices below {len(flat)}, got {which.max()}")
-    whole = _loss(rest, x, examples.labels)
+    whole = rest.loss()
     losses = torch.empty(len(which), dtype=torch.float64)
     for i, q in enumerate(which.tolist()):
         value = flat[q].item()
         flat[q] = 0
-        losses[i] = _loss(rest, x, examples.labels)
+        losses[i] = rest.loss()
         flat[q] = value
     return losses - whole
 
 
 @checked
-def loss_without_units(network: Network, place: str, examples: Examples) -> Losses:
+def loss_without_units(network: nn.Module, place: str, examples: Examples) -> Losses:
     """Return ΔL_i = L(without unit i) − L for every unit of a layer, one by one.
 
-    The units' values are read at a place of the chain such as ``"relu1"``; what follows gets 0 in
-    the unit's place, as in `reference_impl.compress.silence_units`.
+    The units' values are read at a place such as ``"relu1"``; what follows gets 0 in the unit's
+    place, as in `reference_impl.compress.silence_units`.
 
     Raises:
         ValueError: if there is no such place, or nothing after it.
     """
-    values, rest = _split(network, place, examples, after=True)
-    losses = [
-        _loss(rest, values.index_fill(1, torch.tensor([i]), 0), examples.labels)
-        for i in range(values.shape[1])
-    ]
-    return torch.tensor(losses, dtype=torch.float64) - _loss(rest, values, examples.labels)
+    rest = _Rest(network, place, examples, after=True)
+    losses = [rest.loss(without=i) for i in range(rest.units)]
+    return torch.tensor(losses, dtype=torch.float64) - rest.loss()
 
 
-def _split(
-    network: Network, place: str, examples: Examples, *, after: bool
-) -> tuple[Tensor, nn.Sequential]:
-    """Return what the chain computes before (or at) a place, and a float64 copy of the rest."""
-    chain = copy.deepcopy(network.chain()).double().eval()
-    chain.to(memory_format=torch.contiguous_format)  # a channels-last kernel has no flat view
-    names = [name for name, _ in places(chain)]
-    known = names[:-1] if after else names
-    if place not in known:
-        raise ValueError(f"place must be one of {known}, got {place!r}")
-    at = names.index(place) + int(after)
-    with torch.no_grad():
-        parts = [chain[:at](part.double()) for part in examples.images.split(100)]
-    return torch.cat(parts), chain[at:]
+class _Rest:
+    """What a float64 copy of a network computes from a place on; all before it is done once."""
 
+    def __init__(self, network: nn.Module, place: str, examples: Examples, *, after: bool) -> None:
+        own = copy.deepcopy(network).double().eval()
+        own.to(memory_format=torch.contiguous_format)  # a channels-last kernel has no flat view
+        traced = trace(own)
+        nodes = list(traced.graph.nodes)
+        known = {str(node.target): node for node in nodes if node.op == "call_module"}
+        if after:
+            known = {name: node for name, node in known.items() if node.next.op != "output"}
+        if place not in known:
+            raise ValueError(f"place must be one of {list(known)}, got {place!r}")
+        self.node, self.module = known[place], at(own, place)
+        first = nodes.index(self.node) + int(after)
+        self.nodes, self.overwrites = nodes[first:], any(map(traced.in_place, nodes[first:]))
+        self.parts = []
+        batches = zip(examples.images.split(500), examples.labels.split(500), strict=True)
+        for images, labels in batches:
+            run = traced.run(own, images.double())
+            for node in nodes[:first]:
+                run.step(node)
+            self.parts.append((run, dict(run.env), labels))
 
-def _loss(rest: nn.Sequential, values: Tensor, labels: Tensor) -> float:
-    """Return the mean cross-entropy in nats, of batches that fit the cache."""
-    with torch.no_grad():
-        sums = [
-            F.cross_entropy(rest(part), those, reduction="sum").item()
-            for part, those in zip(values.split(500), labels.split(500), strict=True)
-        ]
-    return sum(sums) / len(labels)
+    @property
+    def units(self) -> int:
+        """Return the number of units at the place."""
+        return int(self.parts[0][1][self.node].shape[1])
+
+    def loss(self, *, without: int | None = None) -> float:
+        """Return the mean cross-entropy in nats, with a unit of the place at 0."""
+        total, count = 0.0, 0
+        for run, before, labels in self.parts:
+            run.env = {n: self._own(value) for n, value in before.items()}
+            if without is not None:
+                run.env[self.node] = run.env[self.node].index_fill(1, torch.tensor([without]), 0)
+            for node in self.nodes:
+                logits = run.step(node)
+            total += F.cross_entropy(logits, labels, reduction="sum").item()
+            count += len(labels)
+        return total / count
+
+    def _own(self, value: Any) -> Any:
+        return value.clone() if self.overwrites and isinstance(value, Tensor) else value

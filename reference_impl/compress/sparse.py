@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
+from reference_impl.compress.layers import Net
 
 
 @checked
@@ -46,16 +47,16 @@ class CsrLinear(nn.Module):
 
 
 @checked
-def with_sparse_layers(chain: nn.Sequential) -> nn.Sequential:
+def with_sparse_layers(network: Net) -> Net:
     """Return a copy in which every linear layer is a `CsrLinear`; torch has no sparse convolution.
 
     Raises:
         ValueError: if there is no linear layer.
     """
-    found = copy.deepcopy(chain)
+    found = copy.deepcopy(network)
     linear = {name: layer for name, layer in found.named_modules() if isinstance(layer, nn.Linear)}
     if not linear:
-        raise ValueError("chain must have a linear layer, got none")
+        raise ValueError("network must have a linear layer, got none")
     for name, layer in linear.items():
         found.set_submodule(name, CsrLinear(layer))
     return found.eval()

@@ -10,24 +10,24 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from reference_impl.checked import Count, Finite, Where, checked
 from reference_impl.compress.activations import Tapped
-from reference_impl.compress.graph import width_of
+from reference_impl.compress.graph import dependency_graph
 from reference_impl.data import Examples, batches
-from reference_impl.models import N_CLASSES, Network, evaluating
+from reference_impl.models import evaluating
 
 State = dict[str, Float[Tensor, "..."]]
 """Name of a parameter → its values, or as many statistics."""
 
 Places = Annotated[Mapping[str, str], Where("one or more", bool)]
-"""Label of a width → the place in the chain where its units' values are read: hidden1 → relu1."""
+"""Label of a width → the path of the module where its units' values are read: hidden1 → relu1."""
 
 
 @checked
-def mean_gradients(network: Network, examples: Examples, *, batch_size: Count = 1000) -> State:
+def mean_gradients(network: nn.Module, examples: Examples, *, batch_size: Count = 1000) -> State:
     """Return name → ∂L/∂w of every parameter, with L the mean cross-entropy of all examples.
 
     The parameters' own ``grad`` stay as they are.
@@ -43,7 +43,9 @@ def mean_gradients(network: Network, examples: Examples, *, batch_size: Count = 
 
 
 @checked
-def mean_square_gradients(network: Network, examples: Examples, *, batch_size: Count = 50) -> State:
+def mean_square_gradients(
+    network: nn.Module, examples: Examples, *, batch_size: Count = 50
+) -> State:
     """Return name → mean_n (∂L_n/∂w)² of every parameter, with L_n the loss of example n alone.
 
     The empirical Fisher information's diagonal: the classes are the labels.
@@ -60,7 +62,7 @@ def mean_square_gradients(network: Network, examples: Examples, *, batch_size: C
 
 @checked
 def curvature_diagonal(
-    network: Network, images: Finite[Tensor, "n 1 28 28"], *, batch_size: Count = 50
+    network: nn.Module, images: Finite[Tensor, "n ..."], *, batch_size: Count = 50
 ) -> State:
     """Return name → ∂²L/∂w² of every parameter: h = mean_n Σ_k p_nk (∂ ln p_nk/∂w)².
 
@@ -78,17 +80,18 @@ def curvature_diagonal(
 
     w, each = _parameters(network), vmap(grad(weighted), in_dims=(None, 0, None))
     with evaluating(network):
+        n_classes = _logits(network, w, images[:1]).shape[1]
         parts = (
             _squares(each(w, part, k))
             for part in images.split(batch_size)
-            for k in range(N_CLASSES)
+            for k in range(n_classes)
         )
         return _mean(parts, len(images))
 
 
 @checked
 def unit_contributions(
-    network: Network, places: Places, examples: Examples, *, batch_size: Count = 1000
+    network: nn.Module, places: Places, examples: Examples, *, batch_size: Count = 1000
 ) -> dict[str, Float[Tensor, "n units"]]:
     """Return t_ij = Σ a_ij ∂ℓ_i/∂a_ij for each image i and unit j, summed over a map's positions.
 
@@ -100,8 +103,9 @@ def unit_contributions(
     References: Molchanov et al. (2017), Pruning convolutional neural networks for resource
     efficient inference, equation 7.
     """
-    units = {label: width_of(network, label) for label in places}
-    tapped = Tapped(network.chain(), list(places.values()))
+    found = dependency_graph(network, examples.images[:1])
+    units = {label: found.units(label) for label in places}
+    tapped = Tapped(network, list(places.values()))
     parts: dict[str, list[Tensor]] = {label: [] for label in places}
     with evaluating(tapped), torch.enable_grad():
         for images, labels in batches(examples, batch_size):
@@ -115,11 +119,11 @@ def unit_contributions(
     return {label: torch.cat(found) for label, found in parts.items()}
 
 
-def _parameters(network: Network) -> State:
+def _parameters(network: nn.Module) -> State:
     return {name: value.detach() for name, value in network.named_parameters()}
 
 
-def _logits(network: Network, w: State, images: Tensor) -> Tensor:
+def _logits(network: nn.Module, w: State, images: Tensor) -> Tensor:
     """Return the logits with other parameters than the network's own."""
     precision = next(iter(w.values())).dtype
     logits: Tensor = functional_call(network, w, (images.to(precision),))

@@ -1,9 +1,9 @@
-"""The course's networks, each of which describes how its widths appear in its parameters."""
+"""The course's networks."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from reference_impl.models.base import IMAGE_SHAPE, N_CLASSES, Axis, Images, Network, evaluating
+from reference_impl.models.base import IMAGE_SHAPE, N_CLASSES, Images, Network, evaluating
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
@@ -13,7 +13,7 @@ from reference_impl.models.separable import SeparableStudent
 __all__ = [
     "MODELS", "LeNet300", "LeNet5", "ConvTeacher", "ConvStudent", "SeparableStudent",
     "ResidualBlock", "ResidualNetwork",
-    "Network", "Axis", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating",  # base
+    "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating",  # base
 ]
 # fmt: on
 

@@ -1,40 +1,21 @@
-"""What a network of the course publishes beside its logits: how its widths appear in its state."""
+"""What the networks of the course have in common: layers in a row, and names of their widths."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checked import Count, checked
+from reference_impl.checked import checked
 
 IMAGE_SHAPE = (1, 28, 28)
 """Of one image: a grey channel, rows, columns."""
 
 N_CLASSES = 10
 Images = Float[Tensor, "n 1 28 28"]
-
-
-@checked
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a parameter: which width it runs over, and how often.
-
-    ``label`` names the width; None is an axis that belongs to the task (pixels, classes, kernel)
-    and is never cut. Each unit owns ``repeat`` consecutive entries: 1, except after a flatten,
-    where channel c of 4×4 positions owns the columns 16 c … 16 c + 15.
-    """
-
-    label: str | None = None
-    repeat: Count = 1
-
-
-FIXED = Axis()
-"""An axis that is never cut."""
 
 
 @contextmanager
@@ -53,34 +34,28 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def layer_axes(name: str, units: Axis, *below: Axis) -> dict[str, tuple[Axis, ...]]:
-    """Return the axes of the weight, (units, *below), and the bias of a layer."""
-    return {f"{name}.weight": (units, *below), f"{name}.bias": (units,)}
-
-
-def conv_axes(conv: str, norm: str, channels: Axis, below: Axis) -> dict[str, tuple[Axis, ...]]:
-    """Return the axes of a convolution without bias and of its BatchNorm, by their names.
-
-    >>> list(conv_axes("conv", "norm", Axis("conv1"), FIXED))[3:]
-    ['norm.running_mean', 'norm.running_var', 'norm.num_batches_tracked']
-    """
-    entries = ("weight", "bias", "running_mean", "running_var")
-    axes = {f"{conv}.weight": (channels, below, FIXED, FIXED)}
-    norms = {f"{norm}.{entry}": (channels,) for entry in entries}
-    return axes | norms | {f"{norm}.num_batches_tracked": ()}
-
-
-class Network(nn.Module, ABC):
+class Network(nn.Sequential, ABC):
     """A classifier of 28×28 grey images: (n, 1, 28, 28) to logits (n, 10).
 
+    Its layers run one after the other; ReLU, pooling and flattening are layers too, so that what
+    transforms a network meets each of its operations by name.
+
     Attributes:
-        axes: name of a parameter or buffer → one `Axis` per axis of it. Scalars have none.
-        widths: label → number of units, for every label in ``axes``. A plain dict, since mapping
-            proxies cannot be deep-copied.
+        width_names: path of the first layer that writes a width → what the course calls the width.
     """
 
-    axes: ClassVar[Mapping[str, tuple[Axis, ...]]]
-    widths: dict[str, int]
+    width_names: ClassVar[Mapping[str, str]]
+
+    def _run_in_order(self, layers: Mapping[str, nn.Module]) -> None:
+        """Take the layers, in the order in which they run."""
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Return the name of each width → its number of units."""
+        weights = {path: self.get_parameter(f"{path}.weight") for path in self.width_names}
+        return {self.width_names[path]: len(weight) for path, weight in weights.items()}
 
     @classmethod
     def from_widths(cls, widths: Mapping[str, int]) -> Self:
@@ -89,41 +64,19 @@ class Network(nn.Module, ABC):
         Raises:
             ValueError: if a label is missing or unknown.
         """
-        labels = {axis.label for axes in cls.axes.values() for axis in axes if axis.label}
-        if set(widths) != labels:
+        if set(widths) != (labels := set(cls.width_names.values())):
             raise ValueError(f"widths must have the labels {sorted(labels)}, got {sorted(widths)}")
         return cls._build(widths)
 
     @checked
     def forward(self, images: Images) -> Float[Tensor, "n 10"]:  # type: ignore[override]
         """Return the logits: the layers run one after the other."""
-        h: Tensor = images
-        for layer in self._layers().values():
-            h = layer(h)
-        return h
+        logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits
 
-    def chain(self) -> nn.Sequential:
-        """Return the layers in the order in which ``forward`` runs them.
-
-        What transforms a whole network (folds BatchNorm, equalizes, quantizes, prunes) walks over
-        this chain; ReLU, pooling and flattening are modules of their own. Layers with parameters or
-        buffers are the network's own: change ``copy.deepcopy(network.chain())`` to keep the
-        network. Replacing a module of the chain leaves the network as it is.
-
-        >>> from reference_impl.models import LeNet300
-        >>> [name for name, _ in LeNet300().chain().named_children()]
-        ['flatten', 'fc1', 'relu1', 'fc2', 'relu2', 'fc3']
-        """
-        chain = nn.Sequential(OrderedDict(self._layers()))
-        own = set(self.modules())
-        for module in chain.modules():
-            if module not in own:  # a new module; the network's own keep their modes
-                module.training = self.training
-        return chain
-
-    @abstractmethod
-    def _layers(self) -> dict[str, nn.Module]:
-        """Return name → layer, in order; what has no parameters is made anew."""
+    def __getitem__(self, index: slice | int) -> Any:
+        """Return a layer, or some in a row."""
+        return nn.Sequential(OrderedDict(self.named_children()))[index]
 
     @classmethod
     @abstractmethod

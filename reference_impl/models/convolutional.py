@@ -2,22 +2,12 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import nn
 
 from reference_impl.checked import Count, checked
-from reference_impl.models.base import FIXED, N_CLASSES, Axis, Network, conv_axes, layer_axes
-
-
-def _axes(n_layers: int) -> Mapping[str, tuple[Axis, ...]]:
-    """Return the axes of ``n_layers`` blocks of convolution and BatchNorm, and of the head."""
-    channels = [FIXED, *(Axis(f"conv{i + 1}") for i in range(n_layers))]
-    axes: dict[str, tuple[Axis, ...]] = {}
-    for i, (below, above) in enumerate(pairwise(channels)):
-        axes |= conv_axes(f"convs.{i}", f"norms.{i}", above, below)
-    return MappingProxyType(axes | layer_axes("head", FIXED, above))
+from reference_impl.models.base import N_CLASSES, Network
 
 
 class _ConvNetwork(Network):
@@ -28,26 +18,18 @@ class _ConvNetwork(Network):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.widths = {f"conv{i}": width for i, width in enumerate(channels, start=1)}
-        self.convs = nn.ModuleList(
-            nn.Conv2d(below, above, 3, padding=1, bias=False)
-            for below, above in pairwise((1, *channels))
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in channels)
-        self.head = nn.Linear(channels[-1], N_CLASSES)
+        layers: dict[str, nn.Module] = {}
+        for i, (below, above) in enumerate(pairwise((1, *channels)), start=1):
+            layers[f"conv{i}"] = nn.Conv2d(below, above, 3, padding=1, bias=False)
+            layers |= {f"norm{i}": nn.BatchNorm2d(above), f"relu{i}": nn.ReLU()}
+            if i < len(channels):
+                layers[f"pool{i}"] = nn.MaxPool2d(2)
+        layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+        self._run_in_order(layers | {"head": nn.Linear(channels[-1], N_CLASSES)})
 
     @classmethod
     def _build(cls, widths: Mapping[str, int]) -> Self:
         return cls(tuple(widths[f"conv{i + 1}"] for i in range(len(widths))))
-
-    def _layers(self) -> dict[str, nn.Module]:
-        layers: dict[str, nn.Module] = {}
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), start=1):
-            layers |= {f"conv{i}": conv, f"norm{i}": norm, f"relu{i}": nn.ReLU()}
-            if i < len(self.convs):
-                layers[f"pool{i}"] = nn.MaxPool2d(2)
-        mean = nn.AdaptiveAvgPool2d(1)
-        return layers | {"mean": mean, "flatten": nn.Flatten(), "head": self.head}
 
 
 @checked
@@ -61,7 +43,7 @@ class ConvTeacher(_ConvNetwork):
     390890
     """
 
-    axes = _axes(4)
+    width_names: ClassVar = {name: name for name in ("conv1", "conv2", "conv3", "conv4")}
 
     def __init__(self, channels: tuple[Count, Count, Count, Count] = (32, 64, 128, 256)) -> None:
         """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
@@ -76,7 +58,7 @@ class ConvStudent(_ConvNetwork):
     6274
     """
 
-    axes = _axes(3)
+    width_names: ClassVar = {name: name for name in ("conv1", "conv2", "conv3")}
 
     def __init__(self, channels: tuple[Count, Count, Count] = (8, 16, 32)) -> None:
         """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""

@@ -1,13 +1,12 @@
 """LeCun's networks for handwritten digits: fully connected, and convolutional without BatchNorm."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import nn
 
 from reference_impl.checked import Count, checked
-from reference_impl.models.base import FIXED, N_CLASSES, Axis, Network, layer_axes
+from reference_impl.models.base import N_CLASSES, Network
 
 
 @checked
@@ -21,27 +20,23 @@ class LeNet300(Network):
     266610
     """
 
-    axes = MappingProxyType(
-        layer_axes("fc1", Axis("hidden1"), FIXED)
-        | layer_axes("fc2", Axis("hidden2"), Axis("hidden1"))
-        | layer_axes("fc3", FIXED, Axis("hidden2"))
-    )
+    width_names: ClassVar = {"fc1": "hidden1", "fc2": "hidden2"}
+    fc1: nn.Linear
+    fc2: nn.Linear
+    fc3: nn.Linear
 
     def __init__(self, hidden: tuple[Count, Count] = (300, 100)) -> None:
         """Initialise as ``nn.Linear`` does, from torch's global generator."""
         super().__init__()
-        self.widths = {"hidden1": hidden[0], "hidden2": hidden[1]}
-        self.fc1 = nn.Linear(784, hidden[0])
-        self.fc2 = nn.Linear(hidden[0], hidden[1])
-        self.fc3 = nn.Linear(hidden[1], N_CLASSES)
+        one, two = hidden
+        layers: dict[str, nn.Module]
+        layers = {"flatten": nn.Flatten(), "fc1": nn.Linear(784, one), "relu1": nn.ReLU()}
+        layers |= {"fc2": nn.Linear(one, two), "relu2": nn.ReLU()}
+        self._run_in_order(layers | {"fc3": nn.Linear(two, N_CLASSES)})
 
     @classmethod
     def _build(cls, widths: Mapping[str, int]) -> Self:
         return cls(hidden=(widths["hidden1"], widths["hidden2"]))
-
-    def _layers(self) -> dict[str, nn.Module]:
-        layers = {"flatten": nn.Flatten(), "fc1": self.fc1, "relu1": nn.ReLU()}
-        return layers | {"fc2": self.fc2, "relu2": nn.ReLU(), "fc3": self.fc3}
 
 
 @checked
@@ -57,27 +52,22 @@ class LeNet5(Network):
     431080
     """
 
-    axes = MappingProxyType(
-        layer_axes("conv1", Axis("conv1"), FIXED, FIXED, FIXED)
-        | layer_axes("conv2", Axis("conv2"), Axis("conv1"), FIXED, FIXED)
-        | layer_axes("fc1", Axis("hidden"), Axis("conv2", repeat=16))
-        | layer_axes("fc2", FIXED, Axis("hidden"))
-    )
+    width_names: ClassVar = {"conv1": "conv1", "conv2": "conv2", "fc1": "hidden"}
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    fc1: nn.Linear
+    fc2: nn.Linear
 
     def __init__(self, conv: tuple[Count, Count] = (20, 50), hidden: Count = 500) -> None:
         """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
-        self.widths = {"conv1": conv[0], "conv2": conv[1], "hidden": hidden}
-        self.conv1 = nn.Conv2d(1, conv[0], 5)
-        self.conv2 = nn.Conv2d(conv[0], conv[1], 5)
-        self.fc1 = nn.Linear(conv[1] * 16, hidden)
-        self.fc2 = nn.Linear(hidden, N_CLASSES)
+        one, two = conv
+        layers: dict[str, nn.Module]
+        layers = {"conv1": nn.Conv2d(1, one, 5), "pool1": nn.MaxPool2d(2)}
+        layers |= {"conv2": nn.Conv2d(one, two, 5), "pool2": nn.MaxPool2d(2)}
+        layers |= {"flatten": nn.Flatten(), "fc1": nn.Linear(two * 16, hidden)}
+        self._run_in_order(layers | {"relu1": nn.ReLU(), "fc2": nn.Linear(hidden, N_CLASSES)})
 
     @classmethod
     def _build(cls, widths: Mapping[str, int]) -> Self:
         return cls(conv=(widths["conv1"], widths["conv2"]), hidden=widths["hidden"])
-
-    def _layers(self) -> dict[str, nn.Module]:
-        layers = {"conv1": self.conv1, "pool1": nn.MaxPool2d(2)}
-        layers |= {"conv2": self.conv2, "pool2": nn.MaxPool2d(2), "flatten": nn.Flatten()}
-        return layers | {"fc1": self.fc1, "relu1": nn.ReLU(), "fc2": self.fc2}

@@ -2,24 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Self
+from typing import ClassVar, Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Count, checked
-from reference_impl.models.base import FIXED, N_CLASSES, Axis, Network, conv_axes, layer_axes
+from reference_impl.models.base import N_CLASSES, Network
 
 N_BLOCKS = 3
-STREAM = Axis("stream")
-
-
-def _block(i: int) -> dict[str, tuple[Axis, ...]]:
-    """Return the axes of a block: one convolution reads the stream, the other writes it."""
-    body, inner = f"blocks.{i}.body", Axis(f"inner{i + 1}")
-    reads = conv_axes(f"{body}.conv1", f"{body}.norm1", inner, STREAM)
-    return reads | conv_axes(f"{body}.conv2", f"{body}.norm2", STREAM, inner)
 
 
 @checked
@@ -66,32 +57,23 @@ class ResidualNetwork(Network):
     31906
     """
 
-    axes = MappingProxyType(
-        conv_axes("conv", "norm", STREAM, FIXED)
-        | {name: axes for i in range(N_BLOCKS) for name, axes in _block(i).items()}
-        | layer_axes("head", FIXED, STREAM)
-    )
+    width_names: ClassVar = {"conv": "stream"} | {
+        f"block{i}.body.conv1": f"inner{i}" for i in (1, 2, 3)
+    }
 
     def __init__(
         self, stream: Count = 24, inner: tuple[Count, Count, Count] = (24, 24, 24)
     ) -> None:
         """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
-        self.widths = {"stream": stream}
-        self.widths |= {f"inner{i}": width for i, width in enumerate(inner, start=1)}
-        self.conv = nn.Conv2d(1, stream, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(stream)
-        self.blocks = nn.ModuleList(ResidualBlock(stream, width) for width in inner)
-        self.head = nn.Linear(stream, N_CLASSES)
+        layers: dict[str, nn.Module] = {"conv": nn.Conv2d(1, stream, 3, padding=1, bias=False)}
+        layers |= {"norm": nn.BatchNorm2d(stream), "relu": nn.ReLU()}
+        for i, width in enumerate(inner, start=1):
+            if i < N_BLOCKS:
+                layers[f"pool{i}"] = nn.MaxPool2d(2)
+            layers |= {f"block{i}": ResidualBlock(stream, width), f"block{i}_relu": nn.ReLU()}
+        self._run_in_order(layers | {"mean": PositionMean(), "head": nn.Linear(stream, N_CLASSES)})
 
     @classmethod
     def _build(cls, widths: Mapping[str, int]) -> Self:
         return cls(widths["stream"], (widths["inner1"], widths["inner2"], widths["inner3"]))
-
-    def _layers(self) -> dict[str, nn.Module]:
-        layers: dict[str, nn.Module] = {"conv": self.conv, "norm": self.norm, "relu": nn.ReLU()}
-        for i, block in enumerate(self.blocks, start=1):
-            if i < N_BLOCKS:
-                layers[f"pool{i}"] = nn.MaxPool2d(2)
-            layers |= {f"block{i}": block, f"block{i}_relu": nn.ReLU()}
-        return layers | {"mean": PositionMean(), "head": self.head}

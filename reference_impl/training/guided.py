@@ -33,9 +33,9 @@ class Guided(nn.Module):
     def __init__(
         self, student: Network, adapters: Mapping[str, nn.Module], names: tuple[str, ...]
     ) -> None:
-        """Tap the student's chain at the named places."""
+        """Tap the student at the named places."""
         super().__init__()
-        self.tapped = Tapped(student.chain(), names)
+        self.tapped = Tapped(student, names)
         self.adapters = nn.ModuleDict(adapters)
 
     def forward(self, images: Float[Tensor, "n 1 28 28"]) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class Method:
 @checked
 def view_with_features(teacher: Network, examples: Examples, names: tuple[str, ...]) -> View:
     """Return the view of the images as they are, with the teacher's features in half precision."""
-    found = outputs_at(teacher.chain(), names, examples.images)
+    found = outputs_at(teacher, names, examples.images)
     features = {name: found[name].half() for name in names}
     return replace(view(teacher, examples), features=features)
 

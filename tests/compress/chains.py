@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from reference_impl import models
@@ -59,6 +60,22 @@ def drawn(name: str) -> Any:
     """Return a small network with random weights and statistics, in evaluation mode."""
     torch.manual_seed(0)
     return settle(SMALL[name]())
+
+
+def brought(name: str) -> nn.Module:
+    """Return a network of torchvision with random weights and statistics."""
+    torch.manual_seed(0)
+    more = {"init_weights": False} if name == "googlenet" else {}
+    network = getattr(torchvision.models, name)(num_classes=10, **more)
+    if name == "vgg11_bn":  # 100 million weights fewer
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        network.classifier = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 10))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+    return network.eval()
 
 
 def images(n: int, seed: int = 0) -> Tensor:

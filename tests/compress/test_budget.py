@@ -159,14 +159,15 @@ def test_the_same_scores_choose_the_same_units_as_torch_pruning():
         ignored_layers=[theirs.head],
     )
     scores = {}
-    for label, conv in zip(network.widths, theirs.convs, strict=True):
+    convs = [theirs.get_submodule(label) for label in network.widths]
+    for label, conv in zip(network.widths, convs, strict=True):
         every = list(range(conv.out_channels))
         group = pruner.DG.get_pruning_group(conv, tp.prune_conv_out_channels, idxs=every)
         scores[label] = importance(group)
     pruner.step()
     budget = model_cost(theirs, (1, 28, 28)).macs
     ours = prune_to_budget(network, scores, budget, normalise=by_mean)
-    assert list(ours.widths.values()) == [conv.out_channels for conv in theirs.convs]
+    assert list(ours.widths.values()) == [conv.out_channels for conv in convs]
     x = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=0)
 

@@ -45,7 +45,7 @@ def images() -> torch.Tensor:
 @cache
 def lenet(name, axes) -> nn.Sequential:
     calibration = load_dataset().train.images[:200]
-    return quantized(load_checkpoint(name).chain(), calibration, axes=axes)
+    return quantized(load_checkpoint(name), calibration, axes=axes)
 
 
 class Dtypes(TorchDispatchMode):

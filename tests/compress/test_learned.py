@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from chains import drawn, images, learnable, left_alone, refused, twice_used_chain
+from chains import drawn, images, learnable, left_alone, refused
 from draws import normal
 from torch import nn
 
@@ -15,7 +15,7 @@ TWO_BITS = AffineQuantizer(torch.tensor(0.5), torch.tensor(1), IntegerGrid(2))
 
 
 def chain_of(name: str = "lenet300") -> nn.Sequential:
-    chain: nn.Sequential = drawn(name).chain()
+    chain: nn.Sequential = drawn(name)
     return chain
 
 
@@ -154,16 +154,10 @@ def test_without_batch_norm_the_deployed_network_is_the_trained_one_bit_for_bit(
         assert torch.equal(deployed(X), learned(X))
 
 
-def with_shared_layers() -> nn.Sequential:
-    """Return a learned chain whose convolution, norm and ReLU each stand in two places."""
-    learned = learnable(twice_used_chain(), X)
-    return nn.Sequential(*learned[:4], *learned[1:4], *learned[7:]).eval()
-
-
-@pytest.mark.parametrize("name", ["student", "separable", "twice used"])
+@pytest.mark.parametrize("name", ["student", "separable"])
 def test_with_batch_norm_folded_the_function_stays(name: str) -> None:
     """Oracle: the trained chain, in float64 to keep codes from flipping at ties."""
-    learned = with_shared_layers() if name == "twice used" else after_some_training(name, 3)
+    learned = after_some_training(name, 3)
     with torch.no_grad():
         expected = learned.double()(X.double())
         deployed = compress.deploy(learned)
@@ -213,6 +207,6 @@ NAMES = r"bits must name the layers \['fc1', 'fc2', 'fc3'\], got .*fc9"
 
 test_chains_that_cannot_be_learned_or_deployed_are_refused = refused(
     (ValueError, NAMES, lambda: compress.learn_layers(CHAIN, X, OTHER)),
-    (ValueError, "chain must have a learned layer", lambda: compress.deploy(CHAIN)),
+    (ValueError, "network must have a learned layer", lambda: compress.deploy(CHAIN)),
     (ValueError, "must be in evaluation mode", lambda: compress.deploy(learned_chain().train())),
 )

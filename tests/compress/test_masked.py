@@ -117,7 +117,7 @@ def test_a_sparse_layer_answers_as_the_dense_one(bias, density):
 @pytest.mark.parametrize("name", ["lenet300", "student", "nested"])
 def test_a_chain_answers_as_before(name):
     """Oracle: the chain, which may hold layers inside other modules; its linear layers counted."""
-    chain = drawn("lenet300" if name == "nested" else name).chain()
+    chain = drawn("lenet300" if name == "nested" else name)
     if name == "nested":
         chain = nn.Sequential(chain[:3], chain[3:])
     sparse = with_sparse_layers(chain)

@@ -19,7 +19,7 @@ from reference_impl.compress import (
     merge_nearest,
     remove_units,
 )
-from reference_impl.compress.graph import only_reader
+from reference_impl.compress.graph import dependency_graph, only_reader
 from reference_impl.models import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,10 +40,14 @@ def with_twins(name: str, factor: float) -> Network:
     After BatchNorm the filters are ``factor`` times those, of other statistics, and S = 3.
     """
     network = drawn(name)
+    written = {
+        key
+        for label in network.widths
+        for key in dependency_graph(network).ends(label, written=True)
+    }
     with torch.no_grad():
         for key, value in network.state_dict().items():
-            axes = network.axes[key]
-            if not axes or axes[0].label is None:
+            if key not in written:
                 continue
             first, second = value.chunk(2)
             if key.endswith("running_var"):
@@ -205,7 +209,7 @@ def test_where_zeros_pad_a_map_no_bias_is_changed():
     network, keep = drawn("student"), halves(drawn("student"))
     solved = merge_least_squares(network, keep, X, ridge=0.1)
     pruned = remove_units(network, keep)
-    for ours, theirs in zip(solved.norms, pruned.norms, strict=True):
+    for ours, theirs in ((solved.norm2, pruned.norm2), (solved.norm3, pruned.norm3)):
         assert torch.equal(ours.bias, theirs.bias)
         assert torch.equal(ours.running_mean, theirs.running_mean)
     assert not torch.equal(solved.head.bias, pruned.head.bias)

@@ -17,7 +17,7 @@ from reference_impl.compress import (
     silence_units,
     values_read,
 )
-from reference_impl.compress.graph import only_reader
+from reference_impl.compress.graph import dependency_graph, only_reader
 from reference_impl.merging import WidthMap, standing_in
 from reference_impl.models import Network
 
@@ -36,7 +36,7 @@ def test_a_unit_has_a_row_and_a_set_of_columns(name, label):
 def test_the_rows_of_a_unit_give_its_value_before_the_activation():
     """Oracle: convolution and BatchNorm in the network, at one position of one image."""
     network = drawn("student")
-    before = network.norms[0](network.convs[0](images(6)))[:, :, 5, 7]
+    before = network.norm1(network.conv1(images(6)))[:, :, 5, 7]
     patch = F.unfold(images(6), 3, padding=1)[:, :, 5 * 28 + 7]
     expected = torch.cat([patch, torch.ones(len(patch), 1)], dim=1)
     expected = expected @ incoming_rows(network, "conv1").T
@@ -83,13 +83,10 @@ def test_a_unit_that_is_twice_another_can_be_merged_with_it(name, label):
     network = drawn(name)
     normed = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     with torch.no_grad():
-        for key, value in network.state_dict().items():
-            axes = network.axes[key]
-            if axes and axes[0].label == label and not key.endswith(("mean", "var")):
-                twice = 2 if value.ndim == 1 or not normed else 1
-                value[1] = twice * value[0]
-            elif axes and axes[0].label == label:
-                value[1] = value[0]
+        for key in dependency_graph(network).ends(label, written=True):
+            value = network.state_dict()[key]
+            kept = key.endswith(("mean", "var")) or (normed and value.ndim > 1)
+            value[1] = value[0] if kept else 2 * value[0]
     n = network.widths[label]
     stands_for, scale = torch.arange(n), torch.ones(n)
     stands_for[1], scale[1] = 0, 2
@@ -110,17 +107,6 @@ def test_rows_of_averaged_units_are_written_where_no_norm_forbids_it():
     torch.testing.assert_close(small.fc2.weight[:, 10], network.fc2.weight[:, :2].sum(dim=1))
 
 
-ROOTS = {
-    "lenet300": {"hidden1": "fc1", "hidden2": "fc2"},
-    "lenet5": {"conv1": "conv1", "conv2": "conv2", "hidden": "fc1"},
-    "teacher": {f"conv{i + 1}": f"convs.{i}" for i in range(4)},
-    "student": {f"conv{i + 1}": f"convs.{i}" for i in range(3)},
-    "separable": {"stem": "stem", **{f"block{i + 1}": f"pointwise.{i}" for i in range(4)}},
-    "residual": {"stream": "conv", **{f"inner{i + 1}": f"blocks.{i}.body.conv1" for i in range(3)}},
-}
-"""Network → width → a layer that writes it."""
-
-
 @pytest.mark.equation("eq-narrow-same")
 @every_width
 def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
@@ -129,7 +115,8 @@ def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
     keep = mask(network.widths[label])
     theirs = copy.deepcopy(network)
     graph = tp.DependencyGraph().build_dependency(theirs, example_inputs=images(1))
-    root = theirs.get_submodule(ROOTS[name][label])
+    (path,) = (path for path, width in network.width_names.items() if width == label)
+    root = theirs.get_submodule(path)
     linear = isinstance(root, nn.Linear)
     remove = tp.prune_linear_out_channels if linear else tp.prune_conv_out_channels
     graph.get_pruning_group(root, remove, idxs=(~keep).nonzero().flatten().tolist()).prune()
@@ -142,12 +129,12 @@ def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
 def test_layers_keep_their_modes_and_their_eps():
     """Oracle: the network before, and its outputs with another eps."""
     network = drawn("student")
-    network.norms[1].train()
-    network.norms[1].momentum = 0.3
-    network.norms[0].eps = 0.5
+    network.norm2.train()
+    network.norm2.momentum = 0.3
+    network.norm1.eps = 0.5
     same = remove_units(network, {"conv1": torch.ones(6, dtype=torch.bool)})
     assert not same.training
-    assert (same.norms[1].training, same.norms[1].momentum, same.norms[0].eps) == (True, 0.3, 0.5)
+    assert (same.norm2.training, same.norm2.momentum, same.norm1.eps) == (True, 0.3, 0.5)
     assert torch.equal(same.eval()(images(6)), network.eval()(images(6)))
 
 
@@ -157,7 +144,7 @@ def test_filters_keep_their_layout(layout):
     network = drawn("student").to(memory_format=layout)
     keep = {"conv1": mask(6), "conv2": mask(8)}
     for made in (remove_units(network, keep), silence_units(network, keep)):
-        for conv in (network.convs[1], *made.convs):
+        for conv in (network.conv2, made.conv1, made.conv2, made.conv3):
             assert conv.weight.is_contiguous(memory_format=layout)
 
 
@@ -174,8 +161,8 @@ LENET, STUDENT = drawn("lenet300"), drawn("student")
 SEPARABLE, RESIDUAL = drawn("separable"), drawn("residual")
 STANDS_FOR = torch.tensor([0, 0, 2, 3, 4, 5])
 FIRST_FOR_SECOND = standing_in(torch.arange(6) != 1, STANDS_FOR, torch.ones(6))
-DEPTHWISE = "'depthwise.0' is a depthwise convolution over 'stem'"
-FOREIGN = r"got \['fc1.parametrizations.weight.original'\] as well"
+DEPTHWISE = "'depthwise1' is a depthwise convolution over 'stem'"
+FOREIGN = "'fc1' is parametrized"
 AVERAGE = WidthMap(torch.full((1, 6), 1 / 6), torch.ones(6, 1))
 LABELS, TOO_FEW = r"one of \['conv1', 'conv2', 'conv3'\]", "'hidden1' has 12 units, got .* for 11"
 
@@ -189,12 +176,11 @@ def parametrized() -> Network:
 test_what_no_width_allows_is_refused_by_name = refused(
     (ValueError, "label must be one of", lambda: outgoing_columns(LENET, "")),
     (ValueError, "several layers", lambda: values_read(RESIDUAL, "stream", images(1))),
-    (ValueError, "inside a block", lambda: values_read(RESIDUAL, "inner2", images(1))),
     (ValueError, LABELS, lambda: remove_units(STUDENT, {"conv1": mask(6), "pixels": mask(8)})),
     (ValueError, LABELS, lambda: silence_units(STUDENT, {"conv9": mask(8)})),
     (ValueError, TOO_FEW, lambda: remove_units(LENET, {"hidden2": mask(10), "hidden1": mask(11)})),
     (ValueError, "leave a unit", lambda: remove_units(LENET, {"hidden1": mask(12) & False})),
-    (ValueError, "'norms.0' is BatchNorm over", lambda: map_width(STUDENT, "conv1", AVERAGE)),
+    (ValueError, "'norm1' is BatchNorm over", lambda: map_width(STUDENT, "conv1", AVERAGE)),
     (ValueError, DEPTHWISE, lambda: map_width(SEPARABLE, "stem", FIRST_FOR_SECOND)),
     (ValueError, FOREIGN, lambda: remove_units(parametrized(), {"hidden1": mask(12)})),
 )

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from chains import drawn, examples, images, refused
-from torch import nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
@@ -36,14 +35,14 @@ IMAGES = images(7)
 def test_the_last_place_gives_the_networks_logits(name):
     """Oracle: the network itself, bit by bit."""
     model = drawn(name)
-    outputs = outputs_at(model.chain(), [], IMAGES)
+    outputs = outputs_at(model, [], IMAGES)
     assert [tuple(output.shape) for output in outputs.values()] == [(7, 10)]
     assert torch.equal(*outputs.values(), predict(model, IMAGES))
 
 
 def test_named_places_give_what_the_next_layers_take():
     """Oracle: `layer_inputs`, an independent walk over the chain."""
-    chain = drawn("student").chain()
+    chain = drawn("student")
     outputs = outputs_at(chain, ["pool2", "flatten", "pool1"], IMAGES)
     taken = dict(layer_inputs(chain, IMAGES))
     assert list(outputs) == ["pool1", "pool2", "flatten", "head"]
@@ -58,7 +57,7 @@ def test_named_places_give_what_the_next_layers_take():
 def test_gradients_reach_the_network():
     """Oracle: the gradient of a sum of tapped features, taken from the network's own weight."""
     model = drawn("lenet300")
-    Tapped(model.chain(), ["relu1"])(IMAGES)["relu1"].sum().backward()
+    Tapped(model, ["relu1"])(IMAGES)["relu1"].sum().backward()
     assert model.fc1.weight.grad.abs().sum() > 0
     assert model.fc2.weight.grad is None
 
@@ -155,7 +154,7 @@ def test_contributions_are_derivatives_by_gates(name, places):
     for label, place in places.items():
         gates = torch.ones(6, network.widths[label], requires_grad=True)
         x = SEEN.images
-        for module_name, module in network.chain().named_children():
+        for module_name, module in network.named_children():
             x = module(x)
             if module_name == place:
                 x = x * gates.view(*gates.shape, *[1] * (x.ndim - 2))
@@ -214,7 +213,7 @@ def test_weights_are_as_if_set_to_zero(name: str, which: dict[str, list[int]]) -
         other = loss_without_weights(last, place, torch.tensor(weights), SEEN)
         torch.testing.assert_close(other, found, atol=1e-12, rtol=0)
         assert [value.stride() for value in last.parameters()] == strides
-        flat = network.eval().chain().get_submodule(place).weight.data.view(-1)
+        flat = network.eval().get_submodule(place).weight.data.view(-1)
         for change, q in zip(found.tolist(), weights, strict=True):
             value = flat[q].clone()
             flat[q] = 0
@@ -223,7 +222,7 @@ def test_weights_are_as_if_set_to_zero(name: str, which: dict[str, list[int]]) -
 
 
 LENET = drawn("lenet300")
-CHAIN = LENET.chain()
+CHAIN = LENET
 
 
 def contribute(**places: str) -> None:
@@ -237,7 +236,6 @@ def without(place: str, weight: int) -> None:
 test_places_and_weights_that_are_not_there_are_refused = refused(
     (ValueError, r"names must be of .* got \['relu9'\]", lambda: Tapped(CHAIN, ["relu9"])),
     (ValueError, r"names must be of .* got \['r', 'e'", lambda: Tapped(CHAIN, "relu1")),
-    (ValueError, "names must be of", lambda: Tapped(nn.Sequential(), [])),
     (TypeError, "images must be torch.float32", lambda: outputs_at(CHAIN, [], IMAGES.double())),
     (ValueError, "places must be one or more", contribute),
     (ValueError, "got 'x'", lambda: contribute(x="relu1")),

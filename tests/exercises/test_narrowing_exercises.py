@@ -190,7 +190,7 @@ test_right_answers_pass, test_wrong_answers_are_named = judged(RIGHT, WRONG)
 def test_the_accuracies_of_halved_networks_are_measured():
     """Oracle: the shipped network, by the right way and by the three wrong ones."""
     network, dataset = load_checkpoint("residual").eval(), load_dataset()
-    writes = (network.conv, *(block.body.conv1 for block in network.blocks))
+    writes = (network.conv, *(network.get_submodule(f"block{i}.body.conv1") for i in (1, 2, 3)))
     for place, label in enumerate(network.widths):
         norm = row_norm(compress.incoming_rows(network, label))
         alone = row_norm(writes[place].weight.detach().flatten(1))
@@ -208,7 +208,8 @@ def test_the_accuracies_of_merged_networks_are_measured():
     """Oracle: the shipped network, by the right way and by two wrong ones."""
     teacher, dataset = load_checkpoint("teacher").eval(), load_dataset()
     few, test = dataset.validation[:1000], dataset.test[:1000]
-    for place, (label, conv) in enumerate(zip(teacher.widths, teacher.convs, strict=True)):
+    for place, label in enumerate(teacher.widths):
+        conv = teacher.get_submodule(label)
         keep = {label: keep_highest(compress.incoming_rows(teacher, label).norm(dim=1), 0.5)}
         pruned = compress.remove_units(teacher, keep)
         merged = compress.merge_nearest(teacher, keep)

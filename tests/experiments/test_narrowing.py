@@ -23,7 +23,7 @@ def test_every_method_keeps_to_the_budget_and_leaves_the_teacher(method, small):
     found = METHODS[method](teacher, 3_000_000, small.train[:300])
     assert 2_850_000 < model_cost(found, (1, 28, 28)).macs <= 3_000_000
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
-    rows, known = (one.convs[0].weight.detach().flatten(1) for one in (found, teacher))
+    rows, known = (one.conv1.weight.detach().flatten(1) for one in (found, teacher))
     same = (rows[:, None] == known[None]).all(dim=2).any(dim=1)
     assert bool(same.all()) == (method != "anew")
 

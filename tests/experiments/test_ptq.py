@@ -49,7 +49,7 @@ def test_a_row_is_the_network_quantized_by_hand(monkeypatch, small):
     monkeypatch.setattr(recorder, "N_CALIBRATION", 16)
     few = replace(small, test=small.test[:40], validation=small.validation[:40])
     found = recorder.measured(recorder.Run("separable", "per channel, clipped", 4, 1), few)
-    chain = fold_batch_norms(load_checkpoint("separable").chain())
+    chain = fold_batch_norms(load_checkpoint("separable"))
     images = recorder.calibration_images(small.train, 1)
     assert len(images) == 16
     quantized = PostTraining(bits=4, clipped=True)(chain, images)

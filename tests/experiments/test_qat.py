@@ -19,7 +19,7 @@ def test_a_run_is_measured_as_when_it_is_made_by_hand(small):
     """Oracle: the same training, deployed and measured by hand."""
     found = measured(Run("lenet300", QUICK), small)
     whole = training.load_checkpoint("lenet300")
-    chain = training.prepare(whole.chain(), QUICK, small.train)
+    chain = training.prepare(whole, QUICK, small.train)
     assert found["start_validation"] == training.accuracy(chain, small.validation)
     losses = list(training.fine_tune(chain, QUICK, small.train))
     assert found["loss"] == pytest.approx(sum(losses) / len(losses))

@@ -57,7 +57,7 @@ def test_pictures_are_maps_and_similarities_of_the_student(small):
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))
     assert labels[found["ordered"]].tolist() == sorted(labels[:60].tolist())
-    features = outputs_at(student.chain(), ["relu3"], small.test.images)["relu3"]
+    features = outputs_at(student, ["relu3"], small.test.images)["relu3"]
     for image, attention in zip(found["attended"], found["attention"], strict=True):
         squares = features[image].square().sum(0).flatten()
         expected = (squares / squares.norm()).tolist()

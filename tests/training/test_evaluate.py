@@ -18,7 +18,7 @@ def student() -> ConvStudent:
 def test_predicting_changes_nothing_in_the_model_and_a_frozen_batch_norm_stays_frozen(mode):
     """Oracle: every entry of the state, all modes, no gradient; a model that fails keeps them."""
     model = student().train(mode)
-    model.norms[0].eval()
+    model.norm1.eval()
     modes = [module.training for module in model.modules()]
     before = {name: entry.clone() for name, entry in model.state_dict().items()}
     assert not predict(model, torch.rand(6, 1, 28, 28)).requires_grad

@@ -26,7 +26,7 @@ def images():
 def seen(images):
     """Return place → features of the student and of the teacher, by another walk."""
     return tuple(
-        outputs_at(load_checkpoint(name).chain(), ["relu3", "flatten"], images.images)
+        outputs_at(load_checkpoint(name), ["relu3", "flatten"], images.images)
         for name in ("student", "teacher")
     )
 

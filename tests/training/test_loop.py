@@ -153,7 +153,7 @@ def taught(recipe, teacher, few):
 
 
 def quantized(recipe, network, few):
-    chain = training.prepare(network.chain(), recipe, few)
+    chain = training.prepare(network, recipe, few)
     list(training.fine_tune(chain, recipe, few))
     return chain
 

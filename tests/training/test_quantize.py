@@ -19,7 +19,7 @@ TINY = training.QatRecipe(bits=4, epochs=1, batch_size=32)
 
 def chain_of(kind: type = LeNet300) -> nn.Sequential:
     torch.manual_seed(0)
-    chain: nn.Sequential = kind().chain().eval()
+    chain: nn.Sequential = kind().eval()
     return chain
 
 
@@ -28,7 +28,7 @@ def test_two_bits_recover_what_rounding_lost():
     dataset = load_dataset()
     few = dataset.train.subset(6000)
     recipe = replace(TINY, bits=2)
-    chain = training.prepare(training.load_checkpoint("lenet300").chain(), recipe, few)
+    chain = training.prepare(training.load_checkpoint("lenet300"), recipe, few)
     before = training.accuracy(chain, dataset.validation)
     losses = list(training.fine_tune(chain, recipe, few))
     after = training.accuracy(chain, dataset.validation)

@@ -1,0 +1,63 @@
+"""The kinds of layers and operations that are known, by torch's names."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+
+Net = TypeVar("Net", bound=nn.Module)
+"""A network of any class; what is made of it is of the same."""
+
+WEIGHT_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+OTHERS = (
+    *(nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.LocalResponseNorm, nn.PReLU, nn.Embedding),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
+"""Layers with parameters that are not multiplied as matrices."""
+
+HOMOGENEOUS = frozenset(
+    {
+        *("relu", "leakyrelu", "prelu", "identity", "dropout", "maxpool2d", "avgpool2d"),
+        *("adaptiveavgpool2d", "adaptivemaxpool2d"),
+    }
+)
+"""Operations f with f(s x) = s f(x) for s > 0, channel by channel."""
+
+ACTIVATIONS = frozenset(
+    {
+        *("relu", "leakyrelu", "prelu", "relu6", "gelu", "silu", "sigmoid", "tanh", "hardtanh"),
+        *("hardswish", "hardsigmoid", "elu", "selu", "softplus", "mish"),
+    }
+)
+"""Functions of single numbers."""
+
+_FORWARD = ("forward", "__call__", "_conv_forward")
+
+
+def kind_of(module: nn.Module) -> type[nn.Module]:
+    """Return torch's class whose forward pass the module has, or its own class if it has another.
+
+    A subclass that only adds settings is what its base is; one that computes otherwise is not.
+    """
+    if "forward" not in vars(module):
+        for kind in type(module).__mro__:
+            if kind.__module__.startswith("torch.nn."):
+                return kind
+            if any(name in vars(kind) for name in _FORWARD):
+                break
+    return type(module)
+
+
+def at(network: nn.Module, path: str) -> Any:
+    """Return the module at a path, as what it is."""
+    return network.get_submodule(path)
+
+
+def replaced(network: Net, modules: Mapping[str, nn.Module]) -> Net:
+    """Return a copy of a network with other modules at these paths."""
+    result = copy.deepcopy(network)
+    for path, module in modules.items():
+        result.set_submodule(path, module)
+    return result

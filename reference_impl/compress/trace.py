@@ -1,0 +1,214 @@
+"""The order in which a network computes: its forward pass, traced and looked through once.
+
+Any ``nn.Module`` whose forward pass does not depend on its data can be traced. What would make a
+change of its weights mean something else is refused here, by the name of the module: a hook, a
+weight that is computed, a layer that is called twice. Every walk over a network begins here.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+
+from reference_impl.compress.layers import NORMS, OTHERS, WEIGHT_LAYERS, at, kind_of
+from reference_impl.models import evaluating
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_PRODUCTS = frozenset(
+    {
+        *("linear", "conv1d", "conv2d", "conv3d", "convtranspose1d", "convtranspose2d", "bilinear"),
+        *("convtranspose3d", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot"),
+    }
+)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A network and its nodes: calls of modules and functions, in the order in which they run."""
+
+    network: nn.Module
+    graph: fx.Graph
+
+    def module(self, node: fx.Node) -> Any:
+        """Return the module that a node calls, or None."""
+        return at(self.network, str(node.target)) if node.op == "call_module" else None
+
+    def calls(self, *kinds: type[nn.Module]) -> dict[str, fx.Node]:
+        """Return path → node for the calls of modules of these kinds, in order."""
+        return {
+            str(node.target): node
+            for node in self.graph.nodes
+            if node.op == "call_module" and kind_of(self.module(node)) in kinds
+        }
+
+    def operation(self, node: fx.Node) -> str:
+        """Return ``relu`` for a module, a function and a method alike; ``maxpool2d``."""
+        if (module := self.module(node)) is not None:
+            name = kind_of(module).__name__
+        elif callable(node.target):
+            name = getattr(node.target, "__name__", str(node.target))
+        else:
+            name = node.target
+        return name.lower().replace("_", "")
+
+    def in_place(self, node: fx.Node) -> bool:
+        """Return whether a node overwrites what it reads."""
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        module = self.module(node)
+        named = module is None and (name.endswith("_") or name in ("iadd", "isub", "imul"))
+        return named or bool(getattr(module, "inplace", node.kwargs.get("inplace", False)))
+
+    def name(self, node: fx.Node) -> str:
+        """Return what a reader of the network's code would call a node."""
+        if (module := self.module(node)) is not None:
+            return f"{kind_of(module).__name__} {node.target!r}"
+        return f"{self.operation(node)} in {_place(node)!r}"
+
+    def averages(self, node: Any) -> bool:
+        """Return whether a node leaves the mean over two axes of positions."""
+        if self.operation(node) != "mean":
+            return False
+        dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+        keeps = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+        return isinstance(dims, tuple | list) and {d % 4 for d in dims} == {2, 3} and not keeps
+
+    def flattens(self, node: Any) -> bool:
+        """Return whether a node puts all axes but the first into one."""
+        if isinstance(module := self.module(node), nn.Flatten):
+            return (module.start_dim, module.end_dim) == (1, -1)
+        if self.operation(node) != "flatten":
+            return False
+        start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
+        end = node.args[2] if len(node.args) > 2 else node.kwargs.get("end_dim", -1)
+        return (start, end) == (1, -1)
+
+    def shapes(self, example: Tensor) -> dict[fx.Node, torch.Size]:
+        """Return node → shape of its value, of those that are tensors, as on an example."""
+        with evaluating(self.network):
+            run = self.run(self.network, example)
+            found = {node: getattr(run.step(node), "shape", None) for node in self.graph.nodes}
+        return {node: shape for node, shape in found.items() if isinstance(shape, torch.Size)}
+
+    def run(self, network: nn.Module, *inputs: Tensor) -> "Run":
+        """Return a run of a network with the same modules, ready for its first node."""
+        return Run(self, network, *inputs)
+
+
+class Run(fx.Interpreter):
+    """The values in a network, node by node; each is kept until its last reader has run."""
+
+    def __init__(self, trace: Trace, network: nn.Module, *inputs: Tensor) -> None:  # noqa: D107
+        super().__init__(network, graph=trace.graph)
+        self.trace = trace
+        # a ReLU in place would change the caller's tensors
+        self.args_iter: Iterator[Any] = iter([x.detach().clone() for x in inputs])
+
+    def arguments(self, node: fx.Node) -> tuple[Any, ...]:
+        """Return the values that a node is about to read."""
+        return self.fetch_args_kwargs_from_env(node)[0]
+
+    @torch.no_grad()
+    def step(self, node: fx.Node) -> Any:
+        """Compute a node and return its value.
+
+        Raises:
+            ValueError: if a module or function refuses what it is given.
+        """
+        try:
+            value = self.env[node] = self.run_node(node)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"images must suit {self.trace.name(node)}: {error}") from error
+        for dead in self.user_to_last_uses.get(node, ()):
+            self.env.pop(dead, None)
+        return value
+
+
+class _Tracer(fx.Tracer):
+    """Takes torch's modules, and those of this package, as single nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = ""
+
+    def is_leaf_module(self, module: nn.Module, _path: str) -> bool:
+        kind = kind_of(module)
+        own = kind.__module__.startswith(("torch.nn.", "reference_impl.compress."))
+        return own and not isinstance(module, _CONTAINERS)
+
+    def call_module(self, module: nn.Module, *rest: Any) -> Any:
+        before, self.place = self.place, self.path_of_module(module)
+        value = super().call_module(module, *rest)
+        self.place = before  # after an error it stays, to be named
+        return value
+
+
+def trace(network: nn.Module) -> Trace:
+    """Return the trace of a network's forward pass in evaluation mode.
+
+    Raises:
+        ValueError: if the network cannot be followed, or if what follows its layers and changes
+            their weights would get something else than it computes; the module is named.
+    """
+    _require_plain(network)
+    tracer = _Tracer()
+    try:
+        with evaluating(network):
+            graph = tracer.trace(network)
+    except Exception as error:  # whatever the network's own code raises when it meets a proxy
+        raise ValueError(f"network cannot be followed in {tracer.place!r}: {error}") from error
+    result = Trace(network, graph)
+    _require_known(result)
+    return result
+
+
+def _require_plain(network: nn.Module) -> None:
+    """Refuse modules whose parameters are not simply what they compute with."""
+    owner: dict[Tensor, str] = {}
+    for path, module in network.named_modules():
+        for name, value in module.named_parameters(recurse=False):
+            if is_lazy(value) or value.is_meta:
+                raise ValueError(f"network must hold values, those of {path!r} are not made yet")
+            if (other := owner.setdefault(value, path)) != path:
+                raise ValueError(f"network must not share {name}, {path!r} has that of {other!r}")
+        if is_parametrized(module):
+            raise ValueError(f"network must not compute its weights, {path!r} is parametrized")
+        if any(vars(module).get(hooks) for hooks in _HOOKS):
+            raise ValueError(f"network must not have hooks, {path!r} has one")
+
+
+def _require_known(trace: Trace) -> None:
+    """Refuse calls that multiply by a weight of which only the called one knows."""
+    known = (*WEIGHT_LAYERS, *NORMS, *OTHERS)
+    constant: set[fx.Node] = set()
+    calls = Counter(node.target for node in trace.graph.nodes if node.op == "call_module")
+    for node in trace.graph.nodes:
+        reads = node.all_input_nodes
+        if node.op == "get_attr" or (node.op != "placeholder" and constant.issuperset(reads)):
+            constant.add(node)
+        elif trace.operation(node) in _PRODUCTS and not constant.isdisjoint(reads):
+            raise ValueError(
+                "network must multiply by weights in linear and convolutional layers, "
+                f"{_place(node)!r} calls {trace.operation(node)}"
+            )
+        module = trace.module(node)
+        if module is None or not any(True for _ in module.parameters()):
+            continue
+        kind, ours = kind_of(module), type(module).__module__.startswith("reference_impl.")
+        if kind not in known and not ours:
+            raise ValueError(
+                f"network must multiply by weights in linear and convolutional layers, "
+                f"{node.target!r} is {kind.__name__}"
+            )
+        if calls[node.target] > 1:
+            raise ValueError(f"network must call each layer once, it calls {node.target!r} twice")
+
+
+def _place(node: fx.Node) -> str:
+    """Return the path of the module in whose forward pass a node stands."""
+    return str(next(reversed(node.meta.get("nn_module_stack") or {"": None})))
