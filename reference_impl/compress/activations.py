@@ -103,6 +103,6 @@ def values_read(
                 if earlier is node:
                     break
                 run.step(earlier)
-            parts.append(run.arguments(node)[0])
+            parts.append(run.source(node))
     values = torch.cat(parts)
     return values.reshape(len(images), n, -1).transpose(1, 2).flatten(0, 1)

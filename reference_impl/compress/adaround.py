@@ -101,7 +101,7 @@ def adaround(
             y = full.step(node)
             if node.op == "call_module" and node.target in weights:
                 module = at(result, node.target)
-                (x_hat,) = rounded.arguments(node)
+                x_hat = rounded.source(node)
                 reader = module.input_quantizer
                 seen = x_hat if reader is None else reader.round_trip(x_hat)
                 layer = at(network, node.target)

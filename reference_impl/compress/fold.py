@@ -1,24 +1,21 @@
 """BatchNorm folded into the layer before it: at inference both are one affine map."""
 
 import copy
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.layers import ACTIVATIONS, NORMS, WEIGHT_LAYERS, Net, at, kind_of
+from reference_impl.compress.layers import NORMS, WEIGHT_LAYERS, Net, TwoAxes, at, kind_of
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.compress.trace import Trace, trace
 from reference_impl.merging import batch_norm_factor
 from reference_impl.models import Network
 
 Norm = _BatchNorm
-Example = Finite[Tensor, "n ..."] | None
-"""An input of the network, where its shape decides something."""
 
 
 @checked
@@ -50,7 +47,7 @@ def folded(
 
 
 @checked
-def fold_batch_norms(network: Net, example: Example = None) -> Net:
+def fold_batch_norms(network: Net) -> Net:
     """Return the network with each BatchNorm behind a weight layer folded into that layer.
 
     An identity takes its place; in an ``nn.Sequential`` nothing does. A BatchNorm behind anything
@@ -58,11 +55,11 @@ def fold_batch_norms(network: Net, example: Example = None) -> Net:
     rounding; in training mode BatchNorm normalizes by its batch, which no constant weight can
     imitate. The network is left as it is.
 
-    BatchNorm scales axis 1, a linear layer writes the last: an ``example`` of the network's input
-    says whether these are one, where nothing else does.
+    BatchNorm scales axis 1, a linear layer writes the last. Where it is not plain that these are
+    one, `TwoAxes` stays, which refuses values with more axes.
 
     Raises:
-        ValueError: if the network or a BatchNorm is in training mode, or if the axes differ.
+        ValueError: if the network or a BatchNorm is in training mode, or of another width.
 
     References: Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
     Equation: eq-ptq-norm, chapter 06.
@@ -70,47 +67,37 @@ def fold_batch_norms(network: Net, example: Example = None) -> Net:
     if network.training:
         raise ValueError("network must be in evaluation mode, call network.eval()")
     traced = trace(network)
-    pairs = folding_pairs(traced, example)
+    pairs = folding_pairs(traced)
     result = copy.deepcopy(network)
     for path, norm_path in pairs.items():
         _fold(at(result, path), at(result, norm_path), norm_path)
-        parent, _, name = norm_path.rpartition(".")
-        holder = at(result, parent)
-        if kind_of(holder) is nn.Sequential or isinstance(holder, Network):
-            delattr(holder, name)
-        else:
-            setattr(holder, name, nn.Identity().eval())
+        linear = isinstance(at(network, path), nn.Linear)
+        one_axis = not linear or traced.flat(traced.calls(*NORMS)[norm_path])
+        _leave_out(result, norm_path, one_axis=one_axis)
     return result
 
 
-def folding_pairs(traced: Trace, example: Example = None) -> dict[str, str]:
+def _leave_out(network: nn.Module, path: str, *, one_axis: bool) -> None:
+    """Take a BatchNorm away that is folded now."""
+    parent, _, name = path.rpartition(".")
+    holder = at(network, parent)
+    if not one_axis:
+        setattr(holder, name, TwoAxes().eval())
+    elif kind_of(holder) is nn.Sequential or isinstance(holder, Network):
+        delattr(holder, name)
+    else:
+        setattr(holder, name, nn.Identity().eval())
+
+
+def folding_pairs(traced: Trace) -> dict[str, str]:
     """Return path of a weight layer → path of the BatchNorm that alone reads its outputs."""
     pairs = {}
     for path, node in traced.calls(*NORMS).items():
-        before = node.args[0]
-        if not isinstance(before, fx.Node) or len(before.users) > 1:
-            continue
+        before = node.all_input_nodes[0]
         layer = traced.module(before)
-        if layer is None or kind_of(layer) not in WEIGHT_LAYERS:
-            continue
-        if isinstance(layer, nn.Linear) and not _two_axes(traced, before, path, example):
-            continue
-        pairs[str(before.target)] = path
+        if layer is not None and kind_of(layer) in WEIGHT_LAYERS and len(before.users) == 1:
+            pairs[str(before.target)] = path
     return pairs
-
-
-def _two_axes(traced: Trace, node: Any, norm: str, example: Example) -> bool:
-    """Return whether the last axis of a linear layer's output is axis 1."""
-    if example is not None:
-        return len(traced.shapes(example)[node]) == 2
-    while traced.operation(node) in ("linear", "batchnorm1d", "identity", "dropout", *ACTIVATIONS):
-        node = node.args[0]
-    if not traced.flattens(node):
-        raise ValueError(
-            f"{norm!r} scales axis 1, the linear layer before it writes the last: give an example "
-            "of the network's input, to say whether they are one"
-        )
-    return True
 
 
 def _fold(layer: WeightLayer, norm: Norm, name: str) -> None:

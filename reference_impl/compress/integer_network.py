@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Count, checked
 from reference_impl.compress.integer import IntegerLayer, MaxPool, input_quantizer, integer_layer
-from reference_impl.compress.layers import Net, at, replaced
+from reference_impl.compress.layers import Net, TwoAxes, at, replaced
 from reference_impl.compress.quantized import QuantizedLayer
 from reference_impl.compress.trace import trace
 from reference_impl.quantization import AffineQuantizer, FixedPointMultiplier, fixed_point, rescale
@@ -160,7 +160,7 @@ def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedL
 
 def _plain_step(name: str, module: nn.Module) -> list[tuple[str, Step]]:
     """Return pooling or flattening as a step, nothing for what needs none; refuse the rest."""
-    if isinstance(module, nn.ReLU | nn.Identity | nn.Dropout):
+    if isinstance(module, nn.ReLU | nn.Identity | nn.Dropout | TwoAxes):
         return []  # ReLUs are clips, the others do nothing
     if isinstance(module, nn.MaxPool2d) and not module.return_indices:
         return [(name, MaxPool(module))]

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 Net = TypeVar("Net", bound=nn.Module)
 """A network of any class; what is made of it is of the same."""
@@ -19,7 +19,7 @@ OTHERS = (
 
 HOMOGENEOUS = frozenset(
     {
-        *("relu", "leakyrelu", "prelu", "identity", "dropout", "maxpool2d", "avgpool2d"),
+        *("relu", "leakyrelu", "prelu", "identity", "twoaxes", "dropout", "maxpool2d", "avgpool2d"),
         *("adaptiveavgpool2d", "adaptivemaxpool2d"),
     }
 )
@@ -48,6 +48,16 @@ def kind_of(module: nn.Module) -> type[nn.Module]:
             if any(name in vars(kind) for name in _FORWARD):
                 break
     return type(module)
+
+
+class TwoAxes(nn.Module):
+    """An identity for values of two axes, (n, c), where BatchNorm1d was folded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        if x.ndim != 2:
+            raise ValueError(f"x must be (n, c) behind a folded BatchNorm1d, got {tuple(x.shape)}")
+        return x
 
 
 def at(network: nn.Module, path: str) -> Any:

@@ -16,7 +16,6 @@ from torch.func import functional_call
 
 from reference_impl.checked import Count, Finite, Within, checked
 from reference_impl.compress.fold import (
-    Example,
     Norm,
     fold_batch_norms,
     folding_pairs,
@@ -24,6 +23,7 @@ from reference_impl.compress.fold import (
 )
 from reference_impl.compress.layers import Net, at, replaced
 from reference_impl.compress.quantized import (
+    GridState,
     WeightLayer,
     layer_inputs,
     quantize_layers,
@@ -56,7 +56,7 @@ class LayerBits:
 
 
 @checked
-class LearnedQuantizer(nn.Module):
+class LearnedQuantizer(GridState):
     """x ↦ x̂ = s (clip(round(x / s) + z, q_min, q_max) − z), with s and perhaps z learned.
 
     The gradient of s is multiplied by 1/√(N q_max), where ``n``, N, elements share a step. z is
@@ -70,7 +70,7 @@ class LearnedQuantizer(nn.Module):
         self.grid = start.grid
         self.factor = gradient_factor(n, start.grid)
         self.scale = nn.Parameter(start.scale.clone())
-        self.least = float(start.scale.min()) / 1000
+        self.least = nn.Buffer(torch.tensor(float(start.scale.min()) / 1000).to(start.scale))
         zero_point = start.zero_point.to(start.scale.dtype)
         self.zero_point = nn.Parameter(zero_point) if learn_zero_point else nn.Buffer(zero_point)
 
@@ -195,7 +195,7 @@ def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantize
 
 
 @checked
-def deploy(network: Net, example: Example = None) -> Net:
+def deploy(network: Net) -> Net:
     """Return the network of `QuantizedLayer` that computes what the learned one does in eval mode.
 
     Each weight is replaced by its Ŵ. A BatchNorm behind a layer is folded into it: with one step
@@ -214,13 +214,13 @@ def deploy(network: Net, example: Example = None) -> Net:
         raise ValueError("network must have a learned layer, got none: see learn_layers")
     frozen = {path: layer.weight_quantizer.frozen() for path, layer in learned.items()}
     plain = replaced(network, {path: layer.rounded() for path, layer in learned.items()})
-    norms = folding_pairs(trace(plain), example)
+    norms = folding_pairs(trace(plain))
     weights = {
         path: _scaled(quantizer, at(plain, norms[path])) if path in norms else quantizer
         for path, quantizer in frozen.items()
     }
     inputs = {path: layer.input_quantizer.frozen() for path, layer in learned.items()}
-    return quantize_layers(fold_batch_norms(plain, example), weights, inputs)
+    return quantize_layers(fold_batch_norms(plain), weights, inputs)
 
 
 def _scaled(quantizer: AffineQuantizer, norm: Norm) -> AffineQuantizer:

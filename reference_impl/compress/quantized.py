@@ -5,25 +5,67 @@ weight once, the input each time the layer is called. All the rest computes in f
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checked import Finite, checked
+from reference_impl.checked import Finite, Values, checked
 from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, replaced
 from reference_impl.compress.trace import Trace, trace
-from reference_impl.quantization import AffineQuantizer
+from reference_impl.quantization import AffineQuantizer, IntegerGrid
+from reference_impl.quantization.affine import in_steps, nearest_codes
 
 WeightLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
+class GridState(nn.Module):
+    """A module with a grid, which is in its state: that of another grid is not loaded."""
+
+    grid: IntegerGrid
+
+    def get_extra_state(self) -> Tensor:
+        """Return the grid in numbers."""
+        return torch.tensor([self.grid.bits, self.grid.signed, self.grid.narrow])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of a module with another grid."""
+        if (found := IntegerGrid(int(state[0]), *map(bool, state[1:]))) != self.grid:
+            raise ValueError(f"state must be of the grid {self.grid}, got {found}")
+
+
+@checked
+class StoredQuantizer(GridState):
+    """A quantizer in a network's state; it moves with the network and keeps its precision."""
+
+    def __init__(self, quantizer: AffineQuantizer) -> None:  # noqa: D107 — the class says it
+        super().__init__()
+        self.grid = quantizer.grid
+        self.scale, self.zero_point = nn.Buffer(quantizer.scale), nn.Buffer(quantizer.zero_point)
+
+    @property
+    def quantizer(self) -> AffineQuantizer:
+        """Return the quantizer."""
+        return AffineQuantizer(self.scale, self.zero_point, self.grid)
+
+    def forward(self, x: Values) -> Float[Tensor, "*shape"]:
+        """Return x̂, bit by bit the quantizer's round trip, which torch cannot compile."""
+        codes = nearest_codes(in_steps(x.detach(), self.scale), self.zero_point, self.grid)
+        return codes.sub_(self.zero_point).mul_(self.scale).to(x.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
+        super()._apply(lambda x: fn(x).to(x.dtype), *rest)  # type: ignore[no-untyped-call]
+        return self
 
 
 @checked
 class QuantizedLayer(nn.Module):
     """A weight layer on restored values: y = layer(x̂; Ŵ, b), with Ŵ, x̂ the round trips of W, x.
 
-    The weight of its ``layer``, a copy, is Ŵ. With ``inputs`` of None x̂ is x.
+    The weight of its ``layer``, a copy, is Ŵ. With ``inputs`` of None x̂ is x. Both quantizers are
+    in the state of the layer.
     """
 
     def __init__(
@@ -32,13 +74,28 @@ class QuantizedLayer(nn.Module):
         """Copy the layer and round its weight."""
         super().__init__()
         self.layer = copy.deepcopy(layer)
-        self.weight_quantizer, self.input_quantizer = weight, inputs
+        self.of_weight = StoredQuantizer(weight)
+        self.of_input = None if inputs is None else StoredQuantizer(inputs)
         with torch.no_grad():
             self.layer.weight.copy_(weight.round_trip(layer.weight))
 
+    @property
+    def weight_quantizer(self) -> AffineQuantizer:
+        """Return the quantizer of W."""
+        return self.of_weight.quantizer
+
+    @property
+    def input_quantizer(self) -> AffineQuantizer | None:
+        """Return the quantizer of x."""
+        return None if self.of_input is None else self.of_input.quantizer
+
+    @input_quantizer.setter
+    def input_quantizer(self, quantizer: AffineQuantizer) -> None:
+        self.of_input = StoredQuantizer(quantizer)
+
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return layer(x̂; Ŵ, b)."""
-        x_hat = x if self.input_quantizer is None else self.input_quantizer.round_trip(x)
+        x_hat = x if self.of_input is None else self.of_input(x)
         y: Tensor = self.layer(x_hat)
         return y
 
@@ -76,8 +133,7 @@ def layer_inputs(
     run = traced.run(copy.deepcopy(network).eval(), images)
     for node in traced.graph.nodes:
         if node.target in calls and node.op == "call_module":
-            (x,) = run.arguments(node)
-            yield node.target, x
+            yield node.target, run.source(node)
         run.step(node)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
-from reference_impl.compress.layers import NORMS, OTHERS, WEIGHT_LAYERS, at, kind_of
+from reference_impl.compress.layers import ACTIVATIONS, NORMS, OTHERS, WEIGHT_LAYERS, at, kind_of
 from reference_impl.models import evaluating
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -88,6 +88,18 @@ class Trace:
         end = node.args[2] if len(node.args) > 2 else node.kwargs.get("end_dim", -1)
         return (start, end) == (1, -1)
 
+    def flat(self, node: fx.Node) -> bool:
+        """Return whether a value certainly has two axes: a flatten stands before it."""
+        while self.operation(node) in (
+            "linear",
+            "batchnorm1d",
+            "identity",
+            "dropout",
+            *ACTIVATIONS,
+        ):
+            node = node.all_input_nodes[0]
+        return self.flattens(node)
+
     def shapes(self, example: Tensor) -> dict[fx.Node, torch.Size]:
         """Return node → shape of its value, of those that are tensors, as on an example."""
         with evaluating(self.network):
@@ -109,9 +121,9 @@ class Run(fx.Interpreter):
         # a ReLU in place would change the caller's tensors
         self.args_iter: Iterator[Any] = iter([x.detach().clone() for x in inputs])
 
-    def arguments(self, node: fx.Node) -> tuple[Any, ...]:
-        """Return the values that a node is about to read."""
-        return self.fetch_args_kwargs_from_env(node)[0]
+    def source(self, node: fx.Node) -> Any:
+        """Return the value that a node is about to read, the first if there are several."""
+        return self.env[node.all_input_nodes[0]]
 
     @torch.no_grad()
     def step(self, node: fx.Node) -> Any:

@@ -9,7 +9,7 @@ from contracts import name, unrefused, untried
 from torch import nn
 
 from reference_impl import compress as c
-from reference_impl.compress import fold, graph, integer
+from reference_impl.compress import fold, graph, integer, quantized
 from reference_impl.compress.adaround import patches
 from reference_impl.merging import selection
 from reference_impl.quantization import AdaRoundSettings, AffineQuantizer, IntegerGrid, fixed_point
@@ -43,6 +43,7 @@ def each(*functions, **given):
 
 
 CALLS = [
+    partial(quantized.StoredQuantizer, quantizer=QUANTIZER),
     partial(c.QuantizedLayer, layer=LINEAR, weight=QUANTIZER, inputs=None),
     partial(c.weight_layers, network=CHAIN),
     partial(c.with_sparse_layers, network=CHAIN),

@@ -1,5 +1,8 @@
 """Networks of quantized layers against torch's functions on restored values, written by hand."""
 
+import copy
+import io
+import pickle
 from collections import OrderedDict
 
 import pytest
@@ -11,6 +14,7 @@ from torch.func import functional_call
 
 from reference_impl import compress
 from reference_impl.compress import QuantizedLayer, layer_inputs, quantize_layers, weight_layers
+from reference_impl.measuring import model_cost
 from reference_impl.models import MODELS
 from reference_impl.quantization import AffineQuantizer, IntegerGrid
 
@@ -116,6 +120,70 @@ def test_a_quantized_network_can_be_exported(strict: bool) -> None:
     quantized = quantize_layers(chain, weights_of(chain), inputs_of(chain, X))
     exported = torch.export.export(quantized, (X,), strict=strict).module()
     assert torch.equal(exported(X), quantized(X))
+
+
+def tiny(seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4)).eval()
+
+
+PIXELS = torch.rand(64, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def copied(network: nn.Module) -> list[nn.Module]:
+    """Return what deepcopy, pickle and torch.save bring back."""
+    file = io.BytesIO()
+    torch.save(network, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    return [copy.deepcopy(network), pickle.loads(pickle.dumps(network)), loaded]
+
+
+def test_a_state_holds_the_quantizers() -> None:
+    """Oracle: the answers of the network whose state it is, simulated and in integers."""
+    first = compress.PostTraining(bits=8)(tiny(0), PIXELS)
+    second = compress.PostTraining(bits=8)(tiny(1), PIXELS / 10)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    ours, theirs = compress.integer_network(first), compress.integer_network(second)
+    codes = ours.quantize(PIXELS)
+    assert torch.equal(theirs.logits(theirs.quantize(PIXELS)), ours.logits(codes))
+    for other in (second, *copied(first)):
+        assert torch.equal(other(PIXELS), first(PIXELS))
+
+
+def test_a_state_of_another_grid_is_refused() -> None:
+    """Oracle: the grids, of rounded and of learned layers."""
+    eight, four = (compress.PostTraining(bits=bits)(tiny(0), PIXELS) for bits in (8, 4))
+    with pytest.raises(ValueError, match=r"bits=4, .* got IntegerGrid\(bits=8"):
+        four.load_state_dict(eight.state_dict())
+    learned = [
+        compress.learn_layers(tiny(0), PIXELS, dict.fromkeys("13", compress.LayerBits(bits, bits)))
+        for bits in (8, 2)
+    ]
+    with pytest.raises(ValueError, match=r"bits=2, .* got IntegerGrid\(bits=8"):
+        learned[1].load_state_dict(learned[0].state_dict())
+
+
+def test_quantizers_move_with_the_network_and_keep_their_precision() -> None:
+    """Oracle: the device and the type of the network's own weights; float32 for the steps."""
+    network = compress.PostTraining(bits=8)(tiny(0), PIXELS)
+    assert network.to("meta")[1].of_input.scale.device.type == "meta"
+    wide = compress.PostTraining(bits=8)(tiny(0), PIXELS).double()
+    assert wide[1].layer.weight.dtype == torch.float64
+    assert wide[1].input_quantizer.scale.dtype == torch.float32
+
+
+def test_the_cost_of_a_quantized_network_is_that_of_its_layers() -> None:
+    """Oracle: 16 · 12 + 12 · 4 products, by hand."""
+    bits = dict.fromkeys("13", compress.LayerBits(4, 4))
+    for network in (
+        compress.PostTraining(bits=8)(tiny(0), PIXELS),
+        compress.learn_layers(tiny(0), PIXELS, bits),
+    ):
+        assert model_cost(network, (1, 4, 4)).macs == 240
 
 
 ROWS = AffineQuantizer(torch.ones(4, 1), torch.zeros(4, 1, dtype=torch.int32), NARROW)
