@@ -80,7 +80,7 @@ def outputs_at(
     if images.dtype != dtype:
         raise TypeError(f"images must be {dtype} as the network's weights, got {images.dtype}")
     with evaluating(tapped), torch.no_grad():
-        parts = [tapped(part) for part in images.split(batch_size)]
+        parts = [tapped(part.clone()) for part in images.split(batch_size)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -70,7 +70,7 @@ class LearnedQuantizer(GridState):
         self.grid = start.grid
         self.factor = gradient_factor(n, start.grid)
         self.scale = nn.Parameter(start.scale.clone())
-        self.least = nn.Buffer(torch.tensor(float(start.scale.min()) / 1000).to(start.scale))
+        self.least = nn.Buffer(start.scale / 1000)
         zero_point = start.zero_point.to(start.scale.dtype)
         self.zero_point = nn.Parameter(zero_point) if learn_zero_point else nn.Buffer(zero_point)
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
-from reference_impl.compress.layers import WEIGHT_LAYERS
+from reference_impl.compress.layers import OTHERS, WEIGHT_LAYERS, kind_of
 
 
 @checked
@@ -28,16 +28,24 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
     >>> list(prunable_weights(LeNet300()))
     ['fc1.weight', 'fc2.weight', 'fc3.weight']
     """
-    layers = {name: m for name, m in network.named_modules() if isinstance(m, WEIGHT_LAYERS)}
-    if not layers:
-        raise ValueError("network must have a linear or convolutional layer, got none")
-    for name, layer in layers.items():
-        if "weight" not in dict(layer.named_parameters(recurse=False)):
+    layers: dict[str, nn.Module] = {}
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if isinstance(module, WEIGHT_LAYERS) and "weight" in own:
+            layers[name] = module
+        elif isinstance(module, WEIGHT_LAYERS):
             raise ValueError(
                 f"network must have weights that are parameters, got a computed one in {name!r}"
             )
-    own = {id(layer.weight) for layer in layers.values()}
-    return {name: value for name, value in network.named_parameters() if id(value) in own}
+        elif kind_of(module) not in OTHERS and any(value.ndim > 1 for value in own.values()):
+            raise ValueError(
+                "network must multiply by weights in linear and convolutional layers, "
+                f"{name!r} is {kind_of(module).__name__}"
+            )
+    if not layers:
+        raise ValueError("network must have a linear or convolutional layer, got none")
+    weights = {id(layer.weight) for layer in layers.values()}
+    return {name: value for name, value in network.named_parameters() if id(value) in weights}
 
 
 @checked

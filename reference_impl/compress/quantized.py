@@ -6,7 +6,7 @@ weight once, the input each time the layer is called. All the rest computes in f
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,7 +55,7 @@ class StoredQuantizer(GridState):
         codes = nearest_codes(in_steps(x.detach(), self.scale), self.zero_point, self.grid)
         return codes.sub_(self.zero_point).mul_(self.scale).to(x.dtype)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], *rest: Any) -> "StoredQuantizer":
         super()._apply(lambda x: fn(x).to(x.dtype), *rest)  # type: ignore[no-untyped-call]
         return self
 

@@ -13,6 +13,7 @@ from reference_impl.distillation.soft_targets import (
     Logits,
     Temperature,
     divergence_terms,
+    in_precision,
     require_labels,
 )
 
@@ -45,11 +46,12 @@ def decoupled_parts(
     classes = student.shape[1]
     require_labels(labels, classes)
     order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
-    pair_p, rest_p = _split((widened(teacher.detach()) / temperature).gather(1, order))
-    pair_q, rest_q = _split((widened(student) / temperature).gather(1, order))
-    target = divergence_terms(pair_p, pair_q).sum(dim=-1)
-    others = divergence_terms(rest_p, rest_q).sum(dim=-1)
-    return DecoupledParts(target, others, p_target=pair_p[:, 0].exp())
+    z, v = (in_precision(logits, temperature) for logits in (student, teacher.detach()))
+    pair_p, rest_p = _split((v / temperature).gather(1, order))
+    pair_q, rest_q = _split((z / temperature).gather(1, order))
+    found = [divergence_terms(*logs).sum(dim=-1) for logs in ((pair_p, pair_q), (rest_p, rest_q))]
+    parts = (part.to(widened(student).dtype) for part in (*found, pair_p[:, 0].exp()))
+    return DecoupledParts(*parts)
 
 
 @checked

@@ -13,6 +13,7 @@ from typing import Annotated
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from reference_impl.checked import Count, FromZero, Within, checked
 from reference_impl.quantization import AffineQuantizer
@@ -78,9 +79,10 @@ def model_size(model: nn.Module, *, weight_bits: Bits | None = None) -> Size:
 
     Equation: eq-cost-bytes, chapter 01.
     """
+    stored = _dense_state(model)  # a buffer that is not persistent is in no file
     vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    stored = model.state_dict().keys()  # a buffer that is not persistent is in no file
-    buffers = [buffer for name, buffer in model.named_buffers() if name in stored]
+    named = model.named_buffers(remove_duplicate=False)
+    buffers = {id(buffer): buffer for name, buffer in named if name in stored}.values()
     weights = _bits(_weights(model), weight_bits)
     return Size({"weights": weights, "vectors": _bits(vectors), "buffers": _bits(buffers)})
 
@@ -182,13 +184,24 @@ def _bits(tensors: Iterable[Tensor], width: int | None = None) -> int:
 
 
 def _nonzero(model: nn.Module) -> int:
+    for path, module in model.named_modules():
+        if is_parametrized(module) or isinstance(vars(module).get("weight"), Tensor):
+            raise ValueError(
+                f"model must not compute its weights, {path!r} does (pruned by torch?)"
+            )
     return sum(int(weight.count_nonzero()) for weight in _weights(model))
 
 
-def _saved(model: nn.Module) -> bytes:
+def _dense_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state; refuse what is stored in another way than it says."""
     state = model.state_dict()
     if sparse := [name for name, value in state.items() if value.layout != torch.strided]:
         raise TypeError(f"model must hold dense tensors, got sparse {sparse}")
+    return state
+
+
+def _saved(model: nn.Module) -> bytes:
+    state = _dense_state(model)
     places = [value.data_ptr() for value in state.values() if value.numel()]
     if len(set(places)) < len(places):
         raise ValueError("model must not share memory between tensors: a file holds each by itself")

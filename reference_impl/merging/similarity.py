@@ -12,7 +12,8 @@ def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
     """Return S_ij = a_i · a_j / (‖a_i‖ ‖a_j‖) = (U Uᵀ)_ij in [−1, 1], with u_i = a_i / ‖a_i‖.
 
     A row has a unit's incoming weights, with its bias if there is one; a zero row has no direction.
-    S is exactly symmetric: NumPy computes one half of A Aᵀ and mirrors it, torch computes both.
+    S is exactly symmetric: NumPy computes one half of A Aᵀ and mirrors it, torch computes both. A
+    cosine that rounding alone keeps below 1 is 1, so that a copy of a row is as like it as can be.
 
     >>> cosine_similarity(torch.tensor([[3.0, 4.0], [6.0, 8.0], [-4.0, 3.0]])).round(decimals=6)
     tensor([[1., 1., 0.],
@@ -27,4 +28,6 @@ def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
         zero = int(norm.argmin())
         raise ValueError(f"rows must not be zero, which has no direction, got row {zero} of 0")
     u = (wide / norm).numpy()
-    return torch.from_numpy(u @ u.T).clamp_(-1, 1).to(rows)
+    similarity = torch.from_numpy(u @ u.T).clamp_(-1, 1)
+    almost = 1 - 8 * torch.finfo(similarity.dtype).eps
+    return similarity.masked_fill_(similarity > almost, 1).to(rows)

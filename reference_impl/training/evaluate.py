@@ -19,7 +19,7 @@ def predict(
     do not depend on it. The model keeps its mode.
     """
     with evaluating(model), torch.no_grad():
-        return torch.cat([model(part) for part in images.split(batch_size)])
+        return torch.cat([model(part.clone()) for part in images.split(batch_size)])
 
 
 @checked

@@ -201,6 +201,20 @@ def test_a_channel_with_gamma_zero_is_constant() -> None:
     torch.testing.assert_close(first, torch.full_like(first, beta))
 
 
+def test_each_step_is_lifted_to_a_thousandth_of_its_own_first_value() -> None:
+    """Oracle: by hand; a channel of tiny weights does not lower the floor of the others."""
+    chain = chain_of()
+    with torch.no_grad():
+        chain.fc1.weight[0] *= 1e-6
+    learned = learnable(chain, X)
+    quantizer = compress.learned_layers(learned)["fc1"].weight_quantizer
+    first = quantizer.scale.detach().clone()
+    with torch.no_grad():
+        quantizer.scale.fill_(-1.0)
+    assert compress.keep_scales_positive(learned) == len(first)
+    torch.testing.assert_close(quantizer.scale.detach(), first / 1000)
+
+
 CHAIN = chain_of()
 OTHER = {**compress.edge_bits(CHAIN, compress.LayerBits(4, 4)), "fc9": compress.LayerBits(2, 2)}
 NAMES = r"bits must name the layers \['fc1', 'fc2', 'fc3'\], got .*fc9"

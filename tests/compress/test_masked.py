@@ -126,6 +126,14 @@ def test_a_chain_answers_as_before(name):
     torch.testing.assert_close(sparse(images(5)), chain(images(5)), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("layer", [nn.ConvTranspose2d(1, 2, 3), nn.MultiheadAttention(4, 2)])
+def test_layers_that_cannot_be_masked_are_refused_instead_of_left_out(layer) -> None:
+    """Oracle: their path and their kind."""
+    network = nn.Sequential(nn.Linear(4, 4), nn.Sequential(layer))
+    with pytest.raises(ValueError, match=rf"'1.0' is {type(layer).__name__}"):
+        density(network)
+
+
 def mask_fc1_and(name: str, *shape: int) -> None:
     """Mask a layer and this; whatever is raised, nothing is masked."""
     network = drawn("lenet300")

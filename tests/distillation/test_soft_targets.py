@@ -133,3 +133,15 @@ def test_softened_limits_in_every_precision(dtype):
         assert torch.equal(soften(logits, temperature), coldest)
     third = torch.full((1, 3), 1 / 3, dtype=dtype)
     torch.testing.assert_close(soften(logits[1:], 1e6), third, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("temperature", [1e3, 1e4, 1e5, 1e6])
+def test_a_hot_loss_in_float32_is_that_of_float64(temperature):
+    """Oracle: the limit, `logit_matching_loss`; Gibbs' inequality."""
+    draws = torch.Generator().manual_seed(1)
+    z, v = (3 * torch.randn(128, 10, generator=draws) for _ in range(2))
+    found = soft_target_loss(z, v, temperature=temperature)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(logit_matching_loss(z, v).item(), rel=1e-2)
+    each = zip(z[:, None], v[:, None], strict=True)
+    assert all(soft_target_loss(a, b, temperature=temperature) > 0 for a, b in each)

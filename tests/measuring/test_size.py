@@ -2,6 +2,7 @@
 
 import json
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import nn
+from torch.nn.utils import prune
 
 from reference_impl import quantization
 from reference_impl.measuring import (
@@ -171,3 +173,27 @@ def test_codes_scales_and_zero_points_are_counted(view, axes, scales):
     assert dict(quantized_size(symmetric, 235_200).items) == items
     assert quantized_size(affine, 235_200).bits == 940_800 + 20 * scales
     assert quantized_size(affine, 235_200, scale_bits=32).items["scales"] == 32 * scales
+
+
+def test_a_buffer_under_two_names_is_counted_if_one_is_stored():
+    """Oracle: four numbers of 32 bits in the state."""
+    model = nn.Module()
+    table = torch.zeros(4)
+    model.register_buffer("cache", table, persistent=False)
+    model.register_buffer("table", table)
+    assert model_size(model).bits == 128
+
+
+def test_weights_that_are_not_what_they_seem_are_refused():
+    """Oracle: the layer by name: sparse, or multiplied by a mask when it is called."""
+    layer = nn.Linear(8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sparse = nn.Module()
+        sparse.register_buffer("weight", layer.weight.detach().to_sparse_csr())
+    for call in (model_size, nonzero_size, csr_size):
+        with pytest.raises(TypeError, match="dense tensors, got sparse"):
+            call(sparse)
+    pruned = nn.Sequential(prune.l1_unstructured(layer, "weight", 0.5))
+    with pytest.raises(ValueError, match="must not compute its weights, '0' does"):
+        nonzero_size(pruned)

@@ -29,3 +29,13 @@ def test_scale_does_not_matter(factor):
     """Oracle: the definition is homogeneous of degree 0."""
     rows = normal(5, 4)
     torch.testing.assert_close(cosine_similarity(factor * rows), cosine_similarity(rows))
+
+
+def test_a_row_is_as_like_its_copy_as_can_be():
+    """Oracle: a cosine of exactly 1, also where rounding alone makes it less."""
+    rows = torch.randn(20, 37, generator=torch.Generator().manual_seed(1))
+    both = cosine_similarity(torch.cat([rows, rows, 3 * rows]))
+    assert (both.diagonal() == 1).all()
+    assert (both[:20, 20:40].diagonal() == 1).all()
+    assert (both[:20, 40:].diagonal() == 1).all()
+    assert int((both == 1).sum()) == 9 * 20

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from reference_impl.compress import outputs_at
 from reference_impl.data import Examples
 from reference_impl.models import ConvStudent
 from reference_impl.training import accuracy, predict
@@ -47,3 +48,13 @@ def test_accuracy_is_the_share_of_right_answers():
     nn.init.eye_(reader[1].weight)
     right = accuracy(reader, Examples(images, (answers + wrong) % 10), batch_size=7)
     assert right == pytest.approx(62)
+
+
+def test_a_module_in_place_does_not_change_the_callers_images():
+    """Oracle: the images before, some of them negative."""
+    network = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4, 2))
+    images = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    predict(network, images)
+    outputs_at(network, ["0"], images)
+    assert torch.equal(images, before)
