@@ -121,5 +121,6 @@ def _round(
         quantizer.grid,
     )
     w_hat = round_adaptively(weight.view(shape), by_row, loss, settings)
-    module.layer.weight = nn.Parameter(w_hat.view_as(weight))
-    module.layer.bias = nn.Parameter(loss.bias(w_hat).flatten().to(w_hat.dtype))
+    asks, bias = module.layer.weight.requires_grad, loss.bias(w_hat).flatten().to(w_hat.dtype)
+    module.layer.weight = nn.Parameter(w_hat.view_as(weight), asks)
+    module.layer.bias = nn.Parameter(bias, asks)

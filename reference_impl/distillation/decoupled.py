@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import NonNegative, Scalar, checked, widened
+from reference_impl.arrays import is_finite
+from reference_impl.checked import NonNegative, Scalar, checked, readable, widened
 from reference_impl.distillation.soft_targets import (
     ClassedLogits,
     Labels,
@@ -43,6 +44,13 @@ def decoupled_parts(
     References: Zhao et al. 2022, "Decoupled knowledge distillation".
     Equation: eq-relation-parts, chapter 10.
     """
+    parts = _parts(student, teacher, labels, temperature)
+    if readable() and not is_finite(parts.target.sum() + parts.others.sum()):
+        raise ValueError(f"temperature must leave finite parts, got {temperature} for these logits")
+    return parts
+
+
+def _parts(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> DecoupledParts:
     classes = student.shape[1]
     require_labels(labels, classes)
     order = (labels[:, None] + torch.arange(classes, device=labels.device)) % classes  # y first
@@ -50,7 +58,7 @@ def decoupled_parts(
     pair_p, rest_p = _split((v / temperature).gather(1, order))
     pair_q, rest_q = _split((z / temperature).gather(1, order))
     found = [divergence_terms(*logs).sum(dim=-1) for logs in ((pair_p, pair_q), (rest_p, rest_q))]
-    parts = (part.to(widened(student).dtype) for part in (*found, pair_p[:, 0].exp()))
+    parts = [part.to(widened(student).dtype) for part in (*found, pair_p[:, 0].exp())]
     return DecoupledParts(*parts)
 
 
@@ -72,7 +80,7 @@ def decoupled_loss(
     References: Zhao et al. 2022, "Decoupled knowledge distillation".
     Equation: eq-relation-decoupled, chapter 10.
     """
-    parts = decoupled_parts.__wrapped__(student, teacher, labels, temperature=temperature)
+    parts = _parts(student, teacher, labels, temperature)
     return temperature**2 * (target_weight * parts.target + others_weight * parts.others).mean()
 
 

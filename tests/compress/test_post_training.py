@@ -203,6 +203,15 @@ def test_the_search_sees_the_rounded_inputs() -> None:
     torch.testing.assert_close(ours.mean(0), theirs.mean(0), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("settings", [{}, {"corrected": True}, {"adaptive": True}])
+def test_what_was_frozen_stays_frozen(settings) -> None:
+    """Oracle: no parameter asked for a gradient before."""
+    torch.manual_seed(0)
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(784, 3)).eval().requires_grad_(False)
+    made = compress.PostTraining(bits=4, **settings)(chain, images(8))
+    assert not any(parameter.requires_grad for parameter in made.parameters())
+
+
 WEIGHTS = weights_of(CHAIN)
 UNLIKE = "got .'conv1', 'grouped', "
 PLAIN, BOTH = quantized(CHAIN, X), {"corrected": True, "adaptive": True}

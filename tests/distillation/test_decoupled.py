@@ -79,3 +79,13 @@ def test_a_teacher_that_is_sure_still_tells_of_the_others(size):
     (parts.target + parts.others).sum().backward()
     expected = torch.tensor([[0.0, 0.5 - p[0], 0.5 - p[1]]])
     torch.testing.assert_close(student.grad, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_beyond_every_number_are_refused():
+    """Oracle: M / T is infinite; a temperature that leaves it finite gives M / T and ln 2."""
+    z, v, y = torch.tensor([[1e30, 0, 0]]), torch.tensor([[0, 1e30, 0]]), torch.tensor([0])
+    with pytest.raises(ValueError, match="temperature must leave finite parts, got 1e-10"):
+        decoupled_parts(z, v, y, temperature=1e-10)
+    parts = decoupled_parts(z, v, y, temperature=1e6)
+    assert parts.target.item() == pytest.approx(1e24)
+    assert parts.others.item() == pytest.approx(math.log(2))
