@@ -73,9 +73,13 @@ class Method:
 
 @checked
 def view_with_features(teacher: Network, examples: Examples, names: tuple[str, ...]) -> View:
-    """Return the view of the images as they are, with the teacher's features in half precision."""
+    """Return the view of the images as they are, with the teacher's features.
+
+    These are in half precision, unless one is too large for it.
+    """
     found = outputs_at(teacher, names, examples.images)
-    features = {name: found[name].half() for name in names}
+    features = {name: x.half() if x.half().isfinite().all() else x for name, x in found.items()}
+    features = {name: features[name] for name in names}
     return replace(view(teacher, examples), features=features)
 
 

@@ -120,3 +120,14 @@ def test_to_train_what_is_guided_is_to_train_the_student():
     guided = Guided(student, {"student": adapter}, ("relu3",))
     mine = {id(p) for p in guided.parameters()}
     assert mine == {id(p) for p in (*student.parameters(), *adapter.parameters())}
+
+
+def test_features_too_large_for_half_precision_are_kept_as_they_are(images):
+    """Oracle: what the teacher computes; 65,504 is float16's largest number."""
+    teacher = load_checkpoint("teacher")
+    with torch.no_grad():
+        teacher.get_parameter("norm3.weight").mul_(1e6)
+    features = view_with_features(teacher, images, ("relu3", "flatten")).features
+    expected = outputs_at(teacher, ["relu3"], images.images)["relu3"]
+    assert expected.max() > 65_504
+    assert torch.equal(features["relu3"], expected)
