@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from reference_impl.checked import Count, Values, Where, Within, checked, widened
@@ -120,8 +120,14 @@ def _limit(magnitudes: Float[Tensor, " n"], levels: int, n_bins: int) -> Float[T
     if not magnitudes.any():
         return magnitudes.new_zeros(())
     top = magnitudes.max()
-    counts = torch.histc(magnitudes, bins=n_bins, min=0, max=top.item())
-    return top * entropy_threshold(counts.long(), levels) / n_bins
+    counts = _histogram(magnitudes, n_bins, top.item())
+    return top * entropy_threshold(counts, levels) / n_bins
+
+
+def _histogram(x: Float[Tensor, " n"], n_bins: int, top: float) -> Int64[Tensor, " bins"]:
+    """Return how many x are in each of the bins from 0 to ``top``; torch counts in float32."""
+    parts = (torch.histc(part, bins=n_bins, min=0, max=top) for part in x.split(2**24))
+    return torch.stack([counts.long() for counts in parts]).sum(dim=0)
 
 
 @checked

@@ -20,7 +20,7 @@ from reference_impl.quantization import (
     relative_entropy,
     symmetric_from_range,
 )
-from reference_impl.quantization.clipping import entropy_threshold
+from reference_impl.quantization.clipping import _histogram, entropy_threshold
 
 SIGNED = IntegerGrid(4, signed=True, narrow=True)
 SIGNED_BYTE = IntegerGrid(8, signed=True, narrow=True)
@@ -204,3 +204,9 @@ def test_a_range_does_not_share_the_memory_of_its_tensor():
     low, _ = percentile_range(x, axes=0)
     low.zero_()
     assert x.tolist() == [1.0, 2.0]
+
+
+def test_more_values_are_counted_than_float32_has_integers():
+    """Oracle: the numbers that were put in; a float32 stops counting at 2²⁴."""
+    x = torch.cat([torch.zeros(2**24 + 8), torch.ones(3)])
+    assert _histogram(x, 2, 1.0).tolist() == [2**24 + 8, 3]
