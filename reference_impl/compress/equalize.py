@@ -63,7 +63,7 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
     network is left as it is.
 
     Raises:
-        ValueError: if there are no neighbours.
+        ValueError: if the network has no two neighbours.
 
     Equation: eq-ptq-homogeneous, eq-ptq-rescale, chapter 06.
     """

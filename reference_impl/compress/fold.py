@@ -48,9 +48,9 @@ def folded(
 
 @checked
 def fold_batch_norms(network: Net) -> Net:
-    """Return the network with each BatchNorm behind a weight layer folded into that layer.
+    """Return the network with each BatchNorm after a weight layer folded into that layer.
 
-    An identity takes its place; in an ``nn.Sequential`` nothing does. A BatchNorm behind anything
+    An identity takes its place; in an ``nn.Sequential`` nothing does. A BatchNorm after anything
     else (a sum, a concatenation) stays. In evaluation mode the function is the same, up to
     rounding; in training mode BatchNorm normalizes by its batch, which no constant weight can
     imitate. The network is left as it is.
@@ -105,8 +105,8 @@ def _fold(layer: WeightLayer, norm: Norm, name: str) -> None:
     n = norm.num_features
     if len(layer.weight) != n or norm.training:
         raise ValueError(
-            f"{name!r} must be in evaluation mode, behind a layer of {n} outputs, got {norm} with "
-            f"training={norm.training} behind {layer}"
+            f"{name!r} must be in evaluation mode, after a layer of {n} outputs, got {norm} with "
+            f"training={norm.training} after {layer}"
         )
     old = layer.weight.new_zeros(n) if layer.bias is None else layer.bias.detach()
     try:

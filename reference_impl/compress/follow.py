@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 class Widths:
     """Widths that turn out to be one are joined; of a joined one the coarser units hold."""
 
-    def __init__(self) -> None:  # noqa: D107 — there is none at first
+    def __init__(self) -> None:  # noqa: D107 — it begins empty
         self.labels: list[str] = []
         self.units: list[int] = []
         self.above: list[tuple[int, int]] = []  # (width, how many of mine are one of its units)
@@ -101,7 +101,7 @@ class Follower:
         sources = [source for source in node.all_input_nodes if source in self.layouts]
         layout = self._layout(node, sources) if sources and node.op != "output" else None
         if layout is None:
-            why = f"{self.traced.name(node)} stands behind it" if sources else "it is the input"
+            why = f"{self.traced.name(node)} comes after it" if sources else "it is the input"
             why = "it is the network's output" if node.op == "output" else why
             for source in sources:
                 self.widths.fix(self.layouts[source].parts, why)
@@ -152,7 +152,7 @@ class Follower:
         return Layout(axis, rows)
 
     def _own_parameters(self, node: fx.Node, module: nn.Module, source: Layout) -> Layout | None:
-        """Return the layout behind a layer with parameters for each unit."""
+        """Return the layout after a layer with parameters for each unit."""
         if kind_of(module) not in (*NORMS, nn.PReLU) or source.axis != 1:
             return None
         entries = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -180,7 +180,7 @@ class Follower:
         return Layout(axis, parts)
 
     def _reshaped(self, node: fx.Node, source: fx.Node) -> Layout | None:
-        """Return the layout behind a flatten, or behind a mean over positions."""
+        """Return the layout after a flatten, or after a mean over positions."""
         (axis, parts), before, after = self.layouts[source], self.shapes[source], self.shapes[node]
         if before == after:
             return Layout(axis, parts)

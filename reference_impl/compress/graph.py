@@ -23,7 +23,7 @@ Example = Finite[Tensor, "n ..."] | None
 class Piece(NamedTuple):
     """A part of an axis: ``n`` units of a width, each with ``repeat`` entries in a row.
 
-    ``repeat`` is 1, except behind a flatten, where channel c of 4×4 positions owns the columns
+    ``repeat`` is 1, except after a flatten, where channel c of 4×4 positions owns the columns
     16 c … 16 c + 15, and in grouped convolutions. Without a label the entries belong to the task
     (pixels, classes, kernels) or cannot be cut.
     """
@@ -85,7 +85,7 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
     ((Piece(label='hidden', n=500, repeat=1),), (Piece(label='conv2', n=50, repeat=16),))
 
     Raises:
-        ValueError: if the network cannot be followed, or if there is no example.
+        ValueError: if the network cannot be followed, or if an example is missing.
     """
     traced = trace(network)
     follower = Follower(traced, traced.shapes(example_of(network, example)))
@@ -175,7 +175,7 @@ def only_reader(network: nn.Module, label: str, example: Example = None) -> tupl
     """Return the one layer that reads the units of a width, and its path.
 
     Raises:
-        ValueError: if there is no such width, or several layers read it.
+        ValueError: if the network does not have this width, or several layers read it.
     """
     found = dependency_graph(network, example)
     found.units(label)

@@ -56,7 +56,7 @@ class TwoAxes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return x."""
         if x.ndim != 2:
-            raise ValueError(f"x must be (n, c) behind a folded BatchNorm1d, got {tuple(x.shape)}")
+            raise ValueError(f"x must be (n, c) after a folded BatchNorm1d, got {tuple(x.shape)}")
         return x
 
 

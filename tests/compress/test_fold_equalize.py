@@ -84,7 +84,7 @@ def fold(*modules: nn.Module, training: int | None = None, **statistics: float) 
 
 ONE, NORM, UNTRACKED = nn.Linear(1, 1), nn.BatchNorm1d(1), nn.BatchNorm1d(1, affine=False)
 UNTRACKED.running_mean = UNTRACKED.running_var = None
-THREE_OUTPUTS = "'1' must be .* of 3 outputs, .* behind Linear"
+THREE_OUTPUTS = "'1' must be .* of 3 outputs, .* after Linear"
 MEAN, VARIANCE = "'1': norm must have finite running statistics", "'1': variance must be "
 
 test_what_cannot_be_folded_is_named = refused(

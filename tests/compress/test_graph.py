@@ -151,7 +151,7 @@ FOUR = {"0": torch.arange(4) > 0}
 test_what_cannot_be_cut_is_named = refused(
     (
         ValueError,
-        "got '0': PixelShuffle '1' stands",
+        "got '0': PixelShuffle '1' comes",
         lambda: remove_units(MIXED, FOUR, X),
     ),
     (ValueError, "example must be an input", lambda: dependency_graph(MIXED)),

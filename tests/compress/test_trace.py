@@ -27,7 +27,7 @@ on_networks = pytest.mark.parametrize("name", NAMES)
 
 @on_networks
 def test_folding_leaves_the_function_unchanged(name: str) -> None:
-    """Oracle: the network; a BatchNorm that stays stands behind a pooling or a concatenation."""
+    """Oracle: the network; a BatchNorm that stays comes after a pooling or a concatenation."""
     network = brought(name)
     with left_alone(network):
         folded = compress.fold_batch_norms(network)
@@ -173,7 +173,7 @@ def test_a_norm_behind_a_linear_layer_is_folded_where_both_mean_one_axis() -> No
     assert_same_function(compress.fold_batch_norms(chain), chain, torch.rand(4, 2, 6))
     chain = settle(nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5)))
     assert chain(torch.rand(4, 5, 3)).shape == (4, 5, 5)
-    with pytest.raises(ValueError, match=r"x must be \(n, c\) behind a folded BatchNorm1d"):
+    with pytest.raises(ValueError, match=r"x must be \(n, c\) after a folded BatchNorm1d"):
         compress.fold_batch_norms(chain)(torch.rand(4, 5, 3))
 
 
