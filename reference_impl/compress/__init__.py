@@ -21,7 +21,9 @@ from reference_impl.compress.learned import (
     learned_quantizers, keep_scales_positive, input_start, deploy,
 )
 from reference_impl.compress.integer import Requantizer, IntegerLayer
-from reference_impl.compress.integer_network import IntegerNetwork, integer_network, simulation
+from reference_impl.compress.integer_joins import Join, Average
+from reference_impl.compress.integer_network import IntegerNetwork, integer_network
+from reference_impl.compress.integer_simulation import simulation
 from reference_impl.compress.masked import prunable_weights, apply_masks, masks_of, density
 from reference_impl.compress.sparse import CsrLinear, with_sparse_layers
 from reference_impl.compress.narrow import map_width, remove_units, silence_units
@@ -51,7 +53,9 @@ __all__ = [
     "learned_layers", "learned_quantizers", "keep_scales_positive", "input_start",
     "deploy",
     "Requantizer", "IntegerLayer",  # integer
-    "IntegerNetwork", "integer_network", "simulation",  # integer_network
+    "Join", "Average",  # integer_joins
+    "IntegerNetwork", "integer_network",  # integer_network
+    "simulation",  # integer_simulation
     "prunable_weights", "apply_masks", "masks_of", "density",  # masked
     "CsrLinear", "with_sparse_layers",  # sparse
     "map_width", "remove_units", "silence_units",  # narrow

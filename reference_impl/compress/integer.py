@@ -1,6 +1,6 @@
 """The layers of a network in integers: codes in, codes or int32 accumulators out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import torch
@@ -43,7 +43,7 @@ class Window:
         if down or across:
             codes = F.pad(codes, (across, across, down, down), value=fill)
         for geometry in zip((2, 3), self.kernel, self.stride, self.dilation, strict=True):
-            codes = _windows(codes, *geometry)
+            codes = windows(codes, *geometry)
         return codes.permute(0, 2, 3, 4, 5, 1).flatten(3)
 
 
@@ -85,14 +85,14 @@ class MaxPool:
             # torch pools bytes in this layout only, and tells it from the strides of one channel
             pooled: Tensor = p(codes.flatten().view(codes.shape))
             return pooled
-        pairs = map(_pair, (p.kernel_size, p.stride, p.dilation))
+        pairs = map(pair, (p.kernel_size, p.stride, p.dilation))
         for geometry in zip((2, 3), *pairs, strict=True):
-            windows = _windows(codes, *geometry)
-            codes = reduce(torch.maximum, windows.unbind(-1))  # 70 times as fast as torch's pool
+            parts = windows(codes, *geometry)
+            codes = reduce(torch.maximum, parts.unbind(-1))  # 70 times as fast as torch's pool
         return codes
 
 
-def _windows(codes: Tensor, axis: int, size: int, stride: int, dilation: int) -> Tensor:
+def windows(codes: Tensor, axis: int, size: int, stride: int, dilation: int = 1) -> Tensor:
     """Return the codes with the windows along an axis in its place, and a last axis inside them."""
     span = dilation * (size - 1) + 1
     if codes.shape[axis] < span:
@@ -100,40 +100,53 @@ def _windows(codes: Tensor, axis: int, size: int, stride: int, dilation: int) ->
     return codes.unfold(axis, span, stride)[..., ::dilation]
 
 
-def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else tuple(size)
+def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+    """Return the size along both axes."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerLayer:
+class Sums:
+    """What makes new integers of old ones: sums, then what may follow them.
+
+    A max-``pool`` comes before the ``output``, which keeps the order: so fewer sums are left to
+    rescale. The output makes codes of them; None leaves the sums. The ``unit`` of the sums, one
+    or one for each channel, is what they stand for; no computation uses it.
+    """
+
+    unit: Float64[Tensor, "*granularity"]
+    output: Requantizer | None = field(default=None, kw_only=True)
+    pool: MaxPool | None = field(default=None, kw_only=True)
+
+    def __call__(self, *inputs: Integer[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
+        """Return codes, or sums where ``output`` is None."""
+        sums = self.accumulate(*inputs)
+        if self.pool is not None:
+            sums = self.pool(sums)
+        return sums if self.output is None else self.output(sums.movedim(1, -1)).movedim(-1, 1)
+
+    def accumulate(self, *inputs: Integer[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
+        """Return the sums, before pooling."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer(Sums):
     """A linear or convolutional layer in integers: Σ x̂ ŵ = s_a s_w Σ (q_a − z_a) q_w.
 
     The ``product`` is that sum with the bias. Those of a convolution are of the patches in its
     ``window``; the columns of its weight are ordered as kernel height, kernel width, channel. The
-    ``unit`` is s_a s_w, one or one for each output channel; no computation uses it. ``output``
-    makes the next layer's codes; None leaves the accumulators. A max-``pool`` comes before it,
-    which keeps the order: so fewer sums are left to rescale.
+    ``unit`` is s_a s_w.
 
     Equation: eq-integer-sum, chapter 04.
     """
 
     product: IntegerLinear
     window: Window | None
-    unit: Float64[Tensor, "*granularity"]
-    output: Requantizer | None
-    pool: MaxPool | None = None
 
-    def __call__(self, codes: Integer[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
-        """Return the layer's output: codes, or accumulators where ``output`` is None."""
-        sums = self.accumulate(codes)
-        if self.pool is not None:
-            sums = self.pool(sums)
-        if self.output is None:
-            return sums
-        return self.output(sums.movedim(1, -1)).movedim(-1, 1)
-
-    def accumulate(self, codes: Integer[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
+    def accumulate(self, *inputs: Integer[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
         """Return the accumulators, before pooling."""
+        (codes,) = inputs
         if self.window is None:
             return self.product.accumulate(codes)
         patches = self.window.patches(codes, self.product.input_zero)
@@ -143,28 +156,30 @@ class IntegerLayer:
 
 
 def integer_layer(
-    layer: QuantizedLayer, following: QuantizedLayer | None, *, relu: bool, pool: MaxPool | None
+    layer: QuantizedLayer, target: AffineQuantizer | None, *, relu: bool, pool: MaxPool | None
 ) -> IntegerLayer:
     """Return a layer of restored values as one of integers.
 
     s_a s_w is the unit of its accumulators, M = s_a s_w / s_y their multiplier, with the s_y of
-    the ``following`` layer's input. Without such a layer accumulators are left.
+    the ``target``, by which its outputs are read. Without a target accumulators are left.
     """
     inputs, inner = input_quantizer(layer), layer.layer
     unit = inputs.scale.double().flatten() * _weight_scale(layer)
-    weight = layer.weight_quantizer.quantize(inner.weight.detach())
+    weight = _dense(layer.weight_quantizer.quantize(inner.weight.detach()), inner)
     weight = weight.movedim(1, -1).flatten(1)  # channels last, as in a window's patches
     bias = round_bias(torch.zeros(len(weight)) if inner.bias is None else inner.bias, unit)
     product = IntegerLinear(weight, bias, inputs.grid, int(inputs.zero_point))
-    if following is None:
-        if relu:
-            raise ValueError("relu must have a quantized layer after it, got none")
-        return IntegerLayer(product, _window(inner), unit, None, pool)
-    target = input_quantizer(following)
-    target_scale = target.scale.double().flatten()
-    multiplier = fixed_point(unit / target_scale)
-    output = Requantizer(multiplier, target.grid, int(target.zero_point), relu)
-    return IntegerLayer(product, _window(inner), multiplier.value * target_scale, output, pool)
+    output = None
+    if target is not None:
+        output = requantizer(unit, target, relu=relu)
+        unit = output.multiplier.value * target.scale.double().flatten()
+    return IntegerLayer(unit, product, _window(inner), output=output, pool=pool)
+
+
+def requantizer(unit: Tensor, target: AffineQuantizer, *, relu: bool = False) -> Requantizer:
+    """Return the map from sums in a unit to the codes of a quantizer."""
+    multiplier = fixed_point(unit / target.scale.double().flatten())
+    return Requantizer(multiplier, target.grid, int(target.zero_point), relu)
 
 
 def input_quantizer(layer: QuantizedLayer) -> AffineQuantizer:
@@ -188,10 +203,20 @@ def _weight_scale(layer: QuantizedLayer) -> Tensor:
     return scale.double().flatten()
 
 
+def _dense(codes: Tensor, layer: WeightLayer) -> Tensor:
+    """Return the codes of a weight with zeros where a grouped convolution has no weight."""
+    groups = 1 if isinstance(layer, nn.Linear) else layer.groups
+    dense = codes.new_zeros(len(codes), groups * codes.shape[1], *codes.shape[2:])
+    m, k = len(codes) // groups, codes.shape[1]
+    for g in range(groups):
+        dense[g * m : (g + 1) * m, g * k : (g + 1) * k] = codes[g * m : (g + 1) * m]
+    return dense
+
+
 def _window(layer: WeightLayer) -> Window | None:
     if isinstance(layer, nn.Linear):
         return None
-    if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
-        raise ValueError(f"layer must be a convolution of images without groups, got {layer}")
+    if not isinstance(layer, nn.Conv2d):
+        raise ValueError(f"layer must be linear or a convolution of images, got {layer}")
     sizes = (layer.kernel_size, layer.stride, zero_padding(layer), layer.dilation)
     return Window(*((int(size[0]), int(size[1])) for size in sizes))

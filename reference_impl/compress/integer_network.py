@@ -1,7 +1,6 @@
 """A whole network in integers, from the codes of its input to its logits."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,32 +8,30 @@ from jaxtyping import Float, Int32, Integer
 from torch import Tensor, nn
 
 from reference_impl.checked import Count, checked
-from reference_impl.compress.integer import IntegerLayer, MaxPool, input_quantizer, integer_layer
-from reference_impl.compress.layers import Net, TwoAxes, at, replaced
-from reference_impl.compress.quantized import QuantizedLayer
-from reference_impl.compress.trace import trace
+from reference_impl.compress.graph import Example
+from reference_impl.compress.integer import IntegerLayer
+from reference_impl.compress.integer_steps import Builder, Step
 from reference_impl.quantization import AffineQuantizer, FixedPointMultiplier, fixed_point, rescale
-
-Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """Layers that turn codes into codes, and at the end into int32 logits.
+    """Steps that turn codes into codes, and at the end into int32 logits.
 
-    Only making codes of images is in floating point. ReLUs are part of the clipping, not steps. A
-    unit of a logit stands for ``logit_scale``; ``logit_multiplier`` brings several scales to it.
+    Only making codes of images is in floating point. A ReLU after a layer is part of the layer's
+    clipping, not a step. A unit of a logit stands for ``logit_scale``; ``logit_multiplier`` brings
+    several scales to it.
     """
 
     input_quantizer: AffineQuantizer
-    steps: tuple[tuple[str, Step], ...]
+    steps: tuple[Step, ...]
     logit_scale: float
     logit_multiplier: FixedPointMultiplier | None
 
     @property
     def layers(self) -> dict[str, IntegerLayer]:
         """Return the weight layers by name, in order."""
-        return {name: step for name, step in self.steps if isinstance(step, IntegerLayer)}
+        return {s.name: s.operation for s in self.steps if isinstance(s.operation, IntegerLayer)}
 
     def quantize(self, images: Float[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
         """Return the codes of images."""
@@ -45,11 +42,17 @@ class IntegerNetwork:
         self, codes: Integer[Tensor, "n ..."]
     ) -> Iterator[tuple[str, Integer[Tensor, "n ..."]]]:
         """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums)."""
-        for name, step in self.steps:
-            if isinstance(step, IntegerLayer):
-                yield name, codes
-            codes = step(codes)
-        yield "accumulators", codes
+        values = {self.steps[0].reads[0]: codes}
+        last = {name: step for step in self.steps for name in step.reads}
+        for step in self.steps:
+            inputs = [values[name] for name in step.reads]
+            if isinstance(step.operation, IntegerLayer):
+                yield step.name, inputs[0]
+            values[step.name] = step.operation(*inputs)
+            for name in step.reads:
+                if last[name] is step:
+                    values.pop(name, None)
+        yield "accumulators", values[self.steps[-1].name]
 
     @checked
     def logits(
@@ -66,107 +69,30 @@ class IntegerNetwork:
 
 
 @checked
-def integer_network(chain: nn.Module) -> IntegerNetwork:
+def integer_network(network: nn.Module, example: Example = None) -> IntegerNetwork:
     """Return a network of restored values as one of integers.
 
-    The chain, as `quantize_layers` returns it, has quantized layers with symmetric weights (one
-    scale, or one for each output channel) and inputs of one scale, and between them ReLU,
-    max-pooling and flattening. Dropout and identities do nothing.
+    The network, as `quantize_layers` returns it, has quantized layers with symmetric weights (one
+    scale, or one for each output channel) and inputs of one scale, and between them ReLU, ReLU6,
+    pooling, flattening, sums and concatenations. Dropout and identities do nothing.
+
+    A value that a layer reads is in this layer's codes, for all others that read it too. What
+    joins branches rescales each to a common unit, an average is a sum of a smaller unit. The
+    ``example``, an input, tells over how many positions averages of whole channels are; networks
+    of the course, and those without such averages, do not need it.
 
     Raises:
-        ValueError: if something else stands there, or an accumulator could exceed int32.
+        ValueError: if something else stands there, or a sum could exceed int32.
 
-    References: Jacob et al. 2018, section 2.
+    References: Jacob et al. 2018, section 2 and appendix A.2.
     """
-    steps: list[tuple[str, Step]] = []
-    following, relu = None, False
-    for name, module in reversed(_in_order(chain)):  # a layer needs what follows it
-        if isinstance(module, QuantizedLayer):
-            after = steps[-1][1] if steps else None
-            pool = after if isinstance(after, MaxPool) else None
-            steps = steps if pool is None else steps[:-1]
-            try:
-                steps.append((name, integer_layer(module, following, relu=relu, pool=pool)))
-            except ValueError as error:
-                raise ValueError(f"layer {name}: {error}") from error
-            following, relu = module, False
-        else:
-            relu = relu or isinstance(module, nn.ReLU)
-            steps += _plain_step(name, module)
-    if following is None or relu:
-        raise ValueError(f"chain must have a quantized layer, before any ReLU, got {chain}")
-    name, last = steps[0]
-    if not isinstance(last, IntegerLayer):
-        raise ValueError(f"chain must end with a quantized layer, got {name} after it")
-    largest = last.unit.max()
-    one_scale = bool((last.unit == largest).all())
+    built = Builder(network, example)
+    unit = built.forms[built.steps[-1].name].unit
+    largest = unit.max()
+    one_scale = bool((unit == largest).all())
     return IntegerNetwork(
-        input_quantizer=input_quantizer(following),
-        steps=tuple(reversed(steps)),
+        input_quantizer=built.input_quantizer,
+        steps=tuple(built.steps),
         logit_scale=largest.item(),
-        logit_multiplier=None if one_scale else fixed_point(last.unit / largest),
-    )
-
-
-@checked
-def simulation(chain: Net) -> Net:
-    """Return the network of restored values, in float64, that `integer_network` equals.
-
-    It differs from ``chain`` in three ways: it computes in float64; each bias is rounded to a
-    multiple of s_a s_w; and s_w is M s_y / s_a with M as the fixed-point multiplier has it, a
-    change of at most one part in 2^31. So both round the same numbers by the same rule.
-    """
-    layers = integer_network(chain).layers
-    exact = {path: _in_float64(at(chain, path), layer) for path, layer in layers.items()}
-    return replaced(chain, exact).eval()
-
-
-def _in_order(chain: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return path and module of each call, in order; refuse what is more than a row of modules."""
-    traced = trace(chain)
-    before = None
-    found: list[tuple[str, nn.Module]] = []
-    for node in traced.graph.nodes:
-        if node.op == "call_module" and node.args == (before,):
-            found.append((str(node.target), traced.module(node)))
-        elif node.op not in ("placeholder", "output"):
-            raise ValueError(
-                "chain must call one module after another to have a counterpart in integers, got "
-                f"{traced.name(node)}"
-            )
-        before = node
-    return found
-
-
-def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer) -> QuantizedLayer:
-    """Return the layer with Ŵ = s_w q_w, s_w = unit / s_a, and the bias unit · q_bias."""
-    inputs = input_quantizer(quantized)
-    input_scale = inputs.scale.double()
-    layer = copy.deepcopy(quantized.layer).double()
-    per_channel = (-1,) + (1,) * (layer.weight.ndim - 1)
-    weight_scale = (integers.unit / input_scale.flatten()).view(per_channel)
-    with torch.no_grad():
-        codes = integers.product.weight.view_as(layer.weight.movedim(1, -1)).movedim(-1, 1)
-        layer.weight.copy_(weight_scale * codes)
-        if layer.bias is not None:
-            layer.bias.copy_(integers.unit * integers.product.bias)
-    zeros = torch.zeros_like(weight_scale, dtype=torch.int32)
-    return QuantizedLayer(
-        layer,
-        AffineQuantizer(weight_scale, zeros, quantized.weight_quantizer.grid),
-        AffineQuantizer(input_scale, inputs.zero_point, inputs.grid),
-    )
-
-
-def _plain_step(name: str, module: nn.Module) -> list[tuple[str, Step]]:
-    """Return pooling or flattening as a step, nothing for what needs none; refuse the rest."""
-    if isinstance(module, nn.ReLU | nn.Identity | nn.Dropout | TwoAxes):
-        return []  # ReLUs are clips, the others do nothing
-    if isinstance(module, nn.MaxPool2d) and not module.return_indices:
-        return [(name, MaxPool(module))]
-    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
-        return [(name, module)]
-    raise ValueError(
-        "chain must consist of quantized layers, ReLU, max-pooling and flattening to have a "
-        f"counterpart in integers, got {name}: {module}"
+        logit_multiplier=None if one_scale else fixed_point(unit / largest),
     )

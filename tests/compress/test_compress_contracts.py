@@ -84,7 +84,7 @@ CALLS = [
     partial(c.Requantizer, multiplier=HALF, grid=GRID, zero_point=0, relu=False),
     partial(WINDOW.patches, codes=CODES, fill=0),
     partial(integer.MaxPool(nn.MaxPool2d(2)).__call__, codes=CODES),
-    *each(c.integer_network, c.simulation, chain=ONE_LAYER),
+    *each(c.integer_network, c.simulation, network=ONE_LAYER),
     *each(INTEGERS.trace, INTEGERS.logits, codes=torch.zeros(2, 4, dtype=torch.uint8)),
     *each(c.prunable_weights, c.masks_of, c.density, c.mac_formula, network=NETWORK),
     partial(c.apply_masks, network=NETWORK, masks=MASKS),
