@@ -11,6 +11,8 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import vgg
+from torchvision.models.resnet import Bottleneck
 
 from reference_impl import models
 from reference_impl.compress import LayerBits, edge_bits, layer_inputs, learn_layers, weight_layers
@@ -62,14 +64,35 @@ def drawn(name: str) -> Any:
     return settle(SMALL[name]())
 
 
+def few_vgg() -> nn.Module:
+    """Return VGG with BatchNorm, the many numbers of its linear layers never made."""
+    with torch.device("meta"):
+        network = torchvision.models.vgg11_bn()
+    network.features = vgg.make_layers([16, "M", 24, "M", 32, 32], batch_norm=True)
+    network.avgpool = nn.AdaptiveAvgPool2d(1)
+    network.classifier = nn.Sequential(nn.Linear(32, 8), nn.ReLU(), nn.Linear(8, 10))
+    return network
+
+
+BROUGHT: dict[str, Callable[[], nn.Module]] = {
+    **{
+        name: partial(getattr(torchvision.models, name), num_classes=10)
+        for name in ("resnet18", "mobilenet_v2", "squeezenet1_1", "mobilenet_v3_small")
+    },
+    "googlenet": partial(torchvision.models.googlenet, num_classes=10, init_weights=False),
+    "vgg": few_vgg,
+    "densenet": partial(torchvision.models.DenseNet, 8, (2, 3, 2, 2), 16, num_classes=10),
+    "resnext": partial(
+        torchvision.models.ResNet, Bottleneck, [2, 1, 1, 1], 10, groups=32, width_per_group=4
+    ),
+}
+"""Networks of torchvision; of those that take long, all kinds of blocks and few of each."""
+
+
 def brought(name: str) -> nn.Module:
     """Return a network of torchvision with random weights and statistics."""
     torch.manual_seed(0)
-    more = {"init_weights": False} if name == "googlenet" else {}
-    network = getattr(torchvision.models, name)(num_classes=10, **more)
-    if name == "vgg11_bn":  # 100 million weights fewer
-        network.avgpool = nn.AdaptiveAvgPool2d(1)
-        network.classifier = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 10))
+    network = BROUGHT[name]()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
