@@ -26,11 +26,9 @@ from reference_impl.compress import (
     incoming_rows,
     outgoing_columns,
     outputs_at,
-    silence_units,
     unit_contributions,
 )
 from reference_impl.data import load_dataset
-from reference_impl.models import Network
 from reference_impl.pruning import (
     gate_taylor,
     mean_square_gate_taylor,
@@ -165,30 +163,32 @@ def channels_to_spare() -> dict[str, int]:
     2,500 to 3,499 first falls below 62 %, the channels being silent.
     """
     validation = load_dataset().validation
+    held = validation[2500:3500]
     student = load_checkpoint("student").eval()
     c = unit_contributions(student, {"conv3": "relu3"}, validation[:2000])["conv3"]
-    outputs = outputs_at(student, ["relu3"], validation.images[:500])["relu3"]
+    outputs, held_outputs = (
+        outputs_at(student, ["relu3"], images)["relu3"]
+        for images in (validation.images[:500], held.images)
+    )
     mean_square = outputs.square().mean(dim=(0, 2, 3))
+    means, head = held_outputs.mean(dim=(2, 3)), student.get_submodule("head")
     scores = {
         "square first": mean_square_gate_taylor(c),
         "mean first": gate_taylor(c),
         "norm": row_norm(incoming_rows(student, "conv3")),
         "output": output_change(outgoing_columns(student, "conv3"), mean_square),
     }
-    return {name: _before_the_fall(student, score) for name, score in scores.items()}
 
+    def before_the_fall(score: Tensor) -> int:
+        keep = torch.ones(len(score), dtype=torch.bool)
+        for gone, i in enumerate(score.argsort(stable=True).tolist()[:-1]):
+            keep[i] = False
+            right = head(means * keep).argmax(dim=1) == held.labels
+            if right.double().mean() < _ENOUGH:
+                return gone
+        return len(score) - 1
 
-def _before_the_fall(student: Network, score: Tensor) -> int:
-    held = load_dataset().validation[2500:3500]
-    keep = torch.ones(len(score), dtype=torch.bool)
-    for gone, i in enumerate(score.argsort(stable=True).tolist()[:-1]):
-        keep[i] = False
-        silent = silence_units(student, {"conv3": keep}).eval()
-        with torch.no_grad():
-            right = (silent(held.images).argmax(dim=1) == held.labels).double().mean()
-        if right < _ENOUGH:
-            return gone
-    return len(score) - 1
+    return {name: before_the_fall(score) for name, score in scores.items()}
 
 
 def _most() -> int:
