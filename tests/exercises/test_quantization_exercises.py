@@ -287,7 +287,7 @@ def test_the_step_of_the_checker_is_lloyds() -> None:
 
 def test_the_least_size_is_the_first_that_reaches_the_ratio() -> None:
     """Oracle: the SQNR measured at the size and below it."""
-    x = layer_weights()[:40]
+    x = layer_weights()[:2]
     size = least_size(x, 15.0)
     assert sqnr(x, quantization.optimal_codebook(x, size).round_trip(x)) >= 15
     assert sqnr(x, quantization.optimal_codebook(x, size - 1).round_trip(x)) < 15
