@@ -76,20 +76,17 @@ def chosen(parts: list[Any]) -> list[Any]:
 
 def dropped(svg: str) -> Iterator[tuple[str, str]]:
     """Yield figures in which one group, path or use is missing."""
-
-    def places(tree: ET.Element) -> list[tuple[ET.Element, ET.Element]]:
-        visible = (f"{SVG}g", f"{SVG}path", f"{SVG}use", f"{SVG}image")
-        return [
-            (parent, child) for parent in tree.iter() for child in parent if child.tag in visible
-        ]
-
-    ids = [child.get("id") for _, child in places(parsed(svg))]
+    tree = parsed(svg)
+    visible = (f"{SVG}g", f"{SVG}path", f"{SVG}use", f"{SVG}image")
+    places = [(parent, child) for parent in tree.iter() for child in parent if child.tag in visible]
+    ids = [child.get("id") for _, child in places]
     named = {ids.index(name) for name in NAMED if name in ids}
     for i in sorted({*chosen([*range(len(ids))]), *named}):
-        tree = parsed(svg)
-        parent, child = places(tree)[i]
+        parent, child = places[i]
+        at = [*parent].index(child)
         parent.remove(child)
         yield f"part {i} {child.get('id')} dropped", ET.tostring(tree, encoding="unicode")
+        parent.insert(at, child)
 
 
 def lifted(svg: str) -> Iterator[tuple[str, str]]:
