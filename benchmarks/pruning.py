@@ -22,7 +22,6 @@ from reference_impl.training import load_checkpoint
 BATCH = 64
 TWICE_AS_FAST = 0.5
 NO_SLOWER = 1.0
-RATIO = 0.5
 
 NETWORKS = ("teacher", "residual", "lenet5", "separable", "lenet300")
 """The last two may miss twice as fast. Depthwise filters, pooling, BatchNorm and ReLU cost by the
@@ -62,18 +61,18 @@ def narrow_case(name: str) -> Case:
     )
 
 
-def torch_pruned(network: Network) -> torch.nn.Module:
-    """Return the teacher without half of its channels, globally, by Torch-Pruning."""
+def torch_pruned(network: Network, ratio: float = 0.5) -> torch.nn.Module:
+    """Return a copy whose layers Torch-Pruning has made smaller, all together, by its magnitude."""
     theirs = copy.deepcopy(network)
     tp.pruner.BasePruner(
         theirs,
         torch.zeros(1, *IMAGE_SHAPE),
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         global_pruning=True,
-        pruning_ratio=RATIO,
+        pruning_ratio=ratio,
         ignored_layers=[theirs.head],
     ).step()
-    return theirs
+    return theirs.eval()
 
 
 def pruning_case() -> Case:

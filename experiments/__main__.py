@@ -14,7 +14,7 @@ from reference_impl.files import ROOT
 
 #: name → module, as the chapters have them
 EXPERIMENTS = {
-    name: "benchmarks.integer" if name == "integer" else f"experiments.{name}"
+    name: f"{'benchmarks' if name in ('roofline', 'integer') else 'experiments'}.{name}"
     for name in (
         *("roofline", "granularity", "integer", "ptq", "qat", "distillation", "mnist"),
         *("relations", "sparsity", "stability", "narrowing", "merging", "decay"),

@@ -4,7 +4,6 @@ The teacher loses channels until half, or a quarter, of its multiply–accumulat
 scores, by chance, and by Torch-Pruning. What is left is trained for a moment.
 """
 
-import copy
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from torch import Tensor
 from experiments.measures import accuracies
 from reference_impl import compress
 from reference_impl.data import Dataset, Examples
-from reference_impl.models import IMAGE_SHAPE, Network
+from reference_impl.models import Network
 from reference_impl.pruning import mean_square_gate_taylor, output_change, row_norm
 from reference_impl.training import Recipe, load_checkpoint, pruned_steps
 
@@ -91,27 +90,13 @@ def by_torch_pruning(network: Network, max_macs: int, _: Examples) -> Network:
 
 def torch_pruned(network: Network, ratio: float) -> Network:
     """Return a teacher without ``ratio`` of all its channels, chosen by Torch-Pruning."""
-    state = their_network(network, ratio).state_dict()
+    from benchmarks import pruning  # noqa: PLC0415 — imports Torch-Pruning, which is slow
+
+    state = pruning.torch_pruned(network, ratio).state_dict()
     widths = {label: len(state[f"{label}.weight"]) for label in network.widths}
     small = type(network).from_widths(widths)
     small.load_state_dict(state)
     return small.eval()
-
-
-def their_network(network: Network, ratio: float) -> Network:
-    """Return a copy whose layers Torch-Pruning has made smaller."""
-    import torch_pruning as tp  # type: ignore[import-untyped] # noqa: PLC0415 — slow to import
-
-    theirs = copy.deepcopy(network)
-    tp.pruner.BasePruner(
-        theirs,
-        torch.zeros(1, *IMAGE_SHAPE),
-        importance=tp.importance.GroupMagnitudeImportance(p=2),
-        global_pruning=True,
-        pruning_ratio=ratio,
-        ignored_layers=[theirs.head],
-    ).step()
-    return theirs.eval()
 
 
 METHODS: Mapping[str, Way] = {

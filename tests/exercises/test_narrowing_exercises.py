@@ -187,6 +187,11 @@ def test_a_channel_costs_what_two_networks_differ_by():
     assert [a - b for a, b in zip(*counts, strict=True)] == RIGHT["narrow-channel"][0]
 
 
+def right(network, examples):
+    """Return the accuracy, in the order of memory that is twice as fast."""
+    return accuracy(network.to(memory_format=torch.channels_last), examples)
+
+
 def test_the_accuracies_of_halved_networks_are_measured():
     """Oracle: the shipped network, by the right way and by the three wrong ones."""
     network, dataset = load_checkpoint("residual").eval(), load_dataset()
@@ -201,7 +206,7 @@ def test_the_accuracies_of_halved_networks_are_measured():
             (norm, dataset.test, narrow.ON_TEST),
         ):
             small = compress.remove_units(network, {label: keep_highest(score, 0.5)})
-            assert accuracy(small, examples[:1000]) == pytest.approx(expected[place], abs=0.3)
+            assert right(small, examples[:1000]) == pytest.approx(expected[place], abs=0.3)
 
 
 def test_the_accuracies_of_merged_networks_are_measured():
@@ -220,6 +225,6 @@ def test_the_accuracies_of_merged_networks_are_measured():
             (compress.merge_nearest(teacher, keep, scale=merging.gaussian_scale), merge.BY_KAPPA),
             (compress.map_width(teacher, label, unfolded), merge.NOT_FOLDED),
         ):
-            assert accuracy(network, few) == pytest.approx(expected[place], abs=0.4)
-        gain = accuracy(merged, test) - accuracy(pruned, test)
+            assert right(network, few) == pytest.approx(expected[place], abs=0.4)
+        gain = right(merged, test) - right(pruned, test)
         assert gain == pytest.approx(merge.ON_TEST[place], abs=0.8)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from benchmarks import pruning
 from experiments import narrowing as recorder
 from experiments.narrowing import METHODS, Run, torch_pruned
 from reference_impl.measuring import model_cost
@@ -32,7 +33,7 @@ def test_what_torch_pruning_leaves_computes_the_same_in_our_network():
     """Oracle: Torch-Pruning's own network, of which the state was taken."""
     torch.manual_seed(0)
     network = ConvTeacher((4, 6, 8, 10)).eval()
-    ours, theirs = torch_pruned(network, 0.4), recorder.their_network(network, 0.4)
+    ours, theirs = torch_pruned(network, 0.4), pruning.torch_pruned(network, 0.4)
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
     x = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(ours(x), theirs(x))

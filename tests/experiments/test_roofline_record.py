@@ -3,7 +3,7 @@
 import pytest
 import shipped
 
-from experiments import roofline
+from benchmarks import roofline
 from reference_impl.measuring import model_cost
 
 
