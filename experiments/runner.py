@@ -15,10 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.records import Found, Record, alone
-from experiments.workers import TIMEOUT, Hire, Made, fashion_mnist, fingerprint, work
+from experiments.workers import Hire, Made, fashion_mnist, fingerprint, work
 
-#: deaths of its worker after which a run is given up; and how often all workers may refuse
-TRIES = 3
+TRIES = 3  #: deaths of its worker after which a run is given up
 
 
 def make(
@@ -74,7 +73,7 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
     """Make what the record lacks, in rounds; return how many runs failed."""
     failed: set[Any] = set()
     deaths: Counter[Any] = Counter()
-    n_made = idle = 0
+    n_made = 0
     began = time.perf_counter()
     while True:
         plan, missing = _plan(experiment, record)
@@ -83,7 +82,6 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
             return len(failed)
         suspects = [run for run in todo if deaths[run]]  # alone: who breaks it is known
         now, most = (suspects, 1) if suspects else (todo, at_once)
-        refused: list[str] = []
         n_held = len(plan) - len(missing) - n_made
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
             for run, future in finished(now, experiment.__name__, executor, most):
@@ -100,18 +98,13 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
                     failed.add(run)
                     said = " ".join(f"{type(error).__name__}: {error}".split())
                     print(f"{name}: {run} failed: {said}", file=sys.stderr)
-                elif isinstance(made := future.result(), str):
-                    refused.append(made)
                 else:
-                    record.put(run, *made)
+                    record.put(run, *future.result())
                     record.write(plan)
                     n_made += 1
                     took, n = time.perf_counter() - began, n_held + n_made
                     meter = tqdm.format_meter(n, len(plan), took, prefix=name, initial=n_held)
                     print(f"{meter} {run}", flush=True)
-        idle = idle + 1 if len(refused) == len(now) else 0
-        if idle == TRIES:
-            raise ValueError(refused[0])
 
 
 def finished(
@@ -125,8 +118,5 @@ def finished(
             out[executor.submit(work, module, fingerprint(), run)] = run
         if not out:
             return
-        done = futures.wait(out, TIMEOUT, futures.FIRST_COMPLETED).done
-        if not done and getattr(executor, "gone", bool)():  # as a cluster says
-            raise ValueError("all workers that have this project are gone")
-        for future in done:
+        for future in futures.wait(out, return_when=futures.FIRST_COMPLETED).done:
             yield out.pop(future), future

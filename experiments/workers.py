@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -34,15 +33,14 @@ PROJECT = {
 TIMEOUT = 5  #: seconds in which a scheduler must answer, and name a worker
 #: opens an executor, which is closed at the end of the block
 Hire = Callable[[], AbstractContextManager[Executor]]
-#: results, and where they were measured; or why a worker refuses to measure
-Made = tuple[Found, dict[str, str]] | str
+Made = tuple[Found, dict[str, str]]  #: results, and where they were measured
 _one_at_a_time = Lock()  # torch's threads and its generator are those of the whole process
 
 
 def work(module: str, project: Found, run: Any) -> Made:
     """Measure a run of a module here, with one thread, if this is the project it is to be of."""
     if differs := _differences(fingerprint(), project):
-        return f"the worker on {platform.node()} has other {differs}"
+        raise ValueError(f"the worker on {platform.node()} has other {differs}")
     with _one_at_a_time:
         torch.set_num_threads(1)
         experiment, dataset = import_module(module), fashion_mnist()
@@ -136,14 +134,9 @@ def _end_with_parent() -> None:
     Thread(target=wait, args=[parent_process()], daemon=True).start()
 
 
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Connect to a Dask cluster; workers that have another project get no runs."""
+    """Connect to a Dask cluster, all of whose workers must have this project."""
     try:
         import distributed  # noqa: PLC0415 — an optional extra
     except ImportError:
@@ -159,19 +152,9 @@ def cluster(address: str) -> Iterator[Executor]:
             client.wait_for_workers(1, timeout=TIMEOUT)
         except TimeoutError:
             raise ValueError(f"{address} has no worker: dask worker {address}") from None
-        unfit, fit = [], []
         for worker, found in client.run(fingerprint, on_error="return").items():
             if isinstance(found, Exception):
-                unfit.append(f"worker {worker} does not have the project ({found})")
-            elif differs := _differences(found, fingerprint()):
-                unfit.append(f"worker {worker} has other {differs}: check out the same commit")
-            else:
-                fit.append(worker)
-        if not fit:
-            raise ValueError(unfit[0])
-        for said in unfit:
-            _say_once(f"{said}; others make its runs")
-        executor = client.get_executor(**({"workers": fit} if unfit else {}))
-        # a worker that restarts has another address, and would be given nothing
-        executor.gone = lambda: bool(unfit) and not {*fit} & client.nthreads().keys()
-        yield executor
+                raise ValueError(f"worker {worker} does not have the project ({found})")
+            if differs := _differences(found, fingerprint()):
+                raise ValueError(f"worker {worker} has other {differs}: check out the same commit")
+        yield client.get_executor()
