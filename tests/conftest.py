@@ -1,7 +1,6 @@
 """Settings of every test."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
+def one_thread():
     """Compute with one torch thread; what a command sets ends with the test."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

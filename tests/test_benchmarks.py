@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ FAST = Case("fast", "sleep", 1.0, lambda: None, lambda: time.sleep(0.002), round
 SLOW = Case("slow", "nothing", 2.0, lambda: time.sleep(0.002), lambda: None, rounds=5)
 
 
-def test_the_faster_side_has_a_ratio_below_one() -> None:
+def test_the_faster_side_has_a_ratio_below_one():
     """Oracle: a sleep against nothing."""
     fast, slow = compare(FAST), compare(SLOW)
     assert fast.ratio < 1 < slow.ratio
@@ -28,9 +27,7 @@ def test_the_faster_side_has_a_ratio_below_one() -> None:
     assert not slow.holds
 
 
-def test_the_report_writes_what_the_issue_asks_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_writes_what_the_issue_asks_for(tmp_path, capsys):
     """Oracle: the list {name, peer, ratio, target, holds}."""
     results = [Result(FAST, 0.5, 0.4, 0.6, 0.002), Result(SLOW, 3.0, 2.0, 4.0, 0.001)]
     assert report(results[:1], tmp_path / "one.json")
@@ -42,7 +39,7 @@ def test_the_report_writes_what_the_issue_asks_for(
     assert "NO" in capsys.readouterr().out
 
 
-def test_the_quantization_benchmarks_time_equal_results() -> None:
+def test_the_quantization_benchmarks_time_equal_results():
     """Oracle: the peers' own results; the codes differ at ties, where torch divides by s."""
     (fused, separate) = quantization.min_max_cases()
     assert torch.equal(fused.ours(), separate.ours())
@@ -56,7 +53,7 @@ def test_the_quantization_benchmarks_time_equal_results() -> None:
     assert (ours != theirs).double().mean() < 1e-5
 
 
-def test_the_codebook_benchmark_times_equal_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_codebook_benchmark_times_equal_results(monkeypatch):
     """Oracle: the peers' squared errors on the same weights, every eighth; ours is the least."""
     weights = codebook.weights()[::8]
     monkeypatch.setattr(codebook, "weights", lambda: weights)
@@ -68,7 +65,7 @@ def test_the_codebook_benchmark_times_equal_results(monkeypatch: pytest.MonkeyPa
     assert ours.values == pytest.approx(sorted(exact.theirs().centroids), abs=1e-9)
 
 
-def test_the_distillation_benchmarks_time_equal_losses() -> None:
+def test_the_distillation_benchmarks_time_equal_losses():
     """Oracle: the direct formulation's gradient; angles differ by the triples that are counted."""
     ours = distillation.ours()
     assert ours.keys() == distillation.DIRECT.keys()
@@ -82,7 +79,7 @@ def test_the_distillation_benchmarks_time_equal_losses() -> None:
     assert [case.target for case in distillation.cases()] == [1.1] * len(ours) + [1.25]
 
 
-def test_the_integer_benchmarks_time_the_peers_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_integer_benchmarks_time_the_peers_layer(monkeypatch):
     """Oracle: the float32 layer of each library, within a unit of the last place of its sums."""
     monkeypatch.setattr(integer, "SHAPES", [(5, 64, 12)])
     given = integer.problem(5, 64, 12)
@@ -98,7 +95,7 @@ def test_the_integer_benchmarks_time_the_peers_layer(monkeypatch: pytest.MonkeyP
     assert targets in ([1.0, 1.0], [])
 
 
-def test_the_integer_record_has_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_integer_record_has_every_way(monkeypatch):
     """Oracle: the shipped record, which the same experiment made."""
     monkeypatch.setattr(integer, "compare_latencies", lambda calls, **_: dict.fromkeys(calls, 1.0))
     text = (ROOT / "data" / "results" / "integer.json").read_text(encoding="utf-8")
@@ -113,7 +110,7 @@ def test_the_integer_record_has_every_way(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", ["lenet300", "lenet5"])
-def test_the_networks_peers_give_the_networks_logits(name: str) -> None:
+def test_the_networks_peers_give_the_networks_logits(name):
     """Oracle: the trained network; its logits in integers are near, the others equal."""
     images = load_dataset().test.images[:8]
     calls = integer.network_calls(name, images)
@@ -125,13 +122,13 @@ def test_the_networks_peers_give_the_networks_logits(name: str) -> None:
         torch.testing.assert_close(value, logits, rtol=1e-4, atol=1e-4, msg=key)
 
 
-def test_the_onnx_peer_refuses_what_it_cannot_say() -> None:
+def test_the_onnx_peer_refuses_what_it_cannot_say():
     """Oracle: the message names the module."""
     with pytest.raises(ValueError, match="operator of ONNX for each module, got GELU"):
         onnx_call(torch.nn.Sequential(torch.nn.GELU()), torch.ones(1, 2))
 
 
-def test_the_pruning_benchmarks_time_equal_networks() -> None:
+def test_the_pruning_benchmarks_time_equal_networks():
     """Oracle: the masked twin's logits; the operations of Torch-Pruning's network."""
     *narrow, whole = pruning.cases()
     for case in narrow:
@@ -140,7 +137,7 @@ def test_the_pruning_benchmarks_time_equal_networks() -> None:
     assert 0.97 * theirs < ours <= theirs
 
 
-def test_the_merging_benchmarks_time_equal_similarities(monkeypatch) -> None:
+def test_the_merging_benchmarks_time_equal_similarities(monkeypatch):
     """Oracle: the peers' own results on fewer neurons; merging leaves half of them."""
     monkeypatch.setattr(merging, "NEURONS", 128)
     (loop, sklearn, whole) = merging.cases()

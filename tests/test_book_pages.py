@@ -59,14 +59,14 @@ NOTATION = [
 ]
 
 
-def test_the_table_of_symbols_is_read() -> None:
+def test_the_table_of_symbols_is_read():
     """Oracle: a count by another way, the lines that hold a name of the package."""
     lines = (CHAPTERS / "notation.md").read_text("utf-8").splitlines()
     assert len(NOTATION) == sum(x.startswith("|") and "reference_impl." in x for x in lines) > 10
 
 
 @pytest.mark.parametrize("row", NOTATION, ids=lambda row: row[0])
-def test_each_symbol_has_a_name_that_exists(row: list[str]) -> None:
+def test_each_symbol_has_a_name_that_exists(row):
     """Oracle: Python's import system."""
     names = re.findall(r"`(reference_impl\.[\w.]+(?:\(\w+\))?)`", row[2])
     assert len(names) == 1, "one Python name for each symbol"
@@ -75,7 +75,7 @@ def test_each_symbol_has_a_name_that_exists(row: list[str]) -> None:
     assert all(row)
 
 
-def test_errata_page_and_boxes_agree() -> None:
+def test_errata_page_and_boxes_agree():
     """Oracle: the labels of the boxes in the chapters."""
     boxes = {
         label
@@ -86,7 +86,7 @@ def test_errata_page_and_boxes_agree() -> None:
     assert sorted(linked) == sorted(boxes)
 
 
-def test_api_pages_document_every_part_once() -> None:
+def test_api_pages_document_every_part_once():
     """Oracle: the folders and modules of the package; a family's page is its list of names."""
     pages = "".join(p.read_text("utf-8") for p in (CHAPTERS / "api").glob("*.md"))
     documented = re.findall(r"automodule:: (reference_impl\.\w+)\n", pages)
@@ -99,7 +99,7 @@ def test_api_pages_document_every_part_once() -> None:
             assert f"automodule:: {part}\n   :members:\n" in pages
 
 
-def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order() -> None:
+def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order():
     """Oracle: the files in the folder."""
     assert notebooks(ROOT) == chapters()
     toc = (ROOT / "_toc.yml").read_text("utf-8")
@@ -114,7 +114,7 @@ def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order() -> N
 
 
 @pytest.mark.parametrize("path", [*chapters(), ROOT / "intro.md"], ids=lambda path: path.stem)
-def test_prose_keeps_to_the_house_style(path: Path) -> None:
+def test_prose_keeps_to_the_house_style(path):
     """Oracle: the rule that nothing is called simple, and headings that go down by one level."""
     text = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", markdown_of(path), flags=re.MULTILINE | re.DOTALL)
     assert not re.search(r"\b(simply|obviously|trivially)\b", text, re.IGNORECASE)
@@ -125,7 +125,7 @@ def test_prose_keeps_to_the_house_style(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
-def test_each_figure_is_numbered_captioned_and_described(path: Path) -> None:
+def test_each_figure_is_numbered_captioned_and_described(path):
     """Oracle: the stored outputs; a cell that shows an SVG needs the metadata."""
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
         shows = [o for o in cell.get("outputs", []) if "image/svg+xml" in o.get("data", {})]
@@ -137,7 +137,7 @@ def test_each_figure_is_numbered_captioned_and_described(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
-def test_each_chapter_has_three_exercises_with_solutions(path: Path) -> None:
+def test_each_chapter_has_three_exercises_with_solutions(path):
     """Oracle: the labels of exercises and solutions."""
     text = markdown_of(path)
     asked = re.findall(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", text, re.MULTILINE)
@@ -146,7 +146,7 @@ def test_each_chapter_has_three_exercises_with_solutions(path: Path) -> None:
     assert solved == asked
 
 
-def test_references_are_complete_and_cited_keys_exist() -> None:
+def test_references_are_complete_and_cited_keys_exist():
     """Oracle: pybtex's reading of the file, and the citations in the pages."""
     entries = parse_file(str(ROOT / "references.bib")).entries
     place = ("journal", "booktitle", "eprint", "publisher", "school")
@@ -161,7 +161,7 @@ def test_references_are_complete_and_cited_keys_exist() -> None:
     assert {key.strip() for keys in cited for key in keys.split(",")} <= set(entries)
 
 
-def test_configuration_sets_what_the_site_promises() -> None:
+def test_configuration_sets_what_the_site_promises():
     """Oracle: the design: errors raise, stderr is an error, nothing runs twice."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     execute = config["execute"]

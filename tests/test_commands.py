@@ -45,7 +45,7 @@ def only_line(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_help_lists_every_target_in_one_line_and_six_apart() -> None:
+def test_help_lists_every_target_in_one_line_and_six_apart():
     """Oracle: the targets that the Makefile declares phony."""
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", ""), re.M)
     assert phony is not None
@@ -57,7 +57,7 @@ def test_help_lists_every_target_in_one_line_and_six_apart() -> None:
     assert len(lines) <= 24
 
 
-def test_each_recorded_result_can_be_made_again() -> None:
+def test_each_recorded_result_can_be_made_again():
     """Oracle: what `make` would run, for one record and for all of them."""
     names = sorted(file.stem for file in (ROOT / "data" / "results").glob("*.json"))
     assert set(names) == set(EXPERIMENTS)
@@ -67,7 +67,7 @@ def test_each_recorded_result_can_be_made_again() -> None:
         assert (sorted(words[:-1]), words[-1]) == (called, "--anew")
 
 
-def test_readme_and_continuous_integration_call_targets_that_exist() -> None:
+def test_readme_and_continuous_integration_call_targets_that_exist():
     """Oracle: the Makefile's own list of targets."""
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
     for name in ("README.md", "CONTRIBUTING.md", "intro.md"):
@@ -79,7 +79,7 @@ def test_readme_and_continuous_integration_call_targets_that_exist() -> None:
 
 
 @pytest.fixture
-def environment(tmp_path: Path):
+def environment(tmp_path):
     """Return a call of environment.sh for an environment that is not there yet."""
 
     def call(**variables: str) -> subprocess.CompletedProcess[str]:
@@ -100,13 +100,13 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("script", PROBLEMS)
-def test_a_python_that_cannot_be_taken_is_named(environment, tmp_path: Path, script: str) -> None:
+def test_a_python_that_cannot_be_taken_is_named(environment, tmp_path, script):
     """Oracle: stand-ins; Debian's python3 has no ensurepip; pyproject.toml's range."""
     python = program(tmp_path, "python3", script)
     assert PROBLEMS[script].format(python=python) in only_line(environment(PYTHON=str(python)))
 
 
-def test_the_first_python_that_fits_is_taken(environment, tmp_path: Path) -> None:
+def test_the_first_python_that_fits_is_taken(environment, tmp_path):
     """Oracle: stand-ins of pyenv's shims, which do not run, and of Pythons outside the range."""
     for name in ("3.11", "3.12", "3.13", "3.14", "3", ""):
         program(tmp_path, f"python{name}", "exit 127")
@@ -118,7 +118,7 @@ def test_the_first_python_that_fits_is_taken(environment, tmp_path: Path) -> Non
     assert "install python3.13-venv" in only_line(environment(PYTHON="", PATH=path))
 
 
-def test_torch_is_kept_only_if_it_is_there_and_in_the_range(environment, tmp_path: Path) -> None:
+def test_torch_is_kept_only_if_it_is_there_and_in_the_range(environment, tmp_path):
     """Oracle: stand-ins for the packages; pyproject.toml's range."""
     for name, version in (("torch", "2.8.0"), ("torchvision", "0.24.1+cpu")):
         (tmp_path / name).mkdir()
@@ -132,8 +132,8 @@ def test_torch_is_kept_only_if_it_is_there_and_in_the_range(environment, tmp_pat
 
 
 def test_an_interrupted_environment_with_a_kept_torch_is_not_filled_with_another(
-    environment, tmp_path: Path
-) -> None:
+    environment, tmp_path
+):
     """Oracle: what environment.sh leaves when it is interrupted, and the Python that it names."""
     python = program(tmp_path, "python3", "echo 3.9")
     (tmp_path / "venv").mkdir()
@@ -142,9 +142,7 @@ def test_an_interrupted_environment_with_a_kept_torch_is_not_filled_with_another
     assert f"{python} is 3.9" in only_line(environment(TORCH="keep"))
 
 
-def test_torch_and_the_libraries_beside_it_are_linked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_and_the_libraries_beside_it_are_linked(tmp_path, monkeypatch):
     """Oracle: two distributions in a folder of packages, of which one is to be kept."""
     given, site = tmp_path / "given", tmp_path / "site"
     site.mkdir()
@@ -168,7 +166,7 @@ def test_torch_and_the_libraries_beside_it_are_linked(
     kept_torch.link(site)
 
 
-def test_a_full_disk_is_said_before_anything_is_installed(environment, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_before_anything_is_installed(environment, tmp_path):
     """Oracle: a stand-in for df that reports 300 MB."""
     program(tmp_path, "df", "echo header; echo disk 100000 99700 300 99% /")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
@@ -186,9 +184,7 @@ def test_a_full_disk_is_said_before_anything_is_installed(environment, tmp_path:
         ("ERROR: something new", "the packages could not be installed: ERROR: something new"),
     ],
 )
-def test_a_failed_installation_is_explained(
-    environment, tmp_path: Path, pip_says: str, expected: str
-) -> None:
+def test_a_failed_installation_is_explained(environment, tmp_path, pip_says, expected):
     """Oracle: stand-ins for Python and its pip, failing with pip's own words."""
     inner = tmp_path / "venv" / "bin"
     inner.mkdir(parents=True)

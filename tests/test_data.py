@@ -59,10 +59,7 @@ def test_the_shipped_files_are_intact():
 
 @pytest.mark.parametrize(
     ("folder", "mean", "deviation"),
-    [
-        (None, 0.2860, 0.3530),
-        pytest.param(MNIST, 0.1307, 0.3081, marks=WITH_MNIST),
-    ],
+    [(None, 0.2860, 0.3530), pytest.param(MNIST, 0.1307, 0.3081, marks=WITH_MNIST)],
 )
 def test_the_pixels_have_the_published_number_mean_and_deviation(folder, mean, deviation):
     """Oracle: the normalisation constants in use everywhere."""

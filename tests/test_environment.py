@@ -21,7 +21,7 @@ ENTRIES = [entry.replace("\\\n", " ") for entry in re.findall(r"^\w(?:.*\\\n)*.*
 PINS = [Requirement(entry.split("--hash")[0].strip()) for entry in ENTRIES]
 
 
-def test_each_named_package_is_pinned_as_asked_on_each_system() -> None:
+def test_each_named_package_is_pinned_as_asked_on_each_system():
     """Oracle: packaging's own specifiers and markers; Linux, macOS, Windows; each Python."""
     systems = {"linux": "posix", "darwin": "posix", "win32": "nt"}
     pythons = [f"3.{n}" for n in range(30) if f"3.{n}" in SpecifierSet(PROJECT["requires-python"])]
@@ -43,7 +43,7 @@ def test_each_named_package_is_pinned_as_asked_on_each_system() -> None:
         assert requirement.specifier.contains(specifier.version), pins[0]
 
 
-def test_every_pin_has_hashes_and_nothing_else_is_in_the_lock() -> None:
+def test_every_pin_has_hashes_and_nothing_else_is_in_the_lock():
     """Oracle: the file's own grammar; an address or an option would be another line."""
     for entry in ENTRIES:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
@@ -52,7 +52,7 @@ def test_every_pin_has_hashes_and_nothing_else_is_in_the_lock() -> None:
     assert "://" not in LOCK
 
 
-def test_the_versions_that_the_issue_fixes() -> None:
+def test_the_versions_that_the_issue_fixes():
     """Oracle: the project's brief."""
     pinned = {pin.name: str(pin.specifier) for pin in PINS}
     assert pinned["torch"] == "==2.14.1"
@@ -61,7 +61,7 @@ def test_the_versions_that_the_issue_fixes() -> None:
     assert pinned["jupyter-book"].startswith("==1.0.")
 
 
-def test_conda_users_get_the_same_pins() -> None:
+def test_conda_users_get_the_same_pins():
     """Oracle: the lock itself, which environment.yml hands to pip, and pyproject.toml's range."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["dependencies"] == [
@@ -71,7 +71,7 @@ def test_conda_users_get_the_same_pins() -> None:
     ]
 
 
-def test_this_environment_is_the_locked_one() -> None:
+def test_this_environment_is_the_locked_one():
     """Oracle: the installed distributions' own metadata; torch may be lent by another Python."""
     lent = (Path(sysconfig.get_path("purelib")) / "torch").is_symlink()
     for pin in PINS:

@@ -2,7 +2,6 @@
 
 import random
 import warnings
-from collections.abc import Iterator
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +12,7 @@ from reference_impl.notebook import begin
 
 
 @pytest.fixture(autouse=True)
-def everything_is_put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def everything_is_put_back(monkeypatch):
     monkeypatch.delenv("REFERENCE_IMPL_THREADS", raising=False)
     threads, torchs = torch.get_num_threads(), torch.get_rng_state()
     pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 — what begin seeds
@@ -29,7 +28,7 @@ def draws() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
 
 
-def test_one_seed_gives_one_sequence_from_each_generator() -> None:
+def test_one_seed_gives_one_sequence_from_each_generator():
     """Oracle: draws from Python's, NumPy's and torch's generators after another call."""
 
     def after(*seed: int) -> tuple[float, float, float]:
@@ -42,9 +41,7 @@ def test_one_seed_gives_one_sequence_from_each_generator() -> None:
     assert after() == after(0)
 
 
-def test_figures_get_the_books_style_and_one_thread_unless_the_variable_says_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_figures_get_the_books_style_and_one_thread_unless_the_variable_says_more(monkeypatch):
     """Oracle: a setting that makes SVG repeatable, which matplotlib leaves empty; torch's count."""
     mpl.rcParams["svg.hashsalt"] = None
     monkeypatch.setenv("REFERENCE_IMPL_THREADS", "2")
@@ -56,7 +53,7 @@ def test_figures_get_the_books_style_and_one_thread_unless_the_variable_says_mor
     assert torch.get_num_threads() == 1
 
 
-def test_warnings_become_errors_but_for_ipykernels() -> None:
+def test_warnings_become_errors_but_for_ipykernels():
     """Oracle: a warning of each kind of module, with all filters removed before."""
     warnings.resetwarnings()
     begin()
@@ -72,9 +69,7 @@ def test_warnings_become_errors_but_for_ipykernels() -> None:
     [(seed, "1") for seed in (-1, 2**32, 1.0, True)]
     + [(1, threads) for threads in ("", "0", "-1", "1.5", "two", "²", "٣", "1025", "1" * 5000)],
 )
-def test_a_bad_seed_or_number_of_threads_is_named_and_sets_nothing(
-    seed: int, threads: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_seed_or_number_of_threads_is_named_and_sets_nothing(seed, threads, monkeypatch):
     """Oracle: the message, and the state of torch's generator and threads before."""
     monkeypatch.setenv("REFERENCE_IMPL_THREADS", threads)
     torch.set_num_threads(2)

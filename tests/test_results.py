@@ -18,7 +18,7 @@ RESULTS = sorted((ROOT / "data" / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
-def test_each_result_has_its_provenance(file: Path) -> None:
+def test_each_result_has_its_provenance(file):
     """Oracle: the issue's list: command, seed, versions, date."""
     provenance = json.loads(file.read_text(encoding="utf-8"))["provenance"]
     python, option, module, *_ = shlex.split(provenance["command"])

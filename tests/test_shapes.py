@@ -85,7 +85,7 @@ except TypeError as error:
 """
 
 
-def test_annotated_shapes_hold_on_real_data() -> None:
+def test_annotated_shapes_hold_on_real_data():
     """Oracle: beartype; two shapes that differ show that it is at work."""
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False

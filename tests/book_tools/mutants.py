@@ -99,9 +99,7 @@ def lifted(svg: str) -> Iterator[tuple[str, str]]:
     for path in chosen([p for p in tree.iter(f"{SVG}path") if p.get("clip-path") in heights]):
         drawn, step = path.attrib["d"], 0.02 * heights[path.attrib["clip-path"]]
         moved = re.sub(
-            r"([-\d.]+) ([-\d.]+)",
-            lambda m, step=step: f"{m[1]} {float(m[2]) - step:.6f}",
-            drawn,
+            r"([-\d.]+) ([-\d.]+)", lambda m, step=step: f"{m[1]} {float(m[2]) - step:.6f}", drawn
         )
         path.set("d", moved)
         yield "a path moved by 2 %", ET.tostring(tree, encoding="unicode")

@@ -42,7 +42,7 @@ def write_notebook(path: Path, *sources: str) -> Path:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Path:
+def book(tmp_path):
     """A book of two notebooks, a text, and a module whose number the first notebook prints."""
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "_toc.yml").write_text(TOC)
@@ -72,9 +72,7 @@ def written(book: Path) -> dict[str, int]:
     return {n: (book / f"_build/html/chapters/{n}.html").stat().st_mtime_ns for n in ("one", "two")}
 
 
-def test_what_has_changed_is_executed_and_written_and_nothing_else(
-    book: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_has_changed_is_executed_and_written_and_nothing_else(book, capsys):
     """Oracle: the pages; when they were written; the count of executed notebooks."""
     build_book(book, execute=False)
     assert "answer 41" not in shown(book)
@@ -105,9 +103,7 @@ def test_what_has_changed_is_executed_and_written_and_nothing_else(
     assert "Another title" in shown(book, "three"), "the side bar of every page shows it"
 
 
-def test_a_warning_fails_and_the_next_build_is_done_in_full(
-    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_warning_fails_and_the_next_build_is_done_in_full(book, monkeypatch, capsys):
     """Oracle: a link to a label that does not exist; what is there when Sphinx is called again."""
     stamp = book / "_build" / "built.json"
     stamp.parent.mkdir()
@@ -127,9 +123,7 @@ def test_a_warning_fails_and_the_next_build_is_done_in_full(
     assert found == [False, False]
 
 
-def test_a_failing_cell_is_named_with_its_error_and_the_others_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_cell_is_named_with_its_error_and_the_others_go_on(tmp_path, capsys):
     """Oracle: Python's own messages."""
     failing = {
         "1 / 0": "raised ZeroDivisionError: division by zero",
@@ -152,9 +146,7 @@ def test_a_failing_cell_is_named_with_its_error_and_the_others_go_on(
     assert "n4: done" in output.out
 
 
-def test_notebooks_run_in_their_folder_with_one_thread_in_no_foreign_kernel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notebooks_run_in_their_folder_with_one_thread_in_no_foreign_kernel(tmp_path, monkeypatch):
     """Oracle: the kernel's own account; a kernelspec named python3 whose command cannot run."""
     spec = tmp_path / "share" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -172,9 +164,7 @@ def test_notebooks_run_in_their_folder_with_one_thread_in_no_foreign_kernel(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_the_work_with_one_line_and_leaves_no_kernel(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_an_interrupt_ends_the_work_with_one_line_and_leaves_no_kernel(tmp_path, number):
     """Oracle: the process's end; the processes that its first two notebooks name."""
     source = "import os, time; open(f'{os.getpid()}.pid', 'w').close(); time.sleep(600)"
     folder = tmp_path / "chapters"
@@ -203,7 +193,7 @@ def wait_until(true: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_the_table_of_contents_gives_the_notebooks_in_reading_order(tmp_path: Path) -> None:
+def test_the_table_of_contents_gives_the_notebooks_in_reading_order(tmp_path):
     """Oracle: by hand."""
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: intro\nparts:\n"
@@ -232,9 +222,7 @@ CHAINED.__cause__ = OSError(errno.ENOSPC, "x")
         (BookError("say this"), "make book: say this"),
     ],
 )
-def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(
-    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(error, line, capsys):
     """Oracle: the line itself."""
     assert explained(Mock(side_effect=error), "make book") > 0
     told = capsys.readouterr().err
@@ -242,16 +230,14 @@ def test_what_a_user_can_fix_is_one_last_line_without_a_traceback(
     assert "Traceback" not in told
 
 
-def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+def test_a_fault_of_the_program_keeps_its_traceback():
     """Oracle: an error that no input causes."""
     with pytest.raises(AttributeError, match="bug"):
         explained(Mock(side_effect=AttributeError("bug")), "make book")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_disk_that_fills_while_pages_are_written_is_told_so(
-    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_disk_that_fills_while_pages_are_written_is_told_so(book, monkeypatch, capsys):
     """Oracle: the words of Python's OSError in Sphinx's log."""
     call = [sys.executable, "-c", "open('/dev/full', 'w').write('x' * 100_000)"]
     run = subprocess.run

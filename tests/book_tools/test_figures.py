@@ -1,10 +1,9 @@
 """The comparison of figures, against figures that matplotlib draws from changed data."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import product
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +16,7 @@ from reference_impl import plots
 
 
 @pytest.fixture(scope="module", autouse=True)
-def book_style() -> Iterator[None]:
+def book_style():
     with mpl.rc_context():
         plots.use_book_style()
         yield
@@ -62,7 +61,7 @@ original = cache(curves)
 
 
 @pytest.mark.parametrize("change", [{}, {"factor": 1 + 1e-6}, {"shift": 1e-6}, {"shift": 0.008}])
-def test_the_same_curves_pass(change: dict[str, Any]) -> None:
+def test_the_same_curves_pass(change):
     """Oracle: data moved by less than 1 % of the axis."""
     assert figure_difference(original(), curves(**change)) is None
 
@@ -81,14 +80,14 @@ def test_the_same_curves_pass(change: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_changed_curves_fail_in_both_directions(change: dict[str, Any]) -> None:
+def test_changed_curves_fail_in_both_directions(change):
     """Oracle: the change itself."""
     old, new = original(), curves(**change)
     assert figure_difference(old, new)
     assert figure_difference(new, old)
 
 
-def test_markers_of_one_stroke_pattern_are_told_apart() -> None:
+def test_markers_of_one_stroke_pattern_are_told_apart():
     """Oracle: square, diamond and triangles have the same commands and nearly the same size."""
     figures = {marker: curves(styles={"a": f"-{marker}"}) for marker in "sD^v<>"}
     for a, b in product(figures, repeat=2):
@@ -149,7 +148,7 @@ DRAWINGS: dict[str, Draw] = {
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_every_kind_of_plot_passes_last_digits_and_fails_two_percent(name: str) -> None:
+def test_every_kind_of_plot_passes_last_digits_and_fails_two_percent(name):
     """Oracle: one value moved by 1e-7 of its axis, and by 3 %."""
     draw = DRAWINGS[name]
     stored = svg(draw(DATA))
@@ -167,7 +166,7 @@ def heat_map(matrix: NDArray[np.float64]) -> str:
 
 
 @pytest.mark.parametrize("side", [10, 28])
-def test_a_heat_map_with_one_changed_cell_fails(side: int) -> None:
+def test_a_heat_map_with_one_changed_cell_fails(side):
     """Oracle: one entry moved by 20 % of the range; all by 0.1 %; two rows exchanged."""
     matrix = np.arange(side * side, dtype=np.float64).reshape(side, side)
     changed = matrix.copy()
@@ -179,7 +178,7 @@ def test_a_heat_map_with_one_changed_cell_fails(side: int) -> None:
 
 
 @pytest.mark.parametrize("broken", ["", "<svg", "text", "<html></html>"])
-def test_what_is_no_svg_fails_with_a_sentence(broken: str) -> None:
+def test_what_is_no_svg_fails_with_a_sentence(broken):
     """Oracle: text that no reader of SVG accepts."""
     assert figure_difference(original(), broken)
     assert figure_difference(broken, original())

@@ -1,7 +1,6 @@
 """What an executed notebook is taken to depend on."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -26,9 +25,7 @@ from book_tools.site.runs import CODE, digest
         ("README.md", False),
     ],
 )
-def test_names_and_contents_of_what_a_chapter_can_read_matter(
-    tmp_path: Path, name: str, matters: bool
-) -> None:
+def test_names_and_contents_of_what_a_chapter_can_read_matter(tmp_path, name, matters):
     """Oracle: what a cell can import or read, and what executes it; its source counts apart."""
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +40,7 @@ def test_names_and_contents_of_what_a_chapter_can_read_matter(
     assert (digest(tmp_path, CODE) != digests[-1]) is matters
 
 
-def test_a_run_belongs_to_one_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_belongs_to_one_torch(tmp_path, monkeypatch):
     """Oracle: TORCH=keep, under which one lock has another torch."""
     digests = set()
     for found in ("2.9.0", "2.14.1"):

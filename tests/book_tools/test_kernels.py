@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -11,7 +10,7 @@ from book_tools.comparing import kernels
 from book_tools.comparing.kernels import KernelError, Runner, environment
 
 
-def test_a_kernel_has_nothing_that_pytest_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_has_nothing_that_pytest_sets(monkeypatch):
     """Oracle: the variables of this process, before and after."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -24,9 +23,7 @@ def test_a_kernel_has_nothing_that_pytest_sets(monkeypatch: pytest.MonkeyPatch) 
     assert dict(os.environ) == before
 
 
-def test_a_cell_that_ends_never_costs_its_kernel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_that_ends_never_costs_its_kernel(tmp_path, monkeypatch):
     """Oracle: a cell that ignores the interrupt, and that there is no kernel afterwards."""
     monkeypatch.setattr(kernels, "_GRACE", 1)
     source = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"

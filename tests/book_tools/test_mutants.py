@@ -9,26 +9,26 @@ import pytest
 
 from book_tools import mutants, mutation_score
 from book_tools.formulas import formulas
-from book_tools.mutants import ROOT, Change, read_mutants, rewritten
+from book_tools.mutants import ROOT, read_mutants, rewritten
 from book_tools.mutation_score import changes
 
 MUTANTS = read_mutants()
 
 
 @pytest.mark.parametrize("change", MUTANTS, ids=lambda change: change.text)
-def test_each_mutant_changes_its_source_into_other_python(change: Change) -> None:
+def test_each_mutant_changes_its_source_into_other_python(change):
     """Oracle: compile() accepts the broken source, and it differs."""
     assert change.source != (ROOT / change.file).read_text("utf-8")
     compile(change.source, change.file, "exec")
 
 
-def test_each_labelled_equation_has_a_mutant_and_no_other_label_has() -> None:
+def test_each_labelled_equation_has_a_mutant_and_no_other_label_has():
     """Oracle: the labels of the chapters."""
     assert {change.text for change in MUTANTS} == {f.label for f in formulas()}
 
 
 @pytest.mark.parametrize("old", ["no such formula", "part"])
-def test_a_mutant_that_does_not_fit_once_is_refused(tmp_path: Path, old: str) -> None:
+def test_a_mutant_that_does_not_fit_once_is_refused(tmp_path, old):
     """Oracle: str.count for a formula that was rewritten since, and one that stands twice."""
     count = (ROOT / "book_tools" / "files.py").read_text("utf-8").count(old)
     given = f'module = [{{file = "book_tools/files.py", mutants = [{{old = "{old}"}}]}}]'
@@ -58,7 +58,7 @@ shown(right.replace("2 *", "3 *"), "test_double.py")
 """
 
 
-def test_a_broken_formula_is_noticed_and_restored_if_its_tests_pass_before(tmp_path: Path) -> None:
+def test_a_broken_formula_is_noticed_and_restored_if_its_tests_pass_before(tmp_path):
     """Oracle: a formula and a test, right, broken, right again; a test that fails in any case."""
     (tmp_path / "double.py").write_text("def double(x):\n    return 2 * x\n")
     test = "from double import double\ndef test_double(): assert double(3) == 6\n"
@@ -78,7 +78,7 @@ def test_a_broken_formula_is_noticed_and_restored_if_its_tests_pass_before(tmp_p
     assert run.stderr == "tests must pass before anything is changed, test_always fails\n"
 
 
-def test_the_projects_own_tests_run_with_the_options_of_a_mutant() -> None:
+def test_the_projects_own_tests_run_with_the_options_of_a_mutant():
     """Oracle: a test of this project that passes."""
     script = (
         "from book_tools.mutants import first_failure\n"
@@ -89,7 +89,7 @@ def test_the_projects_own_tests_run_with_the_options_of_a_mutant() -> None:
     assert run.stdout.strip() == "''"
 
 
-def test_a_source_is_restored_after_an_error(tmp_path: Path) -> None:
+def test_a_source_is_restored_after_an_error(tmp_path):
     """Oracle: the file before."""
     file = tmp_path / "a.py"
     file.write_text("right")
@@ -108,9 +108,7 @@ def f(x: Annotated[int, Within(1, 9)], y: float) -> float:
 '''
 
 
-def test_changes_are_those_of_bodies_and_survive_edits_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_are_those_of_bodies_and_survive_edits_elsewhere(tmp_path, monkeypatch):
     """Oracle: by hand; 3 and 2 up and down, > and * replaced, the condition negated."""
     monkeypatch.chdir(tmp_path)
     file = Path("f.py")

@@ -20,7 +20,7 @@ CHAPTERS = sorted((Path(__file__).parents[2] / "chapters").glob("02_*.ipynb"))
 
 
 @pytest.fixture(scope="module", params=["specimen", *(path.name for path in CHAPTERS)])
-def notebook(request: pytest.FixtureRequest) -> Any:
+def notebook(request):
     """A real executed notebook."""
     if request.param == "specimen":
         return executed()
@@ -33,7 +33,7 @@ def differ(stored: list[Any], fresh: list[Any], tolerance: Any = None) -> bool:
     return all(outputs_difference(*pair, tolerance) for pair in pairs)
 
 
-def test_the_untouched_notebook_passes_and_so_does_one_within_its_tolerance(notebook: Any) -> None:
+def test_the_untouched_notebook_passes_and_so_does_one_within_its_tolerance(notebook):
     """Oracle: the notebook itself; the specimen has a rate that may move by 0.03."""
     assert not structure_problems(notebook)
     for cell in code_cells(notebook):
@@ -45,7 +45,7 @@ def test_the_untouched_notebook_passes_and_so_does_one_within_its_tolerance(note
 
 
 @pytest.mark.parametrize("mutants", [token_mutants, figure_mutants])
-def test_every_mutant_is_caught(notebook: Any, mutants: Any) -> None:
+def test_every_mutant_is_caught(notebook, mutants):
     """Oracle: one token or one part of a figure changed at a time; the kill rate is 100 %."""
     count, survivors = 0, []
     for cell in code_cells(notebook):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,9 +27,7 @@ PRINTED = new_output("stream", name="stdout", text="accuracy 88.3")
         ({"accuracy": 0.3, "loss": 0.3}, "trained", "no printed number has the name 'loss'"),
     ],
 )
-def test_a_tolerance_is_positive_reasoned_and_names_what_is_printed(
-    tolerance: Any, reason: Any, told: str | None
-) -> None:
+def test_a_tolerance_is_positive_reasoned_and_names_what_is_printed(tolerance, reason, told):
     """Oracle: values by hand; the same cell without outputs never passes."""
     metadata = {"tolerance": tolerance, "reason": reason}
     cell = new_code_cell("1", execution_count=1, outputs=[PRINTED], metadata=metadata)
@@ -39,7 +36,7 @@ def test_a_tolerance_is_positive_reasoned_and_names_what_is_printed(
     assert cell_problem(cell | {"outputs": []}, 1, "run it")
 
 
-def test_an_exception_is_announced_by_tag_or_by_comment() -> None:
+def test_an_exception_is_announced_by_tag_or_by_comment():
     """Oracle: nbval's two markers."""
     assert raises(new_code_cell("1", metadata={"tags": ["raises-exception"]}))
     assert raises(new_code_cell("# NBVAL_RAISES_EXCEPTION\n1"))
@@ -47,7 +44,7 @@ def test_an_exception_is_announced_by_tag_or_by_comment() -> None:
     assert not raises(new_code_cell("x = 'NBVAL_RAISES_EXCEPTION'"))
 
 
-def test_a_cell_has_the_number_that_jupyter_shows() -> None:
+def test_a_cell_has_the_number_that_jupyter_shows():
     """Oracle: equal cells, counted by hand without the texts between them."""
     texts = [new_markdown_cell("# A", id="t"), new_markdown_cell("b", id="t")]
     cells = [new_code_cell("1", id="c") for _ in range(3)]
@@ -78,9 +75,7 @@ def changed(**fields: Any) -> str:
         (re.sub(r'"outputs": \[\]', '"x": 1', changed()), "a.ipynb, cell 1 is not valid: "),
     ],
 )
-def test_what_is_not_a_notebook_is_one_line_that_names_file_and_cell(
-    tmp_path: Path, text: str, told: str
-) -> None:
+def test_what_is_not_a_notebook_is_one_line_that_names_file_and_cell(tmp_path, text, told):
     """Oracle: the line."""
     path = tmp_path / "a.ipynb"
     path.write_text(text, "utf-8")
@@ -90,14 +85,14 @@ def test_what_is_not_a_notebook_is_one_line_that_names_file_and_cell(
 
 
 @pytest.mark.parametrize("text", [changed(id="b"), re.sub(r'"id": "\w",', "", changed())])
-def test_missing_and_repeated_ids_are_read_in_silence(tmp_path: Path, text: str) -> None:
+def test_missing_and_repeated_ids_are_read_in_silence(tmp_path, text):
     """Oracle: the cell's source; warnings are errors in these tests."""
     path = tmp_path / "a.ipynb"
     path.write_text(text, "utf-8")
     assert read_notebook(path).cells[1].source == "1"
 
 
-def test_long_outputs_are_shortened_for_a_message() -> None:
+def test_long_outputs_are_shortened_for_a_message():
     """Oracle: the number of lines and columns that a terminal shows."""
     text = "\n".join(["x" * 1000] * 100)
     shown = shown_outputs([new_output("stream", name="stdout", text=text)])

@@ -46,7 +46,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("pair", [*SAME, *DIFFERENT])
-def test_outputs_agree_in_both_directions_when_a_reader_sees_them_alike(pair: Any) -> None:
+def test_outputs_agree_in_both_directions_when_a_reader_sees_them_alike(pair):
     """Oracle: the tables."""
     for stored, fresh in (pair, pair[::-1]):
         assert (outputs_difference(stored, fresh) is None) is (pair in SAME)
@@ -61,12 +61,12 @@ def test_outputs_agree_in_both_directions_when_a_reader_sees_them_alike(pair: An
         (stream("UserWarning", "stderr"), "stderr"),
     ],
 )
-def test_what_cannot_be_compared_fails_with_advice(output: dict[str, Any], advice: str) -> None:
+def test_what_cannot_be_compared_fails_with_advice(output, advice):
     """Oracle: an output against itself, which only its kind can make fail."""
     assert advice in str(outputs_difference([output], [output]))
 
 
-def test_coalescing_changes_no_argument() -> None:
+def test_coalescing_changes_no_argument():
     """Oracle: the list from before."""
     outputs = [stream("a"), stream("b")]
     assert coalesce(outputs) == [stream("ab")]

@@ -1,7 +1,6 @@
 """The portability matrix, on a notebook that prints what it sees of its setting."""
 
 import subprocess
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,7 +15,7 @@ print([os.environ.get(name) for name in names], os.environ["OMP_NUM_THREADS"],
       os.environ["PYTEST_XDIST_WORKER_COUNT"] == str(max(1, os.cpu_count() // 2)))"""
 
 
-def test_a_setting_reaches_the_kernel(tmp_path: Path) -> None:
+def test_a_setting_reaches_the_kernel(tmp_path):
     """Oracle: the variables as the notebook prints them, and one wrong letter."""
     seen = "['default', 'SSE41', 'COMPATIBLE', '2'] 2 True"
     notebook = new_notebook()
@@ -32,16 +31,14 @@ def test_a_setting_reaches_the_kernel(tmp_path: Path) -> None:
     assert "cell 2" in lines[1]
 
 
-def test_without_a_cap_no_cap_of_the_caller_remains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cap_no_cap_of_the_caller_remains(monkeypatch):
     """Oracle: the caller's own variable."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     assert "ATEN_CPU_CAPABILITY" not in portability.environment(1, "uncapped")
     assert portability.environment(1, "AVX2")["ATEN_CPU_CAPABILITY"] == "avx2"
 
 
-def test_a_failure_under_any_setting_fails_the_matrix(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failure_under_any_setting_fails_the_matrix(monkeypatch, capsys):
     """Oracle: one failure at 2 threads with AVX2, counted by hand."""
     fails = portability.environment(2, "AVX2")
     done = subprocess.CompletedProcess([], 0, "some set")
@@ -58,7 +55,7 @@ def test_a_failure_under_any_setting_fails_the_matrix(
     assert "all 6 settings" in portability.portability([])
 
 
-def test_a_run_without_tests_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_tests_does_not_pass(tmp_path, monkeypatch):
     """Oracle: a file that holds no test, and no file, in a project with nothing else."""
     monkeypatch.setattr(portability, "ROOT", tmp_path)
     monkeypatch.setattr(portability.os, "cpu_count", lambda: 1)
@@ -70,7 +67,7 @@ def test_a_run_without_tests_does_not_pass(tmp_path: Path, monkeypatch: pytest.M
         assert not passed
 
 
-def test_the_folders_of_unit_tests_exist() -> None:
+def test_the_folders_of_unit_tests_exist():
     """Oracle: the file system."""
     for folder in portability.COMPUTES:
         assert list((portability.ROOT / "tests" / folder).glob("test_*.py"))

@@ -43,10 +43,7 @@ CELLS: dict[str, tuple[Any, str]] = {
     "good": (GOOD, ""),
     "silent": (cell("x = 1;"), ""),
     "late": (cell("import time; time.sleep(1.5); print('late')", printed("late\n")), ""),
-    "raising": (
-        cell("raise ValueError('0.50')", error("ValueError", "0.51"), tags=RAISES),
-        "",
-    ),
+    "raising": (cell("raise ValueError('0.50')", error("ValueError", "0.51"), tags=RAISES), ""),
     "number": (cell("print(0.5)", printed("0.8\n")), "stored '0.8', got '0.5'"),
     "stderr": (cell("import sys; print(1, file=sys.stderr)"), "writes to stderr"),
     "stderr of a child": (cell("import os; os.system('echo 1 >&2; sleep 1');"), "to stderr"),
@@ -130,7 +127,7 @@ def run_pytest(pytester: pytest.Pytester, *arguments: str, **given: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory):
     """One run over all notebooks, on two processes as the project's own."""
     folder = tmp_path_factory.mktemp("book")
     chapters = folder / "chapters"
@@ -147,7 +144,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_right_cell_passes_and_a_wrong_one_says_why(run: Run, name: str) -> None:
+def test_a_right_cell_passes_and_a_wrong_one_says_why(run, name):
     """Oracle: the sentence that belongs to the one thing wrong with the cell."""
     message = run.messages["cells", f"cell {list(CELLS).index(name) + 1}"]
     expected = CELLS[name][1]
@@ -156,7 +153,7 @@ def test_a_right_cell_passes_and_a_wrong_one_says_why(run: Run, name: str) -> No
 
 
 @pytest.mark.parametrize("name", FOLLOWS)
-def test_what_follows_from_a_failure_says_so_in_short(run: Run, name: str) -> None:
+def test_what_follows_from_a_failure_says_so_in_short(run, name):
     """Oracle: the second cell, which cannot work without the first unless it needs nothing."""
     first, second = (run.messages[name, f"cell {i}"] for i in (1, 2))
     assert FOLLOWS[name][1][0] in first
@@ -165,7 +162,7 @@ def test_what_follows_from_a_failure_says_so_in_short(run: Run, name: str) -> No
     assert "Traceback" not in second
 
 
-def test_a_notebook_runs_on_one_process_and_two_notebooks_side_by_side(run: Run) -> None:
+def test_a_notebook_runs_on_one_process_and_two_notebooks_side_by_side(run):
     """Oracle: the process that pytest names beside every test; checkpoints are not collected."""
     found = re.findall(r"\[(gw\d)\] .* chapters/(\w+)\.ipynb::", run.output)
     used = {
@@ -178,14 +175,14 @@ def test_a_notebook_runs_on_one_process_and_two_notebooks_side_by_side(run: Run)
     assert "warning" not in run.output.splitlines()[-1]
 
 
-def test_a_wrong_output_is_shown_beside_the_stored_one_and_the_repair(run: Run) -> None:
+def test_a_wrong_output_is_shown_beside_the_stored_one_and_the_repair(run):
     """Oracle: what a person needs to fix it."""
     message = run.messages["cells", "cell 5"]
     for part in ("cells.ipynb, cell 5", "stored:", "0.8", "got:", "print(0.5)", "make fresh"):
         assert part in message
 
 
-def test_cells_go_unchecked_within_the_budget(pytester: pytest.Pytester) -> None:
+def test_cells_go_unchecked_within_the_budget(pytester):
     """Oracle: two cells with reasons and a budget of two; one of them is skipped."""
     write(pytester.path, "ignoring", CELLS["ignored"][0], CELLS["skipped"][0])
     done = run_pytest(pytester, "ignoring.ipynb", "-o", "notebook_ignored_cells=2")
@@ -193,9 +190,7 @@ def test_cells_go_unchecked_within_the_budget(pytester: pytest.Pytester) -> None
     assert done.skipped == {("ignoring", "cell 2")}
 
 
-def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(
-    pytester: pytest.Pytester,
-) -> None:
+def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(pytester):
     """Oracle: the tests of a folder of notebooks, one of them without ids, elsewhere."""
     shutil.copytree(Path(comparing.__file__).parent, pytester.path / "our_plugin")
     pytester.syspathinsert()
@@ -210,9 +205,7 @@ def test_a_copy_of_the_plugin_means_the_same_with_nbval_and_without(
 
 
 @pytest.mark.parametrize("option", ["--nbval-lax", "--nbval-sanitize-with=x"])
-def test_an_option_of_nbval_that_would_mean_something_else_is_refused(
-    pytester: pytest.Pytester, option: str
-) -> None:
+def test_an_option_of_nbval_that_would_mean_something_else_is_refused(pytester, option):
     """Oracle: pytest's code for wrong usage, and one line."""
     done = run_pytest(pytester, option)
     assert done.code == pytest.ExitCode.USAGE_ERROR
@@ -220,9 +213,7 @@ def test_an_option_of_nbval_that_would_mean_something_else_is_refused(
     assert len(done.output.splitlines()) == 1
 
 
-def test_what_cannot_be_read_or_started_is_told_without_a_traceback(
-    pytester: pytest.Pytester,
-) -> None:
+def test_what_cannot_be_read_or_started_is_told_without_a_traceback(pytester):
     """Oracle: pytest's code for interrupted collection; a kernel that ends at once."""
     (pytester.path / "broken.ipynb").write_text("{", encoding="utf-8")
     write(pytester.path, "good", GOOD)

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -29,7 +28,7 @@ def run_refresh(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def first_run(tmp_path_factory):
     """Refresh good and bad notebooks at once; return the run, the folder and the bytes before."""
     folder = tmp_path_factory.mktemp("refresh")
     write(folder / "good.ipynb", "import os; print(os.path.basename(os.getcwd()))", "print(0.5)")
@@ -44,7 +43,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run_refresh(*paths), folder, before
 
 
-def test_good_notebooks_are_stored_as_tests_in_their_own_folder(first_run: Any) -> None:
+def test_good_notebooks_are_stored_as_tests_in_their_own_folder(first_run):
     """Oracle: what the cells print, and the rules of a stored notebook."""
     _, folder, _ = first_run
     notebook = nbformat.read(folder / "good.ipynb", as_version=4)
@@ -55,7 +54,7 @@ def test_good_notebooks_are_stored_as_tests_in_their_own_folder(first_run: Any) 
     assert "execution" not in notebook.cells[0].metadata
 
 
-def test_an_expected_exception_is_stored_without_this_machines_folders(first_run: Any) -> None:
+def test_an_expected_exception_is_stored_without_this_machines_folders(first_run):
     """Oracle: the folder of the project, which a traceback names otherwise."""
     _, folder, _ = first_run
     text = (folder / "raising.ipynb").read_text("utf-8")
@@ -73,9 +72,7 @@ def test_an_expected_exception_is_stored_without_this_machines_folders(first_run
         ("empty", "is empty"),
     ],
 )
-def test_a_notebook_that_cannot_be_a_test_is_left_as_it_was(
-    first_run: Any, name: str, why: str
-) -> None:
+def test_a_notebook_that_cannot_be_a_test_is_left_as_it_was(first_run, name, why):
     """Oracle: the bytes from before, and the reason on stderr."""
     done, folder, before = first_run
     assert done.returncode == 1
@@ -83,7 +80,7 @@ def test_a_notebook_that_cannot_be_a_test_is_left_as_it_was(
     assert (folder / f"{name}.ipynb").read_bytes() == before[name]
 
 
-def test_the_second_refresh_writes_nothing_unless_forced(first_run: Any) -> None:
+def test_the_second_refresh_writes_nothing_unless_forced(first_run):
     """Oracle: the file's number on the disk, which an atomic write changes."""
     _, folder, _ = first_run
     path = folder / "good.ipynb"
@@ -102,7 +99,7 @@ def stored_notebook(text: str) -> nbformat.NotebookNode:
     return new_notebook(cells=[new_code_cell("f()", id="c0", execution_count=1, outputs=[output])])
 
 
-def test_outputs_that_agree_are_kept_and_others_replaced() -> None:
+def test_outputs_that_agree_are_kept_and_others_replaced():
     """Oracle: one number moved within, and one beyond, its last digit."""
     stored, near, far = (stored_notebook(text) for text in ("-0.4931", "-0.4932", "-0.4939"))
     assert merged(stored, near) == (stored, 0)
@@ -111,7 +108,7 @@ def test_outputs_that_agree_are_kept_and_others_replaced() -> None:
     assert merged(stored, far) == (far, 1)
 
 
-def test_times_and_versions_are_not_stored() -> None:
+def test_times_and_versions_are_not_stored():
     """Oracle: metadata as JupyterLab writes them."""
     notebook = tidied(stored_notebook("1"))
     noisy = tidied(notebook)
@@ -121,7 +118,7 @@ def test_times_and_versions_are_not_stored() -> None:
     assert tidied(noisy) == notebook
 
 
-def test_only_notebooks_that_exist_are_chosen(tmp_path: Path) -> None:
+def test_only_notebooks_that_exist_are_chosen(tmp_path):
     """Oracle: a file of another kind, and none."""
     (tmp_path / "a.md").write_text("", encoding="utf-8")
     for name in (tmp_path / "a.md", tmp_path / "missing.ipynb", "99"):

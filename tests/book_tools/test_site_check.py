@@ -3,7 +3,6 @@
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -106,7 +105,7 @@ def write_site(folder: Path, body: str, name: str = "a.html") -> Path:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[BrowserContext]:
+def chromium():
     with browser() as started:
         yield started
 
@@ -117,7 +116,7 @@ def problems(chromium: BrowserContext, site: Path, name: str = "a.html") -> list
 
 
 @pytest.fixture(scope="module")
-def seen(chromium: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def seen(chromium, tmp_path_factory):
     """What is told of one page with all faults."""
     body = "".join(fault for fault, _ in SEEN.values())
     return problems(chromium, write_site(tmp_path_factory.mktemp("seen"), body))
@@ -125,21 +124,21 @@ def seen(chromium: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @needs_chromium
 @pytest.mark.parametrize("what", SEEN)
-def test_what_is_wrong_in_the_browser_is_told(seen: list[str], what: str) -> None:
+def test_what_is_wrong_in_the_browser_is_told(seen, what):
     """Oracle: the words that only this fault of the page can cause."""
     _, message = SEEN[what]
     assert any(message in problem for problem in seen)
 
 
 @needs_chromium
-def test_nothing_is_told_but_what_is_wrong(seen: list[str]) -> None:
+def test_nothing_is_told_but_what_is_wrong(seen):
     """Oracle: the table of faults, and what else these faults cause."""
     known = [*ALSO, *(message for _, message in SEEN.values())]
     assert [p for p in seen if not any(message in p for message in known)] == []
 
 
 @needs_chromium
-def test_a_page_that_is_well_has_no_problem(chromium: BrowserContext, tmp_path: Path) -> None:
+def test_a_page_that_is_well_has_no_problem(chromium, tmp_path):
     """Oracle: a page with none of the faults, and with each thing that resembles one."""
     site = write_site(tmp_path, WELL)
     assert problems(chromium, site) == []
@@ -147,7 +146,7 @@ def test_a_page_that_is_well_has_no_problem(chromium: BrowserContext, tmp_path: 
 
 
 @pytest.mark.parametrize("what", LINKED)
-def test_a_bad_link_is_told(tmp_path: Path, what: str) -> None:
+def test_a_bad_link_is_told(tmp_path, what):
     """Oracle: a page made with that one link."""
     body, message = LINKED[what]
     site = write_site(tmp_path, body)
@@ -159,13 +158,7 @@ def test_a_bad_link_is_told(tmp_path: Path, what: str) -> None:
 
 @needs_chromium
 @pytest.mark.parametrize(("body", "found"), [(FINDS, True), ("", False)])
-def test_a_search_must_find(
-    chromium: BrowserContext,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    body: str,
-    found: bool,
-) -> None:
+def test_a_search_must_find(chromium, tmp_path, monkeypatch, body, found):
     """Oracle: a page that finds what every edition of the book has, and one that does not."""
     monkeypatch.setattr(site_check, "_PATIENCE", 1000)
     told = problems(chromium, write_site(tmp_path, body, "search.html"), "search.html")
@@ -173,9 +166,7 @@ def test_a_search_must_find(
 
 
 @needs_chromium
-def test_the_books_404_page_finds_the_root_from_any_depth(
-    chromium: BrowserContext, tmp_path: Path
-) -> None:
+def test_the_books_404_page_finds_the_root_from_any_depth(chromium, tmp_path):
     """Oracle: the served root; searchindex.js marks it, as Sphinx writes it."""
     shutil.copy(Path(__file__).parents[2] / "_extra" / "404.html", tmp_path)
     (tmp_path / "searchindex.js").write_text("", "utf-8")
@@ -189,9 +180,7 @@ def test_the_books_404_page_finds_the_root_from_any_depth(
 
 
 @needs_chromium
-def test_a_page_is_a_line_and_the_last_line_sums_up(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_is_a_line_and_the_last_line_sums_up(tmp_path, capfd):
     """Oracle: a site of one bad page and two good ones."""
     assert main([str(write_site(tmp_path, SEEN["raw TeX"][0]))]) == 1
     shown = capfd.readouterr()
@@ -200,9 +189,7 @@ def test_a_page_is_a_line_and_the_last_line_sums_up(
     assert shown.err == "make test-site: 1 of 3 pages have problems, listed above\n"
 
 
-def test_without_a_browser_or_a_site_one_line_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_browser_or_a_site_one_line_says_what_is_missing(tmp_path, monkeypatch, capsys):
     """Oracle: the package's name in Debian; the command's name."""
     assert main([str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.endswith("holds no pages; run `make book` first\n")
@@ -211,7 +198,7 @@ def test_without_a_browser_or_a_site_one_line_says_what_is_missing(
         browser_path()
 
 
-def test_the_server_answers_below_its_prefix_only(tmp_path: Path) -> None:
+def test_the_server_answers_below_its_prefix_only(tmp_path):
     """Oracle: status codes of urllib."""
     with served(write_site(tmp_path, "")) as root:
         assert urllib.request.urlopen(f"{root}a.html").status == 200

@@ -15,9 +15,7 @@ from book_tools.site.api_pages import correct
 from book_tools.site.extension import clean_html, copy_mathjax
 
 
-def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
-    tmp_path: Path,
-) -> None:
+def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(tmp_path):
     """Oracle: the installed package's own folder; each font that the entry point names."""
     app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
     copy_mathjax(app, ValueError("the build failed"))
@@ -44,7 +42,7 @@ def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(
         (["the largest code.", "", ":type: Return n = 2^b"], "Return n = 2^b: the largest code."),
     ],
 )
-def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines: list[str], shown: str) -> None:
+def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines, shown):
     """Oracle: by hand; code remains as it is; napoleon takes what precedes a colon for a type."""
     correct(lines)
     assert lines[0] == shown
@@ -70,9 +68,7 @@ FIGURE = '<img alt="Two curves." src="../_images/0123.svg" />'
         ('<img src="logo.png" />', '<img src="logo.png" />'),
     ],
 )
-def test_identifiers_of_exercises_become_classes_and_figures_link_to_themselves(
-    body: str, cleaned: str
-) -> None:
+def test_identifiers_of_exercises_become_classes_and_figures_link_to_themselves(body, cleaned):
     """Oracle: by hand; other sections and pictures remain as they are."""
     context = {"body": body}
     clean_html(None, "page", "page.html", context, None)
@@ -89,7 +85,7 @@ WORKS = {
 }
 
 
-def test_a_work_is_labelled_as_the_text_cites_it() -> None:
+def test_a_work_is_labelled_as_the_text_cites_it():
     """Oracle: by hand; two works of the same authors and year get letters."""
     entries = [
         Entry("article", {"year": "2015"}, {"author": [Person(name) for name in names]})
@@ -98,7 +94,7 @@ def test_a_work_is_labelled_as_the_text_cites_it() -> None:
     assert list(extension.AuthorYearLabels().format_labels(entries)) == list(WORKS)
 
 
-def test_the_style_is_found_by_its_name() -> None:
+def test_the_style_is_found_by_its_name():
     """Oracle: pybtex's own registry; the name stands in _config.yml."""
     extension.setup(Mock())
     assert find_plugin("pybtex.style.formatting", "book_author_year") is extension.BookStyle

@@ -55,9 +55,7 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("colour", ["{}", "\x1b[1;31m{}\x1b[0m"])
 @pytest.mark.parametrize("pair", [*SAME, *DIFFERENT])
-def test_texts_agree_in_both_directions_and_in_any_colour(
-    pair: tuple[str, str], colour: str
-) -> None:
+def test_texts_agree_in_both_directions_and_in_any_colour(pair, colour):
     """Oracle: the tables; a measure has the margin of the stored one."""
     stored, fresh = map(colour.format, pair)
     same = pair in SAME
@@ -80,13 +78,13 @@ def test_texts_agree_in_both_directions_and_in_any_colour(
         ("0.5\N{ZERO WIDTH SPACE}2, e\N{COMBINING ACUTE ACCENT}", "0.52, é"),
     ],
 )
-def test_what_remains_on_the_screen_is_compared(printed: str, shown: str) -> None:
+def test_what_remains_on_the_screen_is_compared(printed, shown):
     """Oracle: what xterm shows."""
     assert visible(printed) == shown
     assert text_difference(printed, shown) is None
 
 
-def test_the_message_names_line_token_and_rule() -> None:
+def test_the_message_names_line_token_and_rule():
     """Oracle: the sentence that a reader needs, written down."""
     told = "line 2: stored '3', got '4': integers agree exactly"
     assert text_difference("a\nb 3", "a\nb 4") == told
@@ -108,7 +106,7 @@ def test_the_message_names_line_token_and_rule() -> None:
         ("<b>1</b> 2", "1 <b>2</b>", False),
     ],
 )
-def test_html_compares_tags_exactly_and_text_as_text(stored: str, fresh: str, same: bool) -> None:
+def test_html_compares_tags_exactly_and_text_as_text(stored, fresh, same):
     """Oracle: pairs made by hand."""
     assert (html_difference(stored, fresh) is None) is same
 
@@ -143,9 +141,7 @@ HTML = (
         ("87.9", "88.2", False),
     ],
 )
-def test_a_tolerance_moves_the_number_of_its_name_and_no_other(
-    text: str, name: str, old: str, new: str, same: bool
-) -> None:
+def test_a_tolerance_moves_the_number_of_its_name_and_no_other(text, name, old, new, same):
     """Oracle: a tolerance of 0.3 and the words or the head of the column by hand."""
     difference = html_difference if text == HTML else text_difference
     changed = text.replace(old, new)
@@ -155,14 +151,14 @@ def test_a_tolerance_moves_the_number_of_its_name_and_no_other(
 @pytest.mark.parametrize(
     "text", ["accuracies 87.5", "accuracy of LeNet 87.5", "87.5 accuracy", TABLE]
 )
-def test_a_number_without_the_name_is_compared_by_its_digits(text: str) -> None:
+def test_a_number_without_the_name_is_compared_by_its_digits(text):
     """Oracle: other words, and a column that an empty line separates from its head."""
     tolerances = Tolerances({"accuracy": 0.3, "test, %": 0.3})
     assert text_difference(text, text.replace("87.5", "87.7"), tolerances)
     assert tolerances.unprinted == {"accuracy", "test, %"}
 
 
-def test_both_numbers_of_an_interval_move_by_its_tolerance_and_the_longer_name_decides() -> None:
+def test_both_numbers_of_an_interval_move_by_its_tolerance_and_the_longer_name_decides():
     """Oracle: by hand."""
     tolerances = Tolerances({"accuracy": 0.3, "test accuracy": 3})
     for name, new, same in (
@@ -177,14 +173,14 @@ def test_both_numbers_of_an_interval_move_by_its_tolerance_and_the_longer_name_d
 
 
 @given(st.text())
-def test_every_text_agrees_with_itself(text: str) -> None:
+def test_every_text_agrees_with_itself(text):
     """Oracle: reflexivity."""
     assert text_difference(text, text) is None
     assert html_difference(text, text) is None
 
 
 @given(st.text())
-def test_tokens_lose_nothing_but_white_space(text: str) -> None:
+def test_tokens_lose_nothing_but_white_space(text):
     """Oracle: the characters of the text itself."""
     kept = "".join(text[slice(*token.span)] for token in tokenize(text))
     assert "".join(kept.split()) == "".join(text.split())
@@ -195,25 +191,21 @@ steps = st.integers(-3, 3) | st.integers(-(10**6), 10**6)
 
 
 @given(digits, st.integers(1, 8), steps)
-def test_one_unit_in_the_last_digit_passes_and_two_fail(
-    value: int, decimals: int, step: int
-) -> None:
+def test_one_unit_in_the_last_digit_passes_and_two_fail(value, decimals, step):
     """Oracle: integer arithmetic on the digits."""
     old, new = (f"{Decimal(v).scaleb(-decimals):.{decimals}f}" for v in (value, value + step))
     assert (text_difference(f"x = {old} m", f"x = {new} m") is None) is (abs(step) <= 1)
 
 
 @given(digits, st.integers(-10, 10), st.integers(1, 9))
-def test_a_measure_passes_exactly_within_its_stored_margin(x: int, step: int, margin: int) -> None:
+def test_a_measure_passes_exactly_within_its_stored_margin(x, step, margin):
     """Oracle: |step| ≤ margin in integers."""
     stored, fresh = f"{x} ± {margin}", f"{x + step} ± {margin}"
     assert (text_difference(stored, fresh) is None) is (abs(step) <= margin)
 
 
 @given(digits, st.integers(1, 8), steps, st.integers(1, 100))
-def test_a_tolerance_passes_exactly_within_itself(
-    value: int, decimals: int, step: int, limit: int
-) -> None:
+def test_a_tolerance_passes_exactly_within_itself(value, decimals, step, limit):
     """Oracle: |step| ≤ limit in integers."""
     values = (value, value + step, limit)
     old, new, bound = (f"{Decimal(v).scaleb(-decimals):.{decimals}f}" for v in values)
@@ -222,9 +214,7 @@ def test_a_tolerance_passes_exactly_within_itself(
 
 
 @given(st.floats(1e-200, 1e200), st.integers(0, 6))
-def test_an_exponent_form_agrees_with_itself_and_not_with_ten_times_it(
-    value: float, decimals: int
-) -> None:
+def test_an_exponent_form_agrees_with_itself_and_not_with_ten_times_it(value, decimals):
     """Oracle: the value times ten."""
     stored = f"{value:.{decimals}e}"
     assert text_difference(stored, stored) is None

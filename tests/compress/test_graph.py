@@ -68,26 +68,26 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_axes_by_hand(name: str) -> None:
+def test_axes_by_hand(name):
     """Oracle: which width each axis runs over, written down; the names in state_dict()."""
     assert single(name) == BY_HAND[name]
     assert single(name).keys() == drawn(name).state_dict().keys()
 
 
-def test_a_channel_before_a_flatten_owns_its_positions() -> None:
+def test_a_channel_before_a_flatten_owns_its_positions():
     """Oracle: LeNet-5's second pooling leaves 4 · 4 positions."""
     assert single("lenet5")["fc1.weight"] == (("hidden", 1), ("conv2", 16))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_widths_are_those_that_a_network_names(name: str) -> None:
+def test_the_widths_are_those_that_a_network_names(name):
     """Oracle: its own names, in order."""
     network = drawn(name)
     assert list(dependency_graph(network).widths.items()) == list(network.widths.items())
 
 
 @every_width
-def test_changing_a_width_changes_exactly_the_axes_with_its_label(name: str, label: str) -> None:
+def test_changing_a_width_changes_exactly_the_axes_with_its_label(name, label):
     """Oracle: the shapes of the network built with one unit less."""
     network = SMALL[name]()
     smaller = type(network).from_widths(network.widths | {label: network.widths[label] - 1})
@@ -98,7 +98,7 @@ def test_changing_a_width_changes_exactly_the_axes_with_its_label(name: str, lab
 
 
 @every_width
-def test_permuting_a_width_along_its_axes_leaves_the_function_unchanged(name, label) -> None:
+def test_permuting_a_width_along_its_axes_leaves_the_function_unchanged(name, label):
     """Oracle: symmetry; the units of a layer have no order."""
     network = drawn(name)
     permuted, state = copy.deepcopy(network), network.state_dict()
@@ -115,7 +115,7 @@ def test_permuting_a_width_along_its_axes_leaves_the_function_unchanged(name, la
 
 
 @pytest.mark.parametrize("name", BROUGHT)
-def test_a_removed_unit_is_one_that_nothing_reads(name: str) -> None:
+def test_a_removed_unit_is_one_that_nothing_reads(name):
     """Oracle: the network of the old widths in which nothing reads it; MACs by torch.export."""
     network = brought(name)
     found = dependency_graph(network, X)
@@ -147,11 +147,7 @@ MIXED = nn.Sequential(nn.Conv2d(3, 4, 1), nn.PixelShuffle(2), nn.Conv2d(1, 2, 1)
 FOUR = {"0": torch.arange(4) > 0}
 
 test_what_cannot_be_cut_is_named = refused(
-    (
-        ValueError,
-        "got '0': PixelShuffle '1' comes",
-        lambda: remove_units(MIXED, FOUR, X),
-    ),
+    (ValueError, "got '0': PixelShuffle '1' comes", lambda: remove_units(MIXED, FOUR, X)),
     (ValueError, "example must be an input", lambda: dependency_graph(MIXED)),
     (ValueError, "asks for the old widths", lambda: remove_units(Fixed(), {"one": FOUR["0"]}, X)),
 )

@@ -23,7 +23,7 @@ def learned_chain(name: str = "lenet300", bits: int = 4) -> nn.Sequential:
     return learnable(chain_of(name), X, bits)
 
 
-def test_layers_come_by_name_with_eight_bits_at_the_edges() -> None:
+def test_layers_come_by_name_with_eight_bits_at_the_edges():
     """Oracle: the grids by hand; a chain may have none, such as the control of a training."""
     learned = learned_chain(bits=2)
     outer = (IntegerGrid(8, signed=True, narrow=True), IntegerGrid(8))
@@ -40,7 +40,7 @@ def test_layers_come_by_name_with_eight_bits_at_the_edges() -> None:
     assert bits == {"1": compress.LayerBits(5, 5)}
 
 
-def test_steps_start_where_lsq_starts() -> None:
+def test_steps_start_where_lsq_starts():
     """Oracle: 2 E|x|/√q_max on the weight and on the layer's input; factors 1/√(N q_max)."""
     layer = compress.learned_layers(learned_chain())["fc2"]
     expected = 2 * layer.layer.weight.detach().abs().mean(1, keepdim=True) / 7**0.5
@@ -56,7 +56,7 @@ def test_steps_start_where_lsq_starts() -> None:
     ("name", "expected"),
     [("lenet300", [False] * 3), ("lenet5", [False, True, True, False]), ("student", [False] * 4)],
 )
-def test_zero_points_are_learned_where_inputs_go_below_zero_only(name, expected) -> None:
+def test_zero_points_are_learned_where_inputs_go_below_zero_only(name, expected):
     """Oracle: LeNet-5's second convolution reads no ReLU, LeNet-300-100's layers all do."""
     layers = compress.learned_layers(learned_chain(name)).values()
     assert [isinstance(x.input_quantizer.zero_point, nn.Parameter) for x in layers] == expected
@@ -65,7 +65,7 @@ def test_zero_points_are_learned_where_inputs_go_below_zero_only(name, expected)
         assert not layer.weight_quantizer.zero_point.any()
 
 
-def test_a_signed_input_starts_in_the_middle_of_the_grid() -> None:
+def test_a_signed_input_starts_in_the_middle_of_the_grid():
     """Oracle: by hand; the mean 2 has the middle code, and s is LSQ's of x − 2."""
     grid = IntegerGrid(4)
     x = torch.tensor([[-1.0, 5.0], [1.0, 3.0]])  # E|x| = 2.5, E|x − 2| = 2
@@ -78,7 +78,7 @@ def test_a_signed_input_starts_in_the_middle_of_the_grid() -> None:
     torch.testing.assert_close(never.scale, initial_scale(x.abs(), grid))
 
 
-def test_gradients_are_multiplied_by_the_factor_and_a_fixed_zero_point_has_none() -> None:
+def test_gradients_are_multiplied_by_the_factor_and_a_fixed_zero_point_has_none():
     """Oracle: torch's learnable fake-quantize with the factor as grad_factor."""
     x = normal(20, seed=1)
     start = AffineQuantizer(torch.tensor(0.5), torch.tensor(0), IntegerGrid(3, signed=True))
@@ -94,7 +94,7 @@ def test_gradients_are_multiplied_by_the_factor_and_a_fixed_zero_point_has_none(
     assert [name for name, _ in fixed.named_parameters()] == ["scale"]
 
 
-def test_a_step_of_training_moves_every_parameter_and_none_of_the_chains() -> None:
+def test_a_step_of_training_moves_every_parameter_and_none_of_the_chains():
     """Oracle: a dead one would have no gradient, or zero everywhere; a copy made before."""
     for name in ("lenet5", "student"):
         chain = chain_of(name)
@@ -107,7 +107,7 @@ def test_a_step_of_training_moves_every_parameter_and_none_of_the_chains() -> No
             torch.optim.SGD(learned.parameters(), lr=0.1).step()
 
 
-def test_steps_at_and_below_zero_are_lifted_and_counted() -> None:
+def test_steps_at_and_below_zero_are_lifted_and_counted():
     """Oracle: by hand; a thousandth of the first step."""
     learned = learned_chain()
     quantizers = list(compress.learned_quantizers(learned))
@@ -121,7 +121,7 @@ def test_steps_at_and_below_zero_are_lifted_and_counted() -> None:
     assert compress.keep_scales_positive(learned) == 0
 
 
-def test_frozen_computes_the_same() -> None:
+def test_frozen_computes_the_same():
     """Oracle: the learned quantizer itself, bit for bit, with a fractional zero point."""
     quantizer = compress.LearnedQuantizer(TWO_BITS, n=3, learn_zero_point=True)
     x = torch.linspace(-3, 3, 101)
@@ -145,7 +145,7 @@ def after_some_training(name: str, bits: int) -> nn.Sequential:
 
 @pytest.mark.parametrize("bits", [2, 4])
 @pytest.mark.parametrize("name", ["lenet300", "lenet5"])
-def test_without_batch_norm_the_deployed_network_is_the_trained_one_bit_for_bit(name, bits) -> None:
+def test_without_batch_norm_the_deployed_network_is_the_trained_one_bit_for_bit(name, bits):
     """Oracle: the trained chain itself; LeNet-5 has learned zero points."""
     learned = after_some_training(name, bits)
     deployed = compress.deploy(learned)
@@ -155,7 +155,7 @@ def test_without_batch_norm_the_deployed_network_is_the_trained_one_bit_for_bit(
 
 
 @pytest.mark.parametrize("name", ["student", "separable"])
-def test_with_batch_norm_folded_the_function_stays(name: str) -> None:
+def test_with_batch_norm_folded_the_function_stays(name):
     """Oracle: the trained chain, in float64 to keep codes from flipping at ties."""
     learned = after_some_training(name, 3)
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_with_batch_norm_folded_the_function_stays(name: str) -> None:
 
 
 @pytest.mark.equation("eq-qat-fold")
-def test_folding_keeps_the_codes_and_negates_them_where_gamma_is_negative() -> None:
+def test_folding_keeps_the_codes_and_negates_them_where_gamma_is_negative():
     """Oracle: the codes of the trained weight times the sign of γ, exactly."""
     learned = after_some_training("student", 2)
     deployed = compress.deploy(learned)
@@ -188,7 +188,7 @@ def test_folding_keeps_the_codes_and_negates_them_where_gamma_is_negative() -> N
     assert signs == {-1.0, 1.0}
 
 
-def test_a_channel_with_gamma_zero_is_constant() -> None:
+def test_a_channel_with_gamma_zero_is_constant():
     """Oracle: BatchNorm's shift β is all that is left of it."""
     learned = after_some_training("student", 3)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_a_channel_with_gamma_zero_is_constant() -> None:
     torch.testing.assert_close(first, torch.full_like(first, beta))
 
 
-def test_each_step_is_lifted_to_a_thousandth_of_its_own_first_value() -> None:
+def test_each_step_is_lifted_to_a_thousandth_of_its_own_first_value():
     """Oracle: by hand; a channel of tiny weights does not lower the floor of the others."""
     chain = chain_of()
     with torch.no_grad():

@@ -38,7 +38,7 @@ ON_NETWORKS = [
 
 
 @pytest.mark.parametrize("call", ON_NETWORKS)
-def test_a_network_is_left_alone_and_shares_nothing_with_what_is_made(call) -> None:
+def test_a_network_is_left_alone_and_shares_nothing_with_what_is_made(call):
     """Oracle: copies of state, modes and generator; what was made is overwritten with zeros."""
     network = drawn("student").train()
     network.norm2.eval()
@@ -74,7 +74,7 @@ on_chains = pytest.mark.parametrize(("name", "call"), ON_CHAINS.items(), ids=ON_
 
 
 @on_chains
-def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call) -> None:
+def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call):
     """Oracle: copies of state, modes and generator; what was made is overwritten with zeros."""
     chain, x = conv_chain(1, norms=name == "fold_batch_norms"), images(8)
     if name not in OF_EVALUATED:
@@ -91,7 +91,7 @@ def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call) 
 
 
 @on_chains
-def test_a_layer_in_two_places_is_refused(name, call) -> None:
+def test_a_layer_in_two_places_is_refused(name, call):
     """Oracle: its path; with sparse layers both places share what is stored."""
     chain, x = twice_used_chain(norms=name == "fold_batch_norms"), images(8)
     if name != "with_sparse_layers":
@@ -100,7 +100,7 @@ def test_a_layer_in_two_places_is_refused(name, call) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_integers_are_made_of_a_chain_that_stays(training: bool) -> None:
+def test_integers_are_made_of_a_chain_that_stays(training):
     """Oracle: the state before; codes that stay when the chain changes; copies in each place."""
     relu, pool = nn.ReLU(), nn.MaxPool2d(2)
     middle = [nn.Conv2d(1, 2, 3), relu, pool, nn.Conv2d(2, 2, 3), relu, pool, nn.Flatten()]
@@ -119,7 +119,7 @@ def test_integers_are_made_of_a_chain_that_stays(training: bool) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ON_CHAINS if name != "fold_batch_norms"])
-def test_a_module_in_place_does_not_change_the_images(name: str) -> None:
+def test_a_module_in_place_does_not_change_the_images(name):
     """Oracle: the images before, some of them negative, and a ReLU that overwrites its input."""
     layers = [nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(784, 3), nn.ReLU(), nn.Linear(3, 2)]
     chain = nn.Sequential(*layers).eval()

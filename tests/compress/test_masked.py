@@ -127,7 +127,7 @@ def test_a_chain_answers_as_before(name):
 
 
 @pytest.mark.parametrize("layer", [nn.ConvTranspose2d(1, 2, 3), nn.MultiheadAttention(4, 2)])
-def test_layers_that_cannot_be_masked_are_refused_instead_of_left_out(layer) -> None:
+def test_layers_that_cannot_be_masked_are_refused_instead_of_left_out(layer):
     """Oracle: their path and their kind."""
     network = nn.Sequential(nn.Linear(4, 4), nn.Sequential(layer))
     with pytest.raises(ValueError, match=rf"'1.0' is {type(layer).__name__}"):

@@ -36,7 +36,7 @@ def layer_means(chain: nn.Sequential, x: torch.Tensor) -> dict[str, torch.Tensor
 
 @pytest.mark.equation("eq-ptq-bias")
 @pytest.mark.parametrize("seed", range(3))
-def test_correction_makes_every_mean_error_zero(seed: int) -> None:
+def test_correction_makes_every_mean_error_zero(seed):
     """Oracle: the means of each channel in the chain, over the same images."""
     chain = conv_chain(seed, norms=False)
     x = images(40, seed)
@@ -53,7 +53,7 @@ def test_correction_makes_every_mean_error_zero(seed: int) -> None:
     assert worst > 1e-3
 
 
-def test_a_layer_without_a_bias_gets_one() -> None:
+def test_a_layer_without_a_bias_gets_one():
     """Oracle: the same layer with a bias of 0."""
     bare, zero = nn.Linear(3, 2, bias=False), nn.Linear(3, 2)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_a_layer_without_a_bias_gets_one() -> None:
     torch.testing.assert_close(*shifts)
 
 
-def test_estimators_and_quantizers_are_used() -> None:
+def test_estimators_and_quantizers_are_used():
     """Oracle: the same functions called by hand."""
     grid = IntegerGrid(2)
     estimate = partial(mse_range, grid=grid)
@@ -79,7 +79,7 @@ def test_estimators_and_quantizers_are_used() -> None:
     assert torch.equal(inputs[name].scale, affine_from_range(*estimate(x), grid).scale)
 
 
-def test_a_recipe_is_its_steps_in_order() -> None:
+def test_a_recipe_is_its_steps_in_order():
     """Oracle: its steps by hand: quantize; equalize, clip, quantize, correct; AdaRound."""
     weights, inputs = weights_of(CHAIN), inputs_of(CHAIN, X)
     defaults = compress.weight_quantizers(CHAIN, NARROW), compress.input_quantizers(CHAIN, X, BYTES)
@@ -110,7 +110,7 @@ FEW = AdaRoundSettings(steps=60, learning_rate=0.1)
     padding=st.integers(0, 1),
     dilation=st.integers(1, 2),
 )
-def test_patches_times_weights_are_the_layer(groups, kernel, stride, padding, dilation) -> None:
+def test_patches_times_weights_are_the_layer(groups, kernel, stride, padding, dilation):
     """Oracle: torch's convolution of any geometry, and its linear layer."""
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups, bias=False)
@@ -122,7 +122,7 @@ def test_patches_times_weights_are_the_layer(groups, kernel, stride, padding, di
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(4, 3), nn.Conv2d(4, 6, 3, padding=1, groups=2)])
-def test_layer_loss_is_the_mean_squared_error_of_the_layer(layer: nn.Module) -> None:
+def test_layer_loss_is_the_mean_squared_error_of_the_layer(layer):
     """Oracle: another weight put into the layer, its outputs compared, their mean taken off."""
     x = normal(*(30, 4) if isinstance(layer, nn.Linear) else (30, 4, 5, 5)).abs()
     y = layer(x).detach()
@@ -141,7 +141,7 @@ def test_layer_loss_is_the_mean_squared_error_of_the_layer(layer: nn.Module) -> 
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_first_layer_is_never_worse_than_the_nearest(seed: int) -> None:
+def test_first_layer_is_never_worse_than_the_nearest(seed):
     """Oracle: the mean squared error of the first layer's output, the bias corrected in both."""
     chain = conv_chain(seed, norms=False)
     x = images(16, seed)
@@ -156,7 +156,7 @@ def test_first_layer_is_never_worse_than_the_nearest(seed: int) -> None:
     assert errors[0] <= errors[1] * (1 + 1e-4)
 
 
-def test_every_layer_keeps_its_mean_and_its_grid() -> None:
+def test_every_layer_keeps_its_mean_and_its_grid():
     """Oracle: the means in the chain; the weights' own quantizers, for which Ŵ is a fixed point."""
     chain = conv_chain(5, norms=False)
     x = images(32)
@@ -179,7 +179,7 @@ def test_every_layer_keeps_its_mean_and_its_grid() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_chains_of_other_dtypes_keep_their_dtype_and_their_grid(dtype: torch.dtype) -> None:
+def test_chains_of_other_dtypes_keep_their_dtype_and_their_grid(dtype):
     """Oracle: a round trip leaves the weights as they are; one affine scale a tensor."""
     chain = conv_chain(2, norms=False).to(dtype)
     x = images(8).to(dtype)
@@ -192,7 +192,7 @@ def test_chains_of_other_dtypes_keep_their_dtype_and_their_grid(dtype: torch.dty
             assert torch.equal(module.weight_quantizer.round_trip(weight), weight)
 
 
-def test_the_search_sees_the_rounded_inputs() -> None:
+def test_the_search_sees_the_rounded_inputs():
     """Oracle: with coarse inputs the mean of the output is still that in full precision."""
     torch.manual_seed(0)
     chain = nn.Sequential(nn.Flatten(), nn.Linear(784, 3)).eval()
@@ -204,7 +204,7 @@ def test_the_search_sees_the_rounded_inputs() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"corrected": True}, {"adaptive": True}])
-def test_what_was_frozen_stays_frozen(settings) -> None:
+def test_what_was_frozen_stays_frozen(settings):
     """Oracle: no parameter asked for a gradient before."""
     torch.manual_seed(0)
     chain = nn.Sequential(nn.Flatten(), nn.Linear(784, 3)).eval().requires_grad_(False)

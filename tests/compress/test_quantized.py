@@ -37,7 +37,7 @@ def small() -> nn.Sequential:
         (nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, dilation=2), (2, 4, 9, 9)),
     ],
 )
-def test_a_layer_computes_with_restored_values(layer, shape) -> None:
+def test_a_layer_computes_with_restored_values(layer, shape):
     """Oracle: the layer on torch's fake-quantize of weight and input; its own copy of the layer."""
     chain, x = nn.Sequential(layer), normal(*shape)
     weight, inputs = weights_of(chain)["0"], inputs_of(chain, x)["0"]
@@ -58,7 +58,7 @@ def test_a_layer_computes_with_restored_values(layer, shape) -> None:
 
 
 @pytest.mark.parametrize("name", FLAT_MODELS)
-def test_every_network_with_fine_grids_is_almost_itself(name: str) -> None:
+def test_every_network_with_fine_grids_is_almost_itself(name):
     """Oracle: the network, whose logits 16-bit codes change by less than a thousandth."""
     torch.manual_seed(0)
     network = MODELS[name]().eval()
@@ -71,7 +71,7 @@ def test_every_network_with_fine_grids_is_almost_itself(name: str) -> None:
     assert 0 < (found - logits).abs().max() < 1e-3 * logits.abs().max()
 
 
-def test_observing_gives_the_inputs_of_evaluation_mode_and_leaves_the_chain_alone() -> None:
+def test_observing_gives_the_inputs_of_evaluation_mode_and_leaves_the_chain_alone():
     """Oracle: torch's forward hooks; modes, statistics and gradients, between two layers too."""
     chain, observed = small().eval(), small()
     observed.norm.eval()
@@ -89,7 +89,7 @@ def test_observing_gives_the_inputs_of_evaluation_mode_and_leaves_the_chain_alon
     assert [name for name, _ in seen] == ["conv", "first", "second"]
 
 
-def test_layers_without_a_quantizer_stay_as_they_are() -> None:
+def test_layers_without_a_quantizer_stay_as_they_are():
     """Oracle: the chain with one weight replaced by hand."""
     chain = small().eval()
     found = quantize_layers(
@@ -102,7 +102,7 @@ def test_layers_without_a_quantizer_stay_as_they_are() -> None:
     assert torch.equal(found.first.layer.bias, chain.first.bias)
 
 
-def test_inputs_of_a_quantized_chain_are_seen_before_their_rounding() -> None:
+def test_inputs_of_a_quantized_chain_are_seen_before_their_rounding():
     """Oracle: the outputs of the layers before, run by hand."""
     chain = small().eval()
     found = quantize_layers(chain, weights_of(chain), inputs_of(chain, X))
@@ -114,7 +114,7 @@ def test_inputs_of_a_quantized_chain_are_seen_before_their_rounding() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_quantized_network_can_be_exported(strict: bool) -> None:
+def test_a_quantized_network_can_be_exported(strict):
     """Oracle: the logits of the module itself, bit for bit; values are not looked at on the way."""
     chain = drawn("lenet5").eval()
     quantized = quantize_layers(chain, weights_of(chain), inputs_of(chain, X))
@@ -139,7 +139,7 @@ def copied(network: nn.Module) -> list[nn.Module]:
     return [copy.deepcopy(network), pickle.loads(pickle.dumps(network)), loaded]
 
 
-def test_a_state_holds_the_quantizers() -> None:
+def test_a_state_holds_the_quantizers():
     """Oracle: the answers of the network whose state it is, simulated and in integers."""
     first = compress.PostTraining(bits=8)(tiny(0), PIXELS)
     second = compress.PostTraining(bits=8)(tiny(1), PIXELS / 10)
@@ -154,7 +154,7 @@ def test_a_state_holds_the_quantizers() -> None:
         assert torch.equal(other(PIXELS), first(PIXELS))
 
 
-def test_a_state_of_another_grid_is_refused() -> None:
+def test_a_state_of_another_grid_is_refused():
     """Oracle: the grids, of rounded and of learned layers."""
     eight, four = (compress.PostTraining(bits=bits)(tiny(0), PIXELS) for bits in (8, 4))
     with pytest.raises(ValueError, match=r"bits=4, .* got IntegerGrid\(bits=8"):
@@ -167,7 +167,7 @@ def test_a_state_of_another_grid_is_refused() -> None:
         learned[1].load_state_dict(learned[0].state_dict())
 
 
-def test_quantizers_move_with_the_network_and_keep_their_precision() -> None:
+def test_quantizers_move_with_the_network_and_keep_their_precision():
     """Oracle: the device and the type of the network's own weights; float32 for the steps."""
     network = compress.PostTraining(bits=8)(tiny(0), PIXELS)
     assert network.to("meta")[1].of_input.scale.device.type == "meta"
@@ -176,7 +176,7 @@ def test_quantizers_move_with_the_network_and_keep_their_precision() -> None:
     assert wide[1].input_quantizer.scale.dtype == torch.float32
 
 
-def test_the_cost_of_a_quantized_network_is_that_of_its_layers() -> None:
+def test_the_cost_of_a_quantized_network_is_that_of_its_layers():
     """Oracle: 16 · 12 + 12 · 4 products, by hand."""
     bits = dict.fromkeys("13", compress.LayerBits(4, 4))
     for network in (
@@ -199,7 +199,7 @@ def holding(block: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(block=block, fc=nn.Linear(6, 4))).eval()
 
 
-def test_modules_without_weight_layers_may_hold_others() -> None:
+def test_modules_without_weight_layers_may_hold_others():
     """Oracle: the names; a block of a norm and a ReLU has nothing to quantize."""
     chain = holding(nn.Sequential(nn.BatchNorm1d(6), nn.ReLU()))
     assert list(weight_layers(chain)) == ["fc"]

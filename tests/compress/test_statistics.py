@@ -93,7 +93,7 @@ WHERE = {
 
 
 @each_network
-def test_gradients_are_autograds(name: str) -> None:
+def test_gradients_are_autograds(name):
     """Oracle: backward, of all images and of each alone, BatchNorm in evaluation mode."""
     network = drawn(name)
     found = mean_gradients(network.train(), SEEN, batch_size=4)
@@ -110,7 +110,7 @@ def test_gradients_are_autograds(name: str) -> None:
 
 @pytest.mark.equation("eq-importance-curvature")
 @each_network
-def test_curvature_is_the_exact_hessians_diagonal(name: str) -> None:
+def test_curvature_is_the_exact_hessians_diagonal(name):
     """Oracle: autograd's Hessian of the mean loss by one parameter after the other, in float64."""
     network = drawn(name).double()
     seen = examples(5, seed=1)
@@ -129,7 +129,7 @@ def test_curvature_is_the_exact_hessians_diagonal(name: str) -> None:
         assert torch.allclose(found[key].flatten(), exact, rtol=1e-6, atol=1e-12)
 
 
-def test_statistics_are_in_the_networks_precision() -> None:
+def test_statistics_are_in_the_networks_precision():
     """Oracle: float32's own; the images may have another precision than the network."""
     network = drawn("student")
     wide = copy.deepcopy(network).double()
@@ -182,7 +182,7 @@ def loss(network: Network, seen: Examples) -> float:
 
 
 @pytest.mark.parametrize("name", WHERE)
-def test_units_are_as_if_really_removed(name: str) -> None:
+def test_units_are_as_if_really_removed(name):
     """Oracle: a smaller network, built without the unit; BatchNorm in evaluation mode."""
     network = drawn(name)
     whole = loss(network, SEEN)
@@ -202,7 +202,7 @@ def test_units_are_as_if_really_removed(name: str) -> None:
         ("student", {"conv2": [0, 5], "head": [99]}),
     ],
 )
-def test_weights_are_as_if_set_to_zero(name: str, which: dict[str, list[int]]) -> None:
+def test_weights_are_as_if_set_to_zero(name, which):
     """Oracle: the network with the weight put to 0, run from its first layer; either layout."""
     network = drawn(name)
     whole = loss(network, SEEN)

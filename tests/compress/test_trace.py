@@ -26,7 +26,7 @@ on_networks = pytest.mark.parametrize("name", NAMES)
 
 
 @on_networks
-def test_folding_leaves_the_function_unchanged(name: str) -> None:
+def test_folding_leaves_the_function_unchanged(name):
     """Oracle: the network; a BatchNorm that stays comes after a pooling or a concatenation."""
     network = brought(name)
     with left_alone(network):
@@ -38,7 +38,7 @@ def test_folding_leaves_the_function_unchanged(name: str) -> None:
         assert traced.operation(node.args[0]) in ("cat", "maxpool2d", "avgpool2d")
 
 
-def test_folding_is_torchs_fusion() -> None:
+def test_folding_is_torchs_fusion():
     """Oracle: torch.fx.experimental.optimization.fuse, which looks for the same pairs."""
     network = brought("resnet18")
     ours, theirs = compress.fold_batch_norms(network), fuse(network)
@@ -49,7 +49,7 @@ def test_folding_is_torchs_fusion() -> None:
 
 
 @on_networks
-def test_equalizing_leaves_the_function_unchanged(name: str) -> None:
+def test_equalizing_leaves_the_function_unchanged(name):
     """Oracle: the network, of which some weights have changed."""
     network = compress.fold_batch_norms(brought(name))
     equalized = compress.equalize(network)
@@ -80,7 +80,7 @@ def by_torch(network: nn.Module, x: Tensor) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
 @pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated")
-def test_eight_bits_are_as_good_as_torchs(name: str) -> None:
+def test_eight_bits_are_as_good_as_torchs(name):
     """Oracle: the SQNR of torch.ao's fake-quantize with the same ranges, within 1 dB."""
     network = compress.fold_batch_norms(brought(name))
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_eight_bits_are_as_good_as_torchs(name: str) -> None:
     assert abs(sqnr(y, ours) - sqnr(y, theirs)) < 1
 
 
-def test_the_steps_of_a_recipe_help_behind_a_residual_sum() -> None:
+def test_the_steps_of_a_recipe_help_behind_a_residual_sum():
     """Oracle: the SQNR of the logits on the images that the recipe has seen, at 3 bits."""
     torch.manual_seed(0)
     network, x = settle(ResidualNetwork(8, (6, 6, 6))), X[:, :1, :28, :28]
@@ -123,7 +123,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def test_a_transformer_block_is_quantized() -> None:
+def test_a_transformer_block_is_quantized():
     """Oracle: with 16 bits it is nearly itself; corrected, the mean of its output stays."""
     torch.manual_seed(0)
     block, x = Block().eval(), torch.randn(64, 5, 16)
@@ -151,7 +151,7 @@ def trained(network: nn.Module, x: Tensor) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "the course's"])
-def test_what_was_learned_is_deployed_with_its_batch_norm_folded(name: str) -> None:
+def test_what_was_learned_is_deployed_with_its_batch_norm_folded(name):
     """Oracle: the trained network, in float64 to keep codes from flipping at ties."""
     ours = name == "the course's"
     network = settle(ResidualNetwork(8, (6, 6, 6))) if ours else brought(name)
@@ -163,7 +163,7 @@ def test_what_was_learned_is_deployed_with_its_batch_norm_folded(name: str) -> N
         torch.testing.assert_close(deployed(x.double()), learned(x.double()), rtol=1e-7, atol=1e-7)
 
 
-def test_a_norm_behind_a_linear_layer_is_folded_where_both_mean_one_axis() -> None:
+def test_a_norm_behind_a_linear_layer_is_folded_where_both_mean_one_axis():
     """Oracle: the network; with three axes the norm scales another one than the layer writes."""
     for layers in ([nn.Linear(6, 5)], [nn.Flatten(), nn.Linear(6, 5)]):
         chain, x = settle(nn.Sequential(*layers, nn.BatchNorm1d(5))), torch.rand(4, 6)
@@ -178,7 +178,7 @@ def test_a_norm_behind_a_linear_layer_is_folded_where_both_mean_one_axis() -> No
 
 
 @pytest.mark.parametrize("shape", [(64, 784), (64, 1, 784), (64, 10, 784), (64, 7, 784)])
-def test_the_last_axis_of_a_linear_layer_is_corrected(shape: tuple[int, ...]) -> None:
+def test_the_last_axis_of_a_linear_layer_is_corrected(shape):
     """Oracle: the mean of each output channel of the full network, whatever axes are before."""
     torch.manual_seed(0)
     chain, x = nn.Sequential(nn.Linear(784, 10)).eval(), torch.rand(shape)
@@ -217,7 +217,7 @@ class Gate(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-def test_a_subclass_is_what_its_forward_pass_is() -> None:
+def test_a_subclass_is_what_its_forward_pass_is():
     """Oracle: the class by hand; the setting of the subclass is still there."""
     network = nn.Sequential(Settings(), nn.BatchNorm2d(2), nn.ReLU()).eval()
     assert kind_of(network[0]) is nn.Conv2d
@@ -268,7 +268,7 @@ test_what_cannot_be_followed_is_named = refused(
 )
 
 
-def test_attention_of_torch_is_refused_by_its_path() -> None:
+def test_attention_of_torch_is_refused_by_its_path():
     """Oracle: the path of nn.MultiheadAttention, whose in_proj_weight no layer holds."""
     block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     network = nn.Sequential(nn.Linear(4, 8), block)
@@ -277,7 +277,7 @@ def test_attention_of_torch_is_refused_by_its_path() -> None:
 
 
 @pytest.mark.parametrize("make", [partial(torch.zeros, 2, 1, 8, 8), partial(torch.zeros, 2, 3, 9)])
-def test_images_that_do_not_suit_are_refused_where_they_stop(make: Callable[[], Tensor]) -> None:
+def test_images_that_do_not_suit_are_refused_where_they_stop(make):
     """Oracle: the first module that cannot read them."""
     with pytest.raises(ValueError, match="images must suit Conv2d 'conv1'"):
         dict(compress.layer_inputs(brought("resnet18"), make()))

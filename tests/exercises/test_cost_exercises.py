@@ -156,7 +156,7 @@ def test_the_limit_and_its_batch_are_lenet300s():
     assert first == cost.LENET300_BATCH
 
 
-def test_a_debuggers_trace_survives_an_examination() -> None:
+def test_a_debuggers_trace_survives_an_examination():
     """Oracle: the trace function set before."""
     before, trace = sys.gettrace(), mock.Mock(return_value=None)
     sys.settrace(trace)
@@ -166,7 +166,7 @@ def test_a_debuggers_trace_survives_an_examination() -> None:
     assert after is trace
 
 
-def test_widths_of_numpy_do_not_overflow() -> None:
+def test_widths_of_numpy_do_not_overflow():
     """Oracle: Python's integers."""
     found = cost.smallest_batch(np.int8(100), np.int8(100), 1.0)
     assert found == cost.smallest_batch(100, 100, 1.0) == 3

@@ -34,7 +34,7 @@ DOUBLE = Exercise(
         "one that raises",
     ],
 )
-def test_claims_are_ticked_and_the_mistake_is_named(answer, lines) -> None:
+def test_claims_are_ticked_and_the_mistake_is_named(answer, lines):
     """Oracle: the definition."""
     assert examine(DOUBLE, answer).lines == lines
     assert examine(DOUBLE, answer).passed == (len(lines) == 2)
@@ -70,19 +70,19 @@ NOT_FINITE = "The answer is a finite number; this is not."
         (a_function("f(x)"), abs, 3, "The answer is the function itself, f(x), without a call"),
     ],
 )
-def test_each_kind_of_answer_is_told_from_others(kind, good, bad, message) -> None:
+def test_each_kind_of_answer_is_told_from_others(kind, good, bad, message):
     """Oracle: one good and one bad answer of each kind."""
     assert kind(good) is None
     assert kind(bad).startswith(message)
 
 
-def test_an_exercise_needs_a_claim() -> None:
+def test_an_exercise_needs_a_claim():
     """Oracle: without one, everything would pass."""
     with pytest.raises(ValueError, match="claims must not be empty"):
         Exercise(kind=a_number, claims={})
 
 
-def test_check_prints_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_the_report(capsys):
     """Oracle: report() on the same answer."""
     check("min-max-codes", [0, 1, 5, 7])
     printed = capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_check_prints_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Right." not in capsys.readouterr().out
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones():
     """Oracle: the registry."""
     with pytest.raises(ValueError, match=r"name must be one of .*min-max-codes.*; got 'min-max'"):
         check("min-max", 1)
@@ -100,7 +100,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(("name", "exercise"), all_exercises().items())
-def test_every_exercise_says_what_no_answer_is(name: str, exercise: Exercise) -> None:
+def test_every_exercise_says_what_no_answer_is(name, exercise):
     """Oracle: dots, nothing, text, no numbers; functions that return nothing or that raise."""
     assert report(name, ...).lines == ("No answer yet: put yours in the place of the dots.",)
     for answer in (None, "", "many"):

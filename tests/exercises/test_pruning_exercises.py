@@ -247,7 +247,7 @@ def test_the_accuracies_are_measured():
             assert accuracy(small, examples) == pytest.approx(expected[place], abs=0.3)
 
 
-def test_the_channels_that_may_go() -> None:
+def test_the_channels_that_may_go():
     """Oracle: counted in the chapter's solution; no two counts are one."""
     counts = channels_to_spare()
     assert len({*counts.values(), counts["square first"] + 1}) == 5

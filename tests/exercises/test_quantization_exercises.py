@@ -228,13 +228,13 @@ WRONG = {
 test_right_answers_pass, test_wrong_answers_are_named = judged(RIGHT, WRONG)
 
 
-def test_the_outlier_is_50() -> None:
+def test_the_outlier_is_50():
     """Oracle: the exercise's text."""
     assert outlier_signal()[-1] == 50
     assert outlier_signal().shape == (10_001,)
 
 
-def test_bits_are_the_fewest_up_to_16_or_an_error() -> None:
+def test_bits_are_the_fewest_up_to_16_or_an_error():
     """Oracle: the SQNR measured at each width."""
     x = outlier_signal()
     for bits in (3, 16):
@@ -244,7 +244,7 @@ def test_bits_are_the_fewest_up_to_16_or_an_error() -> None:
         bits_for(x, 1e9)
 
 
-def test_the_fewest_bits_are_those_of_all_choices() -> None:
+def test_the_fewest_bits_are_those_of_all_choices():
     """Oracle: brute force with NumPy over all widths and divisors, not in the checker's order."""
     weight = affine.budget_weight().numpy().astype(np.float64)
     least = np.inf
@@ -260,7 +260,7 @@ def test_the_fewest_bits_are_those_of_all_choices() -> None:
     assert affine.fewest_bits_per_weight() == pytest.approx(least)
 
 
-def test_bits_and_decibels_of_a_choice() -> None:
+def test_bits_and_decibels_of_a_choice():
     """Oracle: by hand and the package's size; more bits and smaller groups lower no SQNR here."""
     assert affine.bits_per_weight(5, 56) == pytest.approx(5 + 2 / 7)
     groups = quantization.split_groups(affine.budget_weight(), 56)
@@ -271,13 +271,13 @@ def test_bits_and_decibels_of_a_choice() -> None:
     assert affine.group_sqnr(4, 56) < affine.group_sqnr(5, 56) < affine.group_sqnr(5, 28)
 
 
-def test_the_weight_cannot_be_changed_through_its_copy() -> None:
+def test_the_weight_cannot_be_changed_through_its_copy():
     """Oracle: the weight before."""
     affine.budget_weight().zero_()
     assert affine.budget_weight().any()
 
 
-def test_the_step_of_the_checker_is_lloyds() -> None:
+def test_the_step_of_the_checker_is_lloyds():
     """Oracle: the package's iteration, stopped after one step."""
     x = torch.randn(300, generator=torch.Generator().manual_seed(0)).double()
     start = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
@@ -285,7 +285,7 @@ def test_the_step_of_the_checker_is_lloyds() -> None:
     assert run.quantizer.values == pytest.approx(looping_step(x, start).tolist())
 
 
-def test_the_least_size_is_the_first_that_reaches_the_ratio() -> None:
+def test_the_least_size_is_the_first_that_reaches_the_ratio():
     """Oracle: the SQNR measured at the size and below it."""
     x = layer_weights()[:2]
     size = least_size(x, 15.0)

@@ -219,12 +219,12 @@ WRONG = {
 test_right_answers_pass, test_wrong_answers_are_named = judged(RIGHT, WRONG)
 
 
-def test_seven_bits_are_what_a_pair_bears() -> None:
+def test_seven_bits_are_what_a_pair_bears():
     """Oracle: by hand: 2 · 127 · 127 = 32,258 and 2 · 255 · 127 = 64,770, against 32,767."""
     assert [bits for bits in range(1, 17) if pair_fits(bits)] == list(range(1, 8))
 
 
-def test_clipping_error_is_that_of_numpy() -> None:
+def test_clipping_error_is_that_of_numpy():
     """Oracle: NumPy's clip and round."""
     x = exponential_signal().numpy()
     step = 4.8 / 7
@@ -232,7 +232,7 @@ def test_clipping_error_is_that_of_numpy() -> None:
     assert clipping_error(4.8) == pytest.approx(expected)
 
 
-def test_exponential_signal_has_its_density() -> None:
+def test_exponential_signal_has_its_density():
     """Oracle: mean 1 and variance 1, within 6 standard errors; and SciPy's distribution test."""
     x = exponential_signal().numpy()
     assert len(x) == 10_000

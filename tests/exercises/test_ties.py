@@ -75,7 +75,7 @@ def moved_inputs(request):
 
 @pytest.mark.usefixtures("moved_inputs")
 @pytest.mark.parametrize(("name", "answer", "advice"), list(answers()))
-def test_verdicts_are_the_same_on_moved_inputs(name, answer, advice) -> None:
+def test_verdicts_are_the_same_on_moved_inputs(name, answer, advice):
     """Oracle: the verdicts on the inputs as they are."""
     found = report(name, answer)
     assert found.passed == (not advice), found.lines

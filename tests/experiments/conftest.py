@@ -13,6 +13,6 @@ def as_a_worker(one_thread):
 
 
 @pytest.fixture(scope="package")
-def small() -> Dataset:
+def small():
     whole = load_dataset()
     return Dataset(whole.train[:640], whole.validation[:200], whole.test[:500])

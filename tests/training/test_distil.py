@@ -17,7 +17,7 @@ RECIPE = Recipe("lenet300", epochs=1, batch_size=64, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
-def teacher() -> nn.Module:
+def teacher():
     return training.load_checkpoint("lenet300")
 
 
@@ -115,7 +115,7 @@ def test_at_temperature_one_the_objective_is_the_cross_entropy_of_a_mixture():
 
 @pytest.mark.equation("eq-student-stationary")
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_a_trained_student_gives_each_class_what_its_teacher_gives_it(temperature: float):
+def test_a_trained_student_gives_each_class_what_its_teacher_gives_it(temperature):
     """Oracle: the teacher's mean probabilities; a linear student with biases, by L-BFGS."""
     draws = torch.Generator().manual_seed(1)
     x = torch.randn(60, 3, generator=draws, dtype=torch.float64)
