@@ -53,7 +53,7 @@ def merged(stored: NotebookNode, fresh: NotebookNode) -> tuple[NotebookNode, int
     return result, changed
 
 
-def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
+def refresh(paths: Sequence[Path]) -> str:
     """Execute the notebooks, two at a time, and store their outputs; return a closing line."""
 
     def store(path: Path, executed: NotebookNode) -> str:
@@ -67,9 +67,9 @@ def refresh(paths: Sequence[Path], *, force: bool = False) -> str:
         if problems:
             raise BookError(f"{path.name}: " + "\n".join(problems))
         result, changed = merged(stored, fresh)
-        if not force and not changed and tidied(stored) == stored:
+        if not changed and tidied(stored) == stored:
             return "unchanged"
-        write_whole(path, nbformat.writes(fresh if force else result) + "\n")
+        write_whole(path, nbformat.writes(result) + "\n")
         return f"{changed} of {len(code_cells(fresh))} cells changed, written"
 
     execute_all(paths, store)
@@ -92,9 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m book_tools.refresh", description=__doc__)
     parser.add_argument("notebooks", nargs="*", help="files or numbers of chapters; all by default")
-    parser.add_argument("--force", action="store_true", help="write outputs that agree too")
-    given = parser.parse_args(arguments)
-    return explained(lambda: refresh(chosen(given.notebooks), force=given.force), "make refresh")
+    given = parser.parse_args(arguments).notebooks
+    return explained(lambda: refresh(chosen(given)), "make refresh")
 
 
 if __name__ == "__main__":
