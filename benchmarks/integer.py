@@ -34,7 +34,6 @@ from reference_impl.quantization import (
 )
 from reference_impl.training import load_checkpoint
 
-PACKAGES = ("onnxruntime",)
 SHAPES = ((64, 1024, 4096), (1, 1024, 4096))
 NETWORKS = ("lenet300", "lenet5")
 BATCHES = (64, 1)
@@ -152,9 +151,16 @@ class LayerRun:
     """One linear layer of random codes."""
 
     place: ClassVar = "layers"
+    packages: ClassVar = ("onnxruntime",)
     batch: int
     inputs: int
     outputs: int
+
+    def measured(self, _: Dataset) -> dict[str, Any]:
+        """Return the seconds of one call of each way; see `fastest`."""
+        with torch.inference_mode():
+            given = problem(self.batch, self.inputs, self.outputs)
+            return fastest({**float_calls(given), **integer_calls(given)})
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,25 @@ class NetworkRun:
     """One trained network."""
 
     place: ClassVar = "networks"
+    packages: ClassVar = ("onnxruntime",)
     network: str
     batch: int
+
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the seconds of one call of each way; see `fastest`."""
+        with torch.inference_mode():
+            return fastest(network_calls(self.network, dataset.test.images[: self.batch]))
+
+
+def fastest(calls: Calls) -> dict[str, Any]:
+    """Return the least seconds of several rounds in which all calls take turns.
+
+    Whatever else runs on the machine can only slow it down.
+    """
+    rounds = [
+        compare_latencies(calls, threads=1, rounds=1, min_run_time=0.02) for _ in range(ROUNDS)
+    ]
+    return {"seconds": {name: min(took[name] for took in rounds) for name in calls}}
 
 
 def about() -> dict[str, Any]:
@@ -175,24 +198,6 @@ def planned(_: Sequence[Any]) -> Iterator[LayerRun | NetworkRun]:
     """Yield the layers, then the networks."""
     yield from (LayerRun(*shape) for shape in SHAPES)
     yield from (NetworkRun(name, n) for name in NETWORKS for n in BATCHES)
-
-
-def measured(run: LayerRun | NetworkRun, dataset: Dataset) -> dict[str, Any]:
-    """Return the seconds of one call of each way.
-
-    They are the best of several rounds in which all take turns: whatever else runs on the machine
-    can only slow it down.
-    """
-    with torch.inference_mode():
-        if isinstance(run, NetworkRun):
-            calls = network_calls(run.network, dataset.test.images[: run.batch])
-        else:
-            given = problem(run.batch, run.inputs, run.outputs)
-            calls = {**float_calls(given), **integer_calls(given)}
-        rounds = [
-            compare_latencies(calls, threads=1, rounds=1, min_run_time=0.02) for _ in range(ROUNDS)
-        ]
-    return {"seconds": {name: min(took[name] for took in rounds) for name in calls}}
 
 
 def _repeat(call: Callable[[], object], times: int = 10) -> object:

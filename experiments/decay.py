@@ -29,17 +29,16 @@ class Run:
     weight_decay: float
     seed: int
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the accuracies of a network trained by the run's recipe; see `accuracies_of`."""
+        *_, last = fit(replace(SHORT, **asdict(self)), dataset)
+        return {"test": accuracies_of(last.best, dataset)}
+
 
 PLAN = [
     *(Run(SHORT.epochs, rate, decay, seed) for seed, rate, decay in product(SEEDS, RATES, DECAYS)),
     *(Run(SHIPPED.epochs, SHIPPED.learning_rate, SHORT.weight_decay, seed) for seed in SEEDS),
 ]
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the accuracies of a network trained by the run's recipe; see `accuracies_of`."""
-    *_, last = fit(replace(SHORT, **asdict(run)), dataset)
-    return {"test": accuracies_of(last.best, dataset)}
 
 
 def accuracies_of(network: Network, dataset: Dataset) -> dict[str, Any]:

@@ -39,6 +39,20 @@ class Run:
         """Return the same run without a teacher."""
         return replace(self, teacher=None, temperature=1.0, alpha=0.0)
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the results of a student: accuracies in percent, and its calibration."""
+        student, loss = taught(self, dataset)
+        logits = logits_of(student, dataset)
+        result = {
+            "loss": loss,
+            "validation": percent_right(logits["validation"], dataset.validation.labels),
+            "test": percent_right(logits["test"], dataset.test.labels),
+            **calibration(logits["test"], dataset.test.labels),
+        }
+        if self.omitted is None:
+            return result
+        return result | recovered(self.omitted, logits, dataset)
+
 
 SEEDS = (0, 1, 2, 3, 4)
 TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
@@ -55,11 +69,16 @@ class Curve:
     place: ClassVar = ("curves", "{learned_from}")
     learned_from: str
 
-    @property
-    def student(self) -> Run:
-        """Return the run whose student it is."""
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the run whose student it is, and the accuracies in percent, bias by bias."""
         run = replace(OMITTED, omitted=0)
-        return run if self.learned_from == "teacher" else run.alone()
+        run = run if self.learned_from == "teacher" else run.alone()
+        logits = logits_of(taught(run, dataset)[0], dataset)["validation"]
+        labels, one = dataset.validation.labels, F.one_hot(torch.tensor(0), 10)
+        moved = [logits + bias * one for bias in BIASES]
+        right = [round(percent_right(z, labels), 2) for z in moved]
+        own = [round(percent_right(z[labels == 0], labels[labels == 0]), 2) for z in moved]
+        return asdict(run) | {"bias": BIASES, "all_right": right, "own_right": own}
 
 
 def planned(_: Sequence[Any]) -> Iterator[Run | Curve]:
@@ -93,25 +112,6 @@ def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
     for seed in seeds:
         yield replace(run, seed=seed).alone()
         yield replace(run, seed=seed)
-
-
-def measured(run: Run | Curve, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a student: accuracies in percent, and its calibration."""
-    student, loss = taught(run if isinstance(run, Run) else run.student, dataset)
-    logits = logits_of(student, dataset)
-    if isinstance(run, Curve):
-        labels, one = dataset.validation.labels, F.one_hot(torch.tensor(0), 10)
-        moved = [logits["validation"] + bias * one for bias in BIASES]
-        right = [round(percent_right(z, labels), 2) for z in moved]
-        own = [round(percent_right(z[labels == 0], labels[labels == 0]), 2) for z in moved]
-        return asdict(run.student) | {"bias": BIASES, "all_right": right, "own_right": own}
-    result = {
-        "loss": loss,
-        "validation": percent_right(logits["validation"], dataset.validation.labels),
-        "test": percent_right(logits["test"], dataset.test.labels),
-        **calibration(logits["test"], dataset.test.labels),
-    }
-    return result if run.omitted is None else result | recovered(run.omitted, logits, dataset)
 
 
 def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:

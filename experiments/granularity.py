@@ -39,22 +39,21 @@ class Run:
     form: str
     bits: int
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the results; images gained and lost are counted against the network itself."""
+        how = self.granularity, self.form, self.bits
+        changed, bits_per_weight, decibels = quantized(load_checkpoint(self.network), *how)
+        original, now = _right(self.network, dataset.test), hits(changed, dataset.test)
+        return {
+            "bits_per_weight": bits_per_weight,
+            "sqnr": decibels,
+            "accuracy": 100 * float(now.double().mean()),
+            "gained": int((now & ~original).sum()),
+            "lost": int((original & ~now).sum()),
+        }
+
 
 PLAN = [Run(*setting) for setting in product(NETWORKS, GRANULARITIES, FORMS, WIDTHS)]
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the results; images gained and lost are counted against the network itself."""
-    network = load_checkpoint(run.network)
-    changed, bits_per_weight, decibels = quantized(network, run.granularity, run.form, run.bits)
-    original, now = _right(run.network, dataset.test), hits(changed, dataset.test)
-    return {
-        "bits_per_weight": bits_per_weight,
-        "sqnr": decibels,
-        "accuracy": 100 * float(now.double().mean()),
-        "gained": int((now & ~original).sum()),
-        "lost": int((original & ~now).sum()),
-    }
 
 
 @cache

@@ -62,26 +62,25 @@ class Run:
     recipe: str
     seed: int
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the accuracies, in percent, by sparsity and way; and the ridges that were chosen.
+
+        ``validation`` and ``test``: {"whole": accuracy, "0.5": {"prune, L1": accuracy, …}, …}.
+        """
+        network = made(self, dataset)
+        found: dict[str, dict[str, Any]] = {
+            part: {"whole": value} for part, value in accuracies(network, dataset).items()
+        }
+        found["ridges"] = {}
+        for sparsity in SPARSITIES:
+            for way, merged, ridge in ways(network, sparsity, images_of(self, dataset)):
+                values = accuracies(merged, dataset) | ({"ridges": ridge} if ridge else {})
+                for part, value in values.items():
+                    found[part].setdefault(str(sparsity), {})[way] = value
+        return found
+
 
 PLAN = [Run(recipe, seed) for recipe in RECIPES for seed in SEEDS]
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the accuracies, in percent, by sparsity and by way; and the ridges that were chosen.
-
-    ``validation`` and ``test``: {"whole": accuracy, "0.5": {"prune, L1": accuracy, …}, …}.
-    """
-    network = made(run, dataset)
-    found: dict[str, dict[str, Any]] = {
-        part: {"whole": value} for part, value in accuracies(network, dataset).items()
-    }
-    found["ridges"] = {}
-    for sparsity in SPARSITIES:
-        for way, merged, ridge in ways(network, sparsity, images_of(run, dataset)):
-            values = accuracies(merged, dataset) | ({"ridges": ridge} if ridge else {})
-            for part, value in values.items():
-                found[part].setdefault(str(sparsity), {})[way] = value
-    return found
 
 
 def made(run: Run, dataset: Dataset) -> Network:

@@ -29,31 +29,31 @@ class Run:
     omitted: int = 3
     seed: int = 0
 
+    def measured(self, _: Dataset) -> dict[str, Any]:
+        """Return the teacher's test accuracy and a row for each student, recalls in percent."""
+        dataset, digit = load_dataset(workers.MNIST), self.omitted
+        train, test = dataset.train, dataset.test
+        recipe = replace(TEACHER, seed=self.seed)
+        list(training.example_steps(teacher := training.new_student(recipe), train, recipe))
+        taught = training.view(teacher, train)
+        keep = train.labels != digit
+        others = View(taught.images[keep], taught.labels[keep], taught.logits[keep])
+        rows = []
+        for temperature in (None, *TEMPERATURES):
+            student = trained(replace(STUDENT, seed=self.seed), others, temperature)
+            logits = logits_of(student, dataset)
+            right = percent_right(logits["test"], test.labels)
+            row = {"temperature": temperature, "test": right, **recovered(digit, logits, dataset)}
+            rows.append(row)
+        right = percent_right(training.predict(teacher, test.images), test.labels)
+        mass = taught.logits[keep].double().softmax(dim=1)[:, digit].mean().item()
+        return {"omitted": digit, "teacher": right, "teacher_mass": mass, "rows": rows}
+
 
 def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield the one run, if MNIST is here."""
     if workers.MNIST.is_dir():
         yield Run()
-
-
-def measured(run: Run, _: Dataset) -> dict[str, Any]:
-    """Return the teacher's test accuracy and a row for each student, recalls in percent."""
-    dataset, digit = load_dataset(workers.MNIST), run.omitted
-    train, test = dataset.train, dataset.test
-    recipe = replace(TEACHER, seed=run.seed)
-    list(training.example_steps(teacher := training.new_student(recipe), train, recipe))
-    taught = training.view(teacher, train)
-    keep = train.labels != digit
-    others = View(taught.images[keep], taught.labels[keep], taught.logits[keep])
-    rows = []
-    for temperature in (None, *TEMPERATURES):
-        logits = logits_of(trained(replace(STUDENT, seed=run.seed), others, temperature), dataset)
-        right = percent_right(logits["test"], test.labels)
-        row = {"temperature": temperature, "test": right, **recovered(digit, logits, dataset)}
-        rows.append(row)
-    right = percent_right(training.predict(teacher, test.images), test.labels)
-    mass = taught.logits[keep].double().softmax(dim=1)[:, digit].mean().item()
-    return {"omitted": digit, "teacher": right, "teacher_mass": mass, "rows": rows}
 
 
 def trained(recipe: Recipe, images: View, temperature: float | None) -> Network:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,8 +20,6 @@ from reference_impl.data import Dataset, Examples
 from reference_impl.models import Network
 from reference_impl.pruning import mean_square_gate_taylor, output_change, row_norm
 from reference_impl.training import Recipe, load_checkpoint, pruned_steps
-
-PACKAGES = ("torch_pruning",)
 
 PLACES = {f"conv{i}": f"relu{i}" for i in range(1, 5)}
 SHARES = (0.5, 0.25)  #: at most this share of the teacher's multiply–accumulates
@@ -115,9 +113,27 @@ METHODS: Mapping[str, Way] = {
 class Run:
     """One training: which method, what share of the operations is left, which order of images."""
 
+    packages: ClassVar = ("torch_pruning",)
     method: str
     share: float
     seed: int
+
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return widths, operations, seconds, and accuracies before and after the training."""
+        teacher = load_checkpoint("teacher")
+        budget, start = int(self.share * _macs(teacher)), time.perf_counter()
+        small = METHODS[self.method](teacher, budget, dataset.train[:N_SCORED])
+        pruned = time.perf_counter()
+        found = {"widths": dict(small.widths), "macs": _macs(small)}
+        found["before"] = accuracies(small, dataset)
+        small.to(memory_format=torch.channels_last)  # twice as fast on a processor
+        list(pruned_steps(small, dataset.train[:N_TUNED], replace(RECIPE, seed=self.seed)))
+        small.to(memory_format=torch.contiguous_format)
+        return found | {
+            "after": accuracies(small, dataset),
+            "pruning_seconds": round(pruned - start, 3),
+            "seconds": round(time.perf_counter() - pruned, 1),
+        }
 
 
 PLAN = [Run(method, share, seed) for seed, share, method in product(SEEDS, SHARES, METHODS)]
@@ -126,24 +142,6 @@ PLAN = [Run(method, share, seed) for seed, share, method in product(SEEDS, SHARE
 def about() -> dict[str, Any]:
     """Return the recipe of the training."""
     return {"recipe": asdict(RECIPE) | {"images": N_TUNED, "scored": N_SCORED}}
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a run: widths, operations, accuracies before and after the training."""
-    teacher = load_checkpoint("teacher")
-    budget, start = int(run.share * _macs(teacher)), time.perf_counter()
-    small = METHODS[run.method](teacher, budget, dataset.train[:N_SCORED])
-    pruned = time.perf_counter()
-    found = {"widths": dict(small.widths), "macs": _macs(small)}
-    found["before"] = accuracies(small, dataset)
-    small.to(memory_format=torch.channels_last)  # twice as fast on a processor
-    list(pruned_steps(small, dataset.train[:N_TUNED], replace(RECIPE, seed=run.seed)))
-    small.to(memory_format=torch.contiguous_format)
-    return found | {
-        "after": accuracies(small, dataset),
-        "pruning_seconds": round(pruned - start, 3),
-        "seconds": round(time.perf_counter() - pruned, 1),
-    }
 
 
 def _macs(network: Network) -> int:

@@ -49,6 +49,18 @@ class Run:
     bits: int
     seed: int
 
+    def measured(self, dataset: Dataset) -> dict[str, float]:
+        """Return accuracies in percent, and how they differ from those in full precision."""
+        method = PostTraining(bits=self.bits, **RECIPES[self.recipe])
+        quantized = method(_folded(self.network), calibration_images(dataset.train, self.seed))
+        row = {}
+        for split in ("validation", "test"):
+            examples = getattr(dataset, split)
+            ours, theirs = hits(quantized, examples), _right(self.network, examples)
+            row[split] = 100 * ours.double().mean().item()
+            row[f"{split}_difference"], row[f"{split}_error"] = paired_difference(ours, theirs)
+        return row
+
 
 PLAN = [
     Run(network, recipe, bits, seed)
@@ -65,19 +77,6 @@ def about() -> dict[str, Any]:
         right[name] = {"validation": one.validation_accuracy, "test": one.test_accuracy}
     given = {"calibration_images": N_CALIBRATION, "checkpoints": sums}
     return {"provenance": given, "full_precision": right, "recipes": RECIPES}
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, float]:
-    """Return accuracies in percent, and how they differ from those in full precision."""
-    method = PostTraining(bits=run.bits, **RECIPES[run.recipe])
-    quantized = method(_folded(run.network), calibration_images(dataset.train, run.seed))
-    row = {}
-    for split in ("validation", "test"):
-        examples = getattr(dataset, split)
-        ours, theirs = hits(quantized, examples), _right(run.network, examples)
-        row[split] = 100 * ours.double().mean().item()
-        row[f"{split}_difference"], row[f"{split}_error"] = paired_difference(ours, theirs)
-    return row
 
 
 @cache

@@ -34,6 +34,14 @@ class Run:
     network: str
     recipe: QatRecipe
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the accuracies before and after a training, in percent."""
+        chain = prepare(load_checkpoint(self.network), self.recipe, dataset.train)
+        start = accuracy(chain, dataset.validation)
+        loss = mean_of_last(fine_tune(chain, self.recipe, dataset.train))
+        final = compress.deploy(chain) if self.recipe.bits else chain
+        return {"start_validation": start, **accuracies(final, dataset), "loss": loss}
+
 
 @dataclass(frozen=True)
 class Rounding:
@@ -43,12 +51,64 @@ class Rounding:
     network: str
     bits: int
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the test accuracies of post-training quantization, in percent.
+
+        BatchNorm is folded; ranges are those of the least mean squared error, per output channel
+        for the weights; then each weight is rounded to the nearest code, or by chapter 06's
+        AdaRound. The first and the last layer have 8 bits.
+        """
+        chain = compress.fold_batch_norms(load_checkpoint(self.network))
+        images = dataset.train.images[:N_START]
+        bits = compress.edge_bits(chain, compress.LayerBits(self.bits, self.bits))
+        weights, inputs = {}, {}
+        for name, layer in compress.weight_layers(chain).items():
+            grid = quantization.IntegerGrid(bits[name].weight, signed=True, narrow=True)
+            symmetric = quantization.symmetric_from_range
+            ends = quantization.mse_range(layer.weight.detach(), 0, grid=grid, from_range=symmetric)
+            weights[name] = symmetric(*ends, grid)
+        for name, x in compress.layer_inputs(chain, images):
+            grid = quantization.IntegerGrid(bits[name].inputs)
+            ends = quantization.mse_range(x, (), grid=grid)
+            inputs[name] = quantization.affine_from_range(*ends, grid)
+        ways = {
+            "nearest": compress.quantize_layers(chain, weights, inputs),
+            "adaround": compress.adaround(chain, weights, inputs, images),
+        }
+        return {way: accuracy(quantized, dataset.test) for way, quantized in ways.items()}
+
 
 @dataclass(frozen=True)
 class Watched:
     """The middle layer of LeNet-300-100 while it is trained at 2 bits."""
 
     place: ClassVar = ("watched",)
+
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return what the training at 2 bits does to the middle layer of LeNet-300-100.
+
+        The density of its weights, in steps of their quantizers, before and after; and, every 20
+        steps of the training, the share of its codes that changed since.
+        """
+        recipe = replace(RECIPES["lenet300"], bits=2)
+        chain = prepare(load_checkpoint("lenet300"), recipe, dataset.train)
+        layer = compress.learned_layers(chain)["fc2"]
+
+        def in_steps() -> Tensor:
+            return (layer.layer.weight / layer.weight_quantizer.scale).detach().clone()
+
+        def density() -> list[float]:
+            share = torch.histogram(in_steps().flatten(), EDGES, density=True).hist
+            return [round(value, 4) for value in share.tolist()]
+
+        before, codes, changed = density(), in_steps().round().clamp(-1, 1), []
+        for step, _ in enumerate(fine_tune(chain, recipe, dataset.train), start=1):
+            if step % 20 == 0:
+                now = in_steps().round().clamp(-1, 1)
+                changed.append(round((now != codes).double().mean().item(), 6))
+                codes = now
+        ends = {"low": float(EDGES[0]), "high": float(EDGES[-1])}
+        return ends | {"before": before, "after": density(), "changed": changed}
 
 
 def planned(_: Sequence[Any]) -> Iterator[Run | Rounding | Watched]:
@@ -69,73 +129,3 @@ def planned(_: Sequence[Any]) -> Iterator[Run | Rounding | Watched]:
         yield from (run("student", bits, fold=True, learning_rate=rate) for rate in FOLDED_RATES)
     yield Watched()
     yield from (Rounding(network, bits) for network in RECIPES for bits in WIDTHS)
-
-
-def measured(run: Run | Rounding | Watched, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a run."""
-    if isinstance(run, Rounding):
-        return rounded(run, dataset)
-    return trained(run, dataset) if isinstance(run, Run) else watched(dataset)
-
-
-def trained(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the accuracies before and after a training, in percent."""
-    chain = prepare(load_checkpoint(run.network), run.recipe, dataset.train)
-    start = accuracy(chain, dataset.validation)
-    loss = mean_of_last(fine_tune(chain, run.recipe, dataset.train))
-    final = compress.deploy(chain) if run.recipe.bits else chain
-    return {"start_validation": start, **accuracies(final, dataset), "loss": loss}
-
-
-def rounded(run: Rounding, dataset: Dataset) -> dict[str, Any]:
-    """Return the test accuracies of post-training quantization, in percent.
-
-    BatchNorm is folded; ranges are those of the least mean squared error, per output channel for
-    the weights; then each weight is rounded to the nearest code, or by chapter 06's AdaRound. The
-    first and the last layer have 8 bits.
-    """
-    chain = compress.fold_batch_norms(load_checkpoint(run.network))
-    images = dataset.train.images[:N_START]
-    bits = compress.edge_bits(chain, compress.LayerBits(run.bits, run.bits))
-    weights, inputs = {}, {}
-    for name, layer in compress.weight_layers(chain).items():
-        grid = quantization.IntegerGrid(bits[name].weight, signed=True, narrow=True)
-        symmetric = quantization.symmetric_from_range
-        ends = quantization.mse_range(layer.weight.detach(), 0, grid=grid, from_range=symmetric)
-        weights[name] = symmetric(*ends, grid)
-    for name, x in compress.layer_inputs(chain, images):
-        grid = quantization.IntegerGrid(bits[name].inputs)
-        ends = quantization.mse_range(x, (), grid=grid)
-        inputs[name] = quantization.affine_from_range(*ends, grid)
-    ways = {
-        "nearest": compress.quantize_layers(chain, weights, inputs),
-        "adaround": compress.adaround(chain, weights, inputs, images),
-    }
-    return {way: accuracy(quantized, dataset.test) for way, quantized in ways.items()}
-
-
-def watched(dataset: Dataset) -> dict[str, Any]:
-    """Return what the training at 2 bits does to the middle layer of LeNet-300-100.
-
-    The density of its weights, in steps of their quantizers, before and after; and, every 20
-    steps of the training, the share of its codes that changed since.
-    """
-    recipe = replace(RECIPES["lenet300"], bits=2)
-    chain = prepare(load_checkpoint("lenet300"), recipe, dataset.train)
-    layer = compress.learned_layers(chain)["fc2"]
-
-    def in_steps() -> Tensor:
-        return (layer.layer.weight / layer.weight_quantizer.scale).detach().clone()
-
-    def density() -> list[float]:
-        share = torch.histogram(in_steps().flatten(), EDGES, density=True).hist
-        return [round(value, 4) for value in share.tolist()]
-
-    before, codes, changed = density(), in_steps().round().clamp(-1, 1), []
-    for step, _ in enumerate(fine_tune(chain, recipe, dataset.train), start=1):
-        if step % 20 == 0:
-            now = in_steps().round().clamp(-1, 1)
-            changed.append(round((now != codes).double().mean().item(), 6))
-            codes = now
-    ends = {"low": float(EDGES[0]), "high": float(EDGES[-1])}
-    return ends | {"before": before, "after": density(), "changed": changed}

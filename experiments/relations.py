@@ -50,6 +50,19 @@ class Run:
     seed: int  #: of the initial weights, the adapters and the order
     epochs: int = 30
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return accuracies and agreement with the teacher, in percent, and losses in nats."""
+        test = dataset.test
+        student, losses = trained(self, dataset.train)
+        logits = training.predict(student, test.images)
+        same = logits.argmax(1) == answered("teacher", test).logits.argmax(1)
+        return {
+            "loss": mean_of_last(losses),
+            **accuracies(student, dataset),
+            "nll": F.cross_entropy(logits, test.labels).item(),
+            "agreement": 100 * same.float().mean().item(),
+        }
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -58,11 +71,13 @@ class Picture:
     place: ClassVar = ("pictures", "{method}")
     method: str
 
-    @property
-    def student(self) -> Run:
-        """Return the run whose student is looked at."""
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the weight, the test accuracy in percent, and `pictures`."""
         weight = max(WEIGHTS.get(self.method, (0,)))
-        return Run("choice", self.method, weight, OTHER_SEED, epochs=10)
+        run = Run("choice", self.method, weight, OTHER_SEED, epochs=10)
+        student, _ = trained(run, dataset.train)
+        found = {"weight": weight, "test": training.accuracy(student, dataset.test)}
+        return found | pictures(student, dataset.test)
 
 
 def planned(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Picture]:
@@ -90,24 +105,6 @@ def chosen_weight(rows: Sequence[Mapping[str, Any]], method: str) -> float | Non
     if not set(WEIGHTS[method]) <= tried.keys():
         return None
     return max(sorted(WEIGHTS[method]), key=lambda weight: tried[weight])
-
-
-def measured(run: Run | Picture, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a student: accuracies and agreement with the teacher, in percent."""
-    test = dataset.test
-    if isinstance(run, Picture):
-        student, _ = trained(run.student, dataset.train)
-        looked_at = {"weight": run.student.weight, "test": training.accuracy(student, test)}
-        return looked_at | pictures(student, test)
-    student, losses = trained(run, dataset.train)
-    logits = training.predict(student, test.images)
-    same = logits.argmax(1) == answered("teacher", test).logits.argmax(1)
-    return {
-        "loss": mean_of_last(losses),
-        **accuracies(student, dataset),
-        "nll": F.cross_entropy(logits, test.labels).item(),
-        "agreement": 100 * same.float().mean().item(),
-    }
 
 
 def pictures(network: Network, test: Examples) -> dict[str, Any]:

@@ -25,10 +25,10 @@ def make(
 ) -> bool:
     """Make the runs that a record lacks; return whether all of them could be made.
 
-    The module of an experiment has ``measured(run, dataset)``, the results of a run, and ``PLAN``,
-    its runs, or ``planned(rows)``, those that can be planned given the rows of "runs". It may have
-    ``about()``, what the record holds besides, and ``PACKAGES``, whose versions count. The record
-    is written after each run; ``anew``, in a file beside it that replaces it at the end.
+    The module of an experiment has ``PLAN``, its runs, or ``planned(rows)``, those that can be
+    planned given the rows of "runs"; and it may have ``about()``, what the record holds besides. A
+    run has ``measured(dataset)``, its results, and perhaps ``packages`` whose versions count. The
+    record is written after each run; ``anew``, in a file beside it that replaces it at the end.
 
     What prevents it is an OSError or a ValueError of one line.
     """
@@ -84,7 +84,7 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
         now, most = (suspects, 1) if suspects else (todo, at_once)
         n_held = len(plan) - len(missing) - n_made
         with suppress(BrokenExecutor), hire() as executor:  # after a break others are hired
-            for run, future in finished(now, experiment.__name__, executor, most):
+            for run, future in finished(now, executor, most):
                 try:
                     error = future.exception()
                 except futures.CancelledError as cancelled:
@@ -108,14 +108,14 @@ def _fill(record: Record, name: str, experiment: Any, hire: Hire, at_once: int) 
 
 
 def finished(
-    runs: Iterable[Any], module: str, executor: Executor, at_once: int
+    runs: Iterable[Any], executor: Executor, at_once: int
 ) -> Iterator[tuple[Any, Future[Made]]]:
     """Hand out runs, some at once, and yield each with its future when that is done."""
     waiting = iter(runs)
     out: dict[Future[Made], Any] = {}
     while True:
         for run in islice(waiting, at_once - len(out)):
-            out[executor.submit(work, module, fingerprint(), run)] = run
+            out[executor.submit(work, fingerprint(), run)] = run
         if not out:
             return
         for future in futures.wait(out, return_when=futures.FIRST_COMPLETED).done:

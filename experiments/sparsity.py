@@ -77,6 +77,13 @@ class Run:
     seed: int | None  #: of initial weights and order; None is the shipped network
     data: str = "FashionMNIST"  #: or "MNIST"
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the results of a run, accuracies in percent."""
+        if self.part == "target":
+            return target(self, load_dataset(workers.MNIST) if self.data == "MNIST" else dataset)
+        few = replace(dataset, train=dataset.train.subset(N_IMAGES))
+        return curves(self, few) if self.part == "curves" else lottery(self, few)
+
 
 def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield curves, tickets and targets; and the targets of MNIST, if it is here."""
@@ -93,14 +100,6 @@ def about() -> dict[str, Any]:
     recipes["ticket"] = asdict(TICKET) | {"share": SHARE, "rounds": ROUNDS}
     recipes["target"] = {name: asdict(way) for name, way in PRUNED.items()}
     return {"recipes": recipes | {"told": TOLD, "images": N_IMAGES}}
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the results of a run, accuracies in percent."""
-    if run.part == "target":
-        return target(run, load_dataset(workers.MNIST) if run.data == "MNIST" else dataset)
-    few = replace(dataset, train=dataset.train.subset(N_IMAGES))
-    return curves(run, few) if run.part == "curves" else lottery(run, few)
 
 
 def target(run: Run, dataset: Dataset) -> dict[str, Any]:

@@ -6,6 +6,7 @@ shifts. A rule that looks at shifted data does not look at the shift on which it
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,46 +48,44 @@ class Run:
     network: str
     seed: int | None
 
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
+        network = made(self, dataset)
+        places, parts = PLACES[self.network], (dataset.validation, dataset.test)
+        sets, tests = (
+            {PLAIN: examples, **shifted_sets(examples, seed=seed)}
+            for examples, seed in zip(parts, (VALIDATION_NOISE, TEST_NOISE), strict=True)
+        )
+        found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
+        values = {label: {name: x[label].abs() for name, x in found.items()} for label in places}
+
+        def removed(masks: Mapping[str, Masks]) -> dict[str, float]:
+            return {
+                test: accuracy(remove_units(network, masks[test]), examples)
+                for test, examples in tests.items()
+            }
+
+        rows = []
+        for sparsity in SPARSITIES[self.network]:
+            for name, rule in RULES.items():
+                keeping = partial(kept, rule, values, sparsity, self.seed)
+                masks = {test: keeping(unseen=test) for test in tests}
+                right = {"held out": removed(masks)}
+                if name in LOOKING:
+                    right["seen"] = removed(dict.fromkeys(tests, keeping()))
+                if self.seed is not None and sparsity == max(SPARSITIES[self.network]):
+                    recipe = replace(RECIPES[self.network], seed=self.seed)
+                    right["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
+                row = {"rule": name, "sparsity": sparsity}
+                rows += [row | {"as": how, "accuracy": shares} for how, shares in right.items()]
+        whole = {test: accuracy(network, examples) for test, examples in tests.items()}
+        return {"whole": whole, "rows": rows}
+
 
 PLAN = [  # the chapter measures the shipped network again
     Run("lenet300", None),
     *(Run(network, seed) for network, seeds in SEEDS.items() for seed in seeds),
 ]
-
-
-def measured(run: Run, dataset: Dataset) -> dict[str, Any]:
-    """Return the accuracies, in percent, of a network and of what each rule leaves of it."""
-    network = made(run, dataset)
-    places = PLACES[run.network]
-    sets, tests = (
-        {PLAIN: examples, **shifted_sets(examples, seed=seed)}
-        for examples, seed in ((dataset.validation, VALIDATION_NOISE), (dataset.test, TEST_NOISE))
-    )
-    found = {name: unit_contributions(network, places, these) for name, these in sets.items()}
-    values = {label: {name: x[label].abs() for name, x in found.items()} for label in places}
-
-    def removed(masks: Mapping[str, Masks]) -> dict[str, float]:
-        return {
-            test: accuracy(remove_units(network, masks[test]), examples)
-            for test, examples in tests.items()
-        }
-
-    rows = []
-    for sparsity in SPARSITIES[run.network]:
-        for name, rule in RULES.items():
-            masks = {test: kept(rule, values, sparsity, run.seed, unseen=test) for test in tests}
-            right = {"held out": removed(masks)}
-            if name in LOOKING:
-                right["seen"] = removed(
-                    dict.fromkeys(tests, kept(rule, values, sparsity, run.seed))
-                )
-            if run.seed is not None and sparsity == max(SPARSITIES[run.network]):
-                recipe = replace(RECIPES[run.network], seed=run.seed)
-                right["tuned"] = tuned(network, masks, tests, dataset.train, recipe)
-            row = {"rule": name, "sparsity": sparsity}
-            rows += [row | {"as": how, "accuracy": shares} for how, shares in right.items()]
-    whole = {test: accuracy(network, examples) for test, examples in tests.items()}
-    return {"whole": whole, "rows": rows}
 
 
 def made(run: Run, dataset: Dataset) -> Network:

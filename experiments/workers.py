@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
@@ -37,19 +36,19 @@ Made = tuple[Found, dict[str, str]]  #: results, and where they were measured
 _one_at_a_time = Lock()  # torch's threads and its generator are those of the whole process
 
 
-def work(module: str, project: Found, run: Any) -> Made:
-    """Measure a run of a module here, with one thread, if this is the project it is to be of."""
+def work(project: Found, run: Any) -> Made:
+    """Measure a run here, with one thread, if this is the project it is to be of."""
     if differs := _differences(fingerprint(), project):
         raise ValueError(f"the worker on {platform.node()} has other {differs}")
     with _one_at_a_time:
         torch.set_num_threads(1)
-        experiment, dataset = import_module(module), fashion_mnist()
+        dataset = fashion_mnist()
         began = time.perf_counter()
-        results = plain(experiment.measured(run, dataset))
+        results = plain(run.measured(dataset))
         seconds = round(time.perf_counter() - began, 1)
     if isinstance(place(run), str):  # a row; some say their seconds themselves
         results.setdefault("seconds", seconds)
-    return results, machine(getattr(experiment, "PACKAGES", ()))
+    return results, machine(getattr(run, "packages", ()))
 
 
 def _differences(theirs: Found, ours: Found) -> str:

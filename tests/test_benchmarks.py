@@ -104,8 +104,8 @@ def test_the_integer_record_has_every_way(monkeypatch):
     for run in integer.planned([]):
         if isinstance(run, integer.NetworkRun):
             ways = networks[run.network, run.batch]["seconds"].keys()
-            assert integer.measured(run, dataset)["seconds"].keys() == ways
-    found = integer.measured(integer.LayerRun(2, 64, 8), dataset)["seconds"]
+            assert run.measured(dataset)["seconds"].keys() == ways
+    found = integer.LayerRun(2, 64, 8).measured(dataset)["seconds"]
     assert {"torch", "ONNX Runtime", "codes → int32", "codes → codes"} <= found.keys()
 
 

@@ -55,7 +55,7 @@ def test_a_student_is_measured_as_when_it_is_trained_by_hand(run, how, small, mo
     monkeypatch.setattr(recorder, "N_VIEWS", 2)
     seen, answered = [], recorder.answered
     monkeypatch.setattr(recorder, "answered", lambda *how: seen.append(how) or answered(*how))
-    found = recorder.measured(run, small)
+    found = run.measured(small)
     if run.augment:
         assert seen == [("lenet5", small.train, 10_000, seed) for seed in (100, 101)]
     student, losses = by_hand(small, **how)
@@ -80,7 +80,7 @@ def test_a_student_is_measured_as_when_it_is_trained_by_hand(run, how, small, mo
 def test_the_curve_counts_right_answers_with_each_bias(monkeypatch, small):
     """Oracle: the record's student trained by hand; argmax with the logit moved."""
     monkeypatch.setattr(recorder, "OMITTED", replace(OMITTED, omitted=None))
-    curve = recorder.measured(recorder.Curve("teacher"), small)
+    curve = recorder.Curve("teacher").measured(small)
     student, _ = by_hand(small, omitted=0, epochs=1)
     logits, labels = training.predict(student, small.validation.images), small.validation.labels
     for i in (0, 16, 40, 64):

@@ -19,7 +19,7 @@ def test_a_row_is_the_network_quantized_by_hand(small, granularity, form, bits):
 
     Symmetric, the codes are −q_max … q_max; asymmetric, one more.
     """
-    row = recorder.measured(recorder.Run("lenet300", granularity, form, bits), small)
+    row = recorder.Run("lenet300", granularity, form, bits).measured(small)
     network = load_checkpoint("lenet300")
     original = hits(network, small.test)
     before, after, stored = [], [], 0

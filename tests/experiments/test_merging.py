@@ -9,7 +9,7 @@ import torch
 from experiments import decay
 from experiments import merging as recorder
 from experiments.measures import accuracies
-from experiments.merging import FEW, MORE, Run, by_least_squares, images_of, measured
+from experiments.merging import FEW, MORE, Run, by_least_squares, images_of
 from reference_impl.data import Dataset, load_dataset
 from reference_impl.pruning import n_dropped
 from reference_impl.training import Recipe, load_checkpoint
@@ -62,7 +62,7 @@ def test_every_way_of_a_run_leaves_as_many_units_and_has_both_accuracies(monkeyp
         return accuracies(network, dataset)
 
     monkeypatch.setattr(recorder, "accuracies", noted)
-    found = measured(Run("shipped", 0), more)
+    found = Run("shipped", 0).measured(more)
     whole, *widths = left
     assert len(widths) == 3 * (1 + 9 + 4) + 2
     assert all(one == {key: n - n_dropped(0.8, n) for key, n in whole.items()} for one in widths)
@@ -120,7 +120,7 @@ def test_a_network_is_trained_as_its_run_says(small):
     """Oracle: one epoch; what a run changes changes the accuracies; the ways of every sparsity."""
     changes = [(2, 0.001, 0.0, 0), (1, 0.002, 0.0, 0), (1, 0.001, 50.0, 0), (1, 0.001, 0.0, 1)]
     runs = [decay.Run(1, 0.001, 0.0, 0), *(decay.Run(*change) for change in changes)]
-    first, *others = (decay.measured(run, small)["test"] for run in runs)
+    first, *others = (run.measured(small)["test"] for run in runs)
     assert first not in others
     assert set(first) == {"whole", *SPARSITIES}
     assert all(set(first[at]) == set(decay.WAYS) for at in SPARSITIES)

@@ -47,7 +47,7 @@ def test_rows_are_those_of_students_trained_by_hand(folder, monkeypatch):
     recipe = replace(recorder.TEACHER, model="lenet300")
     for name, value in (("TEACHER", recipe), ("STUDENT", student), ("TEMPERATURES", (4.0,))):
         monkeypatch.setattr(recorder, name, value)
-    found = recorder.measured(recorder.Run(omitted=8), None)
+    found = recorder.Run(omitted=8).measured(None)
     assert found["omitted"] == 8
     assert [row["temperature"] for row in found["rows"]] == [None, 4.0]
     dataset = load_dataset(folder)

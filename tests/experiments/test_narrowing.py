@@ -43,7 +43,7 @@ def test_a_run_measures_what_is_left_before_and_after_its_training(monkeypatch, 
     """Oracle: model_cost of a network of those widths."""
     monkeypatch.setattr(recorder, "N_TUNED", 256)
     monkeypatch.setattr(recorder, "N_SCORED", 100)
-    row = recorder.measured(Run("norm", 0.25, 1), small)
+    row = Run("norm", 0.25, 1).measured(small)
     found = ConvTeacher.from_widths(row["widths"]).eval()
     assert row["macs"] == model_cost(found, (1, 28, 28)).macs
     assert row["before"] != row["after"]

@@ -48,7 +48,7 @@ def test_a_row_is_the_network_quantized_by_hand(monkeypatch, small):
     """Oracle: the post-training quantization of the chapter, on images drawn by hand."""
     monkeypatch.setattr(recorder, "N_CALIBRATION", 16)
     few = replace(small, test=small.test[:40], validation=small.validation[:40])
-    found = recorder.measured(recorder.Run("separable", "per channel, clipped", 4, 1), few)
+    found = recorder.Run("separable", "per channel, clipped", 4, 1).measured(few)
     chain = fold_batch_norms(load_checkpoint("separable"))
     images = recorder.calibration_images(small.train, 1)
     assert len(images) == 16

@@ -33,7 +33,7 @@ def alone(z, to):
 
 def test_what_is_measured_of_a_student(small):
     """Oracle: the same measured by hand."""
-    found = recorder.measured(Run("comparison", ALONE, 0, 3, epochs=12), small)
+    found = Run("comparison", ALONE, 0, 3, epochs=12).measured(small)
     view = training.view(shipped("teacher"), small.train[:FEW])
     student, losses = by_hand(view, alone, seed=3, epochs=12)
     logits = training.predict(student, small.test.images)
@@ -49,10 +49,8 @@ def test_what_is_measured_of_a_student(small):
 
 def test_pictures_are_maps_and_similarities_of_the_student(small):
     """Oracle: images of six classes in order; sums of squares of 1; a symmetric pattern by loop."""
-    picture = Picture("attention")
-    assert (picture.student.weight, picture.student.seed) == (100, 100)
-    student, _ = trained(picture.student, small.train)
-    found = recorder.measured(picture, small)
+    student, _ = trained(Run("choice", "attention", 100, 100, epochs=10), small.train)
+    found = Picture("attention").measured(small)
     assert (found["weight"], found["test"]) == (100, training.accuracy(student, small.test))
     labels = small.test.labels
     assert labels[found["attended"]].tolist() == list(range(6))

@@ -22,7 +22,7 @@ def test_a_machine_is_measured_with_each_network_and_batch(monkeypatch):
     """Oracle: the shipped record's machine and points."""
     monkeypatch.setattr(roofline, "REPEATS", 2)
     monkeypatch.setattr(roofline, "MIN_RUN_TIME", 0.01)
-    found, expected = roofline.measured(roofline.Run(), None), shipped.record("roofline")
+    found, expected = roofline.Run().measured(None), shipped.record("roofline")
     assert found["machine"].keys() == expected["machine"].keys()
     named = ("model", "batch", "intensity")
     for ours, theirs in zip(found["points"], expected["points"], strict=True):

@@ -250,7 +250,7 @@ def test_each_shipped_record_holds_what_is_planned_and_would_be_continued(name):
 
 def test_a_path_that_cannot_be_written_is_found_before_the_first_run(tmp_path, monkeypatch, capsys):
     """Oracle: no run is made; a file stands where the folder should be."""
-    monkeypatch.setattr(tiny, "measured", lambda *_: pytest.fail("a run began"))
+    monkeypatch.setattr(tiny.Run, "measured", lambda *_: pytest.fail("a run began"))
     (tmp_path / "file").write_text("")
     assert make(tmp_path / "file" / "x.json") == 1
     assert capsys.readouterr().err.startswith("tiny: [Errno ")
@@ -292,7 +292,7 @@ def test_the_fingerprint_sees_sources_and_data_and_a_worker_with_others_makes_no
         files |= {path.relative_to(ROOT) for pattern in patterns for path in ROOT.glob(pattern)}
         other = workers.fingerprint() | {part: "0"}
         with pytest.raises(ValueError, match=f"^the worker on .* has other {part}$"):
-            workers.work("tiny_experiment", other, tiny.Run(1))
+            workers.work(other, tiny.Run(1))
     named = ("reference_impl/data.py", "experiments/merging.py", "benchmarks/integer.py")
     assert set(map(Path, (*named, "data/checkpoints/teacher.safetensors"))) < files
 

@@ -119,7 +119,7 @@ def test_shuffled_masks_have_other_places():
 @pytest.mark.usefixtures("quick")
 def test_curves_have_a_row_for_each_choice_sparsity_and_way(small):
     """Oracle: by hand; counts of the weights that are left."""
-    run = recorder.measured(Run("curves", "lenet300", 1), small)
+    run = Run("curves", "lenet300", 1).measured(small)
     assert [(r["choice"], r["sparsity"], r["way"]) for r in run["rows"]] == [
         (choice, s, way) for choice in CHOICES for s in (0.5, 0.9) for way in WAYS
     ]

@@ -25,6 +25,6 @@ def test_a_rule_never_sees_the_shift_of_its_test():
 def test_a_run_has_a_row_for_each_rule_and_what_it_sees(monkeypatch, small):
     """Oracle: six rules, three of which also see the shift of their test; percentages."""
     monkeypatch.setattr(recorder, "SPARSITIES", {"lenet300": (0.5,)})
-    rows = recorder.measured(Run("lenet300", None), replace(small, test=small.test[:150]))["rows"]
+    rows = Run("lenet300", None).measured(replace(small, test=small.test[:150]))["rows"]
     assert len(rows) == 9
     assert all(0 <= right <= 100 for row in rows for right in row["accuracy"].values())

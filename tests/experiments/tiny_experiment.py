@@ -9,17 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-PACKAGES = ("numpy",)
-
 
 @dataclass(frozen=True)
 class Run:
     """Double a number."""
 
+    packages: ClassVar = ("numpy",)
     number: int
     seed: int | None = None
     how: str = ""
     """"raise", "interrupt", "sleep", "die", or the path of a file: die unless it is there."""
+
+    def measured(self, dataset: object) -> dict[str, Any]:
+        """Return the double."""
+        del dataset
+        if self.how == "raise":
+            raise ArithmeticError("no double\nof this")
+        if self.how == "interrupt":
+            raise KeyboardInterrupt
+        if self.how == "sleep":
+            Path(f"{os.getpid()}.pid").touch()
+            time.sleep(60)
+        if self.how == "die" or (self.how and not Path(self.how).exists()):
+            if self.how != "die":
+                Path(self.how).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05 * (self.number == 0))  # the first is not the first to end
+        return {"double": 2 * self.number}
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,11 @@ class Best:
 
     place: ClassVar = ("best", "of all")
     number: int
+
+    def measured(self, dataset: object) -> dict[str, Any]:
+        """Return the number itself, as a tuple."""
+        del dataset
+        return {"number": (self.number,)}
 
 
 PLAN = {number: Run(number, seed=number % 2) for number in range(6)}
@@ -43,26 +64,6 @@ def planned(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Best]:
     yield from PLAN.values()
     if {row["number"] for row in rows} >= set(PLAN):
         yield Best(max(row["double"] for row in rows))
-
-
-def measured(run: Run | Best, dataset: object) -> dict[str, Any]:
-    """Return the double; of the best the number itself, as a tuple."""
-    del dataset
-    if isinstance(run, Best):
-        return {"number": (run.number,)}
-    if run.how == "raise":
-        raise ArithmeticError("no double\nof this")
-    if run.how == "interrupt":
-        raise KeyboardInterrupt
-    if run.how == "sleep":
-        Path(f"{os.getpid()}.pid").touch()
-        time.sleep(60)
-    if run.how == "die" or (run.how and not Path(run.how).exists()):
-        if run.how != "die":
-            Path(run.how).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.05 * (run.number == 0))  # the first is not the first to end
-    return {"double": 2 * run.number}
 
 
 def pretend() -> None:
