@@ -80,13 +80,13 @@ BROUGHT: dict[str, Callable[[], nn.Module]] = {
         for name in ("resnet18", "mobilenet_v2", "squeezenet1_1", "mobilenet_v3_small")
     },
     "googlenet": partial(torchvision.models.googlenet, num_classes=10, init_weights=False),
-    "vgg": few_vgg,
-    "densenet": partial(torchvision.models.DenseNet, 8, (2, 3, 2, 2), 16, num_classes=10),
-    "resnext": partial(
+    "vgg11_bn": few_vgg,
+    "densenet121": partial(torchvision.models.DenseNet, 8, (2, 3, 2, 2), 16, num_classes=10),
+    "resnext50_32x4d": partial(
         torchvision.models.ResNet, Bottleneck, [2, 1, 1, 1], 10, groups=32, width_per_group=4
     ),
 }
-"""Networks of torchvision; of those that take long, all kinds of blocks and few of each."""
+"""Networks of torchvision; of the last three all kinds of blocks, and few of each."""
 
 
 def brought(name: str) -> nn.Module:

@@ -21,7 +21,7 @@ from reference_impl.measuring import sqnr
 from reference_impl.models import ResidualNetwork
 
 X = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-NAMES = ("resnet18", "mobilenet_v2", "vgg", "squeezenet1_1", "densenet")
+NAMES = ("resnet18", "mobilenet_v2", "vgg11_bn", "squeezenet1_1", "densenet121")
 on_networks = pytest.mark.parametrize("name", NAMES)
 
 
