@@ -50,13 +50,8 @@ def resolve(name: str) -> object:
     raise ModuleNotFoundError(name)
 
 
-ROW = r"^\|(?! Symbol | ---)(.+)\|$"
-NOTATION = [
-    [cell.strip() for cell in row.split(" | ")]
-    for row in re.findall(
-        r"^\|(?! Symbol | ---)(.+)\|$", (CHAPTERS / "notation.md").read_text(), re.M
-    )
-]
+ROWS = re.findall(r"^\|(?! Symbol | ---)(.+)\|$", (CHAPTERS / "notation.md").read_text(), re.M)
+NOTATION = [[cell.strip() for cell in row.split(" | ")] for row in ROWS]
 
 
 def test_the_table_of_symbols_is_read():
