@@ -7,7 +7,6 @@ import pytest
 from book_tools.site import runs
 from book_tools.site.runs import CODE, digest
 
-
 MATTER = {
     *("chapters/helper.py", "chapters/tables/data.csv", "reference_impl/a.py", "requirements.lock"),
     *("book_tools/site/execute.py", "book_tools/comparing/texts.py"),
