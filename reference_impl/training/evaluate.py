@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Count, Finite, checked
 from reference_impl.data import Examples
-from reference_impl.models import evaluating
+from reference_impl.models import Network, evaluating
 
 
 @checked
@@ -18,8 +18,11 @@ def predict(
     ``batch_size`` images pass at a time, which bounds the memory; apart from rounding the outputs
     do not depend on it. The model keeps its mode.
     """
+    ours = isinstance(model, Network) and images.ndim == 4  # other networks may need contiguous
+    layout = torch.channels_last if ours else torch.preserve_format  # almost twice as fast
+    parts = (part.clone(memory_format=layout) for part in images.split(batch_size))
     with evaluating(model), torch.no_grad():
-        return torch.cat([model(part.clone()) for part in images.split(batch_size)])
+        return torch.cat([model(part) for part in parts])
 
 
 @checked
