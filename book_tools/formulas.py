@@ -18,7 +18,6 @@ from operator import attrgetter
 from pathlib import Path
 
 from book_tools.files import ROOT
-from book_tools.latex_text import readable
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
 NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
@@ -143,6 +142,10 @@ def _claim(place: Place) -> str:
     return place.name.removeprefix("test_").replace("_", " ")
 
 
+def _on_one_line(latex: str) -> str:
+    return " ".join(latex.split()).rstrip(" .,")
+
+
 def listing(found: list[Formula]) -> str:
     """Return FORMULAS.md."""
     parts = [_LISTING]
@@ -150,10 +153,11 @@ def listing(found: list[Formula]) -> str:
         parts.append(f"\n## [{title(chapter)}](chapters/{chapter.name})\n\n")
         parts.append("| equation | function | oracle test |\n| --- | --- | --- |\n")
         for f in group:
-            text = re.sub(r"([|*_])", r"\\\1", readable(f.latex))
+            text = re.sub(r"(?<!\\)\\\|", r"\\Vert ", _on_one_line(f.latex)).replace("|", r"\vert ")
+            text = re.sub(r"\\operatorname\*?", r"\\mathrm", text)  # GitHub refuses the other
             code = "<br>".join(f"[`{p.name}`]({p.link})" for p in f.functions)
             tests = "<br>".join(f"[{_claim(p)}]({p.link})" for p in f.tests)
-            parts.append(f"| {text} | {code} | {tests} |\n")
+            parts.append(f"| $`{text}`$ | {code} | {tests} |\n")
     return "".join(parts)
 
 
@@ -167,10 +171,9 @@ def index(found: list[Formula]) -> str:
                 f"{{py:obj}}`{p.name} <reference_impl.{_part(p)}.{p.name}>`" for p in f.functions
             )
             tests = ", ".join(f"{{ref}}`{_claim(p)} <{_anchor(p)}>`" for p in f.tests)
-            latex = " ".join(f.latex.split()).rstrip(" .,")
             parts.append(
                 "\n:::{container} formula\n"
-                f"$$\n{latex}\n$$\n\n"
+                f"$$\n{_on_one_line(f.latex)}\n$$\n\n"
                 f"{{eq}}`{f.label}` · {functions} · tested: {tests}\n:::\n"
             )
     return "".join(parts)
