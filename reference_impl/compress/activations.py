@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Finite, checked
-from reference_impl.compress.graph import dependency_graph, only_reader
+from reference_impl.compress.graph import Example, dependency_graph, only_reader
 from reference_impl.compress.trace import trace
 from reference_impl.models import evaluating
 
@@ -86,14 +86,14 @@ def outputs_at(
 
 @checked
 def values_read(
-    network: nn.Module, label: str, images: Finite[Tensor, "n ..."]
+    network: nn.Module, label: str, images: Finite[Tensor, "n ..."], example: Example = None
 ) -> Float[Tensor, "rows units"]:
     """Return what the layer that reads a width reads: a row per image and position.
 
     The network answers in evaluation mode and is left as it is.
     """
-    path, _ = only_reader(network, label, images[:1])
-    n, traced = dependency_graph(network, images[:1]).units(label), trace(network)
+    found = dependency_graph(network, images[:1] if example is None else example)
+    (path, _), n, traced = only_reader(network, label, found), found.units(label), found.traced
     (node,) = (node for node in traced.graph.nodes if node.target == path)
     parts: list[Tensor] = []
     with evaluating(network):

@@ -18,10 +18,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Count, Finite, Where, checked
-from reference_impl.compress.graph import Example, dependency_graph, example_of
+from reference_impl.compress.graph import Example, dependency_graph
 from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at
 from reference_impl.compress.narrow import remove_units
-from reference_impl.compress.trace import trace
 
 Scores = Annotated[Mapping[str, Finite[Tensor, " _"]], Where("one or more", bool)]
 """Label of a width → a score per unit, the higher the more worth keeping."""
@@ -62,12 +61,11 @@ def mac_formula(network: nn.Module, example: Example = None) -> MacFormula:
     >>> mac_formula(LeNet300())({"hidden1": 300, "hidden2": 100})  # 784·300 + 300·100 + 100·10
     266200
     """
-    traced, found = trace(network), dependency_graph(network, example)
-    shapes = traced.shapes(example_of(network, example))
+    found = dependency_graph(network, example)
     terms: list[tuple[int, tuple[str, ...]]] = []
-    for path, node in traced.calls(*WEIGHT_LAYERS).items():
+    for path, node in found.traced.calls(*WEIGHT_LAYERS).items():
         linear = isinstance(at(network, path), nn.Linear)
-        positions = (shapes[node][1:-1] if linear else shapes[node][2:]).numel()
+        positions = (found.shapes[node][1:-1] if linear else found.shapes[node][2:]).numel()
         for pieces in itertools.product(*found.axes[f"{path}.weight"]):
             fixed = math.prod(one.n if one.label is None else one.repeat for one in pieces)
             labels = tuple(one.label for one in pieces if one.label is not None)
@@ -132,8 +130,8 @@ def masks_to_budget(
     Raises:
         ValueError: if a score is not that of a width, or the budget cannot be met.
     """
-    found, macs = dependency_graph(network, example), mac_formula(network, example)
-    widths = found.widths
+    found = dependency_graph(network, example)
+    macs, widths = mac_formula(network, found), found.widths
     for label, score in scores.items():
         if len(score) != (n := found.units(label)):
             raise ValueError(f"scores[{label!r}] must be ({n},), got {tuple(score.shape)}")
@@ -175,8 +173,9 @@ def prune_to_budget(
     >>> prune_to_budget(LeNet300(), {"hidden1": torch.arange(1.0, 301)}, 100_000).widths
     {'hidden1': 111, 'hidden2': 100}
     """
-    masks = masks_to_budget(network, scores, max_macs, example, normalise=normalise, least=least)
-    return remove_units(network, masks, example)
+    found = dependency_graph(network, example)
+    masks = masks_to_budget(network, scores, max_macs, found, normalise=normalise, least=least)
+    return remove_units(network, masks, found)
 
 
 def _lowest_first(

@@ -6,18 +6,15 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Size, Tensor, fx, nn
 
 from reference_impl.checked import Finite, checked
 from reference_impl.compress.fold import folded, folding_pairs
 from reference_impl.compress.follow import UNCUT, Follower, Part
 from reference_impl.compress.layers import WEIGHT_LAYERS, at
 from reference_impl.compress.quantized import WeightLayer
-from reference_impl.compress.trace import trace
+from reference_impl.compress.trace import Trace, trace
 from reference_impl.models import IMAGE_SHAPE, Network
-
-Example = Finite[Tensor, "n ..."] | None
-"""An input of the network, whose shape says what its layers read; those of the course need none."""
 
 
 class Piece(NamedTuple):
@@ -37,7 +34,7 @@ Axis = tuple[Piece, ...]
 """One piece, or as many as there are values that were concatenated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DependencyGraph:
     """What the axes of a network's parameters and buffers have in common.
 
@@ -49,6 +46,9 @@ class DependencyGraph:
     widths: Mapping[str, int]  #: label → units
     fixed: Mapping[str, str]  #: label of a width that cannot be cut → why
     passed: Mapping[str, frozenset[str]]  #: label → operations between what writes and what reads
+    traced: Trace  #: the order in which the network computes
+    shapes: Mapping[fx.Node, Size]  #: node → shape of its value, as on the example
+    example: Tensor
 
     def units(self, label: str) -> int:
         """Return the number of units of a width.
@@ -73,6 +73,11 @@ class DependencyGraph:
         ]
 
 
+Example = Finite[Tensor, "n ..."] | DependencyGraph | None
+"""An input of the network, whose shape says what its layers read, or the graph found with one: it
+holds as long as the network has the same layers. The networks of the course need neither."""
+
+
 @checked
 def dependency_graph(network: nn.Module, example: Example = None) -> DependencyGraph:
     """Return the widths of a network, from its trace and the shapes that an example gives.
@@ -85,10 +90,18 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
     ((Piece(label='hidden', n=500, repeat=1),), (Piece(label='conv2', n=50, repeat=16),))
 
     Raises:
-        ValueError: if the network cannot be followed, or if an example is missing.
+        ValueError: if the network cannot be followed, an example is missing, or the graph is that
+            of another network.
     """
+    if isinstance(example, DependencyGraph):
+        if example.traced.network is not network:
+            raise ValueError("example must be the graph of this network, got that of another")
+        return example
+    if example is None:
+        example = _image(network)
     traced = trace(network)
-    follower = Follower(traced, traced.shapes(example_of(network, example)))
+    shapes = traced.shapes(example)
+    follower = Follower(traced, shapes)
     widths, names = follower.widths, getattr(network, "width_names", {})
     labels = {i: names.get(label, label) for i, label in enumerate(widths.labels)}
 
@@ -111,13 +124,14 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
         {label: n for label, n in found.items() if label is not None},
         {labels[width]: why for width, why in widths.why.items()},
         {label: frozenset(operations) for label, operations in passed.items()},
+        traced,
+        shapes,
+        example.detach(),
     )
 
 
-def example_of(network: nn.Module, example: Example) -> Tensor:
-    """Return the example, or an image where the network is one of the course."""
-    if example is not None:
-        return example
+def _image(network: nn.Module) -> Tensor:
+    """Return an image where the network is one of the course."""
     if not isinstance(network, Network):
         raise ValueError("example must be an input of the network, got none")
     like = next(network.parameters())
@@ -136,10 +150,10 @@ def incoming_rows(
 
     Equation: eq-merge-folded, chapter 15.
     """
-    found, traced = dependency_graph(network, example), trace(network)
-    n, norms = found.units(label), folding_pairs(traced)
+    found = dependency_graph(network, example)
+    n, norms = found.units(label), folding_pairs(found.traced)
     rows: list[Tensor] = []
-    for path in traced.calls(*WEIGHT_LAYERS):
+    for path in found.traced.calls(*WEIGHT_LAYERS):
         layer, axes = at(network, path), found.axes[f"{path}.weight"]
         if axes[0][0].label == label:
             w = layer.weight.detach().flatten(1)

@@ -16,7 +16,7 @@ from reference_impl.checked import Finite, NonNegative, Where, checked
 from reference_impl.compress.activations import outputs_at, values_read
 from reference_impl.compress.graph import Example, dependency_graph, incoming_rows, only_reader
 from reference_impl.compress.layers import Net
-from reference_impl.compress.narrow import Masks, map_width, remove_units
+from reference_impl.compress.narrow import Masks, map_width, map_widths, remove_units
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.distillation import soft_target_loss
 from reference_impl.merging import (
@@ -93,12 +93,15 @@ def merge_nearest(
     References: Kim et al. (2020), Neuron merging: compensating for pruned neurons.
     Equation: eq-merge-exact, chapter 15.
     """
-    merged = remove_units(network, {}, example)
-    remove_units(network, keep, example)  # refuses bad masks before anything is compared
-    for label in filter(keep.__contains__, dependency_graph(network, example).widths):
-        rows = incoming_rows(merged if sequential else network, label, example)
+    found = dependency_graph(network, example)
+    merged = remove_units(network, {}, found)
+    remove_units(network, keep, found)  # refuses bad masks before anything is compared
+    for label in filter(keep.__contains__, found.widths):
+        now = dependency_graph(merged, found.example)
+        compared = now if sequential else found
+        rows = incoming_rows(compared.traced.network, label, compared)
         width_map = nearest_map(rows, keep[label], scale=scale, threshold=threshold)
-        merged = map_width(merged, label, width_map, example)
+        merged = map_width(merged, label, width_map, now)
     return merged
 
 
@@ -115,16 +118,14 @@ def merge_clusters(
 
     ``thresholds`` has for each width the cosine that two units of a cluster have at least.
     """
+    found = dependency_graph(network, example)
     maps = {
         label: cluster_map(
-            incoming_rows(network, label, example), threshold, scale=scale, linkage=linkage
+            incoming_rows(network, label, found), threshold, scale=scale, linkage=linkage
         )
         for label, threshold in thresholds.items()
     }
-    merged = remove_units(network, {}, example)
-    for label in filter(maps.__contains__, dependency_graph(network, example).widths):
-        merged = map_width(merged, label, maps[label], example)
-    return merged
+    return map_widths(network, maps, found)
 
 
 @checked
@@ -147,19 +148,20 @@ def merge_least_squares(
     With ``sequential`` h_k is what the network gives whose widths before it are merged already, and
     makes up for what was lost there; otherwise it is part of h.
     """
-    example = images[:1]
-    merged = remove_units(network, {}, example)
-    remove_units(network, keep, example)  # refuses bad masks before the first forward pass
-    for label in filter(keep.__contains__, dependency_graph(network, example).widths):
-        mask, (_, reader) = keep[label], only_reader(network, label, example)
-        h = values_read(network, label, images)
-        left = (values_read(merged, label, images) if sequential else h)[:, mask]
+    found = dependency_graph(network, images[:1])
+    merged = remove_units(network, {}, found)
+    remove_units(network, keep, found)  # refuses bad masks before the first forward pass
+    for label in filter(keep.__contains__, found.widths):
+        now = dependency_graph(merged, images[:1])
+        mask, (_, reader) = keep[label], only_reader(network, label, found)
+        h = values_read(network, label, images, found)
+        left = (values_read(merged, label, images, now) if sequential else h)[:, mask]
         start = selection(mask)
         if scale is not None:
-            start = nearest_map(incoming_rows(network, label, example), mask, scale=scale)
+            start = nearest_map(incoming_rows(network, label, found), mask, scale=scale)
         said = reproduce(h, left, start.unmerge, ridge=ridge, intercept=_takes_offset(reader))
-        absorb_offset(merged, label, said.offset, example)
-        merged = map_width(merged, label, WidthMap(start.merge, said.unmerge), example)
+        absorb_offset(merged, label, said.offset, now)
+        merged = map_width(merged, label, WidthMap(start.merge, said.unmerge), now)
     return merged
 
 
@@ -175,8 +177,9 @@ def absorb_offset(
     Raises:
         ValueError: if ``offset`` has another length, or is not 0 and no bias can take it.
     """
-    _, reader = only_reader(network, label, example)
-    if len(offset) != (n := dependency_graph(network, example).units(label)):
+    found = dependency_graph(network, example)
+    _, reader = only_reader(network, label, found)
+    if len(offset) != (n := found.units(label)):
         raise ValueError(f"offset must be ({n},), one per unit, got {tuple(offset.shape)}")
     if not offset.any():
         return

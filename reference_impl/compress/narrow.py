@@ -39,7 +39,7 @@ def map_width(network: Net, label: str, width_map: WidthMap, example: Example = 
     Equation: eq-narrow-rows, eq-narrow-columns, chapter 14.
     Equation: eq-merge-next, chapter 15.
     """
-    return _mapped(network, {label: width_map}, example)
+    return map_widths(network, {label: width_map}, example)
 
 
 @checked
@@ -49,7 +49,7 @@ def remove_units(network: Net, keep: Masks, example: Example = None) -> Net:
     Equation: eq-narrow-same, chapter 14.
     """
     maps = {label: selection(mask) for label, mask in keep.items()}
-    return _mapped(network, maps, example)
+    return map_widths(network, maps, example)
 
 
 @checked
@@ -62,10 +62,10 @@ def silence_units(network: Net, keep: Masks, example: Example = None) -> Net:
     for label, mask in keep.items():
         selection(mask)  # refuses a mask that keeps no unit
         maps[label] = WidthMap(torch.eye(len(mask)), torch.diag(mask.to(torch.get_default_dtype())))
-    return _mapped(network, maps, example)
+    return map_widths(network, maps, example)
 
 
-def _mapped(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net:
+def map_widths(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net:
     """Return a network in which each of these widths is mapped, see `map_width`."""
     found = dependency_graph(network, example)
     for label, width_map in maps.items():
@@ -82,12 +82,11 @@ def _mapped(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net
             _set(module, entry, value)
     for module in result.modules():
         _set_sizes(module)
-    if example is not None:
-        with evaluating(result), torch.no_grad():
-            try:
-                result(example)
-            except RuntimeError as error:
-                raise ValueError(f"the network's code asks for the old widths: {error}") from error
+    with evaluating(result), torch.no_grad():
+        try:
+            result(found.example.clone())
+        except RuntimeError as error:
+            raise ValueError(f"the network's code asks for the old widths: {error}") from error
     return result
 
 

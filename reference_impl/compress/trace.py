@@ -8,6 +8,7 @@ weight that is computed, a layer that is called twice. Every walk over a network
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
-from reference_impl.compress.layers import ACTIVATIONS, NORMS, OTHERS, WEIGHT_LAYERS, at, kind_of
+from reference_impl.compress.layers import ACTIVATIONS, NORMS, OTHERS, WEIGHT_LAYERS, kind_of
 from reference_impl.models import evaluating
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -35,9 +36,14 @@ class Trace:
     network: nn.Module
     graph: fx.Graph
 
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """Return path → module."""
+        return dict(self.network.named_modules(remove_duplicate=False))
+
     def module(self, node: fx.Node) -> Any:
         """Return the module that a node calls, or None."""
-        return at(self.network, str(node.target)) if node.op == "call_module" else None
+        return self.modules[str(node.target)] if node.op == "call_module" else None
 
     def calls(self, *kinds: type[nn.Module]) -> dict[str, fx.Node]:
         """Return path → node for the calls of modules of these kinds, in order."""

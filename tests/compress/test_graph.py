@@ -122,14 +122,14 @@ def test_a_removed_unit_is_one_that_nothing_reads(name):
     labels = list(found.widths)
     for some in ([labels[0]], [labels[len(labels) // 2]], labels):
         keep = {label: torch.arange(found.widths[label]) % 3 != 1 for label in some}
-        small, whole = (call(network, keep, X) for call in (remove_units, silence_units))
+        small, whole = (call(network, keep, found) for call in (remove_units, silence_units))
         with torch.no_grad():
             y = whole(X)
             scale = y.abs().max().item()
             torch.testing.assert_close(small(X), y, rtol=1e-3, atol=1e-4 * scale)
     left = {label: int(mask.sum()) for label, mask in keep.items()}
     assert dict(dependency_graph(small, X).widths) == left
-    assert mac_formula(network, X)(left) == model_cost(small, tuple(X.shape[1:])).macs
+    assert mac_formula(network, found)(left) == model_cost(small, tuple(X.shape[1:])).macs
 
 
 class Fixed(nn.Module):
@@ -149,5 +149,10 @@ FOUR = {"0": torch.arange(4) > 0}
 test_what_cannot_be_cut_is_named = refused(
     (ValueError, "got '0': PixelShuffle '1' comes", lambda: remove_units(MIXED, FOUR, X)),
     (ValueError, "example must be an input", lambda: dependency_graph(MIXED)),
+    (
+        ValueError,
+        "example must be the graph of this network",
+        lambda: remove_units(MIXED, {}, dependency_graph(Fixed(), X)),
+    ),
     (ValueError, "asks for the old widths", lambda: remove_units(Fixed(), {"one": FOUR["0"]}, X)),
 )
