@@ -12,6 +12,7 @@ from benchmarks import (
     integer,
     loading,
     merging,
+    networks,
     pruning,
     quantization,
 )
@@ -28,6 +29,7 @@ def main() -> int:
         distillation.cases(),
         pruning.cases(),
         merging.cases(),
+        networks.cases(),
         loading.cases(),
     )
     results = [compare(case) for case in cases]

@@ -6,12 +6,12 @@ import time
 import pytest
 import torch
 
-from benchmarks import codebook, distillation, integer, merging, pruning, quantization
+from benchmarks import codebook, distillation, integer, merging, networks, pruning, quantization
 from benchmarks.harness import Case, Result, compare, report
 from benchmarks.onnx_peer import onnx_call
 from reference_impl.data import load_dataset
 from reference_impl.files import ROOT
-from reference_impl.measuring import model_cost
+from reference_impl.measuring import model_cost, sqnr
 from reference_impl.training import load_checkpoint
 
 FAST = Case("fast", "sleep", 1.0, lambda: None, lambda: time.sleep(0.002), rounds=5)
@@ -147,3 +147,15 @@ def test_the_merging_benchmarks_time_equal_similarities(monkeypatch):
     torch.testing.assert_close(ours, torch.from_numpy(sklearn.theirs()), atol=1e-6, rtol=0)
     assert [tuple(layer.shape) for layer in whole.ours()] == [(64, 1024), (1024, 64)]
     assert loop.target == pytest.approx(128 / 1000)  # a loop over 32 of 4,096 neurons
+
+
+def test_the_benchmarks_of_a_brought_network_time_equal_results() -> None:
+    """Oracle: torch's fused weights; the network's outputs; Torch-Pruning's MACs."""
+    fold, quantize, prune = networks.cases()
+    ours, theirs = fold.ours(), fold.theirs()
+    torch.testing.assert_close(ours.conv1.weight, theirs.conv1.weight)
+    with torch.no_grad():
+        images = torch.rand(2, 3, networks.SIZE, networks.SIZE)
+        assert sqnr(ours(images), quantize.ours()(images)) > 20
+    macs = [model_cost(side().eval(), (3, 96, 96)).macs for side in (prune.ours, prune.theirs)]
+    assert 0.9 * macs[1] < macs[0] <= macs[1]

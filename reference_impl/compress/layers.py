@@ -67,7 +67,4 @@ def at(network: nn.Module, path: str) -> Any:
 
 def replaced(network: Net, modules: Mapping[str, nn.Module]) -> Net:
     """Return a copy of a network with other modules at these paths."""
-    result = copy.deepcopy(network)
-    for path, module in modules.items():
-        result.set_submodule(path, module)
-    return result
+    return copy.deepcopy(network, {id(at(network, path)): new for path, new in modules.items()})
