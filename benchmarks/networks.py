@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 import torch_pruning as tp  # type: ignore[import-untyped]
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torch_pruning as tp
-from chains import WIDTHS, drawn, images, mask, refused
+from chains import WIDTHS, brought, drawn, images, mask, refused
 from torch import nn
 
 from reference_impl.compress import (
@@ -107,23 +107,36 @@ def test_rows_of_averaged_units_are_written_where_no_norm_forbids_it():
     torch.testing.assert_close(small.fc2.weight[:, 10], network.fc2.weight[:, :2].sum(dim=1))
 
 
+BROUGHT = {
+    "resnet18": ["conv1", "layer2.0.conv1"],
+    "mobilenet_v2": ["features.2.conv.0.0", "features.4.conv.2"],
+    "vgg11_bn": ["features.0", "features.25"],
+    "squeezenet1_1": ["features.3.expand1x1", "features.12.expand3x3"],
+    "densenet121": ["features.conv0", "features.denseblock2.denselayer3.conv2"],
+}
+"""Before sums, depthwise filters, a flatten, concatenations."""
+
+
 @pytest.mark.equation("eq-narrow-same")
-@every_width
-def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, label):
+@pytest.mark.parametrize(("name", "labels"), [*((n, [w]) for n, w in WIDTHS), *BROUGHT.items()])
+def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, labels):
     """Oracle: torch_pruning, which finds by tracing what else must go."""
-    network = drawn(name)
-    keep = mask(network.widths[label])
-    theirs = copy.deepcopy(network)
-    graph = tp.DependencyGraph().build_dependency(theirs, example_inputs=images(1))
-    (path,) = (path for path, width in network.width_names.items() if width == label)
-    root = theirs.get_submodule(path)
-    linear = isinstance(root, nn.Linear)
-    remove = tp.prune_linear_out_channels if linear else tp.prune_conv_out_channels
-    graph.get_pruning_group(root, remove, idxs=(~keep).nonzero().flatten().tolist()).prune()
-    ours = remove_units(network, {label: keep})
-    torch.testing.assert_close(ours(images(6)), theirs(images(6)), atol=1e-6, rtol=0)
-    found = {key: value.shape for key, value in ours.state_dict().items()}
-    assert found == {key: value.shape for key, value in theirs.state_dict().items()}
+    network = brought(name) if name in BROUGHT else drawn(name)
+    x = torch.rand(2, 3, 64, 64) if name in BROUGHT else images(6)
+    paths = {label: path for path, label in getattr(network, "width_names", {}).items()}
+    found, theirs = dependency_graph(network, x), copy.deepcopy(network)
+    graph = tp.DependencyGraph().build_dependency(theirs, example_inputs=x[:1])
+    keep = {label: mask(found.widths[label]) for label in labels}
+    for label, kept in keep.items():
+        root = theirs.get_submodule(paths.get(label, label))
+        linear = isinstance(root, nn.Linear)
+        remove = tp.prune_linear_out_channels if linear else tp.prune_conv_out_channels
+        graph.get_pruning_group(root, remove, idxs=(~kept).nonzero().flatten().tolist()).prune()
+    ours = remove_units(network, keep, found)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=1e-5)
+    shapes = {key: value.shape for key, value in ours.state_dict().items()}
+    assert shapes == {key: value.shape for key, value in theirs.state_dict().items()}
 
 
 def test_layers_keep_their_modes_and_their_eps():
