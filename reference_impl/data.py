@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from reference_impl.checked import Count, Within, checked
+from reference_impl.checked import FINITE, Count, Within, checked
 from reference_impl.files import ROOT, file_error, folder_or, read_bytes
 
 FASHION_MNIST = ROOT / "data" / "FashionMNIST"
@@ -43,10 +43,10 @@ Seed = Annotated[int, Within(0, 2**63 - 1)]
 @checked
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Grey images, 0 black to 1 white, with their labels 0 … 9."""
+    """Images with their labels; those of the course are grey, 0 black to 1 white, labels 0 … 9."""
 
-    images: Annotated[Float32[Tensor, "n 1 height width"], Within(0, 1)]
-    labels: Annotated[Int64[Tensor, " n"], Within(0, len(CLASS_NAMES) - 1)]
+    images: Annotated[Float32[Tensor, "n channels height width"], FINITE]
+    labels: Annotated[Int64[Tensor, " n"], Within(0)]
 
     def __len__(self) -> int:
         """Return n, the number of examples."""

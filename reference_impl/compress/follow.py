@@ -12,7 +12,15 @@ from torch import Size, fx, nn
 from reference_impl.compress.layers import ACTIVATIONS, NORMS, WEIGHT_LAYERS, kind_of
 from reference_impl.compress.trace import Trace
 
-_SAME = ACTIVATIONS | {"identity", "twoaxes", "dropout", "dropout2d", "contiguous", "clone"}
+_SAME = ACTIVATIONS | {
+    "identity",
+    "twoaxes",
+    "dropout",
+    "dropout2d",
+    "stochasticdepth",
+    "contiguous",
+    "clone",
+}
 _POOLS = frozenset(
     f"{kind}pool{n}d" for kind in ("max", "avg", "adaptivemax", "adaptiveavg") for n in (1, 2, 3)
 )

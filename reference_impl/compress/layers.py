@@ -19,8 +19,8 @@ OTHERS = (
 
 HOMOGENEOUS = frozenset(
     {
-        *("relu", "leakyrelu", "prelu", "identity", "twoaxes", "dropout", "maxpool2d", "avgpool2d"),
-        *("adaptiveavgpool2d", "adaptivemaxpool2d"),
+        *("relu", "leakyrelu", "prelu", "identity", "twoaxes", "dropout", "stochasticdepth"),
+        *("maxpool2d", "avgpool2d", "adaptiveavgpool2d", "adaptivemaxpool2d"),
     }
 )
 """Operations f with f(s x) = s f(x) for s > 0, channel by channel."""

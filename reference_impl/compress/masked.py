@@ -37,7 +37,7 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
             raise ValueError(
                 f"network must have weights that are parameters, got a computed one in {name!r}"
             )
-        elif kind_of(module) not in OTHERS and any(value.ndim > 1 for value in own.values()):
+        elif kind_of(module) not in OTHERS and any(map(_mixes, own.values())):
             raise ValueError(
                 "network must multiply by weights in linear and convolutional layers, "
                 f"{name!r} is {kind_of(module).__name__}"
@@ -46,6 +46,11 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
         raise ValueError("network must have a linear or convolutional layer, got none")
     weights = {id(layer.weight) for layer in layers.values()}
     return {name: value for name, value in network.named_parameters() if id(value) in weights}
+
+
+def _mixes(parameter: Tensor) -> bool:
+    """Return whether a parameter has more than a number for each unit, as (c, 1, 1) has."""
+    return parameter.ndim > 1 and parameter[0].numel() > 1
 
 
 @checked
