@@ -1,6 +1,7 @@
 """What a network computes on its way to the logits, at named places."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -32,7 +33,9 @@ class Tapped(nn.Module):
         super().__init__()
         traced = trace(network)
         (output,) = (node for node in traced.graph.nodes if node.op == "output")
-        last = output.args[0]
+        last: Any = output.args[0]
+        if not isinstance(last, fx.Node):
+            raise ValueError(f"network must return one tensor, got {last}")
         called = [node for node in traced.graph.nodes if node.op == "call_module"]
         known = {str(node.target): node for node in called} | {str(last.target): last}
         unknown = [name for name in names if name not in known]
@@ -45,7 +48,7 @@ class Tapped(nn.Module):
                 if any(traced.in_place(user) for user in node.users):
                     values[name] = _kept(traced.graph, node)
         output.args = (values,)
-        self.network = fx.GraphModule(network, traced.graph)
+        self.network = fx.GraphModule(traced.network, traced.graph)
 
     def forward(self, images: Float[Tensor, "n ..."]) -> dict[str, Tensor]:
         """Return place → output, in the order in which they are computed."""

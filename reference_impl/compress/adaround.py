@@ -120,7 +120,8 @@ def _round(
         quantizer.zero_point.expand_as(weight).reshape(shape),
         quantizer.grid,
     )
-    w_hat = round_adaptively(weight.view(shape), by_row, loss, settings)
-    asks, bias = module.layer.weight.requires_grad, loss.bias(w_hat).flatten().to(w_hat.dtype)
-    module.layer.weight = nn.Parameter(w_hat.view_as(weight), asks)
-    module.layer.bias = nn.Parameter(bias, asks)
+    w_hat = round_adaptively(weight.reshape(shape), by_row, loss, settings)
+    rounded = module.layer.weight
+    rounded.data.copy_(w_hat.view_as(weight))  # in the layout that it has
+    bias = loss.bias(w_hat).flatten().to(w_hat.dtype)
+    module.layer.bias = nn.Parameter(bias, rounded.requires_grad)

@@ -42,6 +42,7 @@ class DependencyGraph:
     names that its networks give them.
     """
 
+    network: nn.Module
     axes: Mapping[str, tuple[Axis, ...]]  #: name of a parameter or buffer → one entry per axis
     widths: Mapping[str, int]  #: label → units
     fixed: Mapping[str, str]  #: label of a width that cannot be cut → why
@@ -94,7 +95,7 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
             of another network.
     """
     if isinstance(example, DependencyGraph):
-        if example.traced.network is not network:
+        if example.network is not network:
             raise ValueError("example must be the graph of this network, got that of another")
         return example
     if example is None:
@@ -120,6 +121,7 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
             passed.setdefault(label, set()).add(operation)
     found = {one.label: one.n for each in axes.values() for axis in each for one in axis}
     return DependencyGraph(
+        network,
         axes,
         {label: n for label, n in found.items() if label is not None},
         {labels[width]: why for width, why in widths.why.items()},

@@ -99,7 +99,7 @@ def merge_nearest(
     for label in filter(keep.__contains__, found.widths):
         now = dependency_graph(merged, found.example)
         compared = now if sequential else found
-        rows = incoming_rows(compared.traced.network, label, compared)
+        rows = incoming_rows(compared.network, label, compared)
         width_map = nearest_map(rows, keep[label], scale=scale, threshold=threshold)
         merged = map_width(merged, label, width_map, now)
     return merged

@@ -5,6 +5,8 @@ change of its weights mean something else is refused here, by the name of the mo
 weight that is computed, a layer that is called twice. Every walk over a network begins here.
 """
 
+import copy
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +33,10 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """A network and its nodes: calls of modules and functions, in the order in which they run."""
+    """A network and its nodes: calls of modules and functions, in the order in which they run.
+
+    It shares its modules and tensors with the network that was traced.
+    """
 
     network: nn.Module
     graph: fx.Graph
@@ -131,6 +136,11 @@ class Run(fx.Interpreter):
         """Return the value that a node is about to read, the first if there are several."""
         return self.env[node.all_input_nodes[0]]
 
+    def fetch_attr(self, target: str) -> Any:
+        """Return a tensor that a node reads: a constant, which the trace has, or the network's."""
+        constant = vars(self.trace.network).get(target)
+        return super().fetch_attr(target) if constant is None else constant
+
     @torch.no_grad()
     def step(self, node: fx.Node) -> Any:
         """Compute a node and return its value.
@@ -177,12 +187,20 @@ def trace(network: nn.Module) -> Trace:
     tracer = _Tracer()
     try:
         with evaluating(network):
-            graph = tracer.trace(network)
+            own = copy.copy(network)  # fx keeps the constants of the forward pass in it
+            graph = tracer.trace(own, concrete_args=_defaults(network))
     except Exception as error:  # whatever the network's own code raises when it meets a proxy
         raise ValueError(f"network cannot be followed in {tracer.place!r}: {error}") from error
-    result = Trace(network, graph)
+    result = Trace(own, graph)
     _require_known(result)
     return result
+
+
+def _defaults(network: nn.Module) -> dict[str, Any]:
+    """Return the flags of the forward pass that a caller need not give, with their values."""
+    arguments = inspect.signature(network.forward).parameters.values()
+    plain = bool | int | float | str | None
+    return {one.name: one.default for one in arguments if isinstance(one.default, plain)}
 
 
 def _require_plain(network: nn.Module) -> None:

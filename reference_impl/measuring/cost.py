@@ -4,6 +4,7 @@ Everything here is counted from shapes. ``torch.export`` traces the model once a
 shapes; the formulas are applied to them here.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.checked import Count, FromZero, Where, checked
 from reference_impl.measuring.size import Bits
-from reference_impl.models import evaluating
 
 #: They multiply too, but not in the way that `Layer.macs` counts: a model with one is refused.
 UNCOUNTED = frozenset(
@@ -141,9 +141,10 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     """
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     example = torch.zeros(1, *example_shape, dtype=like.dtype, device=like.device)
-    with evaluating(model), torch.no_grad():  # no_grad inside the model would make a subgraph
-        flops = _counted_by_torch(model, example)
-        graph = torch.export.export(model, (example,)).graph
+    own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
+    with torch.no_grad():  # no_grad inside the model would make a subgraph
+        flops = _counted_by_torch(own, example)
+        graph = torch.export.export(own, (example,)).graph
     calls = [node for node in graph.nodes if node.op == "call_function"]
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):
         raise ValueError(f"model must multiply in linear and convolutional layers, got {foreign}")

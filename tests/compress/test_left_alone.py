@@ -91,6 +91,25 @@ def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call):
 
 
 @on_chains
+def test_tensors_of_inference_mode_and_their_layouts_serve(name, call) -> None:
+    """Oracle: the same call outside of inference mode; the strides of the chain's filters."""
+
+    def given() -> tuple[nn.Sequential, Tensor]:
+        chain = conv_chain(1, norms=name == "fold_batch_norms")
+        return chain.to(memory_format=torch.channels_last), images(8)
+
+    with torch.inference_mode():
+        unusual = given()
+    made, usual = call(*unusual), call(*given())
+    assert same_state(made, usual)
+    strides = [
+        [m.weight.stride() for m in net.modules() if isinstance(m, nn.Conv2d)]
+        for net in (made, unusual[0])
+    ]
+    assert strides[0] == strides[1]
+
+
+@on_chains
 def test_a_layer_in_two_places_is_refused(name, call):
     """Oracle: its path; with sparse layers both places share what is stored."""
     chain, x = twice_used_chain(norms=name == "fold_batch_norms"), images(8)

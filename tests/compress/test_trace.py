@@ -217,12 +217,45 @@ class Gate(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Pair(nn.Module):
+    """A network with two outputs."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
 def test_a_subclass_is_what_its_forward_pass_is():
     """Oracle: the class by hand; the setting of the subclass is still there."""
     network = nn.Sequential(Settings(), nn.BatchNorm2d(2), nn.ReLU()).eval()
     assert kind_of(network[0]) is nn.Conv2d
     assert compress.fold_batch_norms(network)[0].note == "kept"
     assert kind_of(Standardized(1, 2, 3)) is Standardized
+
+
+class Optional(nn.Module):
+    """A network with flags that nobody gives, and with a constant of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, *, relu: bool = True) -> Tensor:
+        y = self.one(x) if mask is None else self.one(x * mask)
+        return self.two(y.relu() if relu else y) - torch.tensor([2.0])
+
+
+def test_flags_have_the_values_that_they_have_by_default() -> None:
+    """Oracle: the network, called without them; nothing is added to it."""
+    network = Optional().eval()
+    before = vars(network).copy()
+    fine = compress.PostTraining(bits=16, input_bits=16)(network, X)
+    with torch.no_grad():
+        assert sqnr(network(X), fine(X)) > 60
+        (y,) = compress.outputs_at(network, [], X).values()
+        assert torch.equal(y, network(X))
+        kept = compress.remove_units(network, {"one": torch.ones(4, dtype=torch.bool)}, X)
+        assert torch.equal(kept(X), network(X))
+    assert vars(network) == before
 
 
 def around(*modules: nn.Module) -> Callable[[], object]:
@@ -265,6 +298,7 @@ test_what_cannot_be_followed_is_named = refused(
     (ValueError, "call each layer once, it calls '0.0' twice", around(TWICE, TWICE)),
     (ValueError, "values, those of '0.0' are not made yet", around(nn.LazyLinear(4))),
     (ValueError, "values, those of '0.0' are not made yet", around(META)),
+    (ValueError, "must return one tensor", lambda: compress.outputs_at(Pair(), [], X)),
 )
 
 

@@ -107,8 +107,9 @@ def frozen(model, x):
         (TIED, [("0", 16), ("1", 16)]),
         (nn.Linear(4, 4).half(), [("linear", 16)]),
         (nn.Linear(4, 4).double(), [("linear", 16)]),
+        (torch.inference_mode()(nn.Linear)(4, 4), [("linear", 16)]),
     ],
-    ids=["used-twice", "without-gradient", "shared-weight", "half", "double"],
+    ids=["used-twice", "without-gradient", "shared-weight", "half", "double", "inference"],
 )
 def test_each_layer_that_runs_is_counted_by_its_own_name(model, expected):
     """Oracle: by hand, and the names that the modules have."""
@@ -170,6 +171,13 @@ def test_the_model_is_left_as_it_was(look):
     look(model)
     assert all(part.training for part in model.modules())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_lazy_layer_remains_lazy():
+    """Oracle: its class, which torch changes when it runs."""
+    lazy = nn.LazyLinear(5)
+    assert model_cost(lazy, (4,)).macs == 20
+    assert isinstance(lazy, nn.LazyLinear)
 
 
 LAYER = Layer("conv", (2, 6, 6), (4, 4, 4), (4, 2, 3, 3), 4)
