@@ -58,6 +58,11 @@ class Trace:
             if node.op == "call_module" and kind_of(self.module(node)) in kinds
         }
 
+    def lends(self, node: fx.Node) -> bool:
+        """Return whether a node takes a parameter out of a weight layer."""
+        owner = self.modules.get(str(node.target).rpartition(".")[0])
+        return node.op == "get_attr" and owner is not None and kind_of(owner) in WEIGHT_LAYERS
+
     def operation(self, node: fx.Node) -> str:
         """Return ``relu`` for a module, a function and a method alike; ``maxpool2d``."""
         if (module := self.module(node)) is not None:
@@ -101,13 +106,13 @@ class Trace:
 
     def flat(self, node: fx.Node) -> bool:
         """Return whether a value certainly has two axes: a flatten stands before it."""
-        while self.operation(node) in (
+        while self.operation(node) in {
             "linear",
             "batchnorm1d",
             "identity",
             "dropout",
             *ACTIVATIONS,
-        ):
+        }:
             node = node.all_input_nodes[0]
         return self.flattens(node)
 
@@ -198,9 +203,8 @@ def trace(network: nn.Module) -> Trace:
 
 def _defaults(network: nn.Module) -> dict[str, Any]:
     """Return the flags of the forward pass that a caller need not give, with their values."""
-    arguments = inspect.signature(network.forward).parameters.values()
-    plain = bool | int | float | str | None
-    return {one.name: one.default for one in arguments if isinstance(one.default, plain)}
+    given = {name: p.default for name, p in inspect.signature(network.forward).parameters.items()}
+    return {name: x for name, x in given.items() if isinstance(x, bool | int | float | str | None)}
 
 
 def _require_plain(network: nn.Module) -> None:
@@ -227,7 +231,9 @@ def _require_known(trace: Trace) -> None:
         reads = node.all_input_nodes
         if node.op == "get_attr" or (node.op != "placeholder" and constant.issuperset(reads)):
             constant.add(node)
-        elif trace.operation(node) in _PRODUCTS and not constant.isdisjoint(reads):
+        elif any(map(trace.lends, reads)) or (
+            trace.operation(node) in _PRODUCTS and not constant.isdisjoint(reads)
+        ):
             raise ValueError(
                 "network must multiply by weights in linear and convolutional layers, "
                 f"{_place(node)!r} calls {trace.operation(node)}"

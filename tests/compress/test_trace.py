@@ -217,6 +217,17 @@ class Gate(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class Borrowed(nn.Module):
+    """A layer whose weight another operation reads too, as in torchvision's Swin transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * self.layer.weight
+
+
 class Pair(nn.Module):
     """A network with two outputs."""
 
@@ -289,6 +300,7 @@ test_what_cannot_be_followed_is_named = refused(
     (ValueError, "cannot be followed in '0.0': symbolically traced", around(Gate(), CONV)),
     (ValueError, "cannot be followed in '0.1'", around(CONV, Doubling(2))),
     (ValueError, MULTIPLY + ", '0.0' calls conv2d", around(Standardized(1, 2, 3))),
+    (ValueError, MULTIPLY + ", '0.0' calls mul", around(Borrowed())),
     (ValueError, MULTIPLY + ", '0.1' is LSTM", around(CONV, nn.LSTM(4, 4))),
     (ValueError, MULTIPLY + ", '0.0' is ConvTranspose2d", around(nn.ConvTranspose2d(1, 2, 3))),
     (ValueError, "must not compute its weights, '0.0' is parametrized", around(NORM)),

@@ -107,7 +107,7 @@ def frozen(model, x):
         (TIED, [("0", 16), ("1", 16)]),
         (nn.Linear(4, 4).half(), [("linear", 16)]),
         (nn.Linear(4, 4).double(), [("linear", 16)]),
-        (torch.inference_mode()(nn.Linear)(4, 4), [("linear", 16)]),
+        (torch.inference_mode()(lambda: nn.Linear(4, 4))(), [("linear", 16)]),
     ],
     ids=["used-twice", "without-gradient", "shared-weight", "half", "double", "inference"],
 )
