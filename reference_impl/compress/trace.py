@@ -28,6 +28,8 @@ _PRODUCTS = frozenset(
         *("convtranspose3d", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot"),
     }
 )
+_KEEP_TWO_AXES = ACTIVATIONS | {"linear", "batchnorm1d", "identity", "dropout"}
+_MULTIPLY = "network must multiply by weights in linear and convolutional layers"
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -106,13 +108,7 @@ class Trace:
 
     def flat(self, node: fx.Node) -> bool:
         """Return whether a value certainly has two axes: a flatten stands before it."""
-        while self.operation(node) in {
-            "linear",
-            "batchnorm1d",
-            "identity",
-            "dropout",
-            *ACTIVATIONS,
-        }:
+        while self.operation(node) in _KEEP_TWO_AXES:
             node = node.all_input_nodes[0]
         return self.flattens(node)
 
@@ -234,19 +230,13 @@ def _require_known(trace: Trace) -> None:
         elif any(map(trace.lends, reads)) or (
             trace.operation(node) in _PRODUCTS and not constant.isdisjoint(reads)
         ):
-            raise ValueError(
-                "network must multiply by weights in linear and convolutional layers, "
-                f"{_place(node)!r} calls {trace.operation(node)}"
-            )
+            raise ValueError(f"{_MULTIPLY}, {_place(node)!r} calls {trace.operation(node)}")
         module = trace.module(node)
         if module is None or not any(True for _ in module.parameters()):
             continue
         kind, ours = kind_of(module), type(module).__module__.startswith("reference_impl.")
         if kind not in known and not ours:
-            raise ValueError(
-                f"network must multiply by weights in linear and convolutional layers, "
-                f"{node.target!r} is {kind.__name__}"
-            )
+            raise ValueError(f"{_MULTIPLY}, {node.target!r} is {kind.__name__}")
         if calls[node.target] > 1:
             raise ValueError(f"network must call each layer once, it calls {node.target!r} twice")
 
