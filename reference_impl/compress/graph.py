@@ -98,9 +98,7 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
         if example.network is not network:
             raise ValueError("example must be the graph of this network, got that of another")
         return example
-    if example is None:
-        example = _image(network)
-    traced = trace(network)
+    traced, example = trace(network), example_of(network, example)
     shapes = traced.shapes(example)
     follower = Follower(traced, shapes)
     widths, names = follower.widths, getattr(network, "width_names", {})
@@ -132,8 +130,12 @@ def dependency_graph(network: nn.Module, example: Example = None) -> DependencyG
     )
 
 
-def _image(network: nn.Module) -> Tensor:
-    """Return an image where the network is one of the course."""
+def example_of(network: nn.Module, example: Example) -> Tensor:
+    """Return the example, that of a graph, or an image where the network is one of the course."""
+    if isinstance(example, DependencyGraph):
+        return example.example
+    if example is not None:
+        return example
     if not isinstance(network, Network):
         raise ValueError("example must be an input of the network, got none")
     like = next(network.parameters())
