@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 
 from reference_impl import compress
 from reference_impl.measuring import model_size
@@ -52,6 +52,8 @@ def test_the_script_runs_on_the_weights_and_images_of_a_reader(tmp_path, monkeyp
 def test_the_sizes_and_operations_on_the_page_are_those_of_the_networks():
     """Oracle: the networks of the script, whole and halved; MACs from their widths."""
     rows, image = shown(PAGE), torch.zeros(1, 3, 96, 96)
+    share = float(rows["half of the units"][1]) / float(rows["as it came"][1])
+    assert f"{share:.0%} of them are left".replace("%", " %") in PAGE
     whole = SCRIPT.mobilenet_v2().eval()
     for name, network in {
         "as it came": whole,
@@ -84,6 +86,7 @@ REFUSED = [
     lambda: eight(by(lambda m, x: m.a(m.a(x)), a=EVEN), X),
     lambda: eight(nn.Sequential(nn.MultiheadAttention(8, 2)), X),
     lambda: eight(WEIGHT_NORM, X),
+    lambda: eight(nn.Sequential(prune.l1_unstructured(nn.Conv2d(3, 4, 3), "weight", 0.5)), X),
     lambda: eight(by(lambda m, x, y: m.a(x) + y, a=CONV), X),
     lambda: compress.remove_units(SHUFFLED, {"a": torch.arange(4) > 0}, X),
     lambda: compress.integer_network(eight(GATED, X)),
