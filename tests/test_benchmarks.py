@@ -149,7 +149,7 @@ def test_the_merging_benchmarks_time_equal_similarities(monkeypatch):
     assert loop.target == pytest.approx(128 / 1000)  # a loop over 32 of 4,096 neurons
 
 
-def test_the_benchmarks_of_a_brought_network_time_equal_results() -> None:
+def test_the_benchmarks_of_a_brought_network_time_equal_results():
     """Oracle: torch's fused weights; the network's outputs; Torch-Pruning's MACs."""
     fold, quantize, prune = networks.cases()
     ours, theirs = fold.ours(), fold.theirs()

@@ -39,10 +39,16 @@ def patches(layer: WeightLayer, x: Float[Tensor, "n ..."]) -> Float[Tensor, "gro
 
     Those of a convolution are its patches, with the padding's zeros; in the order of `as_rows`.
     """
-    if isinstance(layer, nn.Conv2d):
-        padding = zero_padding(layer)
-        x = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)
-    return as_rows(layer, x)
+    if isinstance(layer, nn.Linear):
+        return as_rows(layer, x)
+    x = F.pad(x, [p for p in reversed(zero_padding(layer)) for _ in ("before", "after")])
+    axes = range(2, x.ndim)
+    for axis, k, stride, step in zip(
+        axes, layer.kernel_size, layer.stride, layer.dilation, strict=True
+    ):
+        x = x.unfold(axis, step * (k - 1) + 1, stride)[..., ::step]
+    x = x.movedim([*axes], [*range(-len(axes), 0)])  # (n, c, kernel …, positions …)
+    return as_rows(layer, x.flatten(1, len(axes) + 1))
 
 
 @checked

@@ -91,8 +91,9 @@ def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:
 def neighbours(traced: Trace) -> dict[str, str]:
     """Return path → path of the one layer that reads the layer's channels, factors and all."""
     pairs, stops = {}, []
-    for path, layer in layers_of(traced).items():
-        after = _reader(traced, traced.calls(type(layer))[path])
+    calls = traced.calls(*WEIGHT_LAYERS)
+    for path in layers_of(traced):
+        after = _reader(traced, calls[path])
         if isinstance(after, str):
             stops.append(f"{path!r} is followed by {after}")
         else:

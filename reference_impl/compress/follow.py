@@ -7,6 +7,7 @@ one; what sums, concatenates, pools or flattens hands units on, and joins widths
 import math
 from typing import Any, NamedTuple
 
+import torch
 from torch import Size, fx, nn
 
 from reference_impl.compress.layers import ACTIVATIONS, NORMS, WEIGHT_LAYERS, kind_of
@@ -21,9 +22,9 @@ _SAME = ACTIVATIONS | {
     "contiguous",
     "clone",
 }
-_POOLS = frozenset(
+_BY_CHANNEL = {"upsample", "interpolate"} | {
     f"{kind}pool{n}d" for kind in ("max", "avg", "adaptivemax", "adaptiveavg") for n in (1, 2, 3)
-)
+}
 _BETWEEN = frozenset({"add", "iadd", "sub", "isub", "mul", "imul", "cat", "concat"})
 _RESHAPES = frozenset({"flatten", "view", "reshape", "mean"})
 UNCUT = -1  #: the "width" of entries that nothing cuts: of a kernel, or inside a group
@@ -107,6 +108,8 @@ class Follower:
 
     def _follow(self, node: fx.Node) -> None:
         sources = [source for source in node.all_input_nodes if source in self.layouts]
+        if sources and self._counts_others(node, sources[0]):
+            return
         layout = self._layout(node, sources) if sources and node.op != "output" else None
         if layout is None:
             why = f"{self.traced.name(node)} comes after it" if sources else "it is the input"
@@ -117,6 +120,19 @@ class Follower:
         if layout is not None:
             self.layouts[node] = layout
             self.passed += [(part, self.traced.operation(node)) for part in layout.parts]
+
+    def _counts_others(self, node: fx.Node, source: fx.Node) -> bool:
+        """Return whether a node reads sizes of a value, but not the number of its units."""
+        if node.target == "size" and len(node.args) > 1:
+            read: list[Any] = [node.args[1]]
+        elif node.target == "size" or node.args[1:] == ("shape",):
+            read = [user.args[1] for user in node.users if user.users]  # of n, c, h, w = x.shape
+        else:
+            return False
+        if not all(isinstance(index, int | slice) for index in read):
+            return False
+        axes = torch.arange(len(self.shapes[source]))
+        return not any((axes[index] == self.layouts[source].axis).any() for index in read)
 
     def _fresh(self, node: fx.Node) -> Layout | None:
         """Return the layout of a value whose units nothing cuts; None for a constant."""
@@ -134,7 +150,7 @@ class Follower:
             return self._weight_layer(node, module, source)
         if module is not None and any(True for _ in module.parameters()):
             return self._own_parameters(node, module, source)
-        if operation in _SAME or (operation in _POOLS and source.axis == 1):
+        if operation in _SAME or (operation in _BY_CHANNEL and source.axis == 1):
             return source if len(sources) == 1 else None
         if operation in _BETWEEN:
             return self._between(node, sources)

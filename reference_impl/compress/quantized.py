@@ -172,7 +172,7 @@ def channel_axis(layer: WeightLayer) -> int:
     return -1 if isinstance(layer, nn.Linear) else 1
 
 
-def zero_padding(layer: nn.Conv2d) -> tuple[int, ...]:
+def zero_padding(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> tuple[int, ...]:
     """Return by how many zeros a convolution pads each axis; refuse any other padding."""
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         raise ValueError(f"layer must be padded by a number of zeros, got {layer}")

@@ -1,10 +1,12 @@
 """The widths that a trace finds: in the course's networks by hand, in torchvision's by use."""
 
 import copy
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from chains import BROUGHT, SMALL, WIDTHS, brought, drawn, images, refused
 from torch import Tensor, nn
 
@@ -130,6 +132,44 @@ def test_a_removed_unit_is_one_that_nothing_reads(name):
     left = {label: int(mask.sum()) for label, mask in keep.items()}
     assert dict(dependency_graph(small, X).widths) == left
     assert mac_formula(network, found)(left) == model_cost(small, tuple(X.shape[1:])).macs
+
+
+class Sizes(nn.Module):
+    """A network that asks for sizes, in one of several ways, and resizes what it has pooled."""
+
+    def __init__(self, way: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.one, self.two, self.way = nn.Conv2d(3, 4, 3), nn.Linear(4 * 62 * 62, 2), way
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        return self.two(self.way(F.interpolate(F.max_pool2d(y, 2), size=y.shape[-2:])))
+
+
+def unpacked(y: Tensor) -> Tensor:
+    n, _, _, _ = y.size()
+    return y.view(n, -1)
+
+
+WAYS = {
+    "an axis": (lambda y: y.view(y.size(0), -1), True),
+    "an entry": (lambda y: y.reshape(y.shape[0], -1), True),
+    "unpacked": (unpacked, True),
+    "the units": (lambda y: (y / y.shape[1]).flatten(1), False),
+    "some": (lambda y: (y / y.shape[:2][1]).flatten(1), False),
+}
+
+
+@pytest.mark.parametrize(("way", "cut"), WAYS.values(), ids=WAYS)
+def test_sizes_may_be_read_except_the_number_of_units(way, cut):
+    """Oracle: what the function computes without units, where their number does not matter."""
+    network = Sizes(way).eval()
+    found = dependency_graph(network, X)
+    assert ("one" in found.widths) == cut
+    if cut:
+        keep = {"one": torch.arange(4) > 1}
+        small, whole = (call(network, keep, found) for call in (remove_units, silence_units))
+        torch.testing.assert_close(small(X), whole(X))
 
 
 class Fixed(nn.Module):

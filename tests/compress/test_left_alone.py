@@ -91,7 +91,7 @@ def test_a_chain_is_left_alone_and_shares_nothing_with_what_is_made(name, call):
 
 
 @on_chains
-def test_tensors_of_inference_mode_and_their_layouts_serve(name, call) -> None:
+def test_tensors_of_inference_mode_and_their_layouts_serve(name, call):
     """Oracle: the same call outside of inference mode; the strides of the chain's filters."""
 
     def given() -> tuple[nn.Sequential, Tensor]:

@@ -113,10 +113,11 @@ FEW = AdaRoundSettings(steps=60, learning_rate=0.1)
 def test_patches_times_weights_are_the_layer(groups, kernel, stride, padding, dilation):
     """Oracle: torch's convolution of any geometry, and its linear layer."""
     torch.manual_seed(0)
-    conv = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups, bias=False)
-    x = normal(3, 4, 7, 6)
-    weight = conv.weight.view(groups, 8 // groups, -1)
-    torch.testing.assert_close(patches(conv, x) @ weight.mT, as_rows(conv, conv(x)))
+    for axes, kind in enumerate((nn.Conv1d, nn.Conv2d, nn.Conv3d), start=1):
+        conv = kind(4, 8, kernel, stride, padding, dilation, groups, bias=False)
+        x = normal(3, 4, *(7, 6, 5)[:axes])
+        weight = conv.weight.view(groups, 8 // groups, -1)
+        torch.testing.assert_close(patches(conv, x) @ weight.mT, as_rows(conv, conv(x)))
     layer, x = nn.Linear(5, 3, bias=False), normal(4, 5)
     torch.testing.assert_close(patches(layer, x) @ layer.weight.T, as_rows(layer, layer(x)))
 

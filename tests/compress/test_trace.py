@@ -240,6 +240,8 @@ def test_a_subclass_is_what_its_forward_pass_is():
     network = nn.Sequential(Settings(), nn.BatchNorm2d(2), nn.ReLU()).eval()
     assert kind_of(network[0]) is nn.Conv2d
     assert compress.fold_batch_norms(network)[0].note == "kept"
+    pair, x = nn.Sequential(Settings(), nn.ReLU(), nn.Conv2d(2, 3, 3)).eval(), X[:, :1]
+    assert_same_function(compress.equalize(pair), pair, x)
     assert kind_of(Standardized(1, 2, 3)) is Standardized
 
 
@@ -255,7 +257,7 @@ class Optional(nn.Module):
         return self.two(y.relu() if relu else y) - torch.tensor([2.0])
 
 
-def test_flags_have_the_values_that_they_have_by_default() -> None:
+def test_flags_have_the_values_that_they_have_by_default():
     """Oracle: the network, called without them; nothing is added to it."""
     network = Optional().eval()
     before = vars(network).copy()
