@@ -143,8 +143,7 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     example = torch.zeros(1, *example_shape, dtype=like.dtype, device=like.device)
     own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
     with torch.no_grad():  # no_grad inside the model would make a subgraph
-        flops = _counted_by_torch(own, example)
-        graph = torch.export.export(own, (example,)).graph
+        flops, graph = _counted_by_torch(own, example), torch.export.export(own, (example,)).graph
     calls = [node for node in graph.nodes if node.op == "call_function"]
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):
         raise ValueError(f"model must multiply in linear and convolutional layers, got {foreign}")
