@@ -107,7 +107,7 @@ def test_rows_of_averaged_units_are_written_where_no_norm_forbids_it():
     torch.testing.assert_close(small.fc2.weight[:, 10], network.fc2.weight[:, :2].sum(dim=1))
 
 
-BROUGHT = {
+REMOVED = {
     "resnet18": ["conv1", "layer2.0.conv1"],
     "mobilenet_v2": ["features.2.conv.0.0", "features.4.conv.2"],
     "vgg11_bn": ["features.0", "features.25"],
@@ -118,11 +118,11 @@ BROUGHT = {
 
 
 @pytest.mark.equation("eq-narrow-same")
-@pytest.mark.parametrize(("name", "labels"), [*((n, [w]) for n, w in WIDTHS), *BROUGHT.items()])
+@pytest.mark.parametrize(("name", "labels"), [*((n, [w]) for n, w in WIDTHS), *REMOVED.items()])
 def test_the_same_removal_by_torch_pruning_gives_the_same_outputs(name, labels):
     """Oracle: torch_pruning, which finds by tracing what else must go."""
-    network = brought(name) if name in BROUGHT else drawn(name)
-    x = torch.rand(2, 3, 64, 64) if name in BROUGHT else images(6)
+    network = brought(name) if name in REMOVED else drawn(name)
+    x = torch.rand(2, 3, 64, 64) if name in REMOVED else images(6)
     paths = {label: path for path, label in getattr(network, "width_names", {}).items()}
     found, theirs = dependency_graph(network, x), copy.deepcopy(network)
     graph = tp.DependencyGraph().build_dependency(theirs, example_inputs=x[:1])
