@@ -139,7 +139,7 @@ class Sizes(nn.Module):
 
     def __init__(self, way: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.one, self.two, self.way = nn.Conv2d(3, 4, 3), nn.Linear(4 * 62 * 62, 2), way
+        self.one, self.two, self.way = nn.Conv2d(3, 4, 3), nn.Linear(4 * 30 * 30, 2), way
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.one(x)
