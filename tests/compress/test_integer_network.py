@@ -115,7 +115,7 @@ def test_the_simulation_is_the_network_of_restored_values(name, axes) -> None:
         scale = scales[key] * simulated.get_submodule(key).weight_quantizer.scale.flatten()
         multiplier = layers[key].output.multiplier.value
         np.testing.assert_allclose(scale / scales[following], multiplier, rtol=1e-15)
-        np.testing.assert_allclose(layers[key].unit, scale, rtol=1e-15)
+        np.testing.assert_allclose(layers[key].unit, scale, rtol=2.0**-30)
 
 
 def last_convolution(size: int) -> tuple[nn.Sequential, torch.Tensor]:
