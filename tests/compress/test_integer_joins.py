@@ -96,7 +96,7 @@ CHOICES: dict[str, list[str]] = {"join": ["cat", "twice", "none"], "end": ["head
 KEYS = ("early", "project", "broad", "late", "windows", "six", "pool", "dead")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     chosen=st.fixed_dictionaries(
         {key: st.booleans() for key in KEYS}

@@ -78,7 +78,7 @@ def by_torch(network: nn.Module, x: Tensor) -> nn.Module:
     return result.apply(torch.ao.quantization.disable_observer)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+@on_networks
 @pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated")
 def test_eight_bits_are_as_good_as_torchs(name):
     """Oracle: the SQNR of torch.ao's fake-quantize with the same ranges, within 1 dB."""
