@@ -158,7 +158,7 @@ class IntegerLayer(Sums):
 def integer_layer(layer: QuantizedLayer) -> IntegerLayer:
     """Return a layer of restored values as one of integers, whose sums are left as they are."""
     inputs, inner = input_quantizer(layer), layer.layer
-    unit = inputs.scale.double() * _weight_scale(layer)
+    unit = inputs.scale * _weight_scale(layer)
     codes = layer.weight_quantizer.quantize(inner.weight.detach())
     if isinstance(inner, nn.Conv2d):  # with zeros between groups; channels last, as in patches
         dense = torch.block_diag(*codes.flatten(1).chunk(inner.groups))
@@ -170,12 +170,13 @@ def integer_layer(layer: QuantizedLayer) -> IntegerLayer:
 
 
 def input_quantizer(layer: QuantizedLayer) -> AffineQuantizer:
-    """Return the quantizer of a layer's input, for values of any shape; it must have one scale."""
+    """Return the quantizer of a layer's input in float64, for values of any shape."""
     inputs = layer.input_quantizer
     if inputs is None or inputs.scale.numel() != 1:  # the layer sums over its input's channels
         got = "none" if inputs is None else f"scales of shape {tuple(inputs.scale.shape)}"
         raise ValueError(f"inputs must have a quantizer with one scale, got {got}")
-    return AffineQuantizer(inputs.scale.reshape(()), inputs.zero_point.reshape(()), inputs.grid)
+    scale = inputs.scale.double().reshape(())
+    return AffineQuantizer(scale, inputs.zero_point.reshape(()), inputs.grid)
 
 
 def _weight_scale(layer: QuantizedLayer) -> Tensor:

@@ -1,6 +1,6 @@
 """What stands between the layers of a network in integers: sums, averages, other grids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
@@ -31,12 +31,9 @@ class Form(NamedTuple):
 
     def same_codes(self, other: "Form") -> bool:
         """Return whether both are codes, and equal ones stand for equal values."""
-        return (
-            self.quantizer is not None
-            and other.quantizer is not None
-            and self.quantizer.grid == other.quantizer.grid
-            and (self.unit, self.zero_point) == (other.unit, other.zero_point)
-        )
+        ours, theirs = self.quantizer, other.quantizer
+        same = ours is not None and theirs is not None and ours.grid == theirs.grid
+        return same and (self.unit, self.zero_point) == (other.unit, other.zero_point)
 
 
 def form_of_codes(quantizer: AffineQuantizer) -> Form:
@@ -48,7 +45,7 @@ def form_of_codes(quantizer: AffineQuantizer) -> Form:
 
 def requantizer(unit: Tensor, target: AffineQuantizer, *, relu: bool = False) -> Requantizer:
     """Return the map from sums in a unit to the codes of a quantizer."""
-    multiplier = fixed_point(unit / target.scale.double())
+    multiplier = fixed_point(unit / target.scale)
     return Requantizer(multiplier, target.grid, int(target.zero_point), relu)
 
 
@@ -100,57 +97,39 @@ def join(forms: Sequence[Form], *, concatenated: bool) -> tuple[Join, Form]:
 class Average(Recode):
     """Sums over windows of K positions, Σ (q − z): the average, in a unit K times smaller.
 
-    If K is a part of all positions, these must be as many as in the example: height, width.
-
     Equation: eq-integer-average, chapter 04.
     """
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    positions: tuple[int, ...] | None  #: None if K does not depend on them
     flat: bool  #: whether the axes of positions, of one position each, are dropped
 
     def accumulate(self, *inputs: Integer[Tensor, "n c height width"]) -> Int32[Tensor, "n ..."]:
         """Return the sums of the windows."""
         sums = super().accumulate(*inputs)
-        if self.positions not in (None, got := tuple(sums.shape[2:])):
-            raise ValueError(f"positions must be {self.positions} as in the example, got {got}")
         for axis, size, stride in zip((2, 3), self.kernel, self.stride, strict=True):
             sums = windows(sums, axis, size, stride).sum(-1, dtype=torch.int32)
         return sums.flatten(1) if self.flat else sums
 
 
 def average(
-    form: Form,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    positions: tuple[int, ...] | None = None,
-    *,
-    flat: bool,
+    form: Form, kernel: tuple[int, int], stride: tuple[int, int], *, flat: bool
 ) -> tuple[Average, Form]:
     """Return an average of integers of a form, and the form of its sums; refuse too large sums."""
     k = kernel[0] * kernel[1]
     if (most := int(form.bound.max()) * k) > INT32_MAX:
         raise ValueError(f"{k} sums could reach {most} > {INT32_MAX}")
-    averaged = Average(form.unit / k, form.zero_point, kernel, stride, positions, flat)
+    averaged = Average(form.unit / k, form.zero_point, kernel, stride, flat)
     return averaged, Form(averaged.unit, form.bound * k)
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """Integers clipped to [low, high]: ReLU from z on, ReLU6 up to round(6 / s) + z."""
-
-    low: int
-    high: Int32[Tensor, "*granularity"]
-
-    def __call__(self, values: Integer[Tensor, "n ..."]) -> Integer[Tensor, "n ..."]:
-        """Return the clipped integers, of the same type."""
-        high = self.high.view(-1, *[1] * (values.ndim - 2)).to(values.dtype)  # channels are axis 1
-        return torch.minimum(values.clamp(min=self.low), high)
-
-
-def clip(form: Form, high: float) -> Clip:
-    """Return the clip of integers of a form to values from 0 to ``high``."""
+def clip(form: Form, high: float) -> Callable[[Tensor], Tensor]:
+    """Return what clips integers of a form to [z, round(high / s) + z], values from 0 to high."""
     most = INT32_MAX if form.quantizer is None else form.quantizer.grid.q_max
-    top = torch.round(high / form.unit) + form.zero_point
-    return Clip(form.zero_point, top.clamp(max=most).int())
+    top = (torch.round(high / form.unit) + form.zero_point).clamp(max=most)
+
+    def clipped(integers: Tensor) -> Tensor:
+        per_channel = top.view(-1, *[1] * (integers.ndim - 2)).to(integers.dtype)
+        return torch.minimum(integers.clamp(min=form.zero_point), per_channel)
+
+    return clipped

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from reference_impl.checked import Count, checked
 from reference_impl.compress.graph import Example
 from reference_impl.compress.integer import IntegerLayer, Sums, input_quantizer
-from reference_impl.compress.integer_joins import Clip, Form, Join, Recode
+from reference_impl.compress.integer_joins import Form, Join, Recode
 from reference_impl.compress.integer_steps import Builder, Step, naming
 from reference_impl.compress.layers import at, replaced
 from reference_impl.compress.quantized import QuantizedLayer
@@ -24,13 +24,14 @@ class IntegerNetwork:
 
     Only making codes of images is in floating point. A ReLU after a layer is part of the layer's
     clipping, not a step. A unit of a logit stands for ``logit_scale``; ``logit_multiplier`` brings
-    several scales to it.
+    several scales to it. Where positions are averaged, images must have the ``image_shape``.
     """
 
     input_quantizer: AffineQuantizer
     steps: tuple[Step, ...]
     logit_scale: float
     logit_multiplier: FixedPointMultiplier | None
+    image_shape: tuple[int, ...] | None
 
     @property
     def layers(self) -> dict[str, IntegerLayer]:
@@ -46,6 +47,8 @@ class IntegerNetwork:
         self, codes: Integer[Tensor, "n ..."]
     ) -> Iterator[tuple[str, Integer[Tensor, "n ..."]]]:
         """Yield (name, input codes) of each weight layer, then ("accumulators", the last sums)."""
+        if self.image_shape not in (None, got := tuple(codes.shape[1:])):
+            raise ValueError(f"codes must be of images {self.image_shape}, got {got}")
         values = {self.steps[0].reads[0]: codes}
         last = {name: step for step in self.steps for name in step.reads}
         for step in self.steps:
@@ -94,12 +97,12 @@ def integer_network(network: nn.Module, example: Example = None) -> IntegerNetwo
     built = Builder(network, example)
     unit = built.forms[built.steps[-1].name].unit
     largest = unit.max()
-    one_scale = bool((unit == largest).all())
     return IntegerNetwork(
         input_quantizer=built.input_quantizer,
         steps=tuple(built.steps),
         logit_scale=largest.item(),
-        logit_multiplier=None if one_scale else fixed_point(unit / largest),
+        logit_multiplier=None if unit.numel() == 1 else fixed_point(unit / largest),
+        image_shape=next((tuple(shape[1:]) for shape in built.shapes.values()), None),
     )
 
 
@@ -146,7 +149,7 @@ def _round(root: nn.Module, built: Builder, node: fx.Node, step: Step) -> None:
         for source, form, multiplier in zip(sources, forms, operation.multipliers, strict=True):
             rounding = _Rounding(form.quantizer, multiplier.value / form.unit, unit)
             _insert(root, node, source, rounding)
-    elif isinstance(operation, Clip) and result.quantizer is None:  # 6 is not a multiple of a unit
+    elif built.traced.operation(node) == "relu6" and result.quantizer is None:
         for user in list(node.users):
             _insert(root, user, node, _Rounding(None, 1 / result.unit, result.unit))
 
@@ -169,8 +172,8 @@ class _Rounding(nn.Module):
         self.quantizer, self.factor, self.unit = quantizer, factor, unit
 
     def forward(self, x: Tensor) -> Tensor:
-        if (q := self.quantizer) is not None:
-            x = AffineQuantizer(q.scale.double(), q.zero_point, q.grid).round_trip(x)
+        if self.quantizer is not None:
+            x = self.quantizer.round_trip(x)
         per_channel = (-1, *[1] * (x.ndim - 2))  # channels are axis 1
         x = x * self.factor.view(per_channel)
         return x if self.unit is None else torch.round(x) * self.unit.view(per_channel)
@@ -179,16 +182,12 @@ class _Rounding(nn.Module):
 def _in_float64(quantized: QuantizedLayer, integers: IntegerLayer, form: Form) -> QuantizedLayer:
     """Return the layer with Ŵ = s_w q_w, s_w = unit / s_a, and the bias unit · q_bias."""
     inputs, unit = input_quantizer(quantized), _exact_unit(integers, form)
-    input_scale = inputs.scale.double()
     layer = copy.deepcopy(quantized.layer).double()
-    weight_scale = (unit / input_scale).view(-1, *[1] * (layer.weight.ndim - 1))
+    weight_scale = (unit / inputs.scale).view(-1, *[1] * (layer.weight.ndim - 1))
     with torch.no_grad():
         layer.weight.copy_(weight_scale * quantized.weight_quantizer.quantize(layer.weight))
         if layer.bias is not None:
             layer.bias.copy_(unit * integers.product.bias)
     zeros = torch.zeros_like(weight_scale, dtype=torch.int32)
-    return QuantizedLayer(
-        layer,
-        AffineQuantizer(weight_scale, zeros, quantized.weight_quantizer.grid),
-        AffineQuantizer(input_scale, inputs.zero_point, inputs.grid),
-    )
+    weight = AffineQuantizer(weight_scale, zeros, quantized.weight_quantizer.grid)
+    return QuantizedLayer(layer, weight, inputs)

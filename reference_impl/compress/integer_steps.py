@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +58,7 @@ class Builder:
         self.steps: list[Step] = []
         self.forms: dict[str, Form] = {}
         self.names: dict[fx.Node, str] = {}  #: the same for a value and what does nothing to it
+        self.shapes: dict[fx.Node, Size] = {}  #: those of the values, if one of them matters
         self.quantizers: dict[fx.Node, AffineQuantizer] = {}  #: those of the layers' inputs
         for path, node in self.traced.calls(QuantizedLayer).items():
             with naming(f"layer {path}"):
@@ -198,19 +198,18 @@ class Builder:
 
     def _average(self, node: fx.Node) -> None:
         module, flat, plain = self.traced.module(node), self.traced.averages(node), False
-        before = None
         if isinstance(module, nn.AvgPool2d):
             kernel, stride = pair(module.kernel_size), pair(module.stride)
             plain = not (any(pair(module.padding)) or module.ceil_mode or module.divisor_override)
         elif flat or self.traced.operation(node) == "adaptiveavgpool2d":
-            before = tuple(self.shapes[node.all_input_nodes[0]][2:])
-            after = self.shapes[node][2:] or (1, 1)
+            before = self._positions(node.all_input_nodes[0])
+            after = self._positions(node) or (1, 1)
             kernel = stride = (before[0] // after[0], before[1] // after[1])
             plain = not (before[0] % after[0] or before[1] % after[1])
         if not plain:
             raise self._refusal(node)
         with naming(self.traced.name(node)):
-            averaged = average(self._form(node), kernel, stride, before, flat=flat)
+            averaged = average(self._form(node), kernel, stride, flat=flat)
         self._sums(node, *averaged)
 
     def _max_pool(self, node: fx.Node) -> MaxPool:
@@ -224,16 +223,17 @@ class Builder:
             raise self._refusal(node)
         form = self._form(node)
         if form.unit.numel() > 1:  # each channel has as many columns as positions
-            positions = self.shapes[node.all_input_nodes[0]][2:].numel()
+            positions = self._positions(node.all_input_nodes[0]).numel()
             form = Form(form.unit.repeat_interleave(positions), form.bound.max())
         self._step(node, nn.Flatten(), form)
 
-    @cached_property
-    def shapes(self) -> dict[fx.Node, Size]:
-        """Return the shapes of all values, as on the example."""
-        network = self.traced.network
-        dtype = next(network.parameters()).dtype
-        return self.traced.shapes(example_of(network, self.example).to(dtype))
+    def _positions(self, node: fx.Node) -> Size:
+        """Return height and width of a value, as in the example."""
+        if not self.shapes:
+            network = self.traced.network
+            dtype = next(network.parameters()).dtype
+            self.shapes = self.traced.shapes(example_of(network, self.example).to(dtype))
+        return self.shapes[node][2:]
 
     def _output(self, node: fx.Node) -> None:
         """See that the last step makes the network's output, as sums."""

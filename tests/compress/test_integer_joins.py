@@ -231,7 +231,7 @@ test_what_no_branch_of_integers_is_gets_refused_by_name = refused(
     (ValueError, "GELU 'operation'", strange(nn.GELU())),
     (ValueError, "must not overwrite Conv2d 'conv'|overwrite Quantized", strange(Overwriting())),
     (ValueError, "must not overwrite Quantized.* 'conv'", strange(Overwriting(nn.Dropout()))),
-    (ValueError, r"operation\(\): positions must be \(6, 6\).*\(7, 7\)", strange(WHOLE, size=7)),
+    (ValueError, r"images \(1, 6, 6\), got \(1, 7, 7\)", strange(WHOLE, size=7)),
     (ValueError, r"head: codes must be \(n, 144\)", strange(nn.ReLU(), size=7)),
     (ValueError, "64 sums could reach", lambda: average(DEEP, (8, 8), (8, 8), flat=True)),
 )

@@ -184,6 +184,14 @@ def test_any_geometry_and_grid_is_its_simulation(chain, axes, grid) -> None:
     assert_simulated(quantized(chain, x[:3], axes=axes, grid=grid), x)
 
 
+def test_images_get_the_same_codes_if_the_network_is_in_float32() -> None:
+    """Oracle: the float64 simulation; 1 / s in float32 would move a few codes of a million."""
+    x = 0.7 * torch.rand(1000, 1000, generator=torch.Generator().manual_seed(0))
+    chain = nn.Sequential(nn.Linear(1000, 2))
+    chain = compress.quantize_layers(chain, weights_of(chain, WEIGHT_GRID), inputs_of(chain, x))
+    assert_simulated(chain, x.double())
+
+
 def test_relu_holds_where_the_next_range_has_negative_values() -> None:
     """Oracle: the float64 simulation; z_y is not the smallest code here."""
     torch.manual_seed(0)
