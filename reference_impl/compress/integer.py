@@ -107,11 +107,11 @@ def pair(size: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What makes new integers of old ones: sums, then what may follow them.
+    """Sums of integers, which may be pooled and turned into codes.
 
-    A max-``pool`` comes before the ``output``, which keeps the order: so fewer sums are left to
-    rescale. The output makes codes of them; None leaves the sums. The ``unit`` of the sums, one
-    or one for each channel, is what they stand for; no computation uses it.
+    The ``output`` turns them into codes; if it is None, the sums are the result. It keeps their
+    order, so a max-``pool`` comes before it and leaves fewer sums to rescale. A sum of 1 stands
+    for the ``unit``, one number or one for each channel; no computation uses it.
     """
 
     unit: Float64[Tensor, "*granularity"]
@@ -134,9 +134,9 @@ class Sums:
 class IntegerLayer(Sums):
     """A linear or convolutional layer in integers: Σ x̂ ŵ = s_a s_w Σ (q_a − z_a) q_w.
 
-    The ``product`` is that sum with the bias. Those of a convolution are of the patches in its
-    ``window``; the columns of its weight are ordered as kernel height, kernel width, channel. The
-    ``unit`` is s_a s_w.
+    The ``product`` computes this sum, with the bias. In a convolution it multiplies the patches of
+    the ``window``; the columns of its weight are ordered as kernel height, kernel width, channel.
+    The ``unit`` is s_a s_w.
 
     Equation: eq-integer-sum, chapter 04.
     """

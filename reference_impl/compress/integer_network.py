@@ -81,16 +81,18 @@ def integer_network(network: nn.Module, example: Example = None) -> IntegerNetwo
     """Return a network of restored values as one of integers.
 
     The network, as `quantize_layers` returns it, has quantized layers with symmetric weights (one
-    scale, or one for each output channel) and inputs of one scale, and between them ReLU, ReLU6,
-    pooling, flattening, sums and concatenations. Dropout and identities do nothing.
+    scale, or one for each output channel) and inputs of one scale. Between them it may have ReLU,
+    ReLU6, pooling, flattening, sums and concatenations. Dropout and identities do nothing.
 
-    A value that a layer reads is in this layer's codes, for all others that read it too. What
-    joins branches rescales each to a common unit, an average is a sum of a smaller unit. The
-    ``example``, an input, gives the positions that are averaged or flattened; networks of the
-    course, and those that do not average whole channels, do not need it.
+    If a layer reads a value, the value has the codes of this layer, the first if there are
+    several, wherever else it is read. Branches are rescaled to a common unit before they are
+    joined, see `Join`; an average is a sum in a smaller unit, see `Average`.
+
+    The ``example``, an input, gives the positions that are averaged or flattened. Networks of the
+    course do not need it, nor do those whose averages have a fixed window.
 
     Raises:
-        ValueError: if something else stands there, or a sum could exceed int32.
+        ValueError: if the network has another operation, or a sum could exceed int32.
 
     References: Jacob et al. 2018, section 2 and appendix A.2.
     """
@@ -111,10 +113,10 @@ def simulation(network: nn.Module, example: Example = None) -> fx.GraphModule:
     """Return the network of restored values, in float64, that `integer_network` equals.
 
     Its layers are at the same paths. It differs from ``network`` in these ways: it computes in
-    float64; each bias is rounded to a multiple of s_a s_w; s_w is M s_y / s_a with M as the
-    fixed-point multiplier has it, a change of at most one part in 2^31; a value that a layer reads
-    is rounded for all that read it, a branch to a multiple of the unit in which it is joined. So
-    both round the same numbers by the same rule.
+    float64; each bias is rounded to a multiple of s_a s_w; s_w is M s_y / s_a with the M of the
+    fixed-point multiplier, a change of at most one part in 2^31; a value that a layer reads is
+    rounded to this layer's codes wherever else it is read; a branch is rounded to a multiple of the
+    unit in which it is joined. So both round the same numbers by the same rule.
     """
     built = Builder(network, example)
     steps = {step.name: step for step in built.steps}

@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Put a name before what is refused."""
+    """Begin the text of a ValueError with the name of what it is about."""
     try:
         yield
     except ValueError as error:
@@ -50,10 +50,10 @@ def naming(name: str) -> Iterator[None]:
 
 
 class Builder:
-    """Steps, and the forms of their results, by name."""
+    """Follows a traced network, and makes steps and the forms of their results."""
 
     def __init__(self, network: nn.Module, example: Example) -> None:
-        """Follow the network."""
+        """Follow all nodes."""
         self.traced, self.example = trace(network), example
         self.steps: list[Step] = []
         self.forms: dict[str, Form] = {}
@@ -77,7 +77,7 @@ class Builder:
         for node in self.traced.graph.nodes:
             called = node.op.startswith("call_")
             follow = followers.get(self.traced.operation(node) if called else node.op)
-            if follow is None or node.kwargs.get("training"):  # what drops out in any mode
+            if follow is None or node.kwargs.get("training"):  # a dropout in evaluation mode too
                 raise self._refusal(node)
             if self.traced.in_place(node):
                 self._require_only_reader(node)
@@ -131,7 +131,7 @@ class Builder:
     def _step(
         self, node: fx.Node, operation: Callable[..., Tensor], form: Form, source: str = ""
     ) -> None:
-        """Add a step with a node's result, which reads its branches, or what has another name."""
+        """Add the step that makes a node's value, from its branches or from a ``source``."""
         name = self.names[node] = self.name_of(node)
         reads = (source,) if source else tuple(self.names[one] for one in self.branches(node))
         self.steps.append(Step(name, operation, reads))
