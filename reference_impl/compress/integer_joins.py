@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
@@ -127,9 +127,15 @@ def clip(form: Form, high: float) -> Callable[[Tensor], Tensor]:
     """Return what clips integers of a form to [z, round(high / s) + z], values from 0 to high."""
     most = INT32_MAX if form.quantizer is None else form.quantizer.grid.q_max
     top = (torch.round(high / form.unit) + form.zero_point).clamp(max=most)
+    return partial(clipped, low=form.zero_point, high=top)
 
-    def clipped(integers: Tensor) -> Tensor:
-        per_channel = top.view(-1, *[1] * (integers.ndim - 2)).to(integers.dtype)
-        return torch.minimum(integers.clamp(min=form.zero_point), per_channel)
 
-    return clipped
+def clipped(integers: Tensor, low: int, high: Tensor) -> Tensor:
+    """Return integers between low and high, one number or one for each channel."""
+    per_channel = high.view(-1, *[1] * (integers.ndim - 2)).to(integers.dtype)
+    return torch.minimum(integers.clamp(min=low), per_channel)
+
+
+def concatenation(*codes: Tensor) -> Tensor:
+    """Return codes of one grid beside each other, along the channels."""
+    return torch.cat(codes, dim=1)

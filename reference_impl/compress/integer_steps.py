@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import Size, Tensor, fx, nn
 
 from reference_impl.compress.graph import Example, example_of
@@ -16,6 +15,7 @@ from reference_impl.compress.integer_joins import (
     Recode,
     average,
     clip,
+    concatenation,
     form_of_codes,
     join,
     requantizer,
@@ -192,7 +192,7 @@ class Builder:
         forms = [self.forms[self.names[one]] for one in self.branches(node)]
         concatenated = self.traced.operation(node) == "cat"
         if concatenated and all(forms[0].same_codes(form) for form in forms):
-            self._step(node, lambda *codes: torch.cat(codes, dim=1), forms[0])
+            self._step(node, concatenation, forms[0])
         else:
             self._sums(node, *join(forms, concatenated=concatenated))
 

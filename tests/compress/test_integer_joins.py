@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -27,7 +28,10 @@ def quantized(network: nn.Module, x: torch.Tensor) -> nn.Module:
 
 
 def assert_simulated(network: nn.Module, x: torch.Tensor) -> compress.IntegerNetwork:
-    """Assert that every layer's codes are the simulation's, and the logits within half a unit."""
+    """Assert that each layer's codes are the simulation's, and the logits within half a unit.
+
+    The network in integers can be pickled.
+    """
     x = x.double()
     integers, exact = compress.integer_network(network, x), compress.simulation(network, x)
     found = dict(integers.trace(integers.quantize(x)))
@@ -36,6 +40,7 @@ def assert_simulated(network: nn.Module, x: torch.Tensor) -> compress.IntegerNet
     with torch.no_grad():
         error = integers.logits(integers.quantize(x)).double() * integers.logit_scale - exact(x)
     assert error.abs().max() <= integers.logit_scale * 0.5001
+    pickle.dumps(integers)
     return integers
 
 
