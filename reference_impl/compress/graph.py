@@ -14,7 +14,7 @@ from reference_impl.compress.follow import UNCUT, Follower, Part
 from reference_impl.compress.layers import WEIGHT_LAYERS, at
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.compress.trace import trace
-from reference_impl.models import IMAGE_SHAPE, Network
+from reference_impl.models import IMAGE_SHAPE, Network, zeros_for
 
 Example = Finite[Tensor, "n ..."] | None
 """An input of the network, whose shape says what its layers read; those of the course need none."""
@@ -120,8 +120,7 @@ def example_of(network: nn.Module, example: Example) -> Tensor:
         return example
     if not isinstance(network, Network):
         raise ValueError("example must be an input of the network, got none")
-    like = next(network.parameters())
-    return torch.zeros(1, *IMAGE_SHAPE, dtype=like.dtype, device=like.device)
+    return zeros_for(network, 1, *IMAGE_SHAPE)
 
 
 @checked

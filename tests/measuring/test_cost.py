@@ -160,6 +160,30 @@ def test_a_product_of_another_kind_is_refused_by_its_name(model, got):
         model_cost(model, shape)
 
 
+def branching(m, x):
+    return m.a(x) if x.sum() > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (By(branching, a=LINEAR), "branch on its data .* stops in '1': Guard"),
+        (By(lambda m, x: m.a(x) * float(x.max()), a=LINEAR), "stops in '1': Guard"),
+        (By(lambda m, x: m.a(x[x[:, 0] > -9]), a=LINEAR), "how many values '1.a' reads"),
+        (By(lambda m, x: torch.from_numpy(x.numpy())), "leave torch, .* stops in '1'"),
+        (nn.Flatten(2), r"got \(4,\), in '1': IndexError: Dimension out of range"),
+        (nn.Bilinear(4, 3, 2), r"in '1': TypeError: Bilinear.forward\(\) missing 1"),
+        (By(lambda m, x: {}[x]), r"in '1': KeyError: tensor"),
+    ],
+)
+def test_a_model_without_one_trace_is_refused_where_it_stops(part, message, capsys):
+    """Oracle: the path of the module; one line, and nothing of torch's on stderr."""
+    with pytest.raises(ValueError, match=message) as refusal:
+        model_cost(nn.Sequential(nn.Linear(4, 4), part), (4,))
+    assert "\n" not in str(refusal.value)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "look", [lambda m: model_cost(m, SHAPE), lambda m: batch_latency(m, 2, min_run_time=0.01)]
 )
