@@ -59,8 +59,10 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
     Neighbours are two layers of which the second alone reads the first, through operations that
     let a positive factor pass; other layers keep their weights. Each sweep visits all pairs; a
     layer between two others takes part in two, so that more than one sweep is needed. Biases are
-    divided as the weights that make the channel. The function is the same, up to rounding. The
-    network is left as it is.
+    divided as the weights that make the channel. A channel is left alone, as one without weights,
+    if its bias is larger than its n weights together can be, |b_i| > n r1_i: so small a factor as
+    they ask for would make its activation so large that all others round to 0. The function is the
+    same, up to rounding. The network is left as it is.
 
     Raises:
         ValueError: if the network has no two neighbours.
@@ -73,7 +75,10 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
         for path, next_path in sweeps * list(pairs.items()):
             layer, after = at(result, path), at(result, next_path)
             channels = len(layer.weight)
-            s = equalizing_factors(output_ranges(layer), input_ranges(after, channels))
+            r1 = output_ranges(layer)
+            if layer.bias is not None:
+                r1 = r1.masked_fill(layer.bias.abs() > layer.weight[0].numel() * r1, 0)
+            s = equalizing_factors(r1, input_ranges(after, channels))
             layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
             if layer.bias is not None:
                 layer.bias.div_(s)

@@ -111,6 +111,8 @@ def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, swee
 def test_ranges_of_neighbours_are_equal_at_the_end(name: str) -> None:
     """Oracle: the ranges of each layer's rows and of the columns that read them; the network."""
     chain = compress.fold_batch_norms(drawn(name))
+    for layer in compress.weight_layers(chain).values():
+        nn.init.zeros_(layer.bias)  # so that none outweighs its weights
     equalized = compress.equalize(chain, sweeps=200)
     assert_same_function(equalized, chain, images(4))
     for layer, after in pairwise(compress.weight_layers(equalized).values()):
@@ -152,6 +154,18 @@ def test_dead_channels_are_left_alone() -> None:
     assert_same_function(equalized, chain, images(3))
     assert torch.equal(equalized.conv1.bias[1], chain.conv1.bias[1])
     assert torch.equal(equalized.fc2.weight[:, 2], chain.fc2.weight[:, 2])
+
+
+def test_a_channel_whose_bias_outweighs_its_weights_is_left_alone() -> None:
+    """Oracle: by hand: 8 > 2 · 10⁻⁹ is left; 5 > 2 · 2 too; for 3 < 2 · 2, s = √(2 / ½) = 2."""
+    chain = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        chain[0].weight.copy_(torch.tensor([[1e-9, 0.0], [1.0, 2.0], [2.0, 1.0]]))
+        chain[0].bias.copy_(torch.tensor([8.0, 5.0, 3.0]))
+        chain[2].weight.copy_(torch.tensor([[1.0, 0.5, 0.5]]))
+    equalized = compress.equalize(chain)
+    torch.testing.assert_close(equalized[0].bias, torch.tensor([8.0, 5.0, 1.5]))
+    torch.testing.assert_close(equalized[2].weight, torch.tensor([[1.0, 0.5, 1.0]]))
 
 
 def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
