@@ -66,9 +66,30 @@ def recipe_steps(
 
 @checked
 def example_steps(network: nn.Module, examples: Examples, recipe: BaseRecipe) -> Iterator[float]:
-    """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order."""
+    """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order.
+
+    Raises:
+        ValueError: if the last batch has one example, on which the network cannot be trained.
+    """
+    require_last_batch(network, examples.images[:1], recipe, len(examples))
     source = (b for epoch in range(recipe.epochs) for b in epoch_batches(examples, recipe, epoch))
     return recipe_steps(network, source, F.cross_entropy, recipe, recipe.n_steps(len(examples)))
+
+
+def require_last_batch(
+    network: nn.Module, one: Tensor, recipe: BaseRecipe, n_examples: int
+) -> None:
+    """Refuse a last batch of one example if the network, as those with BatchNorm, refuses it."""
+    if n_examples % recipe.batch_size != 1:
+        return
+    try:
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            copy.deepcopy(network).train()(one)
+    except ValueError as error:
+        raise ValueError(
+            "recipe.batch_size must not leave a last batch of one example, "
+            f"got {recipe.batch_size} for {n_examples}: {error}"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
