@@ -170,11 +170,12 @@ def _refused(expected: str, model: nn.Module) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        paths = {id(module): path for path, module in model.named_modules()}
+        named = model.named_modules()
+        places = {id(module): f"{type(module).__name__} {path!r}" for path, module in named}
         frames = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
-        *_, place = ("", *(paths[one] for one in frames if one in paths))
+        *_, place = (type(model).__name__, *(places[one] for one in frames if one in places))
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{expected} in {place!r}: {said}") from error
+        raise ValueError(f"{expected} in {place}: {said}") from error
 
 
 def _layer(node: Any) -> Layer:

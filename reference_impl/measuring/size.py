@@ -185,7 +185,9 @@ def _bits(tensors: Iterable[Tensor], width: int | None = None) -> int:
 
 def _nonzero(model: nn.Module) -> int:
     for path, module in model.named_modules():
-        if is_parametrized(module) or isinstance(vars(module).get("weight"), Tensor):
+        weight = getattr(module, "weight", None)
+        stored = "weight" in (*module._parameters, *module._buffers)
+        if is_parametrized(module) or (isinstance(weight, Tensor) and not stored):
             raise ValueError(
                 f"model must not compute its weights, {path!r} does (pruned by torch?)"
             )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from reference_impl.compress import CsrLinear
 from reference_impl.measuring import Layer, ModelCost, model_cost
 from reference_impl.measuring.roofline import batch_latency
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300, SeparableStudent
@@ -167,13 +168,14 @@ def branching(m, x):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (By(branching, a=LINEAR), "branch on its data .* stops in '1': Guard"),
-        (By(lambda m, x: m.a(x) * float(x.max()), a=LINEAR), "stops in '1': Guard"),
+        (By(branching, a=LINEAR), "branch on its data .* stops in By '1': Guard"),
+        (By(lambda m, x: m.a(x) * float(x.max()), a=LINEAR), "stops in By '1': Guard"),
         (By(lambda m, x: m.a(x[x[:, 0] > -9]), a=LINEAR), "how many values '1.a' reads"),
-        (By(lambda m, x: torch.from_numpy(x.numpy())), "leave torch, .* stops in '1'"),
-        (nn.Flatten(2), r"got \(4,\), in '1': IndexError: Dimension out of range"),
-        (nn.Bilinear(4, 3, 2), r"in '1': TypeError: Bilinear.forward\(\) missing 1"),
-        (By(lambda m, x: {}[x]), r"in '1': KeyError: tensor"),
+        (By(lambda m, x: torch.from_numpy(x.numpy())), "leave torch, .* stops in By '1'"),
+        (nn.Flatten(2), r"got \(4,\), in Flatten '1': IndexError: Dimension out of range"),
+        (nn.Bilinear(4, 3, 2), r"in Bilinear '1': TypeError: Bilinear.forward\(\) missing 1"),
+        (CsrLinear(nn.Linear(4, 2)), "stops in CsrLinear '1'"),
+        (By(lambda m, x: {}[x]), r"in By '1': KeyError: tensor"),
     ],
 )
 def test_a_model_without_one_trace_is_refused_where_it_stops(part, message, capsys):
