@@ -8,8 +8,9 @@ from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Finite, checked
 from reference_impl.compress.graph import dependency_graph, only_reader
+from reference_impl.compress.quantized import channel_axis
 from reference_impl.compress.trace import trace
-from reference_impl.models import evaluating
+from reference_impl.models import evaluating, refusing
 
 
 @checked
@@ -33,6 +34,8 @@ class Tapped(nn.Module):
         traced = trace(network)
         (output,) = (node for node in traced.graph.nodes if node.op == "output")
         last = output.args[0]
+        if not isinstance(last, fx.Node):
+            raise ValueError(f"network must return one tensor, got {type(last).__name__}")
         called = [node for node in traced.graph.nodes if node.op == "call_module"]
         known = {str(node.target): node for node in called} | {str(last.target): last}
         unknown = [name for name in names if name not in known]
@@ -79,9 +82,9 @@ def outputs_at(
     dtype = next((parameter.dtype for parameter in network.parameters()), images.dtype)
     if images.dtype != dtype:
         raise TypeError(f"images must be {dtype} as the network's weights, got {images.dtype}")
-    with evaluating(tapped), torch.no_grad():
+    with evaluating(tapped), torch.no_grad(), refusing(tapped.network):
         parts = [tapped(part.clone()) for part in images.split(batch_size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 @checked
@@ -92,8 +95,8 @@ def values_read(
 
     The network answers in evaluation mode and is left as it is.
     """
-    path, _ = only_reader(network, label, images[:1])
-    n, traced = dependency_graph(network, images[:1]).units(label), trace(network)
+    path, reader = only_reader(network, label, images[:1])
+    found, traced = dependency_graph(network, images[:1]), trace(network)
     (node,) = (node for node in traced.graph.nodes if node.target == path)
     parts: list[Tensor] = []
     with evaluating(network):
@@ -104,5 +107,6 @@ def values_read(
                     break
                 run.step(earlier)
             parts.append(run.source(node))
-    values = torch.cat(parts)
-    return values.reshape(len(images), n, -1).transpose(1, 2).flatten(0, 1)
+    values = torch.cat(parts).movedim(channel_axis(reader), 1)
+    mine = found.part(label, values, found.axes[f"{path}.weight"][1])
+    return mine.transpose(1, 2).flatten(0, 1)

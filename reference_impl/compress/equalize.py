@@ -75,16 +75,21 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
         for path, next_path in sweeps * list(pairs.items()):
             layer, after = at(result, path), at(result, next_path)
             channels = len(layer.weight)
-            r1 = output_ranges(layer)
-            if layer.bias is not None:
-                r1 = r1.masked_fill(layer.bias.abs() > layer.weight[0].numel() * r1, 0)
-            s = equalizing_factors(r1, input_ranges(after, channels))
+            s = equalizing_factors(_alive(layer), input_ranges(after, channels))
             layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
             if layer.bias is not None:
                 layer.bias.div_(s)
             read = _by_input(after.weight, after, channels)
             read.mul_(s.view(read.shape[0], 1, read.shape[2], 1))
     return result
+
+
+def _alive(layer: WeightLayer) -> Tensor:
+    """Return the range of each output channel, 0 where the bias outweighs all weights."""
+    r1 = output_ranges(layer)
+    if layer.bias is None:
+        return r1
+    return r1.masked_fill(layer.bias.abs() > layer.weight[0].numel() * r1, 0)
 
 
 def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.fold import folded, folding_pairs
+from reference_impl.compress.fold import folded_by, folding_pairs
 from reference_impl.compress.follow import UNCUT, Follower, Part
 from reference_impl.compress.layers import WEIGHT_LAYERS, at
 from reference_impl.compress.quantized import WeightLayer
@@ -71,6 +71,15 @@ class DependencyGraph:
             for axis in (axes[:1] if written else axes[1:])
             if any(piece.label == label for piece in axis)
         ]
+
+    def part(self, label: str, values: Tensor, axis: Axis) -> Tensor:
+        """Return what of axis 1 belongs to a width, where it may be concatenated with others.
+
+        Its shape is (len(values), units, as many values as a unit has).
+        """
+        n, each = self.units(label), values.split([n * repeat for _, n, repeat in axis], 1)
+        mine = [x for piece, x in zip(axis, each, strict=True) if piece.label == label]
+        return torch.cat([x.reshape(len(x), n, -1) for x in mine], dim=2)
 
 
 @checked
@@ -144,7 +153,8 @@ def incoming_rows(
             w = layer.weight.detach().flatten(1)
             b = w.new_zeros(len(w)) if layer.bias is None else layer.bias.detach()
             if path in norms:  # folded into 1 is γ/σ; the rest stays in w's precision
-                factor, b = folded(w.new_ones(len(w), 1), b, at(network, norms[path]))
+                name = norms[path]
+                factor, b = folded_by(at(network, name), name, w.new_ones(len(w), 1), b)
                 w = factor * w
             rows += [w.reshape(n, -1), b.reshape(n, -1)]
     return torch.cat(rows, dim=1)

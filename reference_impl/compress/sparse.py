@@ -62,7 +62,9 @@ class CsrLinear(nn.Module):
         """Return (W xᵀ)ᵀ + b."""
         if x.ndim != 2 or x.shape[1] != self.shape[1]:
             raise ValueError(f"x must be (n, {self.shape[1]}), got {tuple(x.shape)}")
-        _require_product(self.nonzero.dtype)
+        _require_product(dtype := self.nonzero.dtype)
+        if x.dtype != dtype:
+            raise TypeError(f"x must be {dtype} as the weights, got {x.dtype}")
         y: Tensor = (self.weight @ x.T).T
         return y if self.bias is None else y + self.bias
 

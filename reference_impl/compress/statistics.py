@@ -17,7 +17,7 @@ from reference_impl.checked import Count, Finite, Where, checked
 from reference_impl.compress.activations import Tapped
 from reference_impl.compress.graph import dependency_graph
 from reference_impl.data import Examples, batches
-from reference_impl.models import evaluating
+from reference_impl.models import evaluating, refusing
 
 State = dict[str, Float[Tensor, "..."]]
 """Name of a parameter → its values, or as many statistics."""
@@ -120,13 +120,20 @@ def unit_contributions(
 
 
 def _parameters(network: nn.Module) -> State:
-    return {name: value.detach() for name, value in network.named_parameters()}
+    if not (found := {name: value.detach() for name, value in network.named_parameters()}):
+        raise ValueError("network must have parameters, got none")
+    return found
 
 
 def _logits(network: nn.Module, w: State, images: Tensor) -> Tensor:
     """Return the logits with other parameters than the network's own."""
     precision = next(iter(w.values())).dtype
-    logits: Tensor = functional_call(network, w, (images.to(precision),))
+    with refusing(network):
+        logits: Tensor = functional_call(network, w, (images.to(precision),))
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            f"network must return logits (n, classes), got {getattr(logits, 'shape', type(logits))}"
+        )
     return logits
 
 

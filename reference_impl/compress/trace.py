@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from reference_impl.arrays import all_finite
 from reference_impl.compress.layers import ACTIVATIONS, NORMS, OTHERS, WEIGHT_LAYERS, at, kind_of
 from reference_impl.models import evaluating
 
@@ -134,7 +135,7 @@ class Run(fx.Interpreter):
         """
         try:
             value = self.env[node] = self.run_node(node)
-        except (RuntimeError, TypeError) as error:
+        except Exception as error:  # whatever the network's own code raises
             raise ValueError(f"images must suit {self.trace.name(node)}: {error}") from error
         for dead in self.user_to_last_uses.get(node, ()):
             self.env.pop(dead, None)
@@ -186,6 +187,8 @@ def _require_plain(network: nn.Module) -> None:
         for name, value in module.named_parameters(recurse=False):
             if is_lazy(value) or value.is_meta:
                 raise ValueError(f"network must hold values, those of {path!r} are not made yet")
+            if not all_finite(value):
+                raise ValueError(f"network must be finite, {name} of {path!r} has nan or inf")
             if (other := owner.setdefault(value, path)) != path:
                 raise ValueError(f"network must not share {name}, {path!r} has that of {other!r}")
         if is_parametrized(module):

@@ -5,11 +5,10 @@ shapes; the formulas are applied to them here.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
-from traceback import walk_tb
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.checked import Count, FromZero, Where, checked
 from reference_impl.measuring.size import Bits
-from reference_impl.models import evaluating, zeros_for
+from reference_impl.models import evaluating, refusing, zeros_for
 
 #: They multiply too, but not in the way that `Layer.macs` counts: a model with one is refused.
 UNCOUNTED = frozenset(
@@ -143,19 +142,10 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     Equation: eq-cost-output-size, chapter 01.
     Equation: eq-student-cost, chapter 09.
     """
-    example = zeros_for(model, 1, *example_shape)
-    unsuited = f"example_shape must suit the model, got {tuple(example_shape)},"
-    stopped = "model must not branch on its data nor leave torch, torch.export stops"
-    with evaluating(model), torch.no_grad():  # no_grad inside the model would make a subgraph
-        with _refused(unsuited, model), FlopCounterMode(display=False) as counter:
-            model(example)
-        with _refused(stopped, model), redirect_stderr(StringIO()):  # torch prints what it has
-            graph = torch.export.export(model, (example,)).graph
-    calls = [node for node in graph.nodes if node.op == "call_function"]
+    flops, calls = _traced(model, tuple(example_shape))
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):
         raise ValueError(f"model must multiply in linear and convolutional layers, got {foreign}")
     cost = ModelCost(tuple(_layer(node) for node in calls if _operation(node) in COUNTED))
-    flops = counter.get_total_flops()
     if flops != 2 * cost.macs:  # such as those of a layer in a branch of ``torch.cond``
         raise ValueError(
             "model must multiply in linear and convolutional layers only, "
@@ -164,18 +154,18 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     return cost
 
 
-@contextmanager
-def _refused(expected: str, model: nn.Module) -> Iterator[None]:
-    """Refuse in one line, which names the module, what the model or torch raises."""
-    try:
-        yield
-    except Exception as error:
-        named = model.named_modules()
-        places = {id(module): f"{type(module).__name__} {path!r}" for path, module in named}
-        frames = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
-        *_, place = (type(model).__name__, *(places[one] for one in frames if one in places))
-        said = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{expected} in {place}: {said}") from error
+def _traced(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, list[Any]]:
+    """Return how many operations torch counts in a run, a guard, and the nodes of the calls."""
+    example = zeros_for(model, 1, *shape)
+    unsuited = f"example_shape must suit the model, got {shape},"
+    stopped = "model must not branch on its data nor leave torch, torch.export stops"
+    with evaluating(model), torch.no_grad():  # no_grad inside the model would make a subgraph
+        with refusing(model, unsuited), FlopCounterMode(display=False) as counter:
+            model(example)
+        with refusing(model, stopped), redirect_stderr(StringIO()):  # torch prints what it has
+            graph = torch.export.export(model, (example,)).graph
+    calls = [node for node in graph.nodes if node.op == "call_function"]
+    return int(counter.get_total_flops()), calls
 
 
 def _layer(node: Any) -> Layer:

@@ -9,6 +9,7 @@ from reference_impl.models.base import (
     Images,
     Network,
     evaluating,
+    refusing,
     zeros_for,
 )
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
@@ -20,7 +21,7 @@ from reference_impl.models.separable import SeparableStudent
 __all__ = [
     "MODELS", "LeNet300", "LeNet5", "ConvTeacher", "ConvStudent", "SeparableStudent",
     "ResidualBlock", "ResidualNetwork",
-    "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating", "zeros_for",  # base
+    "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating", "refusing", "zeros_for",  # base
 ]
 # fmt: on
 

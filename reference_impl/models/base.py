@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,6 +34,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def refusing(model: nn.Module, expected: str = "images must suit the model,") -> Iterator[None]:
+    """Turn what a model, or torch about it, raises into one line that names the module."""
+    try:
+        yield
+    except Exception as error:
+        named = model.named_modules()
+        places = {id(module): f"{type(module).__name__} {path!r}" for path, module in named}
+        frames = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
+        *_, place = (type(model).__name__, *(places[one] for one in frames if one in places))
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{expected} in {place}: {said}") from error
 
 
 def zeros_for(model: nn.Module, *shape: int) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from chains import drawn, examples, images, refused
+from torch import Tensor, nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
@@ -221,6 +222,17 @@ def test_weights_are_as_if_set_to_zero(name, which):
             flat[q] = value
 
 
+class Pair(nn.Linear):
+    """A network with two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+DEEP = nn.Sequential(nn.Linear(3, 3), nn.Flatten(3))
 LENET = drawn("lenet300")
 CHAIN = LENET
 
@@ -236,6 +248,15 @@ def without(place: str, weight: int) -> None:
 test_places_and_weights_that_are_not_there_are_refused = refused(
     (ValueError, r"names must be of .* got \['relu9'\]", lambda: Tapped(CHAIN, ["relu9"])),
     (ValueError, r"names must be of .* got \['r', 'e'", lambda: Tapped(CHAIN, "relu1")),
+    (ValueError, "in Flatten '1': IndexError", lambda: outputs_at(DEEP, ["0"], torch.ones(2, 3))),
+    (ValueError, "in Flatten '1': IndexError", lambda: curvature_diagonal(DEEP, torch.ones(2, 3))),
+    (ValueError, "one tensor, got tuple", lambda: outputs_at(Pair(), [], torch.ones(2, 3))),
+    (
+        ValueError,
+        r"logits .* got torch.Size\(\[1, 4, 3\]",
+        lambda: curvature_diagonal(nn.Linear(3, 3), torch.ones(2, 4, 3)),
+    ),
+    (ValueError, "parameters, got none", lambda: curvature_diagonal(nn.ReLU(), torch.ones(2, 3))),
     (TypeError, "images must be torch.float32", lambda: outputs_at(CHAIN, [], IMAGES.double())),
     (ValueError, "places must be one or more", contribute),
     (ValueError, "got 'x'", lambda: contribute(x="relu1")),

@@ -250,6 +250,8 @@ def tied() -> nn.Module:
 TWICE, META = nn.Linear(4, 4), nn.Conv2d(1, 2, 3, device="meta")
 CONV, LINEAR = nn.Conv2d(1, 2, 3), nn.Linear(28, 4)
 MULTIPLY = "must multiply by weights in linear and convolutional layers"
+BROKEN = nn.Linear(2, 2)
+nn.init.constant_(BROKEN.bias, torch.nan)
 NORM = parametrizations.weight_norm(nn.Conv2d(1, 2, 3))
 
 test_what_cannot_be_followed_is_named = refused(
@@ -265,6 +267,7 @@ test_what_cannot_be_followed_is_named = refused(
     (ValueError, "call each layer once, it calls '0.0' twice", around(TWICE, TWICE)),
     (ValueError, "values, those of '0.0' are not made yet", around(nn.LazyLinear(4))),
     (ValueError, "values, those of '0.0' are not made yet", around(META)),
+    (ValueError, "finite, bias of '0.0' has nan or inf", around(BROKEN)),
 )
 
 
@@ -274,6 +277,14 @@ def test_attention_of_torch_is_refused_by_its_path():
     network = nn.Sequential(nn.Linear(4, 8), block)
     with pytest.raises(ValueError, match=MULTIPLY + ", '1' is TransformerEncoderLayer"):
         compress.weight_layers(network)
+
+
+def test_an_input_that_overflows_is_named() -> None:
+    """Oracle: by hand: 3e38 · 3 is above float32's largest number."""
+    network = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1))
+    nn.init.constant_(network[0].weight, 3e38)
+    with pytest.raises(ValueError, match="'1' must read finite values"):
+        dict(compress.layer_inputs(network, torch.ones(1, 3)))
 
 
 @pytest.mark.parametrize("make", [partial(torch.zeros, 2, 1, 8, 8), partial(torch.zeros, 2, 3, 9)])

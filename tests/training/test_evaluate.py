@@ -38,6 +38,14 @@ def test_predictions_do_not_depend_on_the_batch_size():
         torch.testing.assert_close(predict(model, images, batch_size=batch_size), expected)
 
 
+@pytest.mark.parametrize("part", [nn.Linear(783, 10), nn.Flatten(3)])
+def test_images_that_do_not_suit_are_refused_where_they_stop(part):
+    """Oracle: the module that cannot read what comes."""
+    network = nn.Sequential(nn.Flatten(), part)
+    with pytest.raises(ValueError, match=f"images must suit .* in {type(part).__name__} '1': "):
+        predict(network, torch.rand(2, 1, 28, 28))
+
+
 def test_accuracy_is_the_share_of_right_answers():
     """Oracle: images whose first ten pixels are logits; 31 of 50 have their label's highest."""
     answers = torch.arange(50) % 10
