@@ -14,7 +14,7 @@ from reference_impl.checked import Finite, FromZero, NonNegative, Where, Within,
 
 Vector = Finite[Tensor, " d"]
 
-SYMMETRIC = Where("symmetric", lambda h: torch.allclose(h, h.T, 1e-4, 1e-6 * float(h.abs().max())))
+SYMMETRIC = Where("symmetric", lambda h: torch.allclose(h, h.T, 1e-4, 1e-6 * h.abs().max().item()))
 DEFINITE = Where("of a positive diagonal, as H is", lambda h: bool((h.diagonal() > 0).all()))
 Hessian = Annotated[Finite[Tensor, "d d"], SYMMETRIC]
 Inverse = Annotated[Finite[Tensor, "d d"], DEFINITE]
