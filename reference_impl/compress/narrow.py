@@ -85,8 +85,8 @@ def _mapped(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net
     if example is not None:
         with evaluating(result), torch.no_grad():
             try:
-                result(example)
-            except RuntimeError as error:
+                result(example.clone())  # a ReLU in place would change the caller's
+            except Exception as error:  # whatever the network's own code raises
                 raise ValueError(f"the network's code asks for the old widths: {error}") from error
     return result
 

@@ -81,6 +81,7 @@ class _Rest:
         if place not in known:
             raise ValueError(f"place must be one of {list(known)}, got {place!r}")
         self.node, self.module = known[place], at(own, place)
+        self.axis = traced.channel_axis(self.node)
         first = nodes.index(self.node) + int(after)
         self.nodes, self.overwrites = nodes[first:], any(map(traced.in_place, nodes[first:]))
         self.parts = []
@@ -94,7 +95,7 @@ class _Rest:
     @property
     def units(self) -> int:
         """Return the number of units at the place."""
-        return int(self.parts[0][1][self.node].shape[1])
+        return int(self.parts[0][1][self.node].shape[self.axis])
 
     def loss(self, *, without: int | None = None) -> float:
         """Return the mean cross-entropy in nats, with a unit of the place at 0."""
@@ -102,7 +103,8 @@ class _Rest:
         for run, before, labels in self.parts:
             run.env = {n: self._own(value) for n, value in before.items()}
             if without is not None:
-                run.env[self.node] = run.env[self.node].index_fill(1, torch.tensor([without]), 0)
+                gone = torch.tensor([without])
+                run.env[self.node] = run.env[self.node].index_fill(self.axis, gone, 0)
             for node in self.nodes:
                 logits = run.step(node)
             total += F.cross_entropy(logits, labels, reduction="sum").item()

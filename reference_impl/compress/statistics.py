@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 from reference_impl.checked import Count, Finite, Where, checked
 from reference_impl.compress.activations import Tapped
 from reference_impl.compress.graph import dependency_graph
+from reference_impl.compress.trace import trace
 from reference_impl.data import Examples, batches
 from reference_impl.models import evaluating, refusing
 
@@ -105,14 +106,18 @@ def unit_contributions(
     """
     found = dependency_graph(network, examples.images[:1])
     units = {label: found.units(label) for label in places}
-    tapped = Tapped(network, list(places.values()))
+    tapped, traced = Tapped(network, list(places.values())), trace(network)
+    axes = {str(node.target): traced.channel_axis(node) for node in traced.graph.nodes}
     parts: dict[str, list[Tensor]] = {label: [] for label in places}
     with evaluating(tapped), torch.enable_grad():
         for images, labels in batches(examples, batch_size):
             outputs = tapped(images.detach().requires_grad_())  # as no parameter may ask for it
             loss = F.cross_entropy(outputs[tapped.last], labels, reduction="sum")  # each image's
             values = [outputs[place] for place in places.values()]
-            for label, a, g in zip(places, values, torch.autograd.grad(loss, values), strict=True):
+            gradients = torch.autograd.grad(loss, values)
+            for label, value, gradient in zip(places, values, gradients, strict=True):
+                axis = axes[places[label]]
+                a, g = (x.movedim(axis, 1) for x in (value, gradient))
                 if a.shape[1] != (n := units[label]):
                     raise ValueError(f"places[{label!r}] must have {n} units, got {a.shape[1]}")
                 parts[label].append((a.detach() * g).reshape(len(a), n, -1).sum(dim=2))

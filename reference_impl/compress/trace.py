@@ -91,15 +91,16 @@ class Trace:
 
     def flat(self, node: fx.Node) -> bool:
         """Return whether a value certainly has two axes: a flatten stands before it."""
-        while self.operation(node) in (
-            "linear",
-            "batchnorm1d",
-            "identity",
-            "dropout",
-            *ACTIVATIONS,
-        ):
+        passing = ("linear", "batchnorm1d", "identity", "dropout", *ACTIVATIONS)
+        while self.operation(node) in passing:
             node = node.all_input_nodes[0]
         return self.flattens(node)
+
+    def channel_axis(self, node: fx.Node) -> int:
+        """Return the axis of a value's channels: the last after a linear layer, else 1."""
+        while self.operation(node) in ("identity", "dropout", *ACTIVATIONS):
+            node = node.all_input_nodes[0]
+        return -1 if self.operation(node) == "linear" else 1
 
     def shapes(self, example: Tensor) -> dict[fx.Node, torch.Size]:
         """Return node → shape of its value, of those that are tensors, as on an example."""

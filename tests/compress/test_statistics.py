@@ -195,6 +195,27 @@ def test_units_are_as_if_really_removed(name):
             assert found[i].item() == pytest.approx(loss(small, SEEN) - whole, abs=1e-9)
 
 
+def test_units_on_the_last_axis_are_removed_and_differentiated_there() -> None:
+    """Oracle: weights set to 0, and autograd's derivative by gates; 28 tokens of 28 units."""
+    torch.manual_seed(0)
+    mixer = nn.Flatten(1, 2), nn.Linear(28, 28), nn.ReLU(), nn.Linear(28, 2)
+    network = nn.Sequential(*mixer, nn.Flatten(), nn.Linear(56, 10))
+    losses, whole = loss_without_units(network, "2", SEEN), copy.deepcopy(network).double()
+    for i in (0, 27):
+        silent = copy.deepcopy(whole)
+        with torch.no_grad():
+            silent[1].weight[i], silent[1].bias[i] = 0, 0
+        truth = [
+            F.cross_entropy(n(SEEN.images.double()), SEEN.labels).item() for n in (silent, whole)
+        ]
+        assert losses[i].item() == pytest.approx(truth[0] - truth[1], abs=1e-12)
+    gates = torch.ones(6, 28, requires_grad=True)
+    logits = network[3:](network[:3](SEEN.images) * gates[:, None])
+    F.cross_entropy(logits, SEEN.labels, reduction="sum").backward()
+    found = unit_contributions(network, {"1": "2"}, SEEN)["1"]
+    torch.testing.assert_close(found, gates.grad, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.equation("eq-importance-truth")
 @pytest.mark.parametrize(
     ("name", "which"),
