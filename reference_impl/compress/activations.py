@@ -44,9 +44,9 @@ class Tapped(nn.Module):
         self.last = str(last.target)
         values = {name: node for name, node in known.items() if name in {*names, self.last}}
         with traced.graph.inserting_before(output):
-            for name, node in values.items():
-                if any(traced.in_place(user) for user in node.users):
-                    values[name] = _kept(traced.graph, node)
+            if any(map(traced.in_place, traced.graph.nodes)):
+                for node in values.values():
+                    _keep(traced.graph, node)
         output.args = (values,)
         self.network = fx.GraphModule(network, traced.graph)
 
@@ -56,10 +56,11 @@ class Tapped(nn.Module):
         return outputs
 
 
-def _kept(traced: fx.Graph, node: fx.Node) -> fx.Node:
-    """Return a copy of a value that is made before something overwrites it."""
+def _keep(traced: fx.Graph, node: fx.Node) -> None:
+    """Let all that reads a value read a copy, which may be overwritten."""
     with traced.inserting_after(node):
-        return traced.call_method("clone", (node,))
+        read = traced.call_method("clone", (node,))
+    node.replace_all_uses_with(read, delete_user_cb=lambda user: user is not read)
 
 
 @checked

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Count, Finite, checked, widened
-from reference_impl.compress.layers import Net, at
+from reference_impl.compress.layers import Net, at, outside_inference_mode
 from reference_impl.compress.quantized import (
     QuantizedLayer,
     WeightLayer,
@@ -80,6 +80,7 @@ def layer_loss(
 
 
 @checked
+@outside_inference_mode
 def adaround(
     network: Net,
     weights: Mapping[str, AffineQuantizer],

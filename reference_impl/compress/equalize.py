@@ -13,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Within, checked
-from reference_impl.compress.layers import HOMOGENEOUS, WEIGHT_LAYERS, Net, at, kind_of
+from reference_impl.compress.layers import (
+    HOMOGENEOUS,
+    WEIGHT_LAYERS,
+    Net,
+    at,
+    kind_of,
+    outside_inference_mode,
+)
 from reference_impl.compress.quantized import WeightLayer, layers_of
 from reference_impl.compress.trace import Trace, trace
 
@@ -53,6 +60,7 @@ def input_ranges(layer: WeightLayer, channels: int) -> Float[Tensor, " channels"
 
 
 @checked
+@outside_inference_mode
 def equalize(network: Net, *, sweeps: Count = 20) -> Net:
     """Return the network with equal ranges in each channel of neighbouring weight layers.
 

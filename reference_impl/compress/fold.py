@@ -9,7 +9,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.layers import NORMS, WEIGHT_LAYERS, Net, TwoAxes, at, kind_of
+from reference_impl.compress.layers import (
+    NORMS,
+    WEIGHT_LAYERS,
+    Net,
+    TwoAxes,
+    at,
+    kind_of,
+    outside_inference_mode,
+)
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.compress.trace import Trace, trace
 from reference_impl.merging import batch_norm_factor
@@ -47,6 +55,7 @@ def folded(
 
 
 @checked
+@outside_inference_mode
 def fold_batch_norms(network: Net) -> Net:
     """Return the network with each BatchNorm after a weight layer folded into that layer.
 

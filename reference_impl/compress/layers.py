@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -16,6 +17,9 @@ OTHERS = (
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
 )
 """Layers with parameters that are not multiplied as matrices."""
+
+outside_inference_mode = torch.inference_mode(mode=False)
+"""Decorates what makes networks: a parameter that is made in inference mode is never trained."""
 
 HOMOGENEOUS = frozenset(
     {

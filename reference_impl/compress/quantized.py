@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, Values, checked
-from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, replaced
+from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, outside_inference_mode, replaced
 from reference_impl.compress.trace import Trace, trace
 from reference_impl.quantization import AffineQuantizer, IntegerGrid
 from reference_impl.quantization.affine import in_steps, nearest_codes
@@ -141,6 +141,7 @@ def layer_inputs(
 
 
 @checked
+@outside_inference_mode
 def quantize_layers(
     network: Net,
     weights: Mapping[str, AffineQuantizer],

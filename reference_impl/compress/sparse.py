@@ -1,5 +1,6 @@
 """Layers that compute with the weights that are left only: compressed sparse rows."""
 
+import copy
 import warnings
 from typing import Any
 
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
-from reference_impl.compress.layers import Net, at, replaced
+from reference_impl.compress.layers import Net, at, outside_inference_mode, replaced
 from reference_impl.compress.trace import trace
 
 
@@ -35,7 +36,7 @@ class CsrLinear(nn.Module):
         self.starts = nn.Buffer(rows.crow_indices().int())
         self.columns = nn.Buffer(rows.col_indices().int())
         self.nonzero = nn.Buffer(rows.values().clone())
-        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
+        self.bias = copy.deepcopy(layer.bias)
 
     @property
     def values(self) -> int:
@@ -75,6 +76,7 @@ def _require_product(dtype: torch.dtype) -> None:
 
 
 @checked
+@outside_inference_mode
 def with_sparse_layers(network: Net) -> Net:
     """Return a copy in which every linear layer is a `CsrLinear`; torch has no sparse convolution.
 

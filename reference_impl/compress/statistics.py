@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 from reference_impl.checked import Count, Finite, Where, checked
 from reference_impl.compress.activations import Tapped
 from reference_impl.compress.graph import dependency_graph
+from reference_impl.compress.layers import outside_inference_mode
 from reference_impl.compress.trace import trace
 from reference_impl.data import Examples, batches
 from reference_impl.models import evaluating, refusing
@@ -91,6 +92,7 @@ def curvature_diagonal(
 
 
 @checked
+@outside_inference_mode
 def unit_contributions(
     network: nn.Module, places: Places, examples: Examples, *, batch_size: Count = 1000
 ) -> dict[str, Float[Tensor, "n units"]]:
@@ -111,7 +113,8 @@ def unit_contributions(
     parts: dict[str, list[Tensor]] = {label: [] for label in places}
     with evaluating(tapped), torch.enable_grad():
         for images, labels in batches(examples, batch_size):
-            outputs = tapped(images.detach().requires_grad_())  # as no parameter may ask for it
+            x = images.clone().requires_grad_()  # as no parameter may ask for it
+            outputs = tapped(x.clone())
             loss = F.cross_entropy(outputs[tapped.last], labels, reduction="sum")  # each image's
             values = [outputs[place] for place in places.values()]
             gradients = torch.autograd.grad(loss, values)
@@ -134,7 +137,7 @@ def _logits(network: nn.Module, w: State, images: Tensor) -> Tensor:
     """Return the logits with other parameters than the network's own."""
     precision = next(iter(w.values())).dtype
     with refusing(network):
-        logits: Tensor = functional_call(network, w, (images.to(precision),))
+        logits: Tensor = functional_call(network, w, (images.to(precision).clone(),))
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise ValueError(
             f"network must return logits (n, classes), got {getattr(logits, 'shape', type(logits))}"

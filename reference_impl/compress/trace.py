@@ -194,6 +194,8 @@ def _require_plain(network: nn.Module) -> None:
                 raise ValueError(f"network must not share {name}, {path!r} has that of {other!r}")
         if is_parametrized(module):
             raise ValueError(f"network must not compute its weights, {path!r} is parametrized")
+        if "forward" in vars(module):
+            raise ValueError(f"network must not replace a forward pass, {path!r} has another")
         if any(vars(module).get(hooks) for hooks in _HOOKS):
             raise ValueError(f"network must not have hooks, {path!r} has one")
 

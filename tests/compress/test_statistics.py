@@ -164,6 +164,24 @@ def test_contributions_are_derivatives_by_gates(name, places):
         torch.testing.assert_close(found[label], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_what_is_overwritten_in_place_is_seen_as_it_was():
+    """Oracle: the same network without in-place operations; in inference mode too; the images."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(nn.Hardtanh(-1, 0.5), nn.Conv2d(1, 4, 28), nn.Flatten(), nn.ReLU(), nn.Linear(4, 10))
+    )
+    expected = unit_contributions(network, {"1": "1"}, SEEN)["1"]
+    conv = outputs_at(network, ["1"], SEEN.images)["1"]
+    curvature = curvature_diagonal(network, SEEN.images)
+    network[0].inplace = network[3].inplace = True
+    before = SEEN.images.clone()
+    with torch.inference_mode():
+        torch.testing.assert_close(unit_contributions(network, {"1": "1"}, SEEN)["1"], expected)
+    torch.testing.assert_close(outputs_at(network, ["1"], SEEN.images)["1"], conv)
+    torch.testing.assert_close(curvature_diagonal(network, SEEN.images), curvature)
+    assert torch.equal(SEEN.images, before)
+
+
 def test_neither_batches_nor_frozen_parameters_change_a_contribution():
     """Oracle: one image at a time; the same network with gradients allowed, under `no_grad`."""
     network, places = drawn("student"), WHERE["student"]

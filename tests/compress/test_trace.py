@@ -241,6 +241,12 @@ def hooked() -> nn.Module:
     return relu
 
 
+def replaced() -> nn.Module:
+    layer = nn.Linear(4, 4)
+    layer.forward = lambda x: F.linear(x, 2 * layer.weight, layer.bias)
+    return layer
+
+
 def tied() -> nn.Module:
     layers = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     layers[1].weight = layers[0].weight
@@ -263,6 +269,7 @@ test_what_cannot_be_followed_is_named = refused(
     (ValueError, "must not compute its weights, '0.0' is parametrized", around(NORM)),
     (ValueError, "must not have hooks, '0.0' has one", around(pruned(), CONV)),
     (ValueError, "must not have hooks, '0.1' has one", around(CONV, hooked())),
+    (ValueError, "forward pass, '0.1' has another", around(CONV, replaced())),
     (ValueError, "must not share weight, '0.1' has that of '0.0'", around(*tied())),
     (ValueError, "call each layer once, it calls '0.0' twice", around(TWICE, TWICE)),
     (ValueError, "values, those of '0.0' are not made yet", around(nn.LazyLinear(4))),
