@@ -17,6 +17,7 @@ from reference_impl.checked import Within, checked
 from reference_impl.compress.layers import at
 from reference_impl.compress.trace import trace
 from reference_impl.data import Examples
+from reference_impl.distillation.soft_targets import require_labels
 
 Indices = Annotated[Int64[Tensor, " m"], Within(0)]
 Losses = Float64[Tensor, " m"]
@@ -107,6 +108,7 @@ class _Rest:
                 run.env[self.node] = run.env[self.node].index_fill(self.axis, gone, 0)
             for node in self.nodes:
                 logits = run.step(node)
+            require_labels(labels, logits.shape[1])
             total += F.cross_entropy(logits, labels, reduction="sum").item()
             count += len(labels)
         return total / count

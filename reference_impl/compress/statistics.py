@@ -19,6 +19,7 @@ from reference_impl.compress.graph import dependency_graph
 from reference_impl.compress.layers import outside_inference_mode
 from reference_impl.compress.trace import trace
 from reference_impl.data import Examples, batches
+from reference_impl.distillation.soft_targets import require_labels
 from reference_impl.models import evaluating, refusing
 
 State = dict[str, Float[Tensor, "..."]]
@@ -40,6 +41,7 @@ def mean_gradients(network: nn.Module, examples: Examples, *, batch_size: Count 
 
     w = _parameters(network)
     with evaluating(network):
+        require_labels(examples.labels, _logits(network, w, examples.images[:1]).shape[1])
         parts = (grad(loss)(w, *batch) for batch in batches(examples, batch_size))
         return _mean(parts, len(examples))
 
@@ -58,6 +60,7 @@ def mean_square_gradients(
 
     w, each = _parameters(network), vmap(grad(loss), in_dims=(None, 0, 0))
     with evaluating(network):
+        require_labels(examples.labels, _logits(network, w, examples.images[:1]).shape[1])
         parts = (_squares(each(w, *batch)) for batch in batches(examples, batch_size))
         return _mean(parts, len(examples))
 
@@ -115,6 +118,7 @@ def unit_contributions(
         for images, labels in batches(examples, batch_size):
             x = images.clone().requires_grad_()  # as no parameter may ask for it
             outputs = tapped(x.clone())
+            require_labels(labels, outputs[tapped.last].shape[1])
             loss = F.cross_entropy(outputs[tapped.last], labels, reduction="sum")  # each image's
             values = [outputs[place] for place in places.values()]
             gradients = torch.autograd.grad(loss, values)

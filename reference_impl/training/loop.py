@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from reference_impl.checked import Count, checked
 from reference_impl.data import Dataset, Examples
-from reference_impl.models import Network
+from reference_impl.models import Network, refusing
 from reference_impl.training.augmentation import epoch_batches
 from reference_impl.training.evaluate import accuracy
 from reference_impl.training.recipe import BaseRecipe, Recipe, new_student
@@ -37,11 +37,14 @@ def train_steps(
     """
     model.train()
     for step, (inputs, targets) in enumerate(batches):
-        loss = objective(model(inputs), targets)
+        with refusing(model, f"batch {step} must suit model and objective,"):
+            loss = objective(model(inputs), targets)
         if loss.numel() != 1:
             raise ValueError(f"objective must return a scalar, got shape {tuple(loss.shape)}")
         if not math.isfinite(value := loss.item()):
             raise ValueError(f"loss must be finite, got {value} at step {step}: lower the rate?")
+        if not loss.requires_grad:
+            raise ValueError("model must have parameters that are not frozen, the loss needs none")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -271,6 +271,7 @@ class Pair(nn.Linear):
         return x, x
 
 
+FEWER = nn.Sequential(nn.Flatten(), nn.Linear(784, 4), nn.ReLU(), nn.Linear(4, 1))
 DEEP = nn.Sequential(nn.Linear(3, 3), nn.Flatten(3))
 LENET = drawn("lenet300")
 CHAIN = LENET
@@ -295,6 +296,10 @@ test_places_and_weights_that_are_not_there_are_refused = refused(
         r"logits .* got torch.Size\(\[1, 4, 3\]",
         lambda: curvature_diagonal(nn.Linear(3, 3), torch.ones(2, 4, 3)),
     ),
+    (ValueError, "labels must be", lambda: mean_gradients(FEWER, SEEN)),
+    (ValueError, "labels must be", lambda: mean_square_gradients(FEWER, SEEN)),
+    (ValueError, "labels must be", lambda: unit_contributions(FEWER, {"1": "2"}, SEEN)),
+    (ValueError, "labels must be", lambda: loss_without_units(FEWER, "2", SEEN)),
     (ValueError, "parameters, got none", lambda: curvature_diagonal(nn.ReLU(), torch.ones(2, 3))),
     (TypeError, "images must be torch.float32", lambda: outputs_at(CHAIN, [], IMAGES.double())),
     (ValueError, "places must be one or more", contribute),
