@@ -213,7 +213,7 @@ def test_units_are_as_if_really_removed(name):
             assert found[i].item() == pytest.approx(loss(small, SEEN) - whole, abs=1e-9)
 
 
-def test_units_on_the_last_axis_are_removed_and_differentiated_there() -> None:
+def test_units_on_the_last_axis_are_removed_and_differentiated_there():
     """Oracle: weights set to 0, and autograd's derivative by gates; 28 tokens of 28 units."""
     torch.manual_seed(0)
     mixer = nn.Flatten(1, 2), nn.Linear(28, 28), nn.ReLU(), nn.Linear(28, 2)

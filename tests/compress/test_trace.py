@@ -286,7 +286,7 @@ def test_attention_of_torch_is_refused_by_its_path():
         compress.weight_layers(network)
 
 
-def test_an_input_that_overflows_is_named() -> None:
+def test_an_input_that_overflows_is_named():
     """Oracle: by hand: 3e38 · 3 is above float32's largest number."""
     network = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1))
     nn.init.constant_(network[0].weight, 3e38)
