@@ -9,8 +9,9 @@ from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Finite, checked
 from reference_impl.compress.graph import Example, dependency_graph, only_reader
+from reference_impl.compress.quantized import channel_axis
 from reference_impl.compress.trace import trace
-from reference_impl.models import evaluating
+from reference_impl.models import evaluating, refusing
 
 
 @checked
@@ -44,9 +45,9 @@ class Tapped(nn.Module):
         self.last = str(last.target)
         values = {name: node for name, node in known.items() if name in {*names, self.last}}
         with traced.graph.inserting_before(output):
-            for name, node in values.items():
-                if any(traced.in_place(user) for user in node.users):
-                    values[name] = _kept(traced.graph, node)
+            if any(map(traced.in_place, traced.graph.nodes)):
+                for node in values.values():
+                    _keep(traced.graph, node)
         output.args = (values,)
         self.network = fx.GraphModule(traced.network, traced.graph)
 
@@ -56,10 +57,11 @@ class Tapped(nn.Module):
         return outputs
 
 
-def _kept(traced: fx.Graph, node: fx.Node) -> fx.Node:
-    """Return a copy of a value that is made before something overwrites it."""
+def _keep(traced: fx.Graph, node: fx.Node) -> None:
+    """Let all that reads a value read a copy, which may be overwritten."""
     with traced.inserting_after(node):
-        return traced.call_method("clone", (node,))
+        read = traced.call_method("clone", (node,))
+    node.replace_all_uses_with(read, delete_user_cb=lambda user: user is not read)
 
 
 @checked
@@ -82,9 +84,9 @@ def outputs_at(
     dtype = next((parameter.dtype for parameter in network.parameters()), images.dtype)
     if images.dtype != dtype:
         raise TypeError(f"images must be {dtype} as the network's weights, got {images.dtype}")
-    with evaluating(tapped), torch.no_grad():
+    with evaluating(tapped), torch.no_grad(), refusing(tapped.network):
         parts = [tapped(part.clone()) for part in images.split(batch_size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 @checked
@@ -96,7 +98,7 @@ def values_read(
     The network answers in evaluation mode and is left as it is.
     """
     found = dependency_graph(network, images[:1] if example is None else example)
-    (path, _), n, traced = only_reader(network, label, found), found.units(label), found.traced
+    (path, reader), traced = only_reader(network, label, found), found.traced
     (node,) = (node for node in traced.graph.nodes if node.target == path)
     parts: list[Tensor] = []
     with evaluating(network):
@@ -107,5 +109,6 @@ def values_read(
                     break
                 run.step(earlier)
             parts.append(run.source(node))
-    values = torch.cat(parts)
-    return values.reshape(len(images), n, -1).transpose(1, 2).flatten(0, 1)
+    values = torch.cat(parts).movedim(channel_axis(reader), 1)
+    mine = found.part(label, values, found.axes[f"{path}.weight"][1])
+    return mine.transpose(1, 2).flatten(0, 1)

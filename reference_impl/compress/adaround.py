@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reference_impl.checked import Count, Finite, checked
-from reference_impl.compress.layers import Net, at
+from reference_impl.checked import Count, Finite, checked, widened
+from reference_impl.compress.layers import Net, at, outside_inference_mode
 from reference_impl.compress.quantized import (
     QuantizedLayer,
     WeightLayer,
@@ -69,7 +70,8 @@ def layer_loss(
     sums: list[Tensor] = []
     count, size = 0, layer.weight.numel()
     for x_part, y_part in zip(inputs.split(batch_size), outputs.split(batch_size), strict=True):
-        x, y = patches(layer, x_part), as_rows(layer, y_part)
+        dtype = torch.promote_types(x_part.dtype, widened(y_part).dtype)
+        x, y = patches(layer, x_part.to(dtype)), as_rows(layer, y_part.to(dtype))
         if x.shape[:2] != y.shape[:2] or y.shape[2] * x[0, 0].numel() * len(x) != size:
             raise ValueError(
                 f"inputs and outputs must be those of {layer}, got the shapes "
@@ -84,6 +86,7 @@ def layer_loss(
 
 
 @checked
+@outside_inference_mode
 def adaround(
     network: Net,
     weights: Mapping[str, AffineQuantizer],

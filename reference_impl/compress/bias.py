@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.layers import Net, at
+from reference_impl.compress.layers import Net, at, outside_inference_mode
 from reference_impl.compress.quantized import QuantizedLayer, WeightLayer, channel_axis, layers_of
 from reference_impl.compress.trace import trace
 from reference_impl.models import evaluating
@@ -19,6 +19,7 @@ def output_mean(y: Float[Tensor, "..."], channels: int) -> Float[Tensor, " c"]:
 
 
 @checked
+@outside_inference_mode
 def correct_biases(quantized: Net, network: nn.Module, images: Finite[Tensor, "n ..."]) -> Net:
     """Return the quantized network with b ← b + E[y] − E[ŷ] in each of its quantized layers.
 

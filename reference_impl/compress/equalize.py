@@ -13,7 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from reference_impl.checked import Count, Within, checked
-from reference_impl.compress.layers import HOMOGENEOUS, WEIGHT_LAYERS, Net, at, kind_of
+from reference_impl.compress.layers import (
+    HOMOGENEOUS,
+    WEIGHT_LAYERS,
+    Net,
+    at,
+    kind_of,
+    outside_inference_mode,
+)
 from reference_impl.compress.quantized import WeightLayer, layers_of
 from reference_impl.compress.trace import Trace, trace
 
@@ -53,14 +60,17 @@ def input_ranges(layer: WeightLayer, channels: int) -> Float[Tensor, " channels"
 
 
 @checked
+@outside_inference_mode
 def equalize(network: Net, *, sweeps: Count = 20) -> Net:
     """Return the network with equal ranges in each channel of neighbouring weight layers.
 
     Neighbours are two layers of which the second alone reads the first, through operations that
     let a positive factor pass; other layers keep their weights. Each sweep visits all pairs; a
     layer between two others takes part in two, so that more than one sweep is needed. Biases are
-    divided as the weights that make the channel. The function is the same, up to rounding. The
-    network is left as it is.
+    divided as the weights that make the channel. A channel is left alone, as one without weights,
+    if its bias is larger than its n weights together can be, |b_i| > n r1_i: so small a factor as
+    they ask for would make its activation so large that all others round to 0. The function is the
+    same, up to rounding. The network is left as it is.
 
     Raises:
         ValueError: if the network has no two neighbours.
@@ -73,13 +83,21 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
         for path, next_path in sweeps * list(pairs.items()):
             layer, after = at(result, path), at(result, next_path)
             channels = len(layer.weight)
-            s = equalizing_factors(output_ranges(layer), input_ranges(after, channels))
+            s = equalizing_factors(_alive(layer), input_ranges(after, channels))
             layer.weight.div_(s.view(-1, *[1] * (layer.weight.ndim - 1)))
             if layer.bias is not None:
                 layer.bias.div_(s)
             read = _by_input(after.weight, after, channels)
             read.mul_(s.view(read.shape[0], 1, read.shape[2], 1))
     return result
+
+
+def _alive(layer: WeightLayer) -> Tensor:
+    """Return the range of each output channel, 0 where the bias outweighs all weights."""
+    r1 = output_ranges(layer)
+    if layer.bias is None:
+        return r1
+    return r1.masked_fill(layer.bias.abs() > layer.weight[0].numel() * r1, 0)
 
 
 def _by_input(weight: Tensor, layer: WeightLayer, channels: int) -> Tensor:

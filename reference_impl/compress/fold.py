@@ -9,7 +9,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.layers import NORMS, WEIGHT_LAYERS, Net, TwoAxes, at, kind_of
+from reference_impl.compress.layers import (
+    NORMS,
+    WEIGHT_LAYERS,
+    Net,
+    TwoAxes,
+    at,
+    kind_of,
+    outside_inference_mode,
+)
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.compress.trace import Trace, trace
 from reference_impl.merging import batch_norm_factor
@@ -47,6 +55,7 @@ def folded(
 
 
 @checked
+@outside_inference_mode
 def fold_batch_norms(network: Net) -> Net:
     """Return the network with each BatchNorm after a weight layer folded into that layer.
 
@@ -100,6 +109,14 @@ def folding_pairs(traced: Trace) -> dict[str, str]:
     return pairs
 
 
+def folded_by(norm: Norm, name: str, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `folded`; what it refuses names the norm."""
+    try:
+        return folded(weight, bias, norm)
+    except ValueError as error:
+        raise ValueError(f"{name!r}: {error}") from error
+
+
 def _fold(layer: WeightLayer, norm: Norm, name: str) -> None:
     """Give a layer the folded weight and bias."""
     n = norm.num_features
@@ -109,9 +126,6 @@ def _fold(layer: WeightLayer, norm: Norm, name: str) -> None:
             f"training={norm.training} after {layer}"
         )
     old = layer.weight.new_zeros(n) if layer.bias is None else layer.bias.detach()
-    try:
-        weight, bias = folded(layer.weight.detach(), old, norm)
-    except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from error
+    weight, bias = folded_by(norm, name, layer.weight.detach(), old)
     layer.weight = nn.Parameter(weight, layer.weight.requires_grad)
     layer.bias = nn.Parameter(bias, layer.weight.requires_grad)

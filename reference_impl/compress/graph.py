@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Size, Tensor, fx, nn
 
 from reference_impl.checked import Finite, checked
-from reference_impl.compress.fold import folded, folding_pairs
+from reference_impl.compress.fold import folded_by, folding_pairs
 from reference_impl.compress.follow import UNCUT, Follower, Part
 from reference_impl.compress.layers import WEIGHT_LAYERS, at
 from reference_impl.compress.quantized import WeightLayer
 from reference_impl.compress.trace import Trace, trace
-from reference_impl.models import IMAGE_SHAPE, Network
+from reference_impl.models import IMAGE_SHAPE, Network, zeros_for
 
 
 class Piece(NamedTuple):
@@ -72,6 +72,15 @@ class DependencyGraph:
             for axis in (axes[:1] if written else axes[1:])
             if any(piece.label == label for piece in axis)
         ]
+
+    def part(self, label: str, values: Tensor, axis: Axis) -> Tensor:
+        """Return what of axis 1 belongs to a width, where it may be concatenated with others.
+
+        Its shape is (len(values), units, as many values as a unit has).
+        """
+        n, each = self.units(label), values.split([n * repeat for _, n, repeat in axis], 1)
+        mine = [x for piece, x in zip(axis, each, strict=True) if piece.label == label]
+        return torch.cat([x.reshape(len(x), n, -1) for x in mine], dim=2)
 
 
 Example = Finite[Tensor, "n ..."] | DependencyGraph | None
@@ -138,8 +147,7 @@ def example_of(network: nn.Module, example: Example) -> Tensor:
         return example
     if not isinstance(network, Network):
         raise ValueError("example must be an input of the network, got none")
-    like = next(network.parameters())
-    return torch.zeros(1, *IMAGE_SHAPE, dtype=like.dtype, device=like.device)
+    return zeros_for(network, 1, *IMAGE_SHAPE)
 
 
 @checked
@@ -163,7 +171,8 @@ def incoming_rows(
             w = layer.weight.detach().flatten(1)
             b = w.new_zeros(len(w)) if layer.bias is None else layer.bias.detach()
             if path in norms:  # folded into 1 is γ/σ; the rest stays in w's precision
-                factor, b = folded(w.new_ones(len(w), 1), b, at(network, norms[path]))
+                name = norms[path]
+                factor, b = folded_by(at(network, name), name, w.new_ones(len(w), 1), b)
                 w = factor * w
             rows += [w.reshape(n, -1), b.reshape(n, -1)]
     return torch.cat(rows, dim=1)

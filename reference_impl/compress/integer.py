@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,6 @@ from reference_impl.quantization import (
     FixedPointMultiplier,
     IntegerGrid,
     IntegerLinear,
-    fixed_point,
     requantize,
     round_bias,
 )
@@ -100,18 +100,18 @@ def windows(codes: Tensor, axis: int, size: int, stride: int, dilation: int = 1)
     return codes.unfold(axis, span, stride)[..., ::dilation]
 
 
-def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+def pair(size: Any) -> tuple[int, int]:
     """Return the size along both axes."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What makes new integers of old ones: sums, then what may follow them.
+    """Sums of integers, which may be pooled and turned into codes.
 
-    A max-``pool`` comes before the ``output``, which keeps the order: so fewer sums are left to
-    rescale. The output makes codes of them; None leaves the sums. The ``unit`` of the sums, one
-    or one for each channel, is what they stand for; no computation uses it.
+    The ``output`` turns them into codes; if it is None, the sums are the result. It keeps their
+    order, so a max-``pool`` comes before it and leaves fewer sums to rescale. A sum of 1 stands
+    for the ``unit``, one number or one for each channel; no computation uses it.
     """
 
     unit: Float64[Tensor, "*granularity"]
@@ -134,9 +134,9 @@ class Sums:
 class IntegerLayer(Sums):
     """A linear or convolutional layer in integers: Σ x̂ ŵ = s_a s_w Σ (q_a − z_a) q_w.
 
-    The ``product`` is that sum with the bias. Those of a convolution are of the patches in its
-    ``window``; the columns of its weight are ordered as kernel height, kernel width, channel. The
-    ``unit`` is s_a s_w.
+    The ``product`` computes this sum, with the bias. In a convolution it multiplies the patches of
+    the ``window``; the columns of its weight are ordered as kernel height, kernel width, channel.
+    The ``unit`` is s_a s_w.
 
     Equation: eq-integer-sum, chapter 04.
     """
@@ -155,40 +155,28 @@ class IntegerLayer(Sums):
         return images.movedim(-1, 1)
 
 
-def integer_layer(
-    layer: QuantizedLayer, target: AffineQuantizer | None, *, relu: bool, pool: MaxPool | None
-) -> IntegerLayer:
-    """Return a layer of restored values as one of integers.
-
-    s_a s_w is the unit of its accumulators, M = s_a s_w / s_y their multiplier, with the s_y of
-    the ``target``, by which its outputs are read. Without a target accumulators are left.
-    """
+def integer_layer(layer: QuantizedLayer) -> IntegerLayer:
+    """Return a layer of restored values as one of integers, whose sums are left as they are."""
     inputs, inner = input_quantizer(layer), layer.layer
-    unit = inputs.scale.double().flatten() * _weight_scale(layer)
-    weight = _dense(layer.weight_quantizer.quantize(inner.weight.detach()), inner)
-    weight = weight.movedim(1, -1).flatten(1)  # channels last, as in a window's patches
+    unit = inputs.scale * _weight_scale(layer)
+    codes = layer.weight_quantizer.quantize(inner.weight.detach())
+    if isinstance(inner, nn.Conv2d):  # with zeros between groups; channels last, as in patches
+        dense = torch.block_diag(*codes.flatten(1).chunk(inner.groups))
+        codes = dense.view(len(codes), inner.in_channels, *inner.kernel_size)
+    weight = codes.movedim(1, -1).flatten(1)
     bias = round_bias(torch.zeros(len(weight)) if inner.bias is None else inner.bias, unit)
     product = IntegerLinear(weight, bias, inputs.grid, int(inputs.zero_point))
-    output = None
-    if target is not None:
-        output = requantizer(unit, target, relu=relu)
-        unit = output.multiplier.value * target.scale.double().flatten()
-    return IntegerLayer(unit, product, _window(inner), output=output, pool=pool)
-
-
-def requantizer(unit: Tensor, target: AffineQuantizer, *, relu: bool = False) -> Requantizer:
-    """Return the map from sums in a unit to the codes of a quantizer."""
-    multiplier = fixed_point(unit / target.scale.double().flatten())
-    return Requantizer(multiplier, target.grid, int(target.zero_point), relu)
+    return IntegerLayer(unit, product, _window(inner))
 
 
 def input_quantizer(layer: QuantizedLayer) -> AffineQuantizer:
-    """Return the quantizer of a layer's input; refuse it unless it has a single scale."""
+    """Return the quantizer of a layer's input in float64, for values of any shape."""
     inputs = layer.input_quantizer
     if inputs is None or inputs.scale.numel() != 1:  # the layer sums over its input's channels
         got = "none" if inputs is None else f"scales of shape {tuple(inputs.scale.shape)}"
         raise ValueError(f"inputs must have a quantizer with one scale, got {got}")
-    return inputs
+    scale = inputs.scale.double().reshape(())
+    return AffineQuantizer(scale, inputs.zero_point.reshape(()), inputs.grid)
 
 
 def _weight_scale(layer: QuantizedLayer) -> Tensor:
@@ -203,20 +191,10 @@ def _weight_scale(layer: QuantizedLayer) -> Tensor:
     return scale.double().flatten()
 
 
-def _dense(codes: Tensor, layer: WeightLayer) -> Tensor:
-    """Return the codes of a weight with zeros where a grouped convolution has no weight."""
-    groups = 1 if isinstance(layer, nn.Linear) else layer.groups
-    dense = codes.new_zeros(len(codes), groups * codes.shape[1], *codes.shape[2:])
-    m, k = len(codes) // groups, codes.shape[1]
-    for g in range(groups):
-        dense[g * m : (g + 1) * m, g * k : (g + 1) * k] = codes[g * m : (g + 1) * m]
-    return dense
-
-
 def _window(layer: WeightLayer) -> Window | None:
     if isinstance(layer, nn.Linear):
         return None
     if not isinstance(layer, nn.Conv2d):
         raise ValueError(f"layer must be linear or a convolution of images, got {layer}")
     sizes = (layer.kernel_size, layer.stride, zero_padding(layer), layer.dilation)
-    return Window(*((int(size[0]), int(size[1])) for size in sizes))
+    return Window(*map(pair, sizes))

@@ -1,40 +1,34 @@
 """The steps of a network in integers, found by following its nodes in order."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, fx, nn
+from torch import Size, Tensor, fx, nn
 
 from reference_impl.compress.graph import Example, example_of
-from reference_impl.compress.integer import (
-    MaxPool,
-    Sums,
-    input_quantizer,
-    integer_layer,
-    pair,
-    requantizer,
-)
+from reference_impl.compress.integer import MaxPool, Sums, input_quantizer, integer_layer, pair
 from reference_impl.compress.integer_joins import (
-    Concatenation,
     Form,
     Recode,
     average,
     clip,
+    concatenation,
     form_of_codes,
     join,
-    same_codes,
+    requantizer,
 )
+from reference_impl.compress.layers import at
 from reference_impl.compress.quantized import QuantizedLayer
 from reference_impl.compress.trace import trace
 from reference_impl.quantization import AffineQuantizer
 
-Pair = tuple[int, int]
 _NOTHING = ("identity", "dropout", "twoaxes")
 _JOINS = ("add", "iadd", "cat")
-_ORDERED = (*_NOTHING, "relu", "relu6", "maxpool2d", "flatten", "cat")
+_CLIPS = {"relu": math.inf, "relu6": 6.0}
+_ORDERED = (*_NOTHING, *_CLIPS, "maxpool2d", "flatten", "cat")
 """Operations after which a value may have the codes that it had before."""
 
 
@@ -46,60 +40,58 @@ class Step(NamedTuple):
     reads: tuple[str, ...]
 
 
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Begin the text of a ValueError with the name of what it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 class Builder:
-    """Steps, and the forms of their results, by name."""
+    """Follows a traced network, and makes steps and the forms of their results."""
 
     def __init__(self, network: nn.Module, example: Example) -> None:
-        """Follow the network."""
+        """Follow all nodes."""
         self.traced, self.example = trace(network), example
         self.steps: list[Step] = []
         self.forms: dict[str, Form] = {}
         self.names: dict[fx.Node, str] = {}  #: the same for a value and what does nothing to it
-        self.wanted = self._wanted()
+        self.shapes: dict[fx.Node, Size] = {}  #: those of the values, if one of them matters
+        self.quantizers: dict[fx.Node, AffineQuantizer] = {}  #: those of the layers' inputs
+        for path, node in self.traced.calls(QuantizedLayer).items():
+            with naming(f"layer {path}"):
+                self.quantizers[node] = input_quantizer(at(network, path))
+        followers = {
+            "placeholder": self._input,
+            "quantizedlayer": self._layer,
+            **dict.fromkeys(_NOTHING, self._nothing),
+            **dict.fromkeys(_CLIPS, self._clip),
+            **dict.fromkeys(_JOINS, self._join),
+            **dict.fromkeys(("avgpool2d", "adaptiveavgpool2d", "mean"), self._average),
+            "maxpool2d": lambda node: self._step(node, self._max_pool(node), self._form(node)),
+            "flatten": self._flatten,
+            "output": self._output,
+        }
         for node in self.traced.graph.nodes:
+            called = node.op.startswith("call_")
+            follow = followers.get(self.traced.operation(node) if called else node.op)
+            if follow is None or node.kwargs.get("training"):  # a dropout in evaluation mode too
+                raise self._refusal(node)
+            if self.traced.in_place(node):
+                self._require_only_reader(node)
             if node not in self.names:
-                self._follow(node)
+                follow(node)
 
-    def _wanted(self) -> dict[fx.Node, AffineQuantizer]:
-        """Return node → the quantizer with which its value, or what is made of it, is read."""
-        wanted: dict[fx.Node, AffineQuantizer] = {}
-        for node in reversed(self.traced.graph.nodes):
-            readers = [u for u in node.users if isinstance(self.traced.module(u), QuantizedLayer)]
-            if readers:
-                wanted[node] = self._quantizer(readers[0])
-            elif len(node.users) == 1 and self.traced.operation(*node.users) in _ORDERED:
-                (user,) = node.users
-                if user in wanted:
-                    wanted[node] = wanted[user]
-        return wanted
-
-    def _quantizer(self, layer: fx.Node) -> AffineQuantizer:
-        try:
-            return input_quantizer(self.traced.module(layer))
-        except ValueError as error:
-            raise ValueError(f"layer {layer.target}: {error}") from error
-
-    def _follow(self, node: fx.Node) -> None:
-        """Add the steps of a node."""
-        if len(node.users) > 1 and any(map(self.traced.in_place, node.users)):
-            raise ValueError(f"network must not overwrite {self.traced.name(node)}, read by others")
-        if node.op == "placeholder":
-            if self.forms or node not in self.wanted:
-                raise ValueError(
-                    f"network must have one input, read by a quantized layer, got {node.name!r}"
-                )
-            self.input_quantizer, self.names[node] = self.wanted[node], self.name_of(node)
-            self.forms[self.name_of(node)] = form_of_codes(self.input_quantizer)
-        elif isinstance(self.traced.module(node), QuantizedLayer):
-            self._layer(node)
-        elif self.traced.operation(node) in _JOINS:
-            self._join(node)
-        elif (window := self._window(node)) is not None:
-            self._average(node, *window)
-        elif node.op == "output":
-            self._output(node)
-        else:
-            self._keep(node)
+    def _wanted(self, node: fx.Node) -> AffineQuantizer | None:
+        """Return the quantizer with which a value, or what is made of it, is read."""
+        for user in node.users:
+            if user in self.quantizers:
+                return self.quantizers[user]
+        if len(node.users) == 1 and self.traced.operation(*node.users) in _ORDERED:
+            return self._wanted(*node.users)
+        return None
 
     def _refusal(self, node: fx.Node) -> ValueError:
         return ValueError(
@@ -107,43 +99,50 @@ class Builder:
             f"concatenations to have a counterpart in integers, got {self.traced.name(node)}"
         )
 
+    def _require_only_reader(self, node: fx.Node) -> None:
+        """Refuse to overwrite a value that something else reads, under this name or another."""
+        alias = True
+        while alias:
+            node = node.all_input_nodes[0]
+            if len(node.users) > 1:
+                name = self.traced.name(node)
+                raise ValueError(f"network must not overwrite {name}, read by others")
+            alias = self.traced.operation(node) in (*_NOTHING, "flatten")
+
     def name_of(self, node: fx.Node) -> str:
         """Return the path of a layer, else a name that is no path."""
-        layer = isinstance(self.traced.module(node), QuantizedLayer)
-        return str(node.target) if layer else f"{node.name}()"
+        return str(node.target) if node in self.quantizers else f"{node.name}()"
 
-    def _keep(self, node: fx.Node) -> None:
-        """Add a step that leaves the form as it is, or none; refuse what is none of these."""
-        step: Callable[..., Tensor]
-        operation, sources = self.traced.operation(node), node.all_input_nodes
-        if not sources:
+    def branches(self, node: fx.Node) -> list[fx.Node]:
+        """Return the values that a node joins, or the one that it reads; refuse other joins."""
+        operation, given = self.traced.operation(node), (*node.args, *node.kwargs.values())
+        if operation not in _JOINS:
+            return node.all_input_nodes[:1]
+        branches: Any = given[0] if operation == "cat" else given
+        plain = given[1:] == (1,) if operation == "cat" else len(given) == 2
+        if not plain or not all(isinstance(one, fx.Node) for one in branches):
             raise self._refusal(node)
-        source = self.names[sources[0]]
-        if operation in _NOTHING:
-            self.names[node] = source
-            return
-        if operation in ("relu", "relu6"):
-            step = clip(self.forms[source], 6.0 if operation == "relu6" else None)
-        elif operation == "maxpool2d":
-            step = self._max_pool(node)
-        elif self.traced.flattens(node):
-            step = nn.Flatten()
-        else:
-            raise self._refusal(node)
-        self.names[node] = self.name_of(node)
-        self._put(self.name_of(node), step, self.forms[source], source)
+        return list(branches)
 
-    def _put(self, name: str, operation: Callable[..., Tensor], form: Form, *reads: str) -> None:
+    def _form(self, node: fx.Node) -> Form:
+        """Return the form of what a node reads."""
+        return self.forms[self.names[node.all_input_nodes[0]]]
+
+    def _step(
+        self, node: fx.Node, operation: Callable[..., Tensor], form: Form, source: str = ""
+    ) -> None:
+        """Add the step that makes a node's value, from its branches or from a ``source``."""
+        name = self.names[node] = self.name_of(node)
+        reads = (source,) if source else tuple(self.names[one] for one in self.branches(node))
         self.steps.append(Step(name, operation, reads))
         self.forms[name] = form
 
-    def _end(self, node: fx.Node) -> tuple[AffineQuantizer | None, bool, MaxPool | None]:
-        """Return whose codes a node's sums become, with a ReLU or not, and after which pooling.
+    def _sums(self, node: fx.Node, sums: Sums, form: Form, source: str = "") -> None:
+        """Add a step of sums, which become codes if they are read as such.
 
-        ReLU and pooling that follow at once are part of the node's step.
+        ReLU and pooling that follow at once are part of it.
         """
-        target, relu, pool, last = self.wanted.get(node), False, None, node
-        self.names[node] = self.name_of(node)
+        target, relu, pool, last = self._wanted(node), False, None, node
         while target is not None and len(last.users) == 1:
             (last,) = last.users
             operation = self.traced.operation(last)
@@ -154,48 +153,64 @@ class Builder:
             elif operation not in _NOTHING:
                 break
             self.names[last] = self.name_of(node)
-        return target, relu, pool
+        if target is not None:
+            with naming(self.traced.name(node)):
+                output = requantizer(form.unit, target, relu=relu)
+            sums, form = replace(sums, output=output, pool=pool), form_of_codes(target)
+        self._step(node, sums, form, source)
+
+    def _input(self, node: fx.Node) -> None:
+        if self.forms or (wanted := self._wanted(node)) is None:
+            raise ValueError(
+                f"network must have one input, read by a quantized layer, got {node.name!r}"
+            )
+        self.input_quantizer, self.names[node] = wanted, self.name_of(node)
+        self.forms[self.name_of(node)] = form_of_codes(self.input_quantizer)
 
     def _layer(self, node: fx.Node) -> None:
-        name, source = self.name_of(node), self.names[node.all_input_nodes[0]]
-        form, quantizer = self.forms[source], self._quantizer(node)
-        if not same_codes(form.quantizer, quantizer):
-            codes = Recode(form.unit, form.zero_point, output=requantizer(form.unit, quantizer))
-            self._put(f"input of {name}", codes, form_of_codes(quantizer), source)
-            source = f"input of {name}"
-        target, relu, pool = self._end(node)
-        try:
-            layer = integer_layer(self.traced.module(node), target, relu=relu, pool=pool)
-        except ValueError as error:
-            raise ValueError(f"layer {name}: {error}") from error
-        product = layer.product
-        bound = form_of_codes(quantizer).bound * product.weight.long().abs().sum(1)
-        sums = Form(layer.unit, bound + product.bias.long().abs())
-        self._put(name, layer, form_of_codes(target) if target else sums, source)
+        form, quantizer = self._form(node), self.quantizers[node]
+        codes, source = form_of_codes(quantizer), ""
+        with naming(f"layer {node.target}"):
+            if not form.same_codes(codes):
+                output, source = requantizer(form.unit, quantizer), f"input of {node.target}"
+                recode = Recode(form.unit, form.zero_point, output=output)
+                self.steps.append(Step(source, recode, (self.names[node.all_input_nodes[0]],)))
+                self.forms[source] = codes
+            layer = integer_layer(self.traced.module(node))
+        bound = codes.bound * layer.product.weight.long().abs().sum(1)
+        sums = Form(layer.unit, bound + layer.product.bias.long().abs())
+        self._sums(node, layer, sums, source)
 
-    def _sums(self, node: fx.Node, sums: Sums, form: Form, *reads: str) -> None:
-        target, relu, pool = self._end(node)
-        output = requantizer(form.unit, target, relu=relu) if target else None
-        sums = replace(sums, output=output, pool=pool)
-        self._put(self.name_of(node), sums, form_of_codes(target) if target else form, *reads)
+    def _nothing(self, node: fx.Node) -> None:
+        self.names[node] = self.names[node.all_input_nodes[0]]
+
+    def _clip(self, node: fx.Node) -> None:
+        high, form = _CLIPS[self.traced.operation(node)], self._form(node)
+        self._step(node, clip(form, high), form)
 
     def _join(self, node: fx.Node) -> None:
-        reads = [self.names[one] for one in self._branches(node)]
-        forms = [self.forms[name] for name in reads]
+        forms = [self.forms[self.names[one]] for one in self.branches(node)]
         concatenated = self.traced.operation(node) == "cat"
-        if concatenated and all(same_codes(form.quantizer, forms[0].quantizer) for form in forms):
-            self.names[node] = self.name_of(node)
-            self._put(self.name_of(node), Concatenation(), forms[0], *reads)
+        if concatenated and all(forms[0].same_codes(form) for form in forms):
+            self._step(node, concatenation, forms[0])
         else:
-            self._sums(node, *join(forms, concatenated=concatenated), *reads)
+            self._sums(node, *join(forms, concatenated=concatenated))
 
-    def _average(self, node: fx.Node, kernel: Pair, stride: Pair) -> None:
-        source, flat = self.names[node.all_input_nodes[0]], self.traced.operation(node) == "mean"
-        try:
-            sums, form = average(self.forms[source], kernel, stride, flat=flat)
-        except ValueError as error:
-            raise ValueError(f"{self.traced.name(node)}: {error}") from error
-        self._sums(node, sums, form, source)
+    def _average(self, node: fx.Node) -> None:
+        module, flat, plain = self.traced.module(node), self.traced.averages(node), False
+        if isinstance(module, nn.AvgPool2d):
+            kernel, stride = pair(module.kernel_size), pair(module.stride)
+            plain = not (any(pair(module.padding)) or module.ceil_mode or module.divisor_override)
+        elif flat or self.traced.operation(node) == "adaptiveavgpool2d":
+            before = self._positions(node.all_input_nodes[0])
+            after = self._positions(node) or (1, 1)
+            kernel = stride = (before[0] // after[0], before[1] // after[1])
+            plain = not (before[0] % after[0] or before[1] % after[1])
+        if not plain:
+            raise self._refusal(node)
+        with naming(self.traced.name(node)):
+            averaged = average(self._form(node), kernel, stride, flat=flat)
+        self._sums(node, *averaged)
 
     def _max_pool(self, node: fx.Node) -> MaxPool:
         module = self.traced.module(node)
@@ -203,48 +218,28 @@ class Builder:
             raise self._refusal(node)
         return MaxPool(module)
 
-    def _branches(self, node: fx.Node) -> list[fx.Node]:
-        """Return the values that are added or concatenated; refuse constants and other axes."""
-        branches: Any = node.args
-        plain = len(branches) == 2 and not node.kwargs
-        if self.traced.operation(node) == "cat":
-            branches, *axis = (*node.args, *node.kwargs.values())
-            plain = axis == [1] and isinstance(branches, list | tuple)
-        if not plain or not all(isinstance(one, fx.Node) for one in branches):
+    def _flatten(self, node: fx.Node) -> None:
+        if not self.traced.flattens(node):
             raise self._refusal(node)
-        return list(branches)
+        form = self._form(node)
+        if form.unit.numel() > 1:  # each channel has as many columns as positions
+            positions = self._positions(node.all_input_nodes[0]).numel()
+            form = Form(form.unit.repeat_interleave(positions), form.bound.max())
+        self._step(node, nn.Flatten(), form)
 
-    def _window(self, node: fx.Node) -> tuple[Pair, Pair] | None:
-        """Return kernel and stride of an average."""
-        module, operation = self.traced.module(node), self.traced.operation(node)
-        if isinstance(module, nn.AvgPool2d):
-            if module.padding not in (0, (0, 0)) or module.ceil_mode or module.divisor_override:
-                raise self._refusal(node)
-            return pair(module.kernel_size), pair(module.stride)
-        size: Any = 1
-        if operation == "adaptiveavgpool2d":
-            size = node.args[1] if module is None else module.output_size
-        elif not self.traced.averages(node):
-            return None
-        height, width = self.shapes[node.all_input_nodes[0]][2:]
-        rows, columns = pair(size)
-        if height % rows or width % columns:
-            raise self._refusal(node)
-        return (height // rows, width // columns), (height // rows, width // columns)
-
-    @cached_property
-    def shapes(self) -> dict[fx.Node, torch.Size]:
-        """Return the shapes of all values, as on the example."""
-        network = self.traced.network
-        dtype = next(network.parameters()).dtype
-        return self.traced.shapes(example_of(network, self.example).to(dtype))
+    def _positions(self, node: fx.Node) -> Size:
+        """Return height and width of a value, as in the example."""
+        if not self.shapes:
+            network = self.traced.network
+            dtype = next(network.parameters()).dtype
+            self.shapes = self.traced.shapes(example_of(network, self.example).to(dtype))
+        return self.shapes[node][2:]
 
     def _output(self, node: fx.Node) -> None:
         """See that the last step makes the network's output, as sums."""
         if not isinstance(node.args[0], fx.Node):
             raise self._refusal(node)
-        name = self.names[node.args[0]]
-        form = self.forms[name]
-        if form.quantizer is not None or self.steps[-1].name != name:
+        form = self._form(node)
+        if form.quantizer is not None or self.steps[-1].name != self.names[node.args[0]]:
             plain = Form(form.unit, form.bound)
-            self._put(self.name_of(node), Recode(form.unit, form.zero_point), plain, name)
+            self._step(node, Recode(form.unit, form.zero_point), plain)

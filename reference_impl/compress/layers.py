@@ -4,7 +4,12 @@ import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+
+from reference_impl.arrays import all_finite
 
 Net = TypeVar("Net", bound=nn.Module)
 """A network of any class; what is made of it is of the same."""
@@ -16,6 +21,9 @@ OTHERS = (
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
 )
 """Layers with parameters that are not multiplied as matrices."""
+
+outside_inference_mode = torch.inference_mode(mode=False)
+"""Decorates what makes networks: a parameter that is made in inference mode is never trained."""
 
 HOMOGENEOUS = frozenset(
     {
@@ -33,6 +41,7 @@ ACTIVATIONS = frozenset(
 )
 """Functions of single numbers."""
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _FORWARD = ("forward", "__call__", "_conv_forward")
 
 
@@ -68,3 +77,22 @@ def at(network: nn.Module, path: str) -> Any:
 def replaced(network: Net, modules: Mapping[str, nn.Module]) -> Net:
     """Return a copy of a network with other modules at these paths."""
     return copy.deepcopy(network, {id(at(network, path)): new for path, new in modules.items()})
+
+
+def require_plain(network: nn.Module) -> None:
+    """Refuse modules whose parameters are not simply what they compute with."""
+    owner: dict[Tensor, str] = {}
+    for path, module in network.named_modules():
+        for name, value in module.named_parameters(recurse=False):
+            if is_lazy(value) or value.is_meta:
+                raise ValueError(f"network must hold values, those of {path!r} are not made yet")
+            if not all_finite(value):
+                raise ValueError(f"network must be finite, {name} of {path!r} has nan or inf")
+            if (other := owner.setdefault(value, path)) != path:
+                raise ValueError(f"network must not share {name}, {path!r} has that of {other!r}")
+        if is_parametrized(module):
+            raise ValueError(f"network must not compute its weights, {path!r} is parametrized")
+        if "forward" in vars(module):
+            raise ValueError(f"network must not replace a forward pass, {path!r} has another")
+        if any(vars(module).get(hooks) for hooks in _HOOKS):
+            raise ValueError(f"network must not have hooks, {path!r} has one")

@@ -21,7 +21,7 @@ from reference_impl.compress.fold import (
     folding_pairs,
     norm_factor,
 )
-from reference_impl.compress.layers import Net, at, replaced
+from reference_impl.compress.layers import Net, at, outside_inference_mode, replaced
 from reference_impl.compress.quantized import (
     GridState,
     WeightLayer,
@@ -111,6 +111,7 @@ class LearnedLayer(nn.Module):
 
 
 @checked
+@outside_inference_mode
 def learn_layers(
     network: Net, images: Finite[Tensor, "n ..."], bits: Mapping[str, LayerBits]
 ) -> Net:
@@ -195,6 +196,7 @@ def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantize
 
 
 @checked
+@outside_inference_mode
 def deploy(network: Net) -> Net:
     """Return the network of `QuantizedLayer` that computes what the learned one does in eval mode.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from reference_impl.checked import checked
 from reference_impl.compress.layers import OTHERS, WEIGHT_LAYERS, kind_of
+from reference_impl.compress.sparse import CsrLinear
 
 
 @checked
@@ -22,7 +23,7 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
 
     Raises:
         ValueError: if there is no such layer, or one whose weight is computed (a parametrization,
-            a hook of `torch.nn.utils.prune`) and not a parameter of its own.
+            a hook of `torch.nn.utils.prune`, sparse rows) and not a parameter of its own.
 
     >>> from reference_impl.models import LeNet300
     >>> list(prunable_weights(LeNet300()))
@@ -33,7 +34,7 @@ def prunable_weights(network: nn.Module) -> dict[str, Float[Tensor, "..."]]:
         own = dict(module.named_parameters(recurse=False))
         if isinstance(module, WEIGHT_LAYERS) and "weight" in own:
             layers[name] = module
-        elif isinstance(module, WEIGHT_LAYERS):
+        elif isinstance(module, (*WEIGHT_LAYERS, CsrLinear)):
             raise ValueError(
                 f"network must have weights that are parameters, got a computed one in {name!r}"
             )

@@ -178,7 +178,7 @@ def absorb_offset(
         ValueError: if ``offset`` has another length, or is not 0 and no bias can take it.
     """
     found = dependency_graph(network, example)
-    _, reader = only_reader(network, label, found)
+    path, reader = only_reader(network, label, found)
     if len(offset) != (n := found.units(label)):
         raise ValueError(f"offset must be ({n},), one per unit, got {tuple(offset.shape)}")
     if not offset.any():
@@ -186,7 +186,8 @@ def absorb_offset(
     if reader.bias is None or not _takes_offset(reader):
         raise ValueError(f"offset must be 0 for {label!r}: its reader has no bias, or is padded")
     weight = reader.weight.detach().double()
-    summed = weight.reshape(len(weight), n, -1).sum(dim=2)  # positions, or the kernel
+    columns = found.part(label, weight, found.axes[f"{path}.weight"][1])
+    summed = columns.sum(dim=2)  # positions, or the kernel
     with torch.no_grad():
         reader.bias += (summed @ offset.detach().double()).to(reader.bias.dtype)
 

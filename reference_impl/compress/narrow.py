@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from reference_impl.checked import checked
 from reference_impl.compress.graph import Axis, DependencyGraph, Example, dependency_graph
-from reference_impl.compress.layers import NORMS, Net, at
+from reference_impl.compress.layers import NORMS, Net, at, outside_inference_mode
 from reference_impl.merging import WidthMap, map_axis, selection
 from reference_impl.models import evaluating
 
@@ -65,6 +65,7 @@ def silence_units(network: Net, keep: Masks, example: Example = None) -> Net:
     return map_widths(network, maps, example)
 
 
+@outside_inference_mode
 def map_widths(network: Net, maps: Mapping[str, WidthMap], example: Example) -> Net:
     """Return a network in which each of these widths is mapped, see `map_width`."""
     found = dependency_graph(network, example)
@@ -84,8 +85,8 @@ def map_widths(network: Net, maps: Mapping[str, WidthMap], example: Example) -> 
         _set_sizes(module)
     with evaluating(result), torch.no_grad():
         try:
-            result(found.example.clone())
-        except RuntimeError as error:
+            result(found.example.clone())  # a ReLU in place would change the caller's
+        except Exception as error:  # whatever the network's own code raises
             raise ValueError(f"the network's code asks for the old widths: {error}") from error
     return result
 

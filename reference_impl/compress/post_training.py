@@ -11,7 +11,7 @@ from reference_impl.checked import Finite, Within, checked
 from reference_impl.compress.adaround import adaround
 from reference_impl.compress.bias import correct_biases
 from reference_impl.compress.equalize import equalize
-from reference_impl.compress.layers import Net
+from reference_impl.compress.layers import Net, outside_inference_mode
 from reference_impl.compress.quantized import layer_inputs, quantize_layers, weight_layers
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -81,6 +81,7 @@ class PostTraining:
             raise ValueError("corrected must be False with adaptive, which corrects biases itself")
 
     @checked
+    @outside_inference_mode
     def __call__(self, network: Net, images: Finite[Tensor, "n ..."]) -> Net:
         """Return the quantized network; the given network is left as it is."""
         source = equalize(network) if self.equalized else network

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reference_impl.arrays import all_finite
 from reference_impl.checked import Finite, Values, checked
-from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, replaced
+from reference_impl.compress.layers import WEIGHT_LAYERS, Net, at, outside_inference_mode, replaced
 from reference_impl.compress.trace import Trace, trace
 from reference_impl.quantization import AffineQuantizer, IntegerGrid
 from reference_impl.quantization.affine import in_steps, nearest_codes
@@ -133,11 +134,14 @@ def layer_inputs(
     run = traced.run(copy.deepcopy(network).eval(), images)
     for node in traced.graph.nodes:
         if node.target in calls and node.op == "call_module":
-            yield node.target, run.source(node)
+            if not all_finite(x := run.source(node)):
+                raise ValueError(f"{node.target!r} must read finite values, got nan or inf")
+            yield node.target, x
         run.step(node)
 
 
 @checked
+@outside_inference_mode
 def quantize_layers(
     network: Net,
     weights: Mapping[str, AffineQuantizer],

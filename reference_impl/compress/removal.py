@@ -17,6 +17,7 @@ from reference_impl.checked import Within, checked
 from reference_impl.compress.layers import at
 from reference_impl.compress.trace import trace
 from reference_impl.data import Examples
+from reference_impl.distillation.soft_targets import require_labels
 
 Indices = Annotated[Int64[Tensor, " m"], Within(0)]
 Losses = Float64[Tensor, " m"]
@@ -81,6 +82,7 @@ class _Rest:
         if place not in known:
             raise ValueError(f"place must be one of {list(known)}, got {place!r}")
         self.node, self.module = known[place], at(own, place)
+        self.axis = traced.channel_axis(self.node)
         first = nodes.index(self.node) + int(after)
         self.nodes, self.overwrites = nodes[first:], any(map(traced.in_place, nodes[first:]))
         self.parts = []
@@ -94,7 +96,7 @@ class _Rest:
     @property
     def units(self) -> int:
         """Return the number of units at the place."""
-        return int(self.parts[0][1][self.node].shape[1])
+        return int(self.parts[0][1][self.node].shape[self.axis])
 
     def loss(self, *, without: int | None = None) -> float:
         """Return the mean cross-entropy in nats, with a unit of the place at 0."""
@@ -102,9 +104,11 @@ class _Rest:
         for run, before, labels in self.parts:
             run.env = {n: self._own(value) for n, value in before.items()}
             if without is not None:
-                run.env[self.node] = run.env[self.node].index_fill(1, torch.tensor([without]), 0)
+                gone = torch.tensor([without])
+                run.env[self.node] = run.env[self.node].index_fill(self.axis, gone, 0)
             for node in self.nodes:
                 logits = run.step(node)
+            require_labels(labels, logits.shape[1])
             total += F.cross_entropy(logits, labels, reduction="sum").item()
             count += len(labels)
         return total / count

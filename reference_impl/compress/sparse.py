@@ -2,13 +2,15 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl.checked import checked
-from reference_impl.compress.layers import Net
+from reference_impl.compress.layers import Net, at, outside_inference_mode, replaced
+from reference_impl.compress.trace import trace
 
 
 @checked
@@ -16,7 +18,8 @@ class CsrLinear(nn.Module):
     """y = x Wᵀ + b with W in compressed sparse rows: values, their columns, where rows begin.
 
     For answering only: nothing is trained. torch's own product of a sparse and a dense matrix does
-    the work. The layer's weights are copied; what is 0 is left out.
+    the work. The layer's weights are copied; what is 0 is left out. Values and indices of 32 bits
+    are its state; that of another sparsity can be loaded.
 
     Raises:
         TypeError: if the weights have 16 bits: torch has no sparse product for them on a processor.
@@ -25,38 +28,62 @@ class CsrLinear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         """Copy what is not 0."""
         super().__init__()
-        if layer.weight.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"layer.weight must be float32 or float64, got {layer.weight.dtype}")
+        _require_product(layer.weight.dtype)
         with warnings.catch_warnings():  # torch calls its sparse rows a beta version
             warnings.simplefilter("ignore", UserWarning)
-            self.register_buffer("weight", layer.weight.detach().to_sparse_csr())
-        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
+            rows = layer.weight.detach().to_sparse_csr()
+        self.shape = (layer.out_features, layer.in_features)
+        self.starts = nn.Buffer(rows.crow_indices().int())
+        self.columns = nn.Buffer(rows.col_indices().int())
+        self.nonzero = nn.Buffer(rows.values().clone())
+        self.bias = copy.deepcopy(layer.bias)
 
     @property
     def values(self) -> int:
         """How many weights are stored."""
-        return int(self.get_buffer("weight").values().numel())
+        return self.nonzero.numel()
+
+    @property
+    def weight(self) -> Tensor:
+        """Return W, a sparse tensor of these rows."""
+        return self._rows(checked=False)
+
+    def _rows(self, *, checked: bool) -> Tensor:
+        parts = self.starts, self.columns, self.nonzero
+        return torch.sparse_csr_tensor(*parts, self.shape, check_invariants=checked)
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        for name in ("columns", "nonzero"):
+            if (given := state.get(prefix + name)) is not None:
+                setattr(self, name, nn.Buffer(getattr(self, name).new_empty(given.shape)))
+        super()._load_from_state_dict(state, prefix, *rest)
+        self._rows(checked=True)
 
     def forward(self, x: Float[Tensor, "n in"]) -> Float[Tensor, "n out"]:
         """Return (W xᵀ)ᵀ + b."""
-        inputs = self.get_buffer("weight").shape[1]
-        if x.ndim != 2 or x.shape[1] != inputs:
-            raise ValueError(f"x must be (n, {inputs}), got {tuple(x.shape)}")
-        y: Tensor = (self.get_buffer("weight") @ x.T).T
+        if x.ndim != 2 or x.shape[1] != self.shape[1]:
+            raise ValueError(f"x must be (n, {self.shape[1]}), got {tuple(x.shape)}")
+        _require_product(dtype := self.nonzero.dtype)
+        if x.dtype != dtype:
+            raise TypeError(f"x must be {dtype} as the weights, got {x.dtype}")
+        y: Tensor = (self.weight @ x.T).T
         return y if self.bias is None else y + self.bias
 
 
+def _require_product(dtype: torch.dtype) -> None:
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"sparse weights must be float32 or float64, got {dtype}")
+
+
 @checked
+@outside_inference_mode
 def with_sparse_layers(network: Net) -> Net:
     """Return a copy in which every linear layer is a `CsrLinear`; torch has no sparse convolution.
 
     Raises:
-        ValueError: if there is no linear layer.
+        ValueError: if there is no linear layer, or one that cannot be followed, see `trace`.
     """
-    found = copy.deepcopy(network)
-    linear = {name: layer for name, layer in found.named_modules() if isinstance(layer, nn.Linear)}
-    if not linear:
+    traced = trace(network)
+    if not (linear := traced.calls(nn.Linear)):
         raise ValueError("network must have a linear layer, got none")
-    for name, layer in linear.items():
-        found.set_submodule(name, CsrLinear(layer))
-    return found.eval()
+    return replaced(network, {path: CsrLinear(at(network, path)) for path in linear}).eval()

@@ -16,8 +16,11 @@ from torch.func import functional_call, grad, vmap
 from reference_impl.checked import Count, Finite, Where, checked
 from reference_impl.compress.activations import Tapped
 from reference_impl.compress.graph import dependency_graph
+from reference_impl.compress.layers import outside_inference_mode
+from reference_impl.compress.trace import trace
 from reference_impl.data import Examples, batches
-from reference_impl.models import evaluating
+from reference_impl.distillation.soft_targets import require_labels
+from reference_impl.models import evaluating, refusing
 
 State = dict[str, Float[Tensor, "..."]]
 """Name of a parameter → its values, or as many statistics."""
@@ -38,6 +41,7 @@ def mean_gradients(network: nn.Module, examples: Examples, *, batch_size: Count 
 
     w = _parameters(network)
     with evaluating(network):
+        require_labels(examples.labels, _logits(network, w, examples.images[:1]).shape[1])
         parts = (grad(loss)(w, *batch) for batch in batches(examples, batch_size))
         return _mean(parts, len(examples))
 
@@ -56,6 +60,7 @@ def mean_square_gradients(
 
     w, each = _parameters(network), vmap(grad(loss), in_dims=(None, 0, 0))
     with evaluating(network):
+        require_labels(examples.labels, _logits(network, w, examples.images[:1]).shape[1])
         parts = (_squares(each(w, *batch)) for batch in batches(examples, batch_size))
         return _mean(parts, len(examples))
 
@@ -90,6 +95,7 @@ def curvature_diagonal(
 
 
 @checked
+@outside_inference_mode
 def unit_contributions(
     network: nn.Module, places: Places, examples: Examples, *, batch_size: Count = 1000
 ) -> dict[str, Float[Tensor, "n units"]]:
@@ -105,14 +111,20 @@ def unit_contributions(
     """
     found = dependency_graph(network, examples.images[:1])
     units = {label: found.units(label) for label in places}
-    tapped = Tapped(network, list(places.values()))
+    tapped, traced = Tapped(network, list(places.values())), trace(network)
+    axes = {str(node.target): traced.channel_axis(node) for node in traced.graph.nodes}
     parts: dict[str, list[Tensor]] = {label: [] for label in places}
     with evaluating(tapped), torch.enable_grad():
         for images, labels in batches(examples, batch_size):
-            outputs = tapped(images.detach().requires_grad_())  # as no parameter may ask for it
+            x = images.clone().requires_grad_()  # as no parameter may ask for it
+            outputs = tapped(x.clone())
+            require_labels(labels, outputs[tapped.last].shape[1])
             loss = F.cross_entropy(outputs[tapped.last], labels, reduction="sum")  # each image's
             values = [outputs[place] for place in places.values()]
-            for label, a, g in zip(places, values, torch.autograd.grad(loss, values), strict=True):
+            gradients = torch.autograd.grad(loss, values)
+            for label, value, gradient in zip(places, values, gradients, strict=True):
+                axis = axes[places[label]]
+                a, g = (x.movedim(axis, 1) for x in (value, gradient))
                 if a.shape[1] != (n := units[label]):
                     raise ValueError(f"places[{label!r}] must have {n} units, got {a.shape[1]}")
                 parts[label].append((a.detach() * g).reshape(len(a), n, -1).sum(dim=2))
@@ -120,13 +132,20 @@ def unit_contributions(
 
 
 def _parameters(network: nn.Module) -> State:
-    return {name: value.detach() for name, value in network.named_parameters()}
+    if not (found := {name: value.detach() for name, value in network.named_parameters()}):
+        raise ValueError("network must have parameters, got none")
+    return found
 
 
 def _logits(network: nn.Module, w: State, images: Tensor) -> Tensor:
     """Return the logits with other parameters than the network's own."""
     precision = next(iter(w.values())).dtype
-    logits: Tensor = functional_call(network, w, (images.to(precision),))
+    with refusing(network):
+        logits: Tensor = functional_call(network, w, (images.to(precision).clone(),))
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            f"network must return logits (n, classes), got {getattr(logits, 'shape', type(logits))}"
+        )
     return logits
 
 

@@ -15,10 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import is_parametrized
 
-from reference_impl.compress.layers import ACTIVATIONS, NORMS, OTHERS, WEIGHT_LAYERS, kind_of
+from reference_impl.compress.layers import (
+    ACTIVATIONS,
+    NORMS,
+    OTHERS,
+    WEIGHT_LAYERS,
+    kind_of,
+    require_plain,
+)
 from reference_impl.models import evaluating
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -30,7 +35,6 @@ _PRODUCTS = frozenset(
 )
 _KEEP_TWO_AXES = ACTIVATIONS | {"linear", "batchnorm1d", "identity", "dropout"}
 _MULTIPLY = "network must multiply by weights in linear and convolutional layers"
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,12 @@ class Trace:
             node = node.all_input_nodes[0]
         return self.flattens(node)
 
+    def channel_axis(self, node: fx.Node) -> int:
+        """Return the axis of a value's channels: the last after a linear layer, else 1."""
+        while self.operation(node) in ("identity", "dropout", *ACTIVATIONS):
+            node = node.all_input_nodes[0]
+        return -1 if self.operation(node) == "linear" else 1
+
     def shapes(self, example: Tensor) -> dict[fx.Node, torch.Size]:
         """Return node → shape of its value, of those that are tensors, as on an example."""
         with evaluating(self.network):
@@ -151,7 +161,7 @@ class Run(fx.Interpreter):
         """
         try:
             value = self.env[node] = self.run_node(node)
-        except (RuntimeError, TypeError) as error:
+        except Exception as error:  # whatever the network's own code raises
             raise ValueError(f"images must suit {self.trace.name(node)}: {error}") from error
         for dead in self.user_to_last_uses.get(node, ()):
             self.env.pop(dead, None)
@@ -184,7 +194,7 @@ def trace(network: nn.Module) -> Trace:
         ValueError: if the network cannot be followed, or if what follows its layers and changes
             their weights would get something else than it computes; the module is named.
     """
-    _require_plain(network)
+    require_plain(network)
     tracer = _Tracer()
     try:
         with evaluating(network):
@@ -201,21 +211,6 @@ def _defaults(network: nn.Module) -> dict[str, Any]:
     """Return the flags of the forward pass that a caller need not give, with their values."""
     given = {name: p.default for name, p in inspect.signature(network.forward).parameters.items()}
     return {name: x for name, x in given.items() if isinstance(x, bool | int | float | str | None)}
-
-
-def _require_plain(network: nn.Module) -> None:
-    """Refuse modules whose parameters are not simply what they compute with."""
-    owner: dict[Tensor, str] = {}
-    for path, module in network.named_modules():
-        for name, value in module.named_parameters(recurse=False):
-            if is_lazy(value) or value.is_meta:
-                raise ValueError(f"network must hold values, those of {path!r} are not made yet")
-            if (other := owner.setdefault(value, path)) != path:
-                raise ValueError(f"network must not share {name}, {path!r} has that of {other!r}")
-        if is_parametrized(module):
-            raise ValueError(f"network must not compute its weights, {path!r} is parametrized")
-        if any(vars(module).get(hooks) for hooks in _HOOKS):
-            raise ValueError(f"network must not have hooks, {path!r} has one")
 
 
 def _require_known(trace: Trace) -> None:

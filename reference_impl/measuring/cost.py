@@ -7,15 +7,18 @@ shapes; the formulas are applied to them here.
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.checked import Count, FromZero, Where, checked
 from reference_impl.measuring.size import Bits
+from reference_impl.models import refusing, zeros_for
 
 #: They multiply too, but not in the way that `Layer.macs` counts: a model with one is refused.
 UNCOUNTED = frozenset(
@@ -130,8 +133,9 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     model's first floating-point parameter.
 
     Raises:
-        ValueError: if the model refuses that shape, or multiplies in a way that is not counted
-            here (attention, transposed convolution, recurrence, layers in a branch).
+        ValueError: if the model refuses that shape, branches on its data, or multiplies in a way
+            that is not counted here (attention, transposed convolution, recurrence, layers in a
+            branch).
 
     >>> model_cost(nn.Linear(784, 300), (784,)).macs
     235200
@@ -139,12 +143,7 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     Equation: eq-cost-output-size, chapter 01.
     Equation: eq-student-cost, chapter 09.
     """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    example = torch.zeros(1, *example_shape, dtype=like.dtype, device=like.device)
-    own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
-    with torch.no_grad():  # no_grad inside the model would make a subgraph
-        flops, graph = _counted_by_torch(own, example), torch.export.export(own, (example,)).graph
-    calls = [node for node in graph.nodes if node.op == "call_function"]
+    flops, calls = _traced(model, tuple(example_shape))
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):
         raise ValueError(f"model must multiply in linear and convolutional layers, got {foreign}")
     cost = ModelCost(tuple(_layer(node) for node in calls if _operation(node) in COUNTED))
@@ -156,15 +155,19 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     return cost
 
 
-def _counted_by_torch(model: nn.Module, example: Tensor) -> int:
-    """Return the number of operations in a run, by torch's counter: a guard, not the cost."""
-    try:
-        with FlopCounterMode(display=False) as counter:
-            model(example)
-    except (RuntimeError, ValueError) as error:
-        shape = tuple(example.shape[1:])
-        raise ValueError(f"example_shape must suit the model, got {shape}: {error}") from error
-    return int(counter.get_total_flops())
+def _traced(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, list[Any]]:
+    """Return how many operations torch counts in a run, a guard, and the nodes of the calls."""
+    example = zeros_for(model, 1, *shape)
+    unsuited = f"example_shape must suit the model, got {shape},"
+    stopped = "model must not branch on its data nor leave torch, torch.export stops"
+    own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
+    with torch.no_grad():  # no_grad inside the model would make a subgraph
+        with refusing(own, unsuited), FlopCounterMode(display=False) as counter:
+            own(example)
+        with refusing(own, stopped), redirect_stderr(StringIO()):  # torch prints what it has
+            graph = torch.export.export(own, (example,)).graph
+    calls = [node for node in graph.nodes if node.op == "call_function"]
+    return int(counter.get_total_flops()), calls
 
 
 def _layer(node: Any) -> Layer:
@@ -172,8 +175,11 @@ def _layer(node: Any) -> Layer:
     source, weight, *rest = node.args
     bias = rest[0] if rest else None
     modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+    name = (modules[-1] if modules else "") or node.name
+    if not all(isinstance(size, int) for size in source.meta["val"].shape):
+        raise ValueError(f"model must not choose by its data how many values {name!r} reads")
     return Layer(
-        name=(modules[-1] if modules else "") or node.name,
+        name=name,
         input_shape=_without_batch(source),
         output_shape=_without_batch(node),
         weight_shape=tuple(weight.meta["val"].shape),

@@ -9,7 +9,7 @@ from torch import nn
 from reference_impl.checked import Count, NonNegative, Positive, Within, checked
 from reference_impl.files import ROOT
 from reference_impl.measuring.latency import measure_latency
-from reference_impl.models import evaluating
+from reference_impl.models import evaluating, zeros_for
 
 RESULT = ROOT / "data" / "results" / "roofline.json"  # by `python -m experiments roofline`
 EXAMPLE_SHAPE = (1, 28, 28)
@@ -108,7 +108,7 @@ def measure_machine(*, min_run_time: Positive = 0.2) -> Machine:
 @checked
 def batch_latency(model: nn.Module, batch: Count, *, min_run_time: Positive = 0.2) -> float:
     """Return the median seconds of one call, in evaluation mode, on ``batch`` images of 28 × 28."""
-    images = torch.zeros(batch, *EXAMPLE_SHAPE)
+    images = zeros_for(model, batch, *EXAMPLE_SHAPE)
     with evaluating(model), torch.inference_mode():
         took = measure_latency(lambda: model(images), threads=THREADS, min_run_time=min_run_time)
     return took.median

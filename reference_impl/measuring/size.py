@@ -185,7 +185,12 @@ def _bits(tensors: Iterable[Tensor], width: int | None = None) -> int:
 
 def _nonzero(model: nn.Module) -> int:
     for path, module in model.named_modules():
-        if is_parametrized(module) or isinstance(vars(module).get("weight"), Tensor):
+        weight = getattr(module, "weight", None)
+        own = {
+            **dict(module.named_parameters(recurse=False)),
+            **dict(module.named_buffers(recurse=False)),
+        }
+        if is_parametrized(module) or (isinstance(weight, Tensor) and "weight" not in own):
             raise ValueError(
                 f"model must not compute its weights, {path!r} does (pruned by torch?)"
             )

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from reference_impl.checked import Finite, NonNegative, Within, checked
+from reference_impl.checked import Finite, NonNegative, Within, checked, widened
 
 PerUnit = Finite[Tensor, " units"]
 Variance = Annotated[Float[Tensor, " units"], Within(0)]
@@ -47,6 +47,7 @@ def normalised_relation(
         raise ValueError(f"pairs must be of units 0 to {len(gamma) - 1}, got {pairs}")
     if not gamma[i].all():
         raise ValueError(f"gamma must not be 0 for a kept unit, got 0 for {i[gamma[i] == 0]}")
+    gamma, variance, mean = widened(gamma), widened(variance), widened(mean)
     a = batch_norm_factor(gamma, variance, eps=eps)
     b = beta - a * mean
     scale = factor * a[j] / a[i]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, Where, Within, checked
+from reference_impl.checked import Finite, Where, Within, checked, widened
 
 Gone = Finite[Tensor, "m d"]
 Kept = Annotated[Gone, Where("without a zero row", lambda rows: bool(rows.any(dim=1).all()))]
@@ -66,6 +66,7 @@ def kappa(cosine: Cosines) -> Float[Tensor, "*shape"]:
     References: Cho & Saul 2009, "Kernel methods for deep learning", the kernel of order 1.
     Equation: eq-merge-kernel, eq-merge-kappa, chapter 15.
     """
+    cosine = widened(cosine)
     theta = torch.acos(cosine)
     return (((1 - cosine**2).sqrt() + (math.pi - theta) * cosine) / math.pi).clamp(0, 1)
 
@@ -78,6 +79,7 @@ def relative_error(cosine: Cosines, ratio: Finite[Tensor, "*shape"]) -> Float[Te
 
     Equation: eq-merge-relative, chapter 15.
     """
+    ratio, cosine = widened(ratio), widened(cosine)
     return 1 + ratio**2 - 2 * ratio * kappa(cosine)
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reference_impl.checked import Finite, FromZero, checked
+from reference_impl.checked import Finite, FromZero, checked, widened
 from reference_impl.merging.width_map import WidthMap, standing_in
 
 Rows = Finite[Tensor, "n d"]
@@ -32,7 +32,7 @@ def pair_saliency(rows: Rows, outgoing: Outgoing) -> Float[Tensor, "n n"]:
     w, a = rows.detach().double(), outgoing.detach().double()
     distance = torch.cdist(w, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact near 0
     saliency = a.square().mean(dim=1) * distance.square()
-    return saliency.to(torch.promote_types(rows.dtype, outgoing.dtype))
+    return saliency.to(torch.promote_types(widened(rows).dtype, outgoing.dtype))
 
 
 @checked

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from reference_impl.models.base import IMAGE_SHAPE, N_CLASSES, Images, Network, evaluating
+from reference_impl.models.base import (
+    IMAGE_SHAPE,
+    N_CLASSES,
+    Images,
+    Network,
+    evaluating,
+    refusing,
+    zeros_for,
+)
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
@@ -13,7 +21,7 @@ from reference_impl.models.separable import SeparableStudent
 __all__ = [
     "MODELS", "LeNet300", "LeNet5", "ConvTeacher", "ConvStudent", "SeparableStudent",
     "ResidualBlock", "ResidualNetwork",
-    "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating",  # base
+    "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating", "refusing", "zeros_for",  # base
 ]
 # fmt: on
 

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, ClassVar, Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,6 +34,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def refusing(model: nn.Module, expected: str = "images must suit the model,") -> Iterator[None]:
+    """Turn what a model, or torch about it, raises into one line that names the module."""
+    try:
+        yield
+    except Exception as error:
+        named = model.named_modules()
+        places = {id(module): f"{type(module).__name__} {path!r}" for path, module in named}
+        frames = (id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__))
+        *_, place = (type(model).__name__, *(places[one] for one in frames if one in places))
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{expected} in {place}: {said}") from error
+
+
+def zeros_for(model: nn.Module, *shape: int) -> Tensor:
+    """Return zeros in the type and on the device of the model's first floating-point parameter."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
 
 class Network(nn.Sequential, ABC):

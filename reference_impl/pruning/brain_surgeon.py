@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from reference_impl.checked import Finite, FromZero, NonNegative, Where, checked
+from reference_impl.checked import Finite, FromZero, NonNegative, Where, Within, checked
 
 Vector = Finite[Tensor, " d"]
 
-SYMMETRIC = Where("symmetric", lambda h: torch.allclose(h, h.T, 1e-4, 1e-6 * float(h.abs().max())))
+SYMMETRIC = Where("symmetric", lambda h: torch.allclose(h, h.T, 1e-4, 1e-6 * h.abs().max().item()))
 DEFINITE = Where("of a positive diagonal, as H is", lambda h: bool((h.diagonal() > 0).all()))
 Hessian = Annotated[Finite[Tensor, "d d"], SYMMETRIC]
 Inverse = Annotated[Finite[Tensor, "d d"], DEFINITE]
@@ -22,7 +22,7 @@ Inverse = Annotated[Finite[Tensor, "d d"], DEFINITE]
 
 @checked
 def input_hessian(
-    inputs: Finite[Tensor, "n in"], damping: NonNegative = 0
+    inputs: Annotated[Float[Tensor, "n in"], Within(-1e150, 1e150)], damping: NonNegative = 0
 ) -> Float64[Tensor, "in in"]:
     """Return H = 2 Xᵀ X, the Hessian of ‖X (w − ŵ)‖² by one row ŵ of a layer's weights.
 
@@ -51,8 +51,15 @@ def inverse_hessian(hessian: Hessian) -> Float64[Tensor, "d d"]:
     h = hessian.detach().double()
     factor, failed = torch.linalg.cholesky_ex(h)
     rounding = h.diagonal() * len(h) * torch.finfo(torch.float64).eps
+    if (mean := h.diagonal().mean()) <= 0:
+        raise ValueError(
+            f"hessian must have a positive diagonal, damped or not, its mean is {mean}"
+        )
     if failed or (factor.diagonal().square() <= rounding).any():
-        raise ValueError("hessian must be positive definite: add damping")
+        raise ValueError(
+            "hessian must be positive definite, here a row is a sum of others: add damping to its "
+            "diagonal, such as 0.01 of its mean, or more"
+        )
     return torch.cholesky_inverse(factor)
 
 

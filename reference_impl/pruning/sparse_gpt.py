@@ -32,9 +32,7 @@ def refit(weight: Weight, hessian: Hessian, keep: Bool[Tensor, "out in"]) -> Pru
     ŵ_K = w_K + H_KK⁻¹ H_KD w_D, with K the columns kept and D those dropped: each row solves a
     system of its own, which is what SparseGPT saves.
     """
-    inverse_hessian(
-        hessian
-    )  # if H is positive definite, so is each H_KK; else this asks for damping
+    inverse_hessian(hessian)  # refuses H if it is not positive definite; if it is, so is each H_KK
     w, h = weight.detach().double(), hessian.detach().double()
     best = torch.zeros_like(w)
     for i, row in enumerate(keep):

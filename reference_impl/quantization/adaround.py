@@ -23,6 +23,7 @@ from reference_impl.checked import (
     Scalar,
     Within,
     checked,
+    widened,
 )
 from reference_impl.quantization.affine import AffineQuantizer
 
@@ -74,6 +75,7 @@ class LayerLoss:
         """
         if weight.shape != self.cross.shape:
             raise ValueError(f"weight must be {tuple(self.cross.shape)}, got {tuple(weight.shape)}")
+        weight = widened(weight)
         gram, cross = self.gram.to(weight.dtype), self.cross.to(weight.dtype)
         return (weight @ gram * weight - 2 * weight * cross).sum(dim=2)
 

@@ -193,6 +193,7 @@ def relative_entropy(p: Weights, q: Weights) -> float:
 
     Equation: eq-ptq-entropy, chapter 06.
     """
+    p, q = p.detach(), q.detach()
     held = p > 0
     p_held, q_held = p[held].double() / p.double().sum(), q[held].double() / q.double().sum()
     return float((p_held * (p_held / q_held).log()).sum())

@@ -16,7 +16,7 @@ from reference_impl.checked import Finite, Where, Within, checked
 from reference_impl.data import Examples, Seed
 from reference_impl.training.augmentation import augment, epoch_seeds
 from reference_impl.training.evaluate import predict
-from reference_impl.training.loop import Objective, recipe_steps
+from reference_impl.training.loop import Objective, recipe_steps, require_last_batch
 from reference_impl.training.recipe import PlainRecipe
 
 LEVELS = 255  # a pixel is a whole number of 255ths, and so it is kept: in a quarter of the memory
@@ -93,6 +93,7 @@ def student_steps(
     Equation: eq-student-views, chapter 09.
     """
     n = len(views[0].labels)
+    require_last_batch(student, views[0].batch(torch.tensor([0]))[0], recipe, n)
 
     def pairs() -> Iterator[tuple[Tensor, Targets]]:
         for epoch in range(recipe.epochs):

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from reference_impl.checked import Count, Finite, checked
 from reference_impl.data import Examples
-from reference_impl.models import Network, evaluating
+from reference_impl.distillation.soft_targets import require_labels
+from reference_impl.models import Network, evaluating, refusing
 
 
 @checked
@@ -21,7 +22,7 @@ def predict(
     ours = isinstance(model, Network) and images.ndim == 4  # other networks may need contiguous
     layout = torch.channels_last if ours else torch.preserve_format  # almost twice as fast
     parts = (part.clone(memory_format=layout) for part in images.split(batch_size))
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), refusing(model):
         return torch.cat([model(part) for part in parts])
 
 
@@ -31,5 +32,8 @@ def accuracy(model: nn.Module, examples: Examples, *, batch_size: Count = 100) -
 
     The model keeps its mode; ``batch_size`` is that of `predict`.
     """
-    answers = predict(model, examples.images, batch_size=batch_size).argmax(dim=1)
-    return 100 * (answers == examples.labels).sum().item() / len(examples)
+    logits = predict(model, examples.images, batch_size=batch_size)
+    if logits.ndim != 2:
+        raise ValueError(f"model must return logits (n, classes), got {tuple(logits.shape)}")
+    require_labels(examples.labels, logits.shape[1])
+    return 100 * (logits.argmax(dim=1) == examples.labels).sum().item() / len(examples)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from reference_impl import distillation
-from reference_impl.checked import NonNegative, checked
+from reference_impl.checked import Count, NonNegative, checked
 from reference_impl.compress import Tapped, outputs_at
 from reference_impl.data import Examples, Seed
 from reference_impl.models import Network
@@ -52,6 +52,7 @@ class Method:
     loss: Callable[[Outputs, Targets, nn.ModuleDict], Tensor]
     places: tuple[str, ...] = ()
     adapters: Callable[[], dict[str, nn.Module]] = field(default=dict)  #: fit both to each other
+    least: Count = 1  #: examples that it compares with each other: a smaller batch has no loss
 
     @checked
     def guide(self, student: Network, *, seed: Seed) -> Guided:
@@ -66,6 +67,8 @@ class Method:
 
         def objective(outputs: Outputs, targets: Targets) -> Tensor:
             hard = F.cross_entropy(outputs["logits"], targets.labels)
+            if len(targets.labels) < self.least:  # the last batch of an epoch
+                return hard
             return hard + weight * self.loss(outputs, targets, guided.adapters)
 
         return objective
@@ -83,12 +86,14 @@ def view_with_features(teacher: Network, examples: Examples, names: tuple[str, .
     return replace(view(teacher, examples), features=features)
 
 
-def _of_logits(loss: Callable[[Tensor, Tensor], Tensor]) -> Method:
-    return Method(lambda student, to, _: loss(student["logits"], to.logits))
+def _of_logits(loss: Callable[[Tensor, Tensor], Tensor], least: int = 1) -> Method:
+    return Method(lambda student, to, _: loss(student["logits"], to.logits), least=least)
 
 
-def _at(place: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Method:
-    return Method(lambda student, to, _: loss(student[place], to.features[place]), (place,))
+def _at(place: str, loss: Callable[[Tensor, Tensor], Tensor], least: int = 1) -> Method:
+    return Method(
+        lambda student, to, _: loss(student[place], to.features[place]), (place,), least=least
+    )
 
 
 def _decoupled(student: Outputs, to: Targets, _: nn.ModuleDict) -> Tensor:
@@ -115,15 +120,16 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "soft targets": _of_logits(partial(distillation.soft_target_loss, temperature=1.0)),
         "decoupled": Method(_decoupled),
-        "correlations": _of_logits(distillation.correlation_loss),
+        "correlations": _of_logits(distillation.correlation_loss, least=2),
         "hint": Method(_hint, (MAPS,), lambda: {"student": nn.Conv2d(32, 128, 1)}),
         "attention": _at(MAPS, distillation.attention_transfer_loss),
-        "similarities": _at(MAPS, distillation.similarity_preserving_loss),
-        "distances, angles": _at(MEANS, _relations),
+        "similarities": _at(MAPS, distillation.similarity_preserving_loss, least=2),
+        "distances, angles": _at(MEANS, _relations, least=3),
         "contrast": Method(
             _contrast,
             (MEANS,),
             lambda: {"student": nn.Linear(32, SHARED), "teacher": nn.Linear(256, SHARED)},
+            least=2,
         ),
     }
 )

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from reference_impl.checked import Count, checked
 from reference_impl.data import Dataset, Examples
-from reference_impl.models import Network
+from reference_impl.models import Network, refusing
 from reference_impl.training.augmentation import epoch_batches
 from reference_impl.training.evaluate import accuracy
 from reference_impl.training.recipe import BaseRecipe, Recipe, new_student
@@ -37,11 +37,14 @@ def train_steps(
     """
     model.train()
     for step, (inputs, targets) in enumerate(batches):
-        loss = objective(model(inputs), targets)
+        with refusing(model, f"batch {step} must suit model and objective,"):
+            loss = objective(model(inputs), targets)
         if loss.numel() != 1:
             raise ValueError(f"objective must return a scalar, got shape {tuple(loss.shape)}")
         if not math.isfinite(value := loss.item()):
             raise ValueError(f"loss must be finite, got {value} at step {step}: lower the rate?")
+        if not loss.requires_grad:
+            raise ValueError("model must have parameters that are not frozen, the loss needs none")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -66,9 +69,30 @@ def recipe_steps(
 
 @checked
 def example_steps(network: nn.Module, examples: Examples, recipe: BaseRecipe) -> Iterator[float]:
-    """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order."""
+    """Take `recipe_steps` on the cross-entropy, each epoch over all examples in another order.
+
+    Raises:
+        ValueError: if the last batch has one example, on which the network cannot be trained.
+    """
+    require_last_batch(network, examples.images[:1], recipe, len(examples))
     source = (b for epoch in range(recipe.epochs) for b in epoch_batches(examples, recipe, epoch))
     return recipe_steps(network, source, F.cross_entropy, recipe, recipe.n_steps(len(examples)))
+
+
+def require_last_batch(
+    network: nn.Module, one: Tensor, recipe: BaseRecipe, n_examples: int
+) -> None:
+    """Refuse a last batch of one example if the network, as those with BatchNorm, refuses it."""
+    if n_examples % recipe.batch_size != 1:
+        return
+    try:
+        with torch.random.fork_rng(devices=()), torch.no_grad():
+            copy.deepcopy(network).train()(one)
+    except ValueError as error:
+        raise ValueError(
+            "recipe.batch_size must not leave a last batch of one example, "
+            f"got {recipe.batch_size} for {n_examples}: {error}"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

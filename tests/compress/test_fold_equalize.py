@@ -29,14 +29,14 @@ NORMS = nn.BatchNorm1d | nn.BatchNorm2d
 @pytest.mark.equation("eq-ptq-norm")
 @settings(max_examples=20)
 @given(seed=st.integers(0, 100_000))
-def test_folding_leaves_the_function_unchanged(seed: int) -> None:
+def test_folding_leaves_the_function_unchanged(seed: int):
     """Oracle: the chain itself, in float32: relative error at most 1e-5."""
     chain = conv_chain(seed)
     assert_same_function(fold_batch_norms(chain), chain, images(5, seed))
 
 
 @pytest.mark.parametrize("name", ["teacher", "student", "separable", "residual"])
-def test_the_courses_networks_fold(name: str) -> None:
+def test_the_courses_networks_fold(name: str):
     """Oracle: the network itself."""
     chain = drawn(name)
     folded = fold_batch_norms(chain)
@@ -47,7 +47,7 @@ def test_the_courses_networks_fold(name: str) -> None:
 
 @pytest.mark.equation("eq-ptq-fold")
 @given(seed=st.integers(0, 100_000), affine=st.booleans(), eps=st.sampled_from([1e-5, 0.3]))
-def test_weights_are_those_of_torchs_fusion(seed: int, affine: bool, eps: float) -> None:
+def test_weights_are_those_of_torchs_fusion(seed: int, affine: bool, eps: float):
     """Oracle: torch.nn.utils.fusion, with and without γ and β, a small ε and a large one."""
     torch.manual_seed(seed)
     conv, linear = nn.Conv2d(2, 4, 3, groups=2), nn.Linear(3, 4, bias=False)
@@ -65,7 +65,7 @@ def test_weights_are_those_of_torchs_fusion(seed: int, affine: bool, eps: float)
         torch.testing.assert_close(ours.bias, theirs.bias)
 
 
-def test_the_factor_without_gamma_or_a_variance() -> None:
+def test_the_factor_without_gamma_or_a_variance():
     """Oracle: by hand: 1/√4, and 1/√1 without a variance."""
     norm = nn.BatchNorm2d(2, eps=1.0, affine=False)
     norm.running_var = torch.tensor([3.0, 0.0])
@@ -101,16 +101,18 @@ test_what_cannot_be_folded_is_named = refused(
 @pytest.mark.equation("eq-ptq-rescale")
 @settings(max_examples=20)
 @given(seed=st.integers(0, 100_000), groups=st.sampled_from([1, 2]), sweeps=st.integers(1, 20))
-def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, sweeps: int) -> None:
+def test_equalization_leaves_the_function_unchanged(seed: int, groups: int, sweeps: int):
     """Oracle: the chain itself, in float32: relative error at most 1e-5."""
     chain = conv_chain(seed, norms=False, groups=groups)
     assert_same_function(compress.equalize(chain, sweeps=sweeps), chain, images(5, seed))
 
 
 @pytest.mark.parametrize("name", FLAT_MODELS)
-def test_ranges_of_neighbours_are_equal_at_the_end(name: str) -> None:
+def test_ranges_of_neighbours_are_equal_at_the_end(name: str):
     """Oracle: the ranges of each layer's rows and of the columns that read them; the network."""
     chain = compress.fold_batch_norms(drawn(name))
+    for layer in compress.weight_layers(chain).values():
+        nn.init.zeros_(layer.bias)  # so that none outweighs its weights
     equalized = compress.equalize(chain, sweeps=200)
     assert_same_function(equalized, chain, images(4))
     for layer, after in pairwise(compress.weight_layers(equalized).values()):
@@ -119,7 +121,7 @@ def test_ranges_of_neighbours_are_equal_at_the_end(name: str) -> None:
 
 
 @given(r=st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), min_size=1, max_size=5))
-def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, float]]) -> None:
+def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, float]]):
     """Oracle: √(r1 r2) in float64."""
     r1, r2 = torch.tensor(r, dtype=torch.float64).T
     s = compress.equalizing_factors(r1, r2)
@@ -128,7 +130,7 @@ def test_factors_make_both_ranges_their_geometric_mean(r: list[tuple[float, floa
 
 
 @pytest.mark.equation("eq-ptq-equalize")
-def test_factors_maximize_the_product_of_both_precisions() -> None:
+def test_factors_maximize_the_product_of_both_precisions():
     """Oracle: brute force over s of Nagel's objective, Σ_i (r1_i/s_i / R1) (r2_i s_i / R2)."""
     r1, r2 = torch.tensor([3.0, 0.2]), torch.tensor([0.5, 4.0])
     s = compress.equalizing_factors(r1, r2)
@@ -142,7 +144,7 @@ def test_factors_maximize_the_product_of_both_precisions() -> None:
         assert precision(torch.tensor([s[0] * factor, s[1]])) <= best + 1e-6
 
 
-def test_dead_channels_are_left_alone() -> None:
+def test_dead_channels_are_left_alone():
     """Oracle: a row of zeros, a column of zeros: no nan, function unchanged, weights unchanged."""
     chain = conv_chain(0, norms=False)
     with torch.no_grad():
@@ -154,7 +156,19 @@ def test_dead_channels_are_left_alone() -> None:
     assert torch.equal(equalized.fc2.weight[:, 2], chain.fc2.weight[:, 2])
 
 
-def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
+def test_a_channel_whose_bias_outweighs_its_weights_is_left_alone():
+    """Oracle: by hand: 8 > 2 · 10⁻⁹ is left; 5 > 2 · 2 too; for 3 < 2 · 2, s = √(2 / ½) = 2."""
+    chain = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        chain[0].weight.copy_(torch.tensor([[1e-9, 0.0], [1.0, 2.0], [2.0, 1.0]]))
+        chain[0].bias.copy_(torch.tensor([8.0, 5.0, 3.0]))
+        chain[2].weight.copy_(torch.tensor([[1.0, 0.5, 0.5]]))
+    equalized = compress.equalize(chain)
+    torch.testing.assert_close(equalized[0].bias, torch.tensor([8.0, 5.0, 1.5]))
+    torch.testing.assert_close(equalized[2].weight, torch.tensor([[1.0, 0.5, 1.0]]))
+
+
+def test_what_stands_outside_the_weight_layers_does_not_matter():
     """Oracle: a softmax at the end comes after every pair."""
     chain = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)).eval()
     assert_same_function(compress.equalize(chain), chain, torch.rand(3, 2))
@@ -162,7 +176,7 @@ def test_what_stands_outside_the_weight_layers_does_not_matter() -> None:
 
 @pytest.mark.equation("eq-ptq-homogeneous")
 @pytest.mark.parametrize("module", [nn.ReLU6(), nn.GELU(), nn.Sigmoid(), nn.BatchNorm1d(2)])
-def test_what_stops_a_factor_is_refused(module: nn.Module) -> None:
+def test_what_stops_a_factor_is_refused(module: nn.Module):
     """Oracle: f(2 x) ≠ 2 f(x) for these; the message names the module."""
     x = torch.tensor([[4.0, -1.0]])
     module.eval()

@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from chains import BROUGHT, SMALL, WIDTHS, brought, drawn, images, refused
 from torch import Tensor, nn
 
-from reference_impl.compress import dependency_graph, mac_formula, remove_units, silence_units
+from reference_impl.compress import (
+    dependency_graph,
+    incoming_rows,
+    mac_formula,
+    remove_units,
+    silence_units,
+)
 from reference_impl.measuring import model_cost
 from reference_impl.models import MODELS
 
@@ -184,10 +190,14 @@ class Fixed(nn.Module):
 
 
 MIXED = nn.Sequential(nn.Conv2d(3, 4, 1), nn.PixelShuffle(2), nn.Conv2d(1, 2, 1)).eval()
+UNTRACKED = nn.Sequential(
+    *(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 2, 1))
+)
 FOUR = {"0": torch.arange(4) > 0}
 
 test_what_cannot_be_cut_is_named = refused(
     (ValueError, "got '0': PixelShuffle '1' comes", lambda: remove_units(MIXED, FOUR, X)),
+    (ValueError, "'1': norm must have", lambda: incoming_rows(UNTRACKED, "0", X)),
     (ValueError, "example must be an input", lambda: dependency_graph(MIXED)),
     (
         ValueError,

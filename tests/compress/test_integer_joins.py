@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -27,7 +28,10 @@ def quantized(network: nn.Module, x: torch.Tensor) -> nn.Module:
 
 
 def assert_simulated(network: nn.Module, x: torch.Tensor) -> compress.IntegerNetwork:
-    """Assert that every layer's codes are the simulation's, and the logits within half a unit."""
+    """Assert that each layer's codes are the simulation's, and the logits within half a unit.
+
+    The network in integers can be pickled.
+    """
     x = x.double()
     integers, exact = compress.integer_network(network, x), compress.simulation(network, x)
     found = dict(integers.trace(integers.quantize(x)))
@@ -36,6 +40,7 @@ def assert_simulated(network: nn.Module, x: torch.Tensor) -> compress.IntegerNet
     with torch.no_grad():
         error = integers.logits(integers.quantize(x)).double() * integers.logit_scale - exact(x)
     assert error.abs().max() <= integers.logit_scale * 0.5001
+    pickle.dumps(integers)
     return integers
 
 
@@ -70,6 +75,9 @@ class Branches(nn.Module):
         self.body, self.head = nn.Conv2d(6, 6, 1), nn.Linear(wide, 5)
         self.average = nn.AvgPool2d(2) if chosen["windows"] else nn.Identity()
         self.act = nn.ReLU6() if chosen["six"] else nn.ReLU()
+        if chosen["dead"]:  # a sum of nothing
+            for parameter in (*self.left.parameters(), *self.right.parameters()):
+                nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         act, chosen = self.act, self.chosen
@@ -77,22 +85,27 @@ class Branches(nn.Module):
         if chosen["early"]:
             x = act(x)
         skip = self.right(x) if chosen["project"] else x
-        y = self.left(act(x)) + skip  # the skip is not rectified unless it was before
+        skip = F.adaptive_avg_pool2d(skip, 1) if chosen["broad"] else skip
+        y = self.left(act(x)).add_(skip)  # the skip is not rectified unless it was before
         y = self.average(act(y) if chosen["late"] else y)
         y = self.after(y)
         z = torch.cat((self.body(y), F.relu(y)), dim=1) if chosen["join"] == "cat" else y
         z = z + z if chosen["join"] == "twice" else z
+        if chosen["end"] == "flat":
+            return y.flatten(1) + act(y).flatten(1)
         z = F.adaptive_avg_pool2d(z, 1).flatten(1) if chosen["pool"] else z.mean((2, 3))
-        return F.relu(self.head(z)) if chosen["end"] else self.head(z)
+        return F.relu(self.head(z)) if chosen["end"] == "relu" else self.head(z)
 
 
-CHOICES = {key: st.booleans() for key in ("early", "project", "late", "windows", "six", "end")}
+CHOICES: dict[str, list[str]] = {"join": ["cat", "twice", "none"], "end": ["head", "relu", "flat"]}
+KEYS = ("early", "project", "broad", "late", "windows", "six", "pool", "dead")
 
 
 @settings(max_examples=40)
 @given(
     chosen=st.fixed_dictionaries(
-        CHOICES | {"pool": st.booleans(), "join": st.sampled_from(["cat", "twice", "none"])}
+        {key: st.booleans() for key in KEYS}
+        | {key: st.sampled_from(values) for key, values in CHOICES.items()}
     ),
     seed=st.integers(0, 2**31),
 )
@@ -183,21 +196,31 @@ class Strange(nn.Module):
         return self.head(self.operation(self.conv(x)).flatten(1))
 
 
-def strange(operation, example: bool = True):
-    """Return the attempt to bring a network with this operation into integers."""
+def strange(operation, example: bool = True, size: int = 6):
+    """Return the attempt to bring a network with this operation into integers, and to run it."""
     x = torch.rand(2, 1, 6, 6)
     network = Strange(operation)
     network(x)
     network = quantized(network, x)
-    return lambda: compress.integer_network(network, x if example else None)
+
+    def run() -> None:
+        integers = compress.integer_network(network, x if example else None)
+        integers.logits(integers.quantize(torch.rand(1, 1, size, size).double()))
+
+    return run
 
 
+WHOLE = nn.AdaptiveAvgPool2d(1)
 DEEP = Form(torch.tensor(1.0), torch.tensor(2**25))
 
 
 class Overwriting(nn.Module):
+    def __init__(self, *before: nn.Module) -> None:
+        super().__init__()
+        self.before = nn.Sequential(*before)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(x, inplace=True) + x
+        return F.relu(self.before(x), inplace=True) + x
 
 
 test_what_no_branch_of_integers_is_gets_refused_by_name = refused(
@@ -205,11 +228,15 @@ test_what_no_branch_of_integers_is_gets_refused_by_name = refused(
     (ValueError, "got add in", strange(lambda x: torch.add(x, x, alpha=2))),
     (ValueError, "got mul in", strange(lambda x: x * x)),
     (ValueError, "got cat in", strange(lambda x: torch.cat((x, x), dim=2))),
+    (ValueError, "got dropout in", strange(F.dropout)),
     (ValueError, "got split in", strange(lambda x: torch.cat(x.split(2, 1), dim=1))),
     (ValueError, "AvgPool2d 'operation'", strange(nn.AvgPool2d(2, padding=1))),
     (ValueError, "AdaptiveAvgPool2d 'operation'", strange(nn.AdaptiveAvgPool2d(4))),
     (ValueError, "example must be an input", strange(nn.AdaptiveAvgPool2d(1), example=False)),
     (ValueError, "GELU 'operation'", strange(nn.GELU())),
     (ValueError, "must not overwrite Conv2d 'conv'|overwrite Quantized", strange(Overwriting())),
+    (ValueError, "must not overwrite Quantized.* 'conv'", strange(Overwriting(nn.Dropout()))),
+    (ValueError, r"images \(1, 6, 6\), got \(1, 7, 7\)", strange(WHOLE, size=7)),
+    (ValueError, r"head: codes must be \(n, 144\)", strange(nn.ReLU(), size=7)),
     (ValueError, "64 sums could reach", lambda: average(DEEP, (8, 8), (8, 8), flat=True)),
 )

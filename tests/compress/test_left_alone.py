@@ -111,11 +111,21 @@ def test_tensors_of_inference_mode_and_their_layouts_serve(name, call):
 
 @on_chains
 def test_a_layer_in_two_places_is_refused(name, call):
-    """Oracle: its path; with sparse layers both places share what is stored."""
+    """Oracle: its path."""
     chain, x = twice_used_chain(norms=name == "fold_batch_norms"), images(8)
-    if name != "with_sparse_layers":
-        with left_alone(chain), pytest.raises(ValueError, match="calls '1' twice"):
-            call(chain, x)
+    with left_alone(chain), pytest.raises(ValueError, match="calls '1' twice"):
+        call(chain, x)
+
+
+@on_chains
+def test_what_is_made_in_inference_mode_can_be_trained_unless_it_was_frozen(name, call):
+    """Oracle: torch: a tensor made in inference mode takes no part in a gradient."""
+    chain, x = conv_chain(1, norms=name == "fold_batch_norms"), images(8)
+    with torch.inference_mode():
+        made, frozen = call(chain, x), call(chain.requires_grad_(requires_grad=False), x)
+    assert not any(parameter.is_inference() for parameter in made.parameters())
+    asking = {key.rpartition(".")[2] for key, p in frozen.named_parameters() if p.requires_grad}
+    assert asking <= ({"scale", "zero_point"} if name == "learn_layers" else set())
 
 
 @pytest.mark.parametrize("training", [True, False])

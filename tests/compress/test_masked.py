@@ -102,7 +102,7 @@ def test_a_sparse_layer_answers_as_the_dense_one(bias, density):
     layer.weight.data *= torch.rand(20, 30) < density
     sparse, x = CsrLinear(layer), torch.randn(7, 30)
     assert sparse.values == int(layer.weight.count_nonzero())
-    assert torch.equal(sparse.get_buffer("weight").to_dense(), layer.weight)
+    assert torch.equal(sparse.weight.to_dense(), layer.weight)
     found = sparse(x)
     torch.testing.assert_close(found, layer(x), atol=1e-5, rtol=1e-5)
     product = scipy.sparse.csr_array(layer.weight.detach().numpy()) @ x.numpy().T
@@ -111,6 +111,11 @@ def test_a_sparse_layer_answers_as_the_dense_one(bias, density):
     for parameter in layer.parameters():
         parameter.data.zero_()
     assert torch.equal(sparse(x), found)
+    assert torch.equal(copy.deepcopy(sparse)(x), found)
+    zeros = CsrLinear(layer)
+    zeros.load_state_dict(sparse.state_dict())
+    assert torch.equal(zeros(x), found)
+    torch.testing.assert_close(zeros.double()(x.double()).float(), found)
     assert sparse(x[:0]).shape == (0, 20)
 
 
@@ -145,7 +150,14 @@ def mask_fc1_and(name: str, *shape: int) -> None:
         assert same_state(network, before)
 
 
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 LAYER = CsrLinear(nn.Linear(4, 3))
+SPARSE = nn.Sequential(LAYER, nn.Linear(3, 2))
+WRONG = {**LAYER.state_dict(), "columns": LAYER.columns + 4}
 
 test_bad_masks_change_nothing_and_like_bad_layers_are_refused = refused(
     (ValueError, "got 'fc9.weight'", lambda: mask_fc1_and("fc9.weight", 10, 12)),
@@ -155,5 +167,13 @@ test_bad_masks_change_nothing_and_like_bad_layers_are_refused = refused(
     (ValueError, r"x must be \(n, 4\), got \(4,\)", lambda: LAYER(torch.rand(4))),
     (ValueError, r"x must be \(n, 4\), got \(2, 5, 4\)", lambda: LAYER(torch.rand(2, 5, 4))),
     (TypeError, "must be float32 or float64, got", lambda: CsrLinear(nn.Linear(4, 3).half())),
+    (
+        TypeError,
+        "got torch.bfloat16",
+        lambda: copy.deepcopy(LAYER).bfloat16()(torch.rand(2, 4).bfloat16()),
+    ),
+    (RuntimeError, "col_indices", lambda: copy.deepcopy(LAYER).load_state_dict(WRONG)),
+    (ValueError, "computed one in '0'", lambda: prunable_weights(SPARSE)),
+    (ValueError, "'0' calls linear", lambda: with_sparse_layers(nn.Sequential(Doubled(4, 3)))),
     (ValueError, "a linear layer, got none", lambda: with_sparse_layers(nn.Sequential(nn.ReLU()))),
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from chains import drawn, images, refused
+from torch import nn
 
 from reference_impl import merging
 from reference_impl.compress import (
@@ -18,6 +19,7 @@ from reference_impl.compress import (
     merge_least_squares,
     merge_nearest,
     remove_units,
+    values_read,
 )
 from reference_impl.compress.graph import dependency_graph, only_reader
 from reference_impl.models import Network
@@ -256,6 +258,33 @@ def test_a_constant_in_the_bias_is_a_constant_in_the_values(name, label):
     expected = layer(x + e.view(-1, *[1] * (x.ndim - 2))).detach()
     absorb_offset(network, label, offset)
     torch.testing.assert_close(layer(x).detach(), expected, atol=1e-4, rtol=1e-4)
+
+
+class Concatenated(nn.Module):
+    """A layer that reads two widths at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.reader = nn.Linear(4, 3), nn.Linear(4, 6), nn.Linear(9, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.reader(torch.cat([self.first(x), self.second(x)], dim=-1).relu())
+
+
+@pytest.mark.parametrize("shape", [(40, 4), (8, 5, 4)])
+def test_a_width_that_is_concatenated_is_reproduced_by_its_own_values(shape):
+    """Oracle: the network, in which one unit is another's copy and one is constant; its values."""
+    torch.manual_seed(0)
+    network, x = Concatenated().eval(), torch.randn(shape)
+    with torch.no_grad():
+        network.second.weight[1:3] = torch.stack([network.second.weight[0], torch.zeros(4)])
+        network.second.bias[1:3] = torch.stack([network.second.bias[0], torch.tensor(2.0)])
+        expected = network.second(x).relu().flatten(0, -2)
+        torch.testing.assert_close(values_read(network, "second", x), expected)
+    keep = {"second": torch.tensor([True, False, False, True, True, True])}
+    merged = merge_least_squares(network, keep, x, ridge=0)
+    assert merged.second.out_features == 4
+    torch.testing.assert_close(merged(x), network(x))
 
 
 def test_an_offset_of_0_is_no_change_and_any_precision_counts():

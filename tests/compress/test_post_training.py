@@ -139,6 +139,8 @@ def test_layer_loss_is_the_mean_squared_error_of_the_layer(layer):
     if isinstance(layer, nn.Linear):  # on sequences it is one on all their elements
         sequences = compress.layer_loss(layer, y.view(5, 6, 3), x.view(5, 6, 4))
         torch.testing.assert_close(sequences.cross, loss.cross)
+        large = compress.layer_loss(layer, y, 1000 * x.half())  # float16 would not hold the squares
+        torch.testing.assert_close(large.cross, 1000 * loss.cross, rtol=0.01, atol=1)
 
 
 @pytest.mark.parametrize("seed", range(2))

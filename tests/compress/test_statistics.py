@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from chains import drawn, examples, images, refused
+from torch import Tensor, nn
 from torch.autograd.functional import hessian
 from torch.func import functional_call
 
@@ -24,7 +25,6 @@ from reference_impl.compress import (
 )
 from reference_impl.data import Examples
 from reference_impl.models import MODELS, Network
-from reference_impl.training import predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,7 +37,8 @@ def test_the_last_place_gives_the_networks_logits(name):
     model = drawn(name)
     outputs = outputs_at(model, [], IMAGES)
     assert [tuple(output.shape) for output in outputs.values()] == [(7, 10)]
-    assert torch.equal(*outputs.values(), predict(model, IMAGES))
+    with torch.no_grad():
+        assert torch.equal(*outputs.values(), model(IMAGES))
 
 
 def test_named_places_give_what_the_next_layers_take():
@@ -163,6 +164,24 @@ def test_contributions_are_derivatives_by_gates(name, places):
         torch.testing.assert_close(found[label], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_what_is_overwritten_in_place_is_seen_as_it_was():
+    """Oracle: the same network without in-place operations; in inference mode too; the images."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(nn.Hardtanh(-1, 0.5), nn.Conv2d(1, 4, 28), nn.Flatten(), nn.ReLU(), nn.Linear(4, 10))
+    )
+    expected = unit_contributions(network, {"1": "1"}, SEEN)["1"]
+    conv = outputs_at(network, ["1"], SEEN.images)["1"]
+    curvature = curvature_diagonal(network, SEEN.images)
+    network[0].inplace = network[3].inplace = True
+    before = SEEN.images.clone()
+    with torch.inference_mode():
+        torch.testing.assert_close(unit_contributions(network, {"1": "1"}, SEEN)["1"], expected)
+    torch.testing.assert_close(outputs_at(network, ["1"], SEEN.images)["1"], conv)
+    torch.testing.assert_close(curvature_diagonal(network, SEEN.images), curvature)
+    assert torch.equal(SEEN.images, before)
+
+
 def test_neither_batches_nor_frozen_parameters_change_a_contribution():
     """Oracle: one image at a time; the same network with gradients allowed, under `no_grad`."""
     network, places = drawn("student"), WHERE["student"]
@@ -194,6 +213,27 @@ def test_units_are_as_if_really_removed(name):
             assert found[i].item() == pytest.approx(loss(small, SEEN) - whole, abs=1e-9)
 
 
+def test_units_on_the_last_axis_are_removed_and_differentiated_there():
+    """Oracle: weights set to 0, and autograd's derivative by gates; 28 tokens of 28 units."""
+    torch.manual_seed(0)
+    mixer = nn.Flatten(1, 2), nn.Linear(28, 28), nn.ReLU(), nn.Linear(28, 2)
+    network = nn.Sequential(*mixer, nn.Flatten(), nn.Linear(56, 10))
+    losses, whole = loss_without_units(network, "2", SEEN), copy.deepcopy(network).double()
+    for i in (0, 27):
+        silent = copy.deepcopy(whole)
+        with torch.no_grad():
+            silent[1].weight[i], silent[1].bias[i] = 0, 0
+        truth = [
+            F.cross_entropy(n(SEEN.images.double()), SEEN.labels).item() for n in (silent, whole)
+        ]
+        assert losses[i].item() == pytest.approx(truth[0] - truth[1], abs=1e-12)
+    gates = torch.ones(6, 28, requires_grad=True)
+    logits = network[3:](network[:3](SEEN.images) * gates[:, None])
+    F.cross_entropy(logits, SEEN.labels, reduction="sum").backward()
+    found = unit_contributions(network, {"1": "2"}, SEEN)["1"]
+    torch.testing.assert_close(found, gates.grad, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.equation("eq-importance-truth")
 @pytest.mark.parametrize(
     ("name", "which"),
@@ -221,6 +261,18 @@ def test_weights_are_as_if_set_to_zero(name, which):
             flat[q] = value
 
 
+class Pair(nn.Linear):
+    """A network with two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+FEWER = nn.Sequential(nn.Flatten(), nn.Linear(784, 4), nn.ReLU(), nn.Linear(4, 1))
+DEEP = nn.Sequential(nn.Linear(3, 3), nn.Flatten(3))
 LENET = drawn("lenet300")
 CHAIN = LENET
 
@@ -236,6 +288,19 @@ def without(place: str, weight: int) -> None:
 test_places_and_weights_that_are_not_there_are_refused = refused(
     (ValueError, r"names must be of .* got \['relu9'\]", lambda: Tapped(CHAIN, ["relu9"])),
     (ValueError, r"names must be of .* got \['r', 'e'", lambda: Tapped(CHAIN, "relu1")),
+    (ValueError, "in Flatten '1': IndexError", lambda: outputs_at(DEEP, ["0"], torch.ones(2, 3))),
+    (ValueError, "in Flatten '1': IndexError", lambda: curvature_diagonal(DEEP, torch.ones(2, 3))),
+    (ValueError, "must return one tensor, got ", lambda: outputs_at(Pair(), [], torch.ones(2, 3))),
+    (
+        ValueError,
+        r"logits .* got torch.Size\(\[1, 4, 3\]",
+        lambda: curvature_diagonal(nn.Linear(3, 3), torch.ones(2, 4, 3)),
+    ),
+    (ValueError, "labels must be", lambda: mean_gradients(FEWER, SEEN)),
+    (ValueError, "labels must be", lambda: mean_square_gradients(FEWER, SEEN)),
+    (ValueError, "labels must be", lambda: unit_contributions(FEWER, {"1": "2"}, SEEN)),
+    (ValueError, "labels must be", lambda: loss_without_units(FEWER, "2", SEEN)),
+    (ValueError, "parameters, got none", lambda: curvature_diagonal(nn.ReLU(), torch.ones(2, 3))),
     (TypeError, "images must be torch.float32", lambda: outputs_at(CHAIN, [], IMAGES.double())),
     (ValueError, "places must be one or more", contribute),
     (ValueError, "got 'x'", lambda: contribute(x="relu1")),

@@ -78,7 +78,7 @@ def by_torch(network: nn.Module, x: Tensor) -> nn.Module:
     return result.apply(torch.ao.quantization.disable_observer)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+@on_networks
 @pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated")
 def test_eight_bits_are_as_good_as_torchs(name):
     """Oracle: the SQNR of torch.ao's fake-quantize with the same ranges, within 1 dB."""
@@ -228,13 +228,6 @@ class Borrowed(nn.Module):
         return self.layer(x) * self.layer.weight
 
 
-class Pair(nn.Module):
-    """A network with two outputs."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x
-
-
 def test_a_subclass_is_what_its_forward_pass_is():
     """Oracle: the class by hand; the setting of the subclass is still there."""
     network = nn.Sequential(Settings(), nn.BatchNorm2d(2), nn.ReLU()).eval()
@@ -287,6 +280,12 @@ def hooked() -> nn.Module:
     return relu
 
 
+def replaced() -> nn.Module:
+    layer = nn.Linear(4, 4)
+    layer.forward = lambda x: F.linear(x, 2 * layer.weight, layer.bias)
+    return layer
+
+
 def tied() -> nn.Module:
     layers = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     layers[1].weight = layers[0].weight
@@ -296,6 +295,8 @@ def tied() -> nn.Module:
 TWICE, META = nn.Linear(4, 4), nn.Conv2d(1, 2, 3, device="meta")
 CONV, LINEAR = nn.Conv2d(1, 2, 3), nn.Linear(28, 4)
 MULTIPLY = "must multiply by weights in linear and convolutional layers"
+BROKEN = nn.Linear(2, 2)
+nn.init.constant_(BROKEN.bias, torch.nan)
 NORM = parametrizations.weight_norm(nn.Conv2d(1, 2, 3))
 
 test_what_cannot_be_followed_is_named = refused(
@@ -308,11 +309,12 @@ test_what_cannot_be_followed_is_named = refused(
     (ValueError, "must not compute its weights, '0.0' is parametrized", around(NORM)),
     (ValueError, "must not have hooks, '0.0' has one", around(pruned(), CONV)),
     (ValueError, "must not have hooks, '0.1' has one", around(CONV, hooked())),
+    (ValueError, "forward pass, '0.1' has another", around(CONV, replaced())),
     (ValueError, "must not share weight, '0.1' has that of '0.0'", around(*tied())),
     (ValueError, "call each layer once, it calls '0.0' twice", around(TWICE, TWICE)),
     (ValueError, "values, those of '0.0' are not made yet", around(nn.LazyLinear(4))),
     (ValueError, "values, those of '0.0' are not made yet", around(META)),
-    (ValueError, "must return one tensor", lambda: compress.outputs_at(Pair(), [], X)),
+    (ValueError, "finite, bias of '0.0' has nan or inf", around(BROKEN)),
 )
 
 
@@ -322,6 +324,14 @@ def test_attention_of_torch_is_refused_by_its_path():
     network = nn.Sequential(nn.Linear(4, 8), block)
     with pytest.raises(ValueError, match=MULTIPLY + ", '1' is TransformerEncoderLayer"):
         compress.weight_layers(network)
+
+
+def test_an_input_that_overflows_is_named():
+    """Oracle: by hand: 3e38 · 3 is above float32's largest number."""
+    network = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1))
+    nn.init.constant_(network[0].weight, 3e38)
+    with pytest.raises(ValueError, match="'1' must read finite values"):
+        dict(compress.layer_inputs(network, torch.ones(1, 3)))
 
 
 @pytest.mark.parametrize("make", [partial(torch.zeros, 2, 1, 8, 8), partial(torch.zeros, 2, 3, 9)])

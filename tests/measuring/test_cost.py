@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from reference_impl.compress import CsrLinear
 from reference_impl.measuring import Layer, ModelCost, model_cost
 from reference_impl.measuring.roofline import batch_latency
 from reference_impl.models import ConvStudent, ConvTeacher, LeNet5, LeNet300, SeparableStudent
@@ -159,6 +160,31 @@ def test_a_product_of_another_kind_is_refused_by_its_name(model, got):
     shape = (3, 5) if "conv" in got else (3,)
     with pytest.raises(ValueError, match=rf"convolutional layers, got \['{got}'\]"):
         model_cost(model, shape)
+
+
+def branching(m, x):
+    return m.a(x) if x.sum() > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (By(branching, a=LINEAR), "branch on its data .* stops in By '1': Guard"),
+        (By(lambda m, x: m.a(x) * float(x.max()), a=LINEAR), "stops in By '1': Guard"),
+        (By(lambda m, x: m.a(x[x[:, 0] > -9]), a=LINEAR), "how many values '1.a' reads"),
+        (By(lambda m, x: torch.from_numpy(x.numpy())), "leave torch, .* stops in By '1'"),
+        (nn.Flatten(2), r"got \(4,\), in Flatten '1': IndexError: Dimension out of range"),
+        (nn.Bilinear(4, 3, 2), r"in Bilinear '1': TypeError: Bilinear.forward\(\) missing 1"),
+        (CsrLinear(nn.Linear(4, 2)), "stops in CsrLinear '1'"),
+        (By(lambda m, x: {}[x]), r"in By '1': KeyError: tensor"),
+    ],
+)
+def test_a_model_without_one_trace_is_refused_where_it_stops(part, message, capsys):
+    """Oracle: the path of the module; one line, and nothing of torch's on stderr."""
+    with pytest.raises(ValueError, match=message) as refusal:
+        model_cost(nn.Sequential(nn.Linear(4, 4), part), (4,))
+    assert "\n" not in str(refusal.value)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

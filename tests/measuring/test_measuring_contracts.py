@@ -1,5 +1,6 @@
 """Every public function of the package's part refuses what its signature forbids."""
 
+import warnings
 from functools import partial
 
 import torch
@@ -20,7 +21,10 @@ QUANTIZER = affine_from_range(torch.tensor(0.0), torch.tensor(1.0), IntegerGrid(
 ROWS = affine_from_range(torch.zeros(2, 1), torch.ones(2, 1), IntegerGrid(4))
 TIED = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
 TIED[1].weight = TIED[0].weight
-SPARSE = with_sparse_layers(nn.Sequential(nn.Linear(3, 3)))
+ROWS_ONLY = with_sparse_layers(nn.Sequential(nn.Linear(3, 3)))
+SPARSE = nn.Module()
+with warnings.catch_warnings(action="ignore"):  # torch calls its sparse rows a beta version
+    SPARSE.register_buffer("rows", torch.eye(3).to_sparse_csr())
 
 CALLS = [
     partial(measuring.count_parameters, **MODEL),
@@ -66,7 +70,8 @@ REFUSED = [
     (lambda: measuring.model_cost(nn.Linear(3, 2), (4,)), r"shape must suit the model, got \(4,\)"),
     (lambda: measuring.model_cost(nn.ReLU(), (3,)), "layers must be a linear or"),
     (lambda: measuring.file_bytes(TIED), "model must not share memory between tensors"),
-    (lambda: measuring.deflated_bytes(SPARSE), r"must hold dense tensors, got sparse \['0.weight'"),
+    (lambda: measuring.deflated_bytes(SPARSE), r"must hold dense tensors, got sparse \['rows'"),
+    (lambda: measuring.bitmap_size(ROWS_ONLY), "must not compute its weights, '0' does"),
 ]
 
 

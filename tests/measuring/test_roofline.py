@@ -66,7 +66,7 @@ def test_the_speeds_are_counts_over_the_time_taken(monkeypatch):
     assert measure_peak(8, min_run_time=0.5) == 2 * 8**3 / 2
     assert measure_bandwidth(4 * 10, min_run_time=0.5) == 2 * 40 / 2
     assert measure_bandwidth(43) == 2 * 40 / 2
-    assert batch_latency(LeNet300(), 3) == 2.0
+    assert batch_latency(LeNet300().double(), 3) == 2.0
     assert [settings["threads"] for settings in calls] == [1] * 4
     assert [settings["min_run_time"] for settings in calls] == [0.5, 0.5, 0.2, 0.2]
 

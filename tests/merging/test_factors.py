@@ -82,6 +82,30 @@ def test_small_large_and_half_weights_have_the_factors_of_others(scale, dtype, s
     torch.testing.assert_close(found, expected, rtol=4 * eps, atol=2 * eps)
 
 
+ONE, UNITS = torch.ones(3, dtype=torch.float64), torch.tensor([0, 1, 2])
+NORM = {"gamma": 3e-4 * ONE, "beta": 300 * ONE, "mean": 300 * ONE, "variance": 1e-7 * ONE}
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda to: merging.kappa(to(ONE - 0.01)),
+        lambda to: merging.relative_error(to(ONE / 3), to(300 * ONE)),
+        lambda to: merging.pair_saliency(to(1e-4 * torch.eye(3)), to(1e-3 * torch.eye(3))),
+        lambda to: torch.stack(
+            merging.normalised_relation(
+                to(ONE), (UNITS, UNITS.flip(0)), eps=1e-7, **{k: to(v) for k, v in NORM.items()}
+            )
+        ),
+    ],
+    ids=["kappa", "relative-error", "saliency", "batch-norm"],
+)
+def test_half_precision_is_computed_in_32_bits(formula):
+    """Oracle: float64 of the same rounded numbers, whose squares float16 cannot hold."""
+    exact = formula(lambda x: x.half().double())
+    torch.testing.assert_close(formula(lambda x: x.half()).double(), exact, rtol=1e-4, atol=1e-9)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_gradients_pass_and_of_two_dtypes_the_wider_is_returned(scale):
     """Oracle: ``torch.autograd.gradcheck``; ``torch.promote_types``."""

@@ -85,7 +85,7 @@ def test_inverses_are_torchs_also_without_a_weight(seed, q):
     """Oracle: torch.linalg.inv of the Hessian, and of that without its row and column."""
     h = correlated(5, seed)
     rest = [j for j in range(5) if j != q]
-    inverse = pruning.inverse_hessian(h)
+    inverse = pruning.inverse_hessian(h.requires_grad_())
     assert torch.allclose(inverse, torch.linalg.inv(h), rtol=1e-6)
     assert pruning.inverse_hessian(h.float()).dtype == torch.float64
     found = without_weight(inverse, q)

@@ -62,6 +62,7 @@ def test_total_is_the_mean_squared_error_with_the_best_bias(seed):
     expected = residual.square().sum().item() / x.shape[1]
     assert loss.total(weight) == pytest.approx(expected, rel=1e-4)
     assert loss.of(weight).sum().item() + loss.power == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert loss.of(300 * weight.half()).isfinite().all()  # float16 would not hold the squares
 
 
 @given(seed=st.integers(0, 1000))

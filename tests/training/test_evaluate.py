@@ -38,6 +38,23 @@ def test_predictions_do_not_depend_on_the_batch_size():
         torch.testing.assert_close(predict(model, images, batch_size=batch_size), expected)
 
 
+@pytest.mark.parametrize("part", [nn.Linear(783, 10), nn.Flatten(3)])
+def test_images_that_do_not_suit_are_refused_where_they_stop(part):
+    """Oracle: the module that cannot read what comes."""
+    network = nn.Sequential(nn.Flatten(), part)
+    with pytest.raises(ValueError, match=f"images must suit .* in {type(part).__name__} '1': "):
+        predict(network, torch.rand(2, 1, 28, 28))
+
+
+def test_an_accuracy_needs_a_logit_for_each_label():
+    """Oracle: labels 0 … 3, of which a network of three outputs cannot be right about the last."""
+    some = Examples(torch.rand(4, 1, 28, 28), torch.arange(4))
+    with pytest.raises(ValueError, match="labels must be"):
+        accuracy(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), some)
+    with pytest.raises(ValueError, match=r"logits \(n, classes\), got \(4, 1, 28, 3\)"):
+        accuracy(nn.Linear(28, 3), some)
+
+
 def test_accuracy_is_the_share_of_right_answers():
     """Oracle: images whose first ten pixels are logits; 31 of 50 have their label's highest."""
     answers = torch.arange(50) % 10

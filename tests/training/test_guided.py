@@ -9,7 +9,15 @@ from reference_impl.compress import outputs_at
 from reference_impl.data import load_dataset
 from reference_impl.distillation import decoupled_parts
 from reference_impl.models import MODELS
-from reference_impl.training import METHODS, Guided, load_checkpoint, view_with_features
+from reference_impl.training import (
+    METHODS,
+    Guided,
+    Recipe,
+    load_checkpoint,
+    new_student,
+    student_steps,
+    view_with_features,
+)
 from reference_impl.training.distil import Targets
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -112,6 +120,23 @@ def test_a_seed_draws_the_adapters_and_nothing_else(name):
     )
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, other))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_last_batch_without_relations_is_a_step_on_the_labels(name, n):
+    """Oracle: two steps for 32 + n images; cross-entropy alone, where n have no relations."""
+    few, method = load_dataset().train[: 32 + n], METHODS[name]
+    recipe = Recipe("student", epochs=1, batch_size=32)
+    guided = method.guide(new_student(recipe), seed=0)
+    view = view_with_features(load_checkpoint("teacher"), few, method.places)
+    objective = method.objective(guided, 1.0)
+    assert len(list(student_steps(guided, [view], objective, recipe))) == 2
+    images, targets = view.batch(torch.arange(n))
+    outputs = guided(images)
+    alone = objective(outputs, targets) == F.cross_entropy(outputs["logits"], targets.labels)
+    needs = {"correlations": 2, "similarities": 2, "contrast": 2, "distances, angles": 3}
+    assert alone == (n < needs.get(name, 1))
 
 
 def test_to_train_what_is_guided_is_to_train_the_student():

@@ -62,6 +62,40 @@ def test_each_step_of_a_recipe_has_the_rate_of_its_middle_and_decays():
     torch.testing.assert_close(network.weight, oracle.weight)
 
 
+def steps(network, *batch):
+    """Take one step, the second of two batches."""
+    fine = torch.ones(2, 3), torch.tensor([0, 1])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    list(training.train_steps(network, [fine, batch], F.cross_entropy, optimizer))
+
+
+@pytest.mark.parametrize(
+    ("width", "label", "frozen", "message"),
+    [
+        (4, 0, False, "batch 1 must suit .* in Linear '0': RuntimeError: mat1"),
+        (3, 2, False, "batch 1 must suit .* in Sequential: IndexError: Target 2 is out"),
+        (3, 0, True, "parameters that are not frozen"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_by_its_batch(width, label, frozen, message):
+    """Oracle: the second of two batches, the path of the layer."""
+    network = nn.Sequential(nn.Linear(3, 2)).requires_grad_(not frozen)
+    with pytest.raises(ValueError, match=message):
+        steps(network, torch.ones(2, width), torch.tensor([0, label]))
+
+
+def test_a_last_batch_of_one_is_refused_before_the_first_step(few):
+    """Oracle: torch: BatchNorm has no variance of one value; 33 = 32 + 1 images, of one place."""
+    network = nn.Sequential(nn.Conv2d(1, 10, 28), nn.BatchNorm2d(10), nn.Flatten())
+    some, recipe = few[:33], replace(RECIPE, batch_size=32)
+    message = "batch of one example, got 32 for 33: Expected more than 1 value per channel"
+    with pytest.raises(ValueError, match=message):
+        training.example_steps(network, some, recipe)
+    assert not network[1].num_batches_tracked
+    with pytest.raises(ValueError, match=message):
+        training.student_steps(network, [training.view(network, some)], F.mse_loss, recipe)
+
+
 @pytest.mark.parametrize("warm_up", [1, 20, 50, 99])
 def test_the_rate_rises_on_a_line_and_falls_on_half_a_cosine(warm_up):
     """Oracle: a share of the peak; torch's CosineAnnealingLR over the steps after the warm-up."""
