@@ -37,8 +37,6 @@ Scale = Callable[[Float[Tensor, "pairs d"], Float[Tensor, "pairs d"]], Float[Ten
 Linkage = Callable[[Float[Tensor, "n n"], float], Int64[Tensor, " n"]]
 """(similarities, threshold) → for each unit the one that names its cluster."""
 
-"""The least cosine of two rows of which one may stand for the other; −1 allows every pair."""
-
 Candidates = Annotated[Mapping[Any, nn.Module], Where("one or more", bool)]
 
 
@@ -214,5 +212,6 @@ def _takes_offset(reader: WeightLayer) -> bool:
 
     Not for a zero-padded feature map, whose padding remains zero, nor for a layer without a bias.
     """
-    padded = isinstance(reader, nn.Conv2d) and reader.padding not in ((0, 0), "valid")
+    padding = () if isinstance(reader, nn.Linear) else reader.padding
+    padded = padding != "valid" and any(p != 0 for p in padding)
     return reader.bias is not None and not padded

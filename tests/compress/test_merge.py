@@ -300,6 +300,7 @@ def test_an_offset_of_0_is_no_change_and_any_precision_counts():
 
 LENET, STUDENT, SEPARABLE, DEAD = map(drawn, ("lenet300", "student", "separable", "lenet300"))
 DEAD.fc1.weight.data[3], DEAD.fc1.bias.data[3] = 0, 0
+LINES = nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Conv1d(4, 2, 3, padding=1)).eval()
 ROW = "got row 3 of 0"
 
 test_what_cannot_be_merged_is_refused_with_the_reason = refused(
@@ -307,5 +308,10 @@ test_what_cannot_be_merged_is_refused_with_the_reason = refused(
     (ValueError, "candidates must be one or more", lambda: closest_outputs(LENET, {}, X)),
     (ValueError, "0 for 'conv1'", lambda: absorb_offset(STUDENT, "conv1", torch.ones(6))),
     (ValueError, r"must be \(10,\)", lambda: absorb_offset(STUDENT, "conv3", torch.ones(6))),
+    (
+        ValueError,
+        "0 for '0'",
+        lambda: absorb_offset(LINES, "0", torch.ones(4), torch.ones(1, 1, 9)),
+    ),
     (ValueError, "0 for 'stem'", lambda: absorb_offset(SEPARABLE, "stem", torch.ones(6))),  # 1×1
 )
