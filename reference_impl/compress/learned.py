@@ -200,7 +200,7 @@ def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantize
 def deploy(network: Net) -> Net:
     """Return the network of `QuantizedLayer` that computes what the learned one does in eval mode.
 
-    Each weight is replaced by its Ŵ. A BatchNorm behind a layer is folded into it: with one step
+    Each weight is replaced by its Ŵ. A BatchNorm after a layer is folded into it: with one step
     per output channel, a Ŵ = (|a| s) (± q) has the codes of Ŵ, or their negatives where a < 0,
     and the step |a| s. So nothing is rounded a second time. (On a grid that is not symmetric −q
     might not exist.) Without BatchNorm, the outputs are the same bits; with it, the same up to
