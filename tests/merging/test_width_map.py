@@ -9,6 +9,7 @@ from reference_impl.merging import WidthMap, map_axis, selection, standing_in
 KEEP = torch.tensor([True, False, True, False])
 
 
+@pytest.mark.equation("eq-narrow-columns")
 def test_a_selection_picks_rows_and_columns():
     """Oracle: indexing."""
     rows, columns = normal(4, 3), normal(5, 4)
@@ -18,7 +19,7 @@ def test_a_selection_picks_rows_and_columns():
     assert torch.equal(map_axis(columns, 1, chosen.unmerge.T), columns[:, KEEP])
 
 
-@pytest.mark.equation("eq-narrow-columns", "eq-merge-compensate")
+@pytest.mark.equation("eq-merge-compensate")
 def test_columns_of_a_removed_unit_are_added_to_those_of_its_replacement():
     """Oracle: by hand, W'_0 + 2 W'_1 and W'_2 + 0 W'_3."""
     columns = normal(5, 4)
