@@ -1,5 +1,6 @@
 """The layers of a network in integers: codes in, codes or int32 accumulators out."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -106,10 +107,10 @@ def pair(size: Any) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class Sums(ABC):
     """Sums of integers, which may be pooled and turned into codes.
 
-    The ``output`` turns them into codes; if it is None, the sums are the result. It keeps their
+    The ``output`` turns them into codes; without one, the sums are the result. It keeps their
     order, so a max-``pool`` comes before it and leaves fewer sums to rescale. A sum of 1 stands
     for the ``unit``, one number or one for each channel; no computation uses it.
     """
@@ -125,9 +126,9 @@ class Sums:
             sums = self.pool(sums)
         return sums if self.output is None else self.output(sums.movedim(1, -1)).movedim(-1, 1)
 
+    @abstractmethod
     def accumulate(self, *inputs: Integer[Tensor, "n ..."]) -> Int32[Tensor, "n ..."]:
         """Return the sums, before pooling."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
