@@ -6,6 +6,7 @@ Its parts::
     distillation   losses of a student against its teacher
     pruning        which weights and units to remove
     merging        units that stand in for others
+    coding         weights in as few bytes as possible
     compress       these formulas applied to whole networks
     models         the course's networks
     training       the loop, the recipes, the shipped checkpoints
@@ -17,14 +18,14 @@ Its parts::
 >>> rc.quantization.IntegerGrid(8, signed=True).q_min
 -128
 
-The formulas of `quantization`, `distillation`, `pruning` and `merging` see tensors, never
+The formulas of the first five see tensors, never
 ``nn.Module``. A module imports only from the layers below its own::
 
     plots : notebook
     training
     measuring | compress
     models
-    quantization | distillation | pruning | merging
+    quantization | distillation | pruning | merging | coding
     data : shifts : files : checked : rules : arrays
 """
 
@@ -34,6 +35,7 @@ from types import ModuleType
 
 __all__ = [
     "checked",
+    "coding",
     "compress",
     "data",
     "distillation",

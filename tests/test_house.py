@@ -17,7 +17,7 @@ from reference_impl import checked
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("reference_impl", "exercises", "experiments", "benchmarks", "book_tools")
-FAMILIES = ("quantization", "distillation", "pruning", "merging")
+FAMILIES = ("quantization", "distillation", "pruning", "merging", "coding")
 FACES = (*FAMILIES, "compress", "models", "training", "measuring")
 LABELLED = formulas.named("reference_impl")
 

@@ -35,6 +35,9 @@ from reference_impl.compress.merge import (
     closest_outputs,
 )
 from reference_impl.compress.removal import loss_without_weights, loss_without_units
+from reference_impl.compress.network_file import (
+    NetworkFile, write_huffman, write_arithmetic, read_network,
+)
 
 __all__ = [
     "QuantizedLayer", "weight_layers", "layer_inputs", "quantize_layers",  # quantized
@@ -62,4 +65,5 @@ __all__ = [
     "nearest_map", "cluster_map", "merge_nearest", "merge_clusters",  # merge
     "merge_least_squares", "absorb_offset", "closest_outputs",
     "loss_without_weights", "loss_without_units",  # removal
+    "NetworkFile", "write_huffman", "write_arithmetic", "read_network",  # network_file
 ]

@@ -1,0 +1,63 @@
+"""Weights as integers times a step; steps are a quarter of an octave apart."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from reference_impl.checked import Within, checked
+from reference_impl.coding.integers import Table
+
+QUARTERS = torch.tensor([1.0, 1.1892071, 1.4142135, 1.6817929])
+"""2^0, 2^¼, 2^½ and 2^¾ in float32: a reader in any language must take these."""
+SMALLEST = 64
+"""A row's smallest integer, apart from zeros, is looked for up to here."""
+Exponents = Annotated[Int64[Tensor, " rows"], Within(-500, 400)]  # no weight overflows
+
+
+@checked
+def steps(exponents: Exponents) -> Float32[Tensor, " rows"]:
+    """Return s = 2^(e/4) = 2^⌊e/4⌋ · 2^((e mod 4)/4), rounded to float32.
+
+    >>> steps(torch.tensor([-4, 0, 2, 8])).tolist()
+    [0.5, 1.0, 1.4142135381698608, 4.0]
+
+    Equation: eq-coding-steps, chapter 16.
+    """
+    return torch.ldexp(QUARTERS[exponents % 4], exponents // 4)
+
+
+@checked
+def from_integers(integers: Table, exponents: Exponents) -> Float32[Tensor, "rows columns"]:
+    """Return w_ij = s_i q_ij, rounded to float32.
+
+    Equation: eq-coding-steps, chapter 16.
+    """
+    return integers.float() * steps(exponents)[:, None]
+
+
+@checked
+def as_integers(weights: Float32[Tensor, "rows columns"]) -> tuple[Table, Exponents] | None:
+    """Return integers and exponents of which `from_integers` makes exactly these weights.
+
+    A row gets the largest step that does, a row of zeros the exponent 0. None if a row has no step.
+
+    >>> integers, exponents = as_integers(torch.tensor([[0.5, -1.5], [0.0, 6.0]]))
+    >>> integers.tolist(), exponents.tolist()
+    ([[1, -3], [0, 3]], [-4, 4])
+    """
+    integers = torch.zeros(weights.shape, dtype=torch.int64)
+    exponents = integers.new_zeros(len(weights))
+    least = weights.abs().double().masked_fill(weights == 0, torch.inf).amin(1)
+    left = least.isfinite().nonzero().ravel()
+    for smallest in range(1, SMALLEST + 1):
+        if not len(left):
+            break
+        tried = (4 * (least[left] / smallest).log2()).round().long().clamp(-500, 400)
+        step = steps(tried)[:, None]
+        found = (weights[left] / step).round()
+        fits = ((found.abs() < 2**24) & (found * step == weights[left])).all(1)
+        integers[left[fits]], exponents[left[fits]] = found[fits].long(), tried[fits]
+        left = left[~fits]
+    return None if len(left) else (integers, exponents)

@@ -1,0 +1,152 @@
+"""One file for a network, every byte counted: written with Huffman codes or an arithmetic coder.
+
+The file holds the parameters in the order in which the network names them, each as a tensor of
+float32, exactly (−0 becomes 0). What they are for lives in the reader: for a network of
+`ARCHITECTURES` the file has its number there and its widths, for any other one the number 0 and how
+many parameters it has, and who reads it brings a network of that kind.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from reference_impl.checked import checked
+from reference_impl.coding import (
+    Cursor,
+    number_bytes,
+    pack,
+    read_shared,
+    read_tables,
+    unpack,
+    write_shared,
+    write_tables,
+)
+from reference_impl.models import LeNet5, LeNet300, Network
+
+ARCHITECTURES: tuple[type[Network], ...] = (LeNet300, LeNet5)
+"""Number 1, 2, … of a file; new ones come last."""
+MOST_PARAMETERS = 10**7
+"""A file of a network of `ARCHITECTURES` that says that it has more is not read."""
+HUFFMAN, ARITHMETIC = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFile:
+    """The bytes, and for each kind of content how many bits of them it takes."""
+
+    data: bytes
+    items: Mapping[str, float]
+
+
+@checked
+def write_huffman(network: nn.Module) -> NetworkFile:
+    """Return the file as Deep Compression writes it, see `write_shared`; any float32 network fits.
+
+    Raises:
+        ValueError: if ``network`` has buffers (fold BatchNorm first), computes a parameter, or has
+            parameters that are not finite float32.
+    """
+    body, items = _header(network), dict[str, float]()
+    for parameter in _parameters(network):
+        for what, data in write_shared(parameter.ravel()):
+            body += data
+            items[what] = items.get(what, 0) + 8 * len(data)
+    return _file(HUFFMAN, body, items)
+
+
+@checked
+def write_arithmetic(network: nn.Module) -> NetworkFile:
+    """Return the file that an arithmetic coder writes, see `write_tables`.
+
+    Raises:
+        ValueError: as `write_huffman`; and if a parameter does not consist of integers times steps.
+    """
+    tables = [p.view(_rows_and_columns(p.shape)) for p in _parameters(network)]
+    data, items = write_tables(tables)
+    return _file(ARITHMETIC, _header(network) + data, items)
+
+
+@checked
+def read_network(data: bytes, network: nn.Module | None = None) -> nn.Module:
+    """Return the network of the file, in evaluation mode.
+
+    Args:
+        data: the file.
+        network: what the file's parameters are for, if its architecture is not in the file. It
+            stays as it is, a copy gets the parameters.
+
+    Raises:
+        ValueError: if the data are not such a file, or ``network`` is missing or does not fit.
+    """
+    way, body = unpack(data)
+    empty = _architecture(body, network)
+    shapes = [parameter.shape for parameter in empty.parameters()]
+    if way == HUFFMAN:
+        read = [read_shared(body, shape.numel()) for shape in shapes]
+        if body.data:
+            raise ValueError(f"data must end after the parameters, got {len(body.data)} bytes more")
+    elif way == ARITHMETIC:
+        read = read_tables(body.data, [_rows_and_columns(shape) for shape in shapes])
+    else:
+        raise ValueError(f"data must have tensors written in way 0 or 1, got {way}")
+    with torch.no_grad():
+        for parameter, values in zip(empty.parameters(), read, strict=True):
+            parameter.copy_(values.view(parameter.shape))
+    return empty.eval()
+
+
+def _file(way: int, body: bytes, items: dict[str, float]) -> NetworkFile:
+    data = pack(way, body)
+    items["header and check sum"] = 8 * len(data) - sum(items.values())
+    return NetworkFile(data, items)
+
+
+def _header(network: nn.Module) -> bytes:
+    if not isinstance(network, Network) or type(network) not in ARCHITECTURES:
+        return b"\0" + number_bytes(sum(p.numel() for p in network.parameters()))
+    number = 1 + ARCHITECTURES.index(type(network))
+    return bytes([number]) + b"".join(map(number_bytes, network.widths.values()))
+
+
+def _architecture(body: Cursor, network: nn.Module | None) -> nn.Module:
+    """Return a network of the kind that the header names, its parameters yet to be read."""
+    (number,) = body.take(1)
+    if number > len(ARCHITECTURES):
+        raise ValueError(f"data must be of architecture 0 to {len(ARCHITECTURES)}, got {number}")
+    if (number == 0) != (network is not None):
+        known = f"a {ARCHITECTURES[number - 1].__name__}" if number else "of no known architecture"
+        raise ValueError(f"network must be given only if it is not in the file, which is {known}")
+    if network is not None:
+        n, own = body.number(), sum(p.numel() for p in network.parameters())
+        if n != own:
+            raise ValueError(f"network must have the file's {n} parameters, got {own}")
+        return copy.deepcopy(network)
+    kind = ARCHITECTURES[number - 1]
+    widths = {label: body.number() for label in kind.width_names.values()}
+    if max(widths.values()) <= MOST_PARAMETERS:
+        with torch.device("meta"):
+            empty = kind.from_widths(widths)
+        if sum(p.numel() for p in empty.parameters()) <= MOST_PARAMETERS:
+            return empty.to_empty(device="cpu")
+    raise ValueError(f"data must have at most {MOST_PARAMETERS} parameters, got widths {widths}")
+
+
+def _parameters(network: nn.Module) -> Iterator[Tensor]:
+    """Yield the parameters, as the file will hold them; refuse what it cannot hold."""
+    if buffers := [name for name, _ in network.named_buffers()]:
+        raise ValueError(f"network must not have buffers, fold BatchNorm first: got {buffers[:3]}")
+    if computed := [name for name, one in network.named_modules() if is_parametrized(one)]:
+        raise ValueError(f"network must not compute parameters, got {computed[:3]}")
+    for name, parameter in network.named_parameters():
+        if parameter.dtype != torch.float32 or not parameter.isfinite().all():
+            raise ValueError(f"network must have finite float32 parameters, {name!r} are not")
+        yield parameter.detach().contiguous()
+
+
+def _rows_and_columns(shape: torch.Size) -> tuple[int, int]:
+    """Return the shape of a tensor's table: its first axis and all others, or one row."""
+    return (shape[0], shape[1:].numel()) if len(shape) > 1 else (1, shape.numel())
