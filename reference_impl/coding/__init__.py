@@ -9,6 +9,7 @@ from reference_impl.coding.arithmetic import Probability, Coder, Encoder, Decode
 from reference_impl.coding.integers import Integers, code_table, density_class
 from reference_impl.coding.steps import steps, from_integers, as_integers
 from reference_impl.coding.tables import write_tables, read_tables
+from reference_impl.coding.rate import Price, price, price_by_density, rate
 from reference_impl.coding.cursor import Cursor, number_bytes
 from reference_impl.coding.container import pack, unpack
 
@@ -21,6 +22,7 @@ __all__ = [
     "Integers", "code_table", "density_class",  # integers
     "steps", "from_integers", "as_integers",  # steps
     "write_tables", "read_tables",  # tables
+    "Price", "price", "price_by_density", "rate",  # rate
     "Cursor", "number_bytes",  # cursor
     "pack", "unpack",  # container
 ]

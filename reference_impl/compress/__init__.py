@@ -35,6 +35,7 @@ from reference_impl.compress.merge import (
     closest_outputs,
 )
 from reference_impl.compress.removal import loss_without_weights, loss_without_units
+from reference_impl.compress.coded import CodedLayer, coded, settle, plain, network_rate
 from reference_impl.compress.network_file import (
     NetworkFile, write_huffman, write_arithmetic, read_network,
 )
@@ -65,5 +66,6 @@ __all__ = [
     "nearest_map", "cluster_map", "merge_nearest", "merge_clusters",  # merge
     "merge_least_squares", "absorb_offset", "closest_outputs",
     "loss_without_weights", "loss_without_units",  # removal
+    "CodedLayer", "coded", "settle", "plain", "network_rate",  # coded
     "NetworkFile", "write_huffman", "write_arithmetic", "read_network",  # network_file
 ]

@@ -25,9 +25,9 @@ from reference_impl.coding import (
     write_shared,
     write_tables,
 )
-from reference_impl.models import LeNet5, LeNet300, Network
+from reference_impl.models import Kilobyte, LeNet5, LeNet300, Network
 
-ARCHITECTURES: tuple[type[Network], ...] = (LeNet300, LeNet5)
+ARCHITECTURES: tuple[type[Network], ...] = (LeNet300, LeNet5, Kilobyte)
 """Number 1, 2, … of a file; new ones come last."""
 MOST_PARAMETERS = 10**7
 """A file of a network of `ARCHITECTURES` that says that it has more is not read."""

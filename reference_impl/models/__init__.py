@@ -13,6 +13,7 @@ from reference_impl.models.base import (
     zeros_for,
 )
 from reference_impl.models.convolutional import ConvStudent, ConvTeacher
+from reference_impl.models.kilobyte import Kilobyte
 from reference_impl.models.lenet import LeNet5, LeNet300
 from reference_impl.models.residual import ResidualBlock, ResidualNetwork
 from reference_impl.models.separable import SeparableStudent
@@ -20,7 +21,7 @@ from reference_impl.models.separable import SeparableStudent
 # fmt: off
 __all__ = [
     "MODELS", "LeNet300", "LeNet5", "ConvTeacher", "ConvStudent", "SeparableStudent",
-    "ResidualBlock", "ResidualNetwork",
+    "ResidualBlock", "ResidualNetwork", "Kilobyte",
     "Network", "Images", "IMAGE_SHAPE", "N_CLASSES", "evaluating", "refusing", "zeros_for",  # base
 ]
 # fmt: on

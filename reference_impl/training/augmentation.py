@@ -1,5 +1,6 @@
 """What a network sees in an epoch: images in a new order, mirrored, shifted, partly erased."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,6 +29,29 @@ def augment(images: Images, generator: torch.Generator) -> Images:
     columns = right + torch.where(mirrored, columns.flip(0), columns)
     places = torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None, :]
     return F.pad(images, (SHIFT,) * 4)[places].unsqueeze(1)
+
+
+@checked
+def distort(images: Images, generator: torch.Generator) -> Images:
+    """Turn, stretch, slant and shift each image a little: changes that a digit survives.
+
+    By up to ±10° about the centre, ±8 % in each direction, a slant of ±0.12 and ±1.5 pixels, all
+    uniformly; values between pixels are bilinear, black flows in, and the result is rounded to 255
+    levels.
+
+    References: Simard et al. (2003), Best practices for convolutional neural networks.
+    """
+    n = len(images)
+    drawn = torch.rand(6, n, generator=generator) * 2 - 1
+    angle, slant = drawn[0] * math.radians(10), drawn[3] * 0.12
+    wide, high = 1 + 0.08 * drawn[1:3]
+    across, down = 3 * drawn[4:] / images.shape[-1]  # 1.5 pixels, of a side of length 2
+    first = torch.stack([wide * angle.cos(), slant - wide * angle.sin(), across], dim=1)
+    second = torch.stack([high * angle.sin(), high * angle.cos(), down], dim=1)
+    grid = F.affine_grid(
+        torch.stack([first, second], dim=1), list(images.shape), align_corners=False
+    )
+    return (F.grid_sample(images, grid, align_corners=False) * 255).round() / 255
 
 
 @checked
@@ -72,4 +96,5 @@ def epoch_batches(
     generator = torch.Generator().manual_seed(chance)
     for plain, labels in batches(examples, recipe.batch_size, seed=order):
         images = augment(plain, generator) if recipe.augment else plain
+        images = distort(images, generator) if recipe.distort else images
         yield (erase(images, generator) if recipe.erase else images), labels

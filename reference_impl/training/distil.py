@@ -4,7 +4,7 @@ A teacher must see the image that the student sees. So a *view*, one augmented c
 images, is drawn from a seed; the teacher answers once for each view, the student sees all in turn.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from reference_impl.data import Examples, Seed
 from reference_impl.training.augmentation import augment, epoch_seeds
 from reference_impl.training.evaluate import predict
 from reference_impl.training.loop import Objective, recipe_steps, require_last_batch
-from reference_impl.training.recipe import PlainRecipe
+from reference_impl.training.recipe import BaseRecipe, PlainRecipe
 
 LEVELS = 255  # a pixel is a whole number of 255ths, and so it is kept: in a quarter of the memory
 AT_ONCE = 5000  # images that are augmented at a time
@@ -63,8 +63,14 @@ Views = Annotated[
 
 
 @checked
-def view(teacher: nn.Module, examples: Examples, *, seed: Seed | None = None) -> View:
-    """Return the images as they are or, given a seed, augmented; with the teacher's logits of them.
+def view(
+    teacher: nn.Module,
+    examples: Examples,
+    *,
+    seed: Seed | None = None,
+    change: Callable[[Tensor, torch.Generator], Tensor] = augment,
+) -> View:
+    """Return the images as they are or, given a seed, changed; with the teacher's logits of them.
 
     The teacher answers in evaluation mode, and keeps its mode.
 
@@ -74,7 +80,7 @@ def view(teacher: nn.Module, examples: Examples, *, seed: Seed | None = None) ->
     images = examples.images
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
-        images = torch.cat([augment(part, generator) for part in images.split(AT_ONCE)])
+        images = torch.cat([change(part, generator) for part in images.split(AT_ONCE)])
     pixels = (images * LEVELS).round().to(torch.uint8)
     if not torch.equal(_restored(pixels), images):
         raise ValueError("examples must have pixels that are whole numbers of 255ths")
@@ -94,15 +100,17 @@ def student_steps(
     """
     n = len(views[0].labels)
     require_last_batch(student, views[0].batch(torch.tensor([0]))[0], recipe, n)
+    return recipe_steps(student, view_batches(views, recipe), objective, recipe, recipe.n_steps(n))
 
-    def pairs() -> Iterator[tuple[Tensor, Targets]]:
-        for epoch in range(recipe.epochs):
-            one = views[(recipe.seed + epoch) % len(views)]
-            seed, _ = epoch_seeds(recipe.seed, epoch)
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-            yield from map(one.batch, order.split(recipe.batch_size))
 
-    return recipe_steps(student, pairs(), objective, recipe, recipe.n_steps(n))
+def view_batches(views: Views, recipe: BaseRecipe) -> Iterator[tuple[Tensor, Targets]]:
+    """Yield the batches of all epochs."""
+    n = len(views[0].labels)
+    for epoch in range(recipe.epochs):
+        one = views[(recipe.seed + epoch) % len(views)]
+        seed, _ = epoch_seeds(recipe.seed, epoch)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+        yield from map(one.batch, order.split(recipe.batch_size))
 
 
 def _restored(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -1,0 +1,93 @@
+"""Chapter 16: networks trained towards files of so many bytes (… hours; MNIST if it is there).
+
+A teacher answers for changed copies of the training images. Students learn from its answers and
+their labels, with the rate of their integers in the loss; the result is the file, whole, and what
+the network that was read from it gets wrong.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from experiments import workers
+from experiments.measures import shipped, told
+from reference_impl import compress, training
+from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.models import Kilobyte, LeNet5, LeNet300, Network
+from reference_impl.training import CodedRecipe, Recipe, View, accuracy, coded_steps
+
+N_VIEWS = 16
+#: of the teacher of MNIST's digits; Fashion-MNIST's is the course's
+TEACHER = Recipe("teacher", epochs=8, learning_rate=3e-3, weight_decay=0.02, distort=True)
+#: network → widths
+NETWORKS: dict[str, type[Network]] = {"lenet300": LeNet300, "lenet5": LeNet5, "kilobyte": Kilobyte}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    data: str  #: "MNIST" or "Fashion-MNIST"
+    network: str
+    widths: tuple[int, ...]
+    bits: int  #: the rate at the end; a file takes about 5 % more
+    epochs: int
+    seed: int
+
+    def measured(self, fashion: Dataset) -> dict[str, Any]:
+        """Return the file, its bytes by content, and the errors in percent."""
+        dataset = load_dataset(workers.MNIST) if self.data == "MNIST" else fashion
+        views = answered(self.data, dataset.train)
+        torch.manual_seed(self.seed)
+        kind = NETWORKS[self.network]
+        labels = kind.width_names.values()
+        start = kind.from_widths(dict(zip(labels, self.widths, strict=True)))
+        network = compress.coded(start).to(memory_format=torch.channels_last)
+        recipe = CodedRecipe(epochs=self.epochs, bits=self.bits, seed=self.seed)
+        with torch.autocast("cpu", torch.bfloat16):
+            list(coded_steps(network, views, told(temperature=3.0, alpha=0.7), recipe))
+        file = compress.write_arithmetic(compress.plain(network))
+        read = compress.read_network(file.data)
+        return {
+            "bytes": len(file.data),
+            "items": {what: round(bits / 8, 1) for what, bits in file.items.items()},
+            **{f"{part}_error": 100 - accuracy(read, getattr(dataset, part)) for part in PARTS},
+            "file": b64encode(file.data).decode(),
+        }
+
+
+PARTS = ("validation", "test")
+SEEDS = (0, 1, 2)
+MNIST = (
+    ("kilobyte", (8, 12, 12, 12), 7600, 120),
+    ("lenet300", (300, 100), 39_000, 40),
+    ("lenet5", (20, 50, 500), 17_500, 50),
+    ("kilobyte", (6, 8, 10, 10), 4400, 120),
+    ("lenet300", (300, 100), 22_000, 60),
+    ("lenet5", (20, 50, 500), 8300, 60),
+)
+
+
+def planned(_: Sequence[Any]) -> Iterator[Run]:
+    """Yield the runs, those of MNIST if it is there."""
+    if workers.MNIST.is_dir():
+        for seed in SEEDS:
+            yield from (Run("MNIST", *how, seed) for how in MNIST[:3])
+        for seed in SEEDS:
+            yield from (Run("MNIST", *how, seed) for how in MNIST[3:])
+
+
+@cache
+def answered(data: str, examples: Examples) -> list[View]:
+    """Return the views of a data set: its images, and changed copies, with a teacher's logits."""
+    if data == "MNIST":
+        list(training.example_steps(teacher := training.new_student(TEACHER), examples, TEACHER))
+        change = training.distort
+    else:
+        teacher, change = shipped("teacher"), training.augment
+    seeds = (None, *range(1, N_VIEWS))
+    return [training.view(teacher, examples, seed=seed, change=change) for seed in seeds]

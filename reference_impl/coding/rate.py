@@ -1,0 +1,78 @@
+"""The rate: what integers will cost in bits, as a function that a training can lower."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from reference_impl.checked import Finite, Scalar, Values, checked
+
+Integers2d = Int64[Tensor, "rows columns"]
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Price:
+    """Bits of an integer: of 0, of ±1, and of each further step away from 0."""
+
+    zero: Finite[Tensor, "*shape"]
+    first: Finite[Tensor, "*shape"]  #: at least ``zero``
+    further: Scalar
+
+
+@checked
+def price(integers: Int64[Tensor, "*shape"]) -> Price:
+    """Return the bits of integers that are 0 with probability p₀, and else fall off geometrically.
+
+    P(±m) = (1 − p₀)/2 · (1 − ρ) ρ^(m−1), with p₀ the share of zeros and ρ the share of steps beyond
+    ±1 that are followed by another one, both from the integers, half a count added to each side.
+    Where zeros are rarer than ±1, they cost as much: no weight is kept from crossing 0.
+
+    >>> found = price(torch.tensor([0, 0, 0, 0, 0, 0, 1, -1, 1, 2]))
+    >>> [round(x.item(), 2) for x in (found.zero, found.first, found.further)]
+    [0.76, 2.7, 2.0]
+
+    Equation: eq-coding-price, chapter 16.
+    """
+    n, there, steps = integers.numel(), integers.count_nonzero(), integers.abs().sum()
+    p0, rho = (n - there + 0.5) / (n + 1), (steps - there + 0.5) / (steps + 1)
+    first = -torch.log2((1 - p0) / 2 * (1 - rho))
+    return Price((-p0.log2()).minimum(first), first, -rho.log2())
+
+
+@checked
+def price_by_density(integers: Integers2d) -> Price:
+    """Return the bits if an integer is not 0 with the probability r_i c_j / d, a table of them.
+
+    r_i is the share of integers of row i that are not 0, c_j that of column j, d that of all, two
+    counts of the mean d added to each row and column. So the last entry of a row or of a column
+    costs the most, and whole rows and columns become empty.
+
+    Equation: eq-coding-independent, chapter 16.
+    """
+    there = (integers != 0).float()
+    d = there.mean() + 1 / there.numel()
+    r, c = ((there.sum(axis) + 2 * d) / (there.shape[axis] + 2) for axis in (1, 0))
+    p = (r[:, None] * c / d).clamp(1e-6, 0.9)
+    even = price(integers)
+    first = -p.log2() + 1 - torch.log2(1 - 2.0**-even.further)
+    return Price((-torch.log2(1 - p)).minimum(first), first, even.further)
+
+
+@checked
+def rate(u: Values, price: Price) -> Scalar:
+    """Return Σ b(u) in bits: the price of integers, and between two of them the straight line.
+
+    b(u) = b₀ + min(|u|, 1) (b₁ − b₀) + max(|u| − 1, 0) b₊ with the bits b₀, b₁, b₊ of ``price``. Its
+    derivative is constant between integers: a penalty on |u| whose strength the bits set.
+
+    >>> u = torch.tensor([0.0, 0.5, -3.0])
+    >>> rate(u, Price(torch.tensor(1.0), torch.tensor(3.0), torch.tensor(2.0))).item()
+    10.0
+
+    Equation: eq-coding-rate, chapter 16.
+    """
+    size = u.abs()
+    bits = price.zero + size.clamp(max=1) * (price.first - price.zero)
+    return (bits + (size - 1).clamp(min=0) * price.further).sum()
