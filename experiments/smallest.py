@@ -62,7 +62,8 @@ class Run:
 
 PARTS = ("validation", "test")
 SEEDS = (0, 1, 2)
-MNIST = (
+#: network, widths, bits, epochs
+MNIST: tuple[tuple[str, tuple[int, ...], int, int], ...] = (
     ("kilobyte", (8, 12, 12, 12), 7600, 120),
     ("lenet300", (300, 100), 39_000, 40),
     ("lenet5", (20, 50, 500), 17_500, 50),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from reference_impl.checked import Finite, Scalar, Values, checked
@@ -64,7 +64,7 @@ def price_by_density(integers: Integers2d) -> Price:
 def rate(u: Values, price: Price) -> Scalar:
     """Return Σ b(u) in bits: the price of integers, and between two of them the straight line.
 
-    b(u) = b₀ + min(|u|, 1) (b₁ − b₀) + max(|u| − 1, 0) b₊ with the bits b₀, b₁, b₊ of ``price``. Its
+    b(u) = b₀ + min(|u|, 1) (b₁ − b₀) + max(|u| − 1, 0) b₊ with the three bits of ``price``. Its
     derivative is constant between integers: a penalty on |u| whose strength the bits set.
 
     >>> u = torch.tensor([0.0, 0.5, -3.0])

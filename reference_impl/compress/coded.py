@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from reference_impl.checked import Scalar, checked
-from reference_impl.coding import from_integers, price, price_by_density, rate, steps
-from reference_impl.compress.layers import Net, at, outside_inference_mode, replaced
+from reference_impl.coding import from_integers, price, price_by_density, rate
+from reference_impl.compress.layers import Net, outside_inference_mode, replaced
 from reference_impl.compress.quantized import WeightLayer, weight_layers
 from reference_impl.quantization import round_straight_through
 

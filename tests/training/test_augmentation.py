@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from reference_impl.data import Examples
-from reference_impl.training import Recipe, augment, erase
+from reference_impl.training import Recipe, augment, distort, erase
 from reference_impl.training.augmentation import epoch_batches, epoch_seeds
 
 
@@ -38,7 +38,7 @@ def test_augmentation_makes_all_fifty_variants_equally_often_and_no_other():
     assert max(abs(count - n / 50) for count in counts.values()) < 6 * deviation
 
 
-@pytest.mark.parametrize("change", [augment, erase])
+@pytest.mark.parametrize("change", [augment, distort, erase])
 def test_a_change_depends_on_the_generator_alone_and_leaves_the_images(change):
     """Oracle: the same seed twice, another seed, a copy made before."""
     images = torch.rand(9, 1, 28, 28)
@@ -117,3 +117,21 @@ def test_seeds_of_an_epoch_are_those_of_numpy():
     sequence = np.random.SeedSequence([5, 7])
     assert order == sequence.generate_state(1)[0]
     assert chance == sequence.generate_state(3)[1]
+
+
+def test_a_distorted_image_is_turned_stretched_and_shifted_a_little():
+    """Oracle: where a bright spot may land: of a point at distance r, turned, stretched, shifted."""
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 13:15, 20:22] = 1.0  # 7 pixels right of the centre
+    found = distort(image.expand(500, 1, 28, 28).clone(), torch.Generator().manual_seed(1))
+    mass = found.sum((2, 3))
+    middle = torch.arange(28) - 13.5
+    across = ((found.sum(2) * middle).sum(-1) / mass).squeeze(1)
+    down = ((found.sum(3) * middle).sum(-1) / mass).squeeze(1)
+    assert torch.equal((found * 255).round() / 255, found)
+    assert (across - 7).abs().max() < 7 * 0.09 + 7 * (1 - 0.98) + 2
+    assert down.abs().max() < 7 * 0.19 + 7 * 0.12 + 2
+    assert across.mean() == pytest.approx(7, abs=0.15)
+    assert down.mean() == pytest.approx(0, abs=0.15)
+    assert across.std() > 0.5
+    assert down.std() > 0.5
