@@ -110,7 +110,7 @@ def test_bits_are_those_of_the_codes_one_after_the_other(n_symbols, n, seed):
 
 
 def test_sizes_are_those_of_other_coders():
-    """Oracle: ``dahuffman``, which adds a symbol for the end, and ``constriction``'s Huffman tree."""
+    """Oracle: ``dahuffman``, which adds a symbol for the end, and ``constriction``."""
     symbols = drawn(32, 20_000, 3, seed=1)
     counts = torch.bincount(symbols, minlength=32)
     bits = int(coding.mean_length(counts, coding.code_lengths(counts)) * len(symbols) + 0.5)

@@ -120,7 +120,7 @@ def test_seeds_of_an_epoch_are_those_of_numpy():
 
 
 def test_a_distorted_image_is_turned_stretched_and_shifted_a_little():
-    """Oracle: where a bright spot may land: of a point at distance r, turned, stretched, shifted."""
+    """Oracle: where a bright spot may land, turned, stretched, slanted and shifted."""
     image = torch.zeros(1, 1, 28, 28)
     image[0, 0, 13:15, 20:22] = 1.0  # 7 pixels right of the centre
     found = distort(image.expand(500, 1, 28, 28).clone(), torch.Generator().manual_seed(1))
