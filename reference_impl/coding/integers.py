@@ -56,7 +56,7 @@ def density_class(in_row: FromZero, before: FromZero, in_column: FromZero, above
     columns are independent, the probability of not being zero is proportional to r c.
 
     >>> density_class(0, 0, 0, 0), density_class(3, 9, 3, 9)
-    (29, 27)
+    (29, 26)
 
     Equation: eq-coding-density, chapter 16.
     """

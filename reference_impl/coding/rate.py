@@ -27,19 +27,19 @@ def price(integers: Int64[Tensor, "*shape"]) -> Price:
 
     P(±m) = (1 − p₀)/2 · (1 − ρ) ρ^(m−1), with p₀ the share of zeros and ρ the share of steps beyond
     ±1 that are followed by another one, both from the integers, half a count added to each side.
-    Where zeros are rare, they cost at most b₁ − b₊, or nothing if that is negative: the way to 0
-    never costs more than the way to ±1.
+    A zero costs at most b₁ − 1, as if there were as many zeros as ±1: where they are rare, the way
+    to zero would not pay, and no weight could pass it.
 
-    >>> found = price(torch.tensor([0, 0, 0, 0, 0, 0, 1, -1, 1, 2]))
+    >>> found = price(torch.tensor([0] * 8 + [1, -1, 1, 2]))
     >>> [round(x.item(), 2) for x in (found.zero, found.first, found.further)]
-    [0.76, 2.7, 2.0]
+    [0.61, 2.95, 2.0]
 
     Equation: eq-coding-price, chapter 16.
     """
     n, there, steps = integers.numel(), integers.count_nonzero(), integers.abs().sum()
     p0, rho = (n - there + 0.5) / (n + 1), (steps - there + 0.5) / (steps + 1)
     first = -torch.log2((1 - p0) / 2 * (1 - rho))
-    return Price(_falling(-p0.log2(), first, -rho.log2()), first, -rho.log2())
+    return Price(torch.minimum(-p0.log2(), first - 1), first, -rho.log2())
 
 
 @checked
@@ -58,11 +58,7 @@ def price_by_density(integers: Integers2d) -> Price:
     p = (r[:, None] * c / d).clamp(1e-6, 0.9)
     even = price(integers)
     first = -p.log2() + 1 - torch.log2(1 - 2.0**-even.further)
-    return Price(_falling(-torch.log2(1 - p), first, even.further), first, even.further)
-
-
-def _falling(zero: Tensor, first: Tensor, further: Tensor) -> Tensor:
-    return zero.minimum((first - further).clamp(min=0))
+    return Price(torch.minimum(-torch.log2(1 - p), first - 1), first, even.further)
 
 
 @checked

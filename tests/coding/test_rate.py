@@ -35,10 +35,10 @@ def test_prices_are_those_of_a_geometric_distribution(seed, spread):
 @pytest.mark.equation("eq-coding-rate", "eq-coding-price")
 def test_the_rate_is_what_a_file_takes():
     """Oracle: the arithmetic coder, which has to learn the probabilities: a few percent."""
-    integers = drawn(3, 1.2, (60, 80))
+    integers = drawn(3, 0.9, (60, 80))
     coding.code_table(encoder := coding.Encoder(), integers.clone(), by_density=False)
     rate = coding.rate(integers.float(), coding.price(integers)).item()
-    assert 0.93 * encoder.bits < rate < 1.1 * encoder.bits
+    assert 0.9 * encoder.bits < rate < 1.1 * encoder.bits
 
 
 @pytest.mark.equation("eq-coding-independent")

@@ -39,8 +39,8 @@ def test_a_training_ends_at_its_size_and_has_learned():
     plain = compress.plain(network)
     bits = 8 * len(compress.write_arithmetic(plain).data)
     assert len(losses) == 100 * 15
-    assert before > 7000
-    assert bits < 2600
+    assert before > 6000
+    assert 400 < bits < 3200
     answers = training.predict(plain, images / 255).argmax(1)
     assert (answers == labels).float().mean() > 0.95
     assert not network.training
