@@ -1,6 +1,7 @@
 """Files of networks: read as they were written, everything counted, everything wrong refused."""
 
 import random
+import re
 import zlib
 
 import pytest
@@ -9,6 +10,7 @@ from draws import generator
 from torch import nn
 
 from reference_impl import coding, compress
+from reference_impl.files import ROOT
 from reference_impl.models import LeNet5, LeNet300
 from reference_impl.training import load_checkpoint
 
@@ -119,7 +121,7 @@ REFUSED = [
     (b"MC\1", None, "at least 8 bytes, got 3: cut off"),
     (made(b"\0\3") + b"x", None, "check sum .* damaged or cut off"),
     (made(b"\0\3", way=2), LINEAR, "written in way 0 or 1, got 2"),
-    (made(b"\x09"), None, "architecture 0 to 2, got 9"),
+    (made(b"\x09"), None, "architecture 0 to 3, got 9"),
     (made(b"\0\3"), None, "network must be given only if .* no known architecture"),
     (made(b"\1\3\3"), LINEAR, "network must be given only if .* which is a LeNet300"),
     (made(b"\0\4"), LINEAR, "network must have the file's 4 parameters, got 3"),
@@ -143,6 +145,16 @@ def test_files_of_a_newer_version_are_refused():
     data = b"MC\2" + compress.write_huffman(LINEAR).data[3:-4]
     with pytest.raises(ValueError, match="version 1, got 2"):
         compress.read_network(data + zlib.crc32(data).to_bytes(4, "little"), LINEAR)
+
+
+def test_the_example_of_the_page_is_what_is_written():
+    """Oracle: the bytes of `chapters/file_format.md`."""
+    network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    values = torch.tensor([0.5, 0, -1, 0, 0, 0.25, 0.125, -0.25, 1, -2])
+    nn.utils.vector_to_parameters(values, network.parameters())
+    page = (ROOT / "chapters" / "file_format.md").read_text("utf-8")
+    blocks = re.findall(r"```\n((?:[0-9a-f]{2}\s)+)```", page)
+    assert [bytes.fromhex(block) for block in blocks] == [w(network).data for w in WRITERS]
 
 
 def test_networks_that_a_file_cannot_hold_are_refused():
