@@ -1,8 +1,10 @@
-"""What every chapter's first cell calls."""
+"""What every chapter's first cell calls, and the tables that cells show."""
 
 import os
 import random
 import warnings
+from collections.abc import Sequence
+from html import escape
 from typing import Annotated
 
 import numpy as np
@@ -41,3 +43,47 @@ def begin(seed: Annotated[int, Within(0, 2**32 - 1)] = 0) -> None:
     warnings.simplefilter("error")
     warnings.filterwarnings("default", module=r"ipykernel\.")  # Jupyter's own, at shutdown
     plots.use_book_style()
+
+
+@checked
+class Table:
+    """A table as the last line of a cell: HTML on a page, aligned columns in a terminal.
+
+    The first column names the rows and stands left, the others stand right.
+
+    >>> Table(["step", "bytes"], [["float32", "1,066"], ["Huffman", "26"]])
+    step     bytes
+    float32  1,066
+    Huffman     26
+    """
+
+    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Take the heads, with their units, and the cells as they are to be read."""
+        if wrong := [row for row in rows if len(row) != len(head)]:
+            raise ValueError(f"rows must have {len(head)} cells, got {wrong[0]}")
+        self._lines = [list(head), *map(list, rows)]
+
+    def __repr__(self) -> str:
+        """Return the columns, two spaces between them."""
+        widths = [max(map(len, column)) for column in zip(*self._lines, strict=True)]
+        padded = (
+            [
+                line[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
+            ]
+            for line in self._lines
+        )
+        return "\n".join("  ".join(line).rstrip() for line in padded)
+
+    def _repr_html_(self) -> str:
+        """Return the table with a head for each column and each row."""
+        right = ' style="text-align: right"'
+        head, *rows = [[escape(cell) for cell in line] for line in self._lines]
+        heads = "".join(f'<th scope="col"{right if i else ""}>{c}</th>' for i, c in enumerate(head))
+        body = "\n".join(
+            f'<tr><th scope="row">{row[0]}</th>'
+            + "".join(f"<td{right}>{cell}</td>" for cell in row[1:])
+            + "</tr>"
+            for row in rows
+        )
+        return f'<table class="table">\n<tr>{heads}</tr>\n{body}\n</table>'

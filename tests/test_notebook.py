@@ -2,13 +2,14 @@
 
 import random
 import warnings
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 
-from reference_impl.notebook import begin
+from reference_impl.notebook import Table, begin
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +79,15 @@ def test_a_bad_seed_or_number_of_threads_is_named_and_sets_nothing(seed, threads
         begin(seed)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == 2
+
+
+def test_a_table_is_html_with_heads_and_its_cells_are_text():
+    """Oracle: an XML parser of the standard library; a cell with markup in it."""
+    table = Table(["step", "bytes < 5"], [["a & b", "1"], ["<b>", "20"]])
+    root = ElementTree.fromstring(table._repr_html_())
+    assert [cell.text for cell in root.iter("th")] == ["step", "bytes < 5", "a & b", "<b>"]
+    assert [cell.get("scope") for cell in root.iter("th")] == ["col", "col", "row", "row"]
+    assert [cell.text for cell in root.iter("td")] == ["1", "20"]
+    assert repr(table) == "step   bytes < 5\na & b          1\n<b>           20"
+    with pytest.raises(ValueError, match="rows must have 2 cells, got"):
+        Table(["step", "bytes"], [["a"]])
