@@ -16,6 +16,7 @@ LONGEST = 31
 Table = Int64[Tensor, "rows columns"]
 
 
+@checked
 class Integers:
     """What has been learned about integers of one kind.
 
@@ -26,7 +27,9 @@ class Integers:
     References: Marpe, Schwarz & Wiegand 2003, "Context-based adaptive binary arithmetic coding".
     """
 
-    _seen: defaultdict[tuple[int, ...], Probability]
+    def __init__(self) -> None:
+        """Expect zeros and ones equally."""
+        self._seen: defaultdict[tuple[int, ...], Probability] = defaultdict(Probability)
 
     def code(self, coder: Coder, value: int = 0, kind: int = 0) -> int:
         """Return the integer, written or read; each ``kind`` has a probability of zero of its own.
@@ -34,7 +37,7 @@ class Integers:
         Raises:
             ValueError: if it has more than 31 binary digits.
         """
-        seen = self.__dict__.setdefault("_seen", defaultdict(Probability))
+        seen = self._seen
         if not coder.code(seen[0, kind], int(value != 0)):
             return 0
         negative = coder.code(seen[1, 0], int(value < 0))

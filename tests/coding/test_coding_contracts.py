@@ -26,6 +26,7 @@ CALLS = [
     partial(c.read_shared, file=c.Cursor(100 * SHARED), n=3),  # a call takes one of them
     partial(c.Cursor, data=b"x"),
     partial(c.Encoder),
+    partial(c.Integers),
     partial(c.Decoder, data=b"x"),
     partial(c.density_class, in_row=1, before=2, in_column=0, above=3),
     partial(c.code_table, coder=c.Encoder(), table=TABLE, by_density=True),
