@@ -10,9 +10,9 @@ from exercises.framework import Exercise, Report, examine
 
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "ptq", "qat", "distill"),
-    *("student", "relation", "sparse", "importance", "stability", "narrow", "merge"),
+    *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
 )
-"""The modules with the exercises of chapters 01 to 15."""
+"""The modules with the exercises of chapters 01 to 16."""
 
 
 @cache
