@@ -100,6 +100,6 @@ def canonical_codes(lengths: Lengths) -> Int64[Tensor, " symbols"]:
     for i in order[lengths[order] > 0].tolist():
         code, last = (code + 1) << (int(lengths[i]) - last), int(lengths[i])
         codes[i] = code
-    if code >> last:
+    if code >> last > 0:
         raise ValueError("lengths must be those of a prefix code, Σ 2^−l ≤ 1")
     return codes

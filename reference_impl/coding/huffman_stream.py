@@ -24,6 +24,11 @@ WARM_UP = 128
 """Bits before a lane from which on its first code is looked for."""
 WINDOW = 12
 """Bits that are looked up at once, at least; they hold several short codes."""
+PART = 2**16
+"""Symbols that are written at once: what is computed for them fits into a processor's cache."""
+ONE, WORD = np.uint64(1), np.uint64(64)
+NO_CODE = 64
+"""Bits of a symbol that has no code; two codes have at most 30."""
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
@@ -32,8 +37,7 @@ Words = NDArray[np.uint64]
 def encode(symbols: Integer[Tensor, " n"], lengths: Lengths) -> bytes:
     """Return the codes of the symbols one after the other, filled up with zeros to whole bytes.
 
-    Two codes are looked up at once and joined with the next two: four codes of at most 15 bits fit
-    into a word of 64.
+    Two codes are looked up at once. Then neighbours are joined, as long as they fit into a word.
 
     >>> encode(torch.tensor([4, 4, 0, 3]), torch.tensor([2, 3, 0, 3, 1])).hex()  # 0 0 10 111
     '2e'
@@ -41,32 +45,46 @@ def encode(symbols: Integer[Tensor, " n"], lengths: Lengths) -> bytes:
     Raises:
         ValueError: if a symbol has no code.
     """
-    used = torch.bincount(symbols, minlength=len(lengths)) if symbols.min() >= 0 else None
-    if used is None or len(used) > len(lengths) or (used[lengths == 0]).any():
-        raise ValueError(f"symbols must be those of the {len(lengths)} lengths that have a code")
-    codes = np.append(canonical_codes(lengths).numpy(), 0).astype(np.uint64)
-    bits = np.append(lengths.numpy(), 0).astype(np.uint64)  # the last symbol fills up, in no bits
-    filled = np.append(symbols.numpy(), np.full(-len(symbols) % 4, len(bits) - 1))
-    pairs = filled[::2] * len(bits) + filled[1::2]
-    both = ((codes[:, None] << bits | codes) << np.uint64(8) | bits[:, None] + bits).ravel()[pairs]
-    two, lengths_of_two = both >> np.uint64(8), both & np.uint64(255)
-    second = lengths_of_two[1::2]
-    return _packed(two[::2] << second | two[1::2], lengths_of_two[::2] + second)
+    code, bits = np.zeros(256, np.uint64), np.full(256, NO_CODE, np.uint64)
+    code[: len(lengths)] = canonical_codes(lengths).numpy()
+    bits[: len(lengths)] = torch.where(lengths > 0, lengths, NO_CODE).numpy()
+    second_first = (code << bits[:, None] | code[:, None]) << np.uint64(8) | bits[:, None] + bits
+    low, high = symbols.aminmax()
+    narrow, n_more = symbols.numpy().astype(np.uint8), -len(symbols) % 8
+    filled = np.append(narrow, narrow[:1].repeat(n_more))  # with bits that are cut off again
+    words, end = np.zeros(len(filled) // 4 + 2, np.uint64), 0
+    for some in np.split(filled, range(PART, len(filled), PART)):
+        pairs = second_first.ravel().take(some.view("<u2"))
+        codes, n_bits = pairs >> np.uint64(8), pairs & np.uint64(255)
+        if low < 0 or high > 255 or n_bits.max() >= NO_CODE:
+            known = f"the {len(lengths)} lengths that have a code"
+            raise ValueError(f"symbols must be those of {known}, got {int(low)} to {int(high)}")
+        while len(n_bits) % 2 == 0 and (joined := n_bits[::2] + n_bits[1::2]).max() < WORD:
+            codes, n_bits = codes[::2] << n_bits[1::2] | codes[1::2], joined
+        packed = _packed(codes, n_bits, end % 64)
+        words[end // 64 :][: len(packed)] |= packed
+        end += int(n_bits.sum())
+    end -= n_more * int(bits[filled[0]])
+    data = words[: -(-end // 64)].astype(">u8").view(np.uint8)[: -(-end // 8)]
+    data[-1] &= 256 - (1 << -end % 8)
+    return data.tobytes()
 
 
-def _packed(codes: Words, lengths: Words) -> bytes:
-    """Return the codes, of up to 64 bits, one after the other."""
-    ends = np.cumsum(lengths)
-    word = (ends - lengths) >> np.uint64(6)  # in which each code begins
-    filled = ((ends - lengths) & np.uint64(63)) + lengths
-    spilled = np.maximum(filled, 64) - np.uint64(64)  # bits in the next word
-    begun = codes >> spilled << (np.uint64(64) - np.minimum(filled, 64))
-    words = np.zeros(int(ends[-1] >> np.uint64(6)) + 1, np.uint64)
-    first = np.flatnonzero(np.diff(word, prepend=np.uint64(2**63)))
-    words[word[first]] = np.add.reduceat(begun, first)
-    over = np.flatnonzero(spilled)
-    words[word[over] + np.uint64(1)] |= codes[over] << (np.uint64(64) - spilled[over])
-    return words.astype(">u8").tobytes()[: -(-int(ends[-1]) // 8)]
+def _packed(codes: Words, lengths: Words, begin: int) -> Words:
+    """Return words with the codes, of 1 to 63 bits, one after the other from a bit of the first on.
+
+    One or more begin in each word. NumPy shifts by 64 bits or more to 0; so it does by 64 − n, an
+    unsigned number, if n is above 64.
+    """
+    begins = np.cumsum(lengths) - lengths + np.uint64(begin)
+    left = WORD - (begins & (WORD - ONE)) - lengths  # bits below the code in its word
+    begun = codes << left | codes >> -left
+    word = begins >> np.uint64(6)
+    first = np.append(0, np.flatnonzero(word[1:] != word[:-1]) + 1)
+    words = np.append(np.bitwise_or.reduceat(begun, first), np.uint64(0))
+    last = np.append(first[1:], len(codes)) - 1  # of a word; its end may be in the next one
+    words[1:] |= codes[last] << (left[last] + WORD)
+    return words
 
 
 @checked
@@ -99,7 +117,8 @@ def decode(data: bytes, n: Count, lengths: Lengths) -> Int64[Tensor, " n"]:
     numbers, rows = numbers.T.ravel(), rows.T.ravel()
     if numbers.sum() < n:
         raise ValueError(f"data must hold {n} codes, got {numbers.sum()}")
-    places = np.repeat(rows * table.most - np.cumsum(numbers) + numbers, numbers)[:n] + np.arange(n)
+    places = np.repeat(rows * table.most - np.cumsum(numbers) + numbers, numbers)[:n]
+    places += np.arange(n)
     symbols = table.symbols[places]
     if (symbols < 0).any():
         raise ValueError("data must hold codes of symbols, got bits that begin none")
@@ -128,10 +147,11 @@ def _table(lengths: Ints) -> _Table:
     begins, of_code, order = np.append(begins, end), np.append(of_code, 1), np.append(order, -1)
     window = np.arange(2**peek)
     bits, number, live = np.zeros_like(window), np.zeros_like(window), np.ones(2**peek, bool)
-    first = of_code[np.searchsorted(begins, window, side="right") - 1]
+    code = np.searchsorted(begins, window, side="right") - 1  # with which a window begins
+    first = of_code[code]
     symbols: list[Ints] = []
     while live.any():
-        i = np.searchsorted(begins, (window << bits) % 2**peek, side="right") - 1
+        i = code[(window << bits) % 2**peek]
         live &= bits + of_code[i] <= peek
         symbols.append(order[i])
         bits, number = bits + live * of_code[i], number + live
@@ -141,19 +161,23 @@ def _table(lengths: Ints) -> _Table:
 
 def _words(data: bytes) -> Ints:
     """Return, for each byte, the number that it and the four after it are."""
-    raw = np.frombuffer(data + bytes(8), np.uint8).astype(np.int64)
-    return np.array(sum(raw[i : len(raw) - 4 + i] << (32 - 8 * i) for i in range(5)))
+    raw = np.frombuffer(data + bytes(8), np.uint8)
+    words = np.zeros(len(raw) - 4, np.int64)
+    for i in range(5):
+        words <<= 8
+        words |= raw[i : len(raw) - 4 + i]
+    return words
 
 
 def _read(words: Ints, table: _Table, at: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
     """Read all lanes from these bits to their ends; return where they arrive, rows and numbers."""
-    rows: list[Ints] = []
-    numbers: list[Ints] = []
+    rows: list[NDArray[np.int32]] = []  # there are many: half the memory, and the time for it
+    numbers: list[NDArray[np.int32]] = []
     while (reading := at < ends).any():
         row = words[at >> 3] >> (40 - table.peek - (at & 7)) & (2**table.peek - 1)
         whole = at + table.bits[row] <= ends
-        rows.append(row)
-        numbers.append(np.where(whole, table.number[row], 1) * reading)
+        rows.append(row.astype(np.int32))
+        numbers.append((np.where(whole, table.number[row], 1) * reading).astype(np.int32))
         at = at + np.where(whole, table.bits[row], table.first[row]) * reading
     shape = (len(rows), len(at))
     return at, np.array(rows).reshape(shape), np.array(numbers).reshape(shape)
