@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import (
     codebook,
+    coding,
     distillation,
     integer,
     loading,
@@ -29,6 +30,7 @@ def main() -> int:
         distillation.cases(),
         pruning.cases(),
         merging.cases(),
+        coding.cases(),
         networks.cases(),
         loading.cases(),
     )

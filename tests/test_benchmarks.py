@@ -6,12 +6,23 @@ import time
 import pytest
 import torch
 
-from benchmarks import codebook, distillation, integer, merging, networks, pruning, quantization
+from benchmarks import (
+    codebook,
+    coding,
+    distillation,
+    integer,
+    merging,
+    networks,
+    pruning,
+    quantization,
+)
 from benchmarks.harness import Case, Result, compare, report
 from benchmarks.onnx_peer import onnx_call
+from reference_impl.compress import prunable_weights, write_huffman
 from reference_impl.data import load_dataset
 from reference_impl.files import ROOT
 from reference_impl.measuring import model_cost, sqnr
+from reference_impl.models import LeNet5
 from reference_impl.training import load_checkpoint
 
 FAST = Case("fast", "sleep", 1.0, lambda: None, lambda: time.sleep(0.002), rounds=5)
@@ -159,3 +170,22 @@ def test_the_benchmarks_of_a_brought_network_time_equal_results():
         assert sqnr(ours(images), quantize.ours()(images)) > 20
     macs = [model_cost(side().eval(), (3, 96, 96)).macs for side in (prune.ours, prune.theirs)]
     assert 0.9 * macs[1] < macs[0] <= macs[1]
+
+
+def test_the_coding_benchmarks_time_equal_results(monkeypatch):
+    """Oracle: the symbols; sizes of other coders; the network that was written."""
+    monkeypatch.setattr(coding, "N", 20_000)
+    monkeypatch.setattr(coding, "load_checkpoint", lambda _: LeNet5(conv=(5, 9), hidden=50))
+    encoding, range_encoding, decoding, range_decoding, file = coding.cases()
+    symbols = coding.drawn()
+    assert decoding.ours().tolist() == decoding.theirs() == symbols.tolist()
+    assert range_decoding.theirs().tolist() == symbols.tolist()
+    n = len(encoding.ours())
+    assert n <= len(encoding.theirs()) < n + 60
+    assert 0.95 * n < range_encoding.theirs().nbytes <= n
+    read = file.ours()
+    assert all(len(weight.unique()) <= 32 for weight in prunable_weights(read).values())
+    sizes = coding.peer_sizes(read)
+    assert sizes["raw"] == 4 * sum(parameter.numel() for parameter in read.parameters())
+    ours = len(write_huffman(read).data)
+    assert ours < min(sizes.values()) < 2 * ours
