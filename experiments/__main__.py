@@ -17,7 +17,8 @@ EXPERIMENTS = {
     name: f"{'benchmarks' if name in ('roofline', 'integer') else 'experiments'}.{name}"
     for name in (
         *("roofline", "granularity", "integer", "ptq", "qat", "distillation", "mnist"),
-        *("relations", "sparsity", "stability", "narrowing", "merging", "decay", "smallest"),
+        *("relations", "sparsity", "stability", "narrowing", "merging", "decay"),
+        *("deep_compression", "smallest"),
     )
 }
 
