@@ -30,6 +30,7 @@ ONE, WORD = np.uint64(1), np.uint64(64)
 NO_CODE = 64
 """Bits of a symbol that has no code; two codes have at most 30."""
 Ints = NDArray[np.int64]
+Narrow = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
 
@@ -169,10 +170,10 @@ def _words(data: bytes) -> Ints:
     return words
 
 
-def _read(words: Ints, table: _Table, at: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
+def _read(words: Ints, table: _Table, at: Ints, ends: Ints) -> tuple[Ints, Narrow, Narrow]:
     """Read all lanes from these bits to their ends; return where they arrive, rows and numbers."""
-    rows: list[NDArray[np.int32]] = []  # there are many: half the memory, and the time for it
-    numbers: list[NDArray[np.int32]] = []
+    rows: list[Narrow] = []  # there are many: half the memory, and the time for it
+    numbers: list[Narrow] = []
     while (reading := at < ends).any():
         row = words[at >> 3] >> (40 - table.peek - (at & 7)) & (2**table.peek - 1)
         whole = at + table.bits[row] <= ends
