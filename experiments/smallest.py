@@ -12,17 +12,20 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from experiments import workers
 from experiments.measures import shipped, told
 from reference_impl import compress, training
-from reference_impl.data import Dataset, Examples, load_dataset
+from reference_impl.data import Dataset, Examples, batches, load_dataset
 from reference_impl.models import Kilobyte, LeNet5, LeNet300, Network
 from reference_impl.training import CodedRecipe, Recipe, View, accuracy, coded_steps
+from reference_impl.training.augmentation import epoch_seeds
 
 N_VIEWS = 16
 #: of the teacher of MNIST's digits; Fashion-MNIST's is the course's
-TEACHER = Recipe("teacher", epochs=8, learning_rate=3e-3, weight_decay=0.02, distort=True)
+TEACHER = Recipe("teacher", epochs=8, learning_rate=3e-3, weight_decay=0.02)
 #: network → widths
 NETWORKS: dict[str, type[Network]] = {"lenet300": LeNet300, "lenet5": LeNet5, "kilobyte": Kilobyte}
 
@@ -82,11 +85,22 @@ def planned(_: Sequence[Any]) -> Iterator[Run]:
             yield from (Run("MNIST", *how, seed) for how in MNIST[3:])
 
 
+def distorted(examples: Examples) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of the teacher, each image turned, stretched and shifted anew."""
+    for epoch in range(TEACHER.epochs):
+        order, chance = epoch_seeds(TEACHER.seed, epoch)
+        generator = torch.Generator().manual_seed(chance)
+        for images, labels in batches(examples, TEACHER.batch_size, seed=order):
+            yield training.distort(images, generator), labels
+
+
 @cache
 def answered(data: str, examples: Examples) -> list[View]:
     """Return the views of a data set: its images, and changed copies, with a teacher's logits."""
     if data == "MNIST":
-        list(training.example_steps(teacher := training.new_student(TEACHER), examples, TEACHER))
+        teacher, n_steps = training.new_student(TEACHER), TEACHER.n_steps(len(examples))
+        pairs = distorted(examples)
+        list(training.recipe_steps(teacher, pairs, F.cross_entropy, TEACHER, n_steps))
         change = training.distort
     else:
         teacher, change = shipped("teacher"), training.augment

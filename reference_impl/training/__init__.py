@@ -9,7 +9,7 @@ from reference_impl.training.checkpoints import (
     CHECKPOINTS, Provenance, save_checkpoint, provenance, load_checkpoint,
 )
 from reference_impl.training.distil import Targets, View, view, student_steps
-from reference_impl.training.coded import CodedRecipe, coded_steps
+from reference_impl.training.coded import CodedRecipe, steer, coded_steps
 from reference_impl.training.guided import Guided, Method, view_with_features, METHODS
 from reference_impl.training.prune import Growth, magnitude_masks, pruned_steps, tickets
 from reference_impl.training.quantize import prepare, fine_tune
@@ -21,7 +21,7 @@ __all__ = [
     "augment", "distort", "erase",  # augmentation
     "CHECKPOINTS", "Provenance", "save_checkpoint", "provenance", "load_checkpoint",  # checkpoints
     "Targets", "View", "view", "student_steps",  # distil
-    "CodedRecipe", "coded_steps",  # coded
+    "CodedRecipe", "steer", "coded_steps",  # coded
     "Guided", "Method", "view_with_features", "METHODS",  # guided
     "Growth", "magnitude_masks", "pruned_steps", "tickets",  # prune
     "prepare", "fine_tune",  # quantize

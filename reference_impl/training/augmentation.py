@@ -96,5 +96,4 @@ def epoch_batches(
     generator = torch.Generator().manual_seed(chance)
     for plain, labels in batches(examples, recipe.batch_size, seed=order):
         images = augment(plain, generator) if recipe.augment else plain
-        images = distort(images, generator) if recipe.distort else images
         yield (erase(images, generator) if recipe.erase else images), labels

@@ -62,15 +62,25 @@ class CodedRecipe(BaseRecipe):
 
 
 @checked
-def coded_steps(
-    network: nn.Module, views: Views, objective: Objective, recipe: CodedRecipe
-) -> Iterator[float]:
-    """Train a network of `CodedLayer`s in place and yield the loss with the rate, before each step.
+def steer(price: Positive, rate: Positive, path: Positive) -> float:
+    """Return λ exp(0.01 clip(5 ln(R / R_t), −1, 1)), within `PRICES`: more if the rate is too high.
 
-    λ ← λ exp(η clamp(5 ln(R / R_t), −1, 1)) with η = 0.01, R the rate and R_t the path's.
+    Args:
+        price: λ so far, in nats per bit.
+        rate: R, in bits.
+        path: R_t, what it should be.
 
     Equation: eq-coding-lambda, chapter 16.
     """
+    above = min(max(5 * math.log(rate / path), -1), 1)
+    return min(max(price * math.exp(0.01 * above), PRICES[0]), PRICES[1])
+
+
+@checked
+def coded_steps(
+    network: nn.Module, views: Views, objective: Objective, recipe: CodedRecipe
+) -> Iterator[float]:
+    """Train a network of `CodedLayer`s in place; yield loss and rate together before each step."""
     n_steps, start, price = recipe.n_steps(len(views[0].labels)), 0.0, 10 * PRICES[0]
     batches, step = view_batches(views, recipe), 0
 
@@ -81,8 +91,7 @@ def coded_steps(
             return loss
         found = network_rate(network)
         start = start or found.item()
-        above = 5 * math.log(found.item() / recipe.path(step / n_steps, start))
-        price = min(max(price * math.exp(0.01 * min(max(above, -1), 1)), PRICES[0]), PRICES[1])
+        price = steer(price, found.item(), recipe.path(step / n_steps, start))
         return loss + price * found
 
     def paced(until: int, optimizer: Optimizer) -> Iterator[tuple[Tensor, Any]]:

@@ -28,7 +28,6 @@ class BaseRecipe(ABC):
     batch_size: BatchSize = 128  #: images per step
     learning_rate: Positive  #: η, the peak of `rate`
     augment: bool = False  #: mirror and shift the images, see `training.augmentation.augment`
-    distort: bool = False  #: turn, stretch and slant them, see `training.augmentation.distort`
     erase: bool = False  #: overwrite a part of them, see `training.augmentation.erase`
     seed: Seed = 0  #: of the initial weights, the order of the images and their augmentation
 
@@ -88,8 +87,7 @@ class Recipe(BaseRecipe):
 
 
 PlainRecipe = Annotated[
-    Recipe,
-    Where("without augment, distort and erase", lambda r: not (r.augment or r.distort or r.erase)),
+    Recipe, Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase))
 ]
 
 

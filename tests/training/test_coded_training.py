@@ -20,6 +20,15 @@ def test_the_path_is_geometric_between_its_moments():
 
 
 @pytest.mark.equation("eq-coding-lambda")
+def test_the_price_grows_while_the_rate_is_too_high():
+    """Oracle: the formula at three places, and the ends of the interval."""
+    assert training.steer(1e-5, 3000.0, 1000.0) == pytest.approx(1.010050e-5, rel=1e-6)
+    assert training.steer(1e-5, 1050.0, 1000.0) == pytest.approx(1e-5 * 1.05**0.05, rel=1e-9)
+    assert training.steer(1e-5, 500.0, 1000.0) == pytest.approx(1e-5 / 1.010050, rel=1e-6)
+    assert training.steer(2e-4, 3000.0, 1000.0) == 2e-4
+    assert training.steer(1e-7, 10.0, 1000.0) == 1e-7
+
+
 def test_a_training_ends_at_its_size_and_has_learned():
     """Oracle: the bytes of the file; images of two classes that one pixel row tells apart."""
     g = generator(1)
