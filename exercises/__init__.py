@@ -11,8 +11,9 @@ from exercises.framework import Exercise, Report, examine
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "ptq", "qat", "distill"),
     *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
+    "questions",
 )
-"""The modules with the exercises of chapters 01 to 16."""
+"""The modules with the exercises of chapters 01 to 16 and 19."""
 
 
 @cache
