@@ -45,6 +45,6 @@ def unpack(data: bytes) -> tuple[int, Cursor]:
         raise ValueError(f"data must have at least {_AROUND} bytes, got {len(data)}: cut off?")
     if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise ValueError("data must have the check sum that they end with: damaged or cut off?")
-    if data[2] > VERSION:
+    if data[2] != VERSION:
         raise ValueError(f"data must be of version {VERSION}, got {data[2]}: a newer program's?")
     return data[3], Cursor(data[4:-4])
