@@ -19,6 +19,8 @@ EXPERIMENTS = {
         *("roofline", "granularity", "integer", "ptq", "qat", "distillation", "mnist"),
         *("relations", "sparsity", "stability", "narrowing", "merging", "decay"),
         *("deep_compression", "smallest"),
+        *("relations", "sparsity", "stability", "narrowing", "merging", "decay", "smallest"),
+        "order",
     )
 }
 
