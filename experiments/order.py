@@ -3,10 +3,11 @@
 Every order has the same number of training steps on the same batches. Orders that begin alike
 share what they have in common, so that a run makes all orders with one first stage.
 
-Hypotheses, written down before the first run. For a pair of stages A, B the gain of "A first" is
-the mean test accuracy of the 12 orders with A before B less that of the 12 others, seed by seed;
-6 pairs, 2 networks and 2 strengths are 24 comparisons, Bonferroni's. A prediction holds if its
-interval lies above 0, it fails if it lies below, else it is undecided.
+Hypotheses, written down before the first run. The gain of "A before B" is the mean difference in
+test accuracy between the orders …AB… and …BA…, in which two neighbours are swapped and all else is
+the same: 6 such pairs of orders, averaged for each seed. 6 pairs of stages, 2 networks and 2
+strengths are 24 comparisons, Bonferroni's. A prediction holds if its interval lies above 0, it
+fails if it lies below, else it is undecided.
 
 1. arXiv 2403.17447 (distil → prune → quantize): distil before prune, distil before quantize.
 2. arXiv 2511.19495 (prune → distil → quantize): prune before distil, distil before quantize.
@@ -200,8 +201,8 @@ def about() -> dict[str, Any]:
         f"{network}, {strength}": {name: asdict(stage) for name, stage in each.items()}
         for (network, strength), each in STAGES.items()
     }
-    starts = {name: asdict(recipe) for name, recipe in STARTS.items()}
-    return {"recipe": asdict(RECIPE), "steps": N_STEPS, "starts": starts, "stages": stages}
+    before = {name: asdict(recipe) for name, recipe in STARTS.items()}
+    return {"recipe": asdict(RECIPE), "steps": N_STEPS, "before": before, "stages": stages}
 
 
 @cache
