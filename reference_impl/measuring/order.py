@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from statistics import fmean
 
-from jaxtyping import Float
 from torch import Tensor
 
 from reference_impl.checked import checked

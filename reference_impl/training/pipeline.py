@@ -150,7 +150,7 @@ def after_stage(
     """
     changed = stage.changed(network, view.batch(torch.arange(min(N_LOOKED, len(view.labels))))[0])
     changed = changed.to(memory_format=torch.channels_last)  # twice as fast on a processor
-    batches = islice(_stream(view, recipe), begin, begin + n_steps)
+    batches = islice(index_batches(view, recipe), begin, begin + n_steps)
     steps = recipe_steps(changed, map(view.batch, batches), stage.loss, recipe, n_steps)
     for _ in masked_steps(changed, steps, n_steps, masks=compress.masks_of(changed)):
         pass
@@ -174,7 +174,7 @@ def pipeline(
         yield network
 
 
-def _stream(view: View, recipe: BaseRecipe) -> Iterator[Tensor]:
+def index_batches(view: View, recipe: BaseRecipe) -> Iterator[Tensor]:
     """Yield the indices of batch after batch without end, each epoch in another order."""
     for epoch in count():
         seed, _ = epoch_seeds(recipe.seed, epoch)
