@@ -13,6 +13,9 @@ CHAPTERS = (
     *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
 )
 """The modules with the exercises of chapters 01 to 16."""
+    *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "order"),
+)
+"""The modules with the exercises of chapters 01 to 15, and 17."""
 
 
 @cache

@@ -186,13 +186,14 @@ class Timed:
 
 
 def planned(_: Sequence[Any]) -> Iterator[Run | Together | Start | Timed]:
-    """Yield the runs in the order in which they are made: seed after seed."""
-    for seed, network in product(SEEDS, STARTS):
+    """Yield the runs in the order in which they are made: seed after seed of each network."""
+    for network, seed in product(STARTS, SEEDS):
         yield Start(network, seed)
         for strength in ("mild", "strong"):
             yield from (Run(network, strength, seed, first) for first in NAMES)
             yield Together(network, strength, seed)
-    yield from (Timed(network, strength) for network, strength in STAGES)
+            if seed == SEEDS[0]:
+                yield Timed(network, strength)
 
 
 def about() -> dict[str, Any]:
