@@ -11,11 +11,9 @@ from exercises.framework import Exercise, Report, examine
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "ptq", "qat", "distill"),
     *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
+    "order",
 )
-"""The modules with the exercises of chapters 01 to 16."""
-    *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "order"),
-)
-"""The modules with the exercises of chapters 01 to 15, and 17."""
+"""The modules with the exercises of chapters 01 to 17."""
 
 
 @cache
