@@ -12,7 +12,10 @@ from reference_impl.measuring.latency import (
 )
 from reference_impl.measuring.error import mean_squared_error, sqnr
 from reference_impl.measuring.reliability import Reliability, reliability
-from reference_impl.measuring.interval import Interval, mean_interval, paired_gain, student_quantile
+from reference_impl.measuring.interval import (
+    Interval, mean_interval, paired_gain, student_quantile, bonferroni_level,
+)
+from reference_impl.measuring.order import order_gap, swap_gain
 
 __all__ = [
     "count_parameters", "Size", "model_size", "nonzero_size", "bitmap_size",  # size
@@ -23,4 +26,6 @@ __all__ = [
     "mean_squared_error", "sqnr",  # error
     "Reliability", "reliability",  # reliability
     "Interval", "mean_interval", "paired_gain", "student_quantile",  # interval
+    "bonferroni_level",
+    "order_gap", "swap_gain",  # order
 ]

@@ -71,3 +71,19 @@ def student_quantile(level: Level, freedom: Count) -> float:
     2.776
     """
     return float(stdtrit(freedom, (1 + level) / 2))
+
+
+@checked
+def bonferroni_level(n: Count, *, level: Level = 0.95) -> float:
+    """Return 1 − (1 − level) / n, the level of each of n intervals that are to hold together.
+
+    Each misses its true value with probability (1 − level) / n at most, so that one of them or
+    more does with 1 − level at most, however they depend on each other.
+
+    >>> round(bonferroni_level(24), 4)
+    0.9979
+
+    References: Dunn 1961, "Multiple comparisons among means".
+    Equation: eq-order-bonferroni, chapter 17.
+    """
+    return 1 - (1 - level) / n

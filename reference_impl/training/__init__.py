@@ -13,6 +13,9 @@ from reference_impl.training.coded import CodedRecipe, steer, coded_steps
 from reference_impl.training.guided import Guided, Method, view_with_features, METHODS
 from reference_impl.training.prune import Growth, magnitude_masks, pruned_steps, tickets
 from reference_impl.training.quantize import prepare, fine_tune
+from reference_impl.training.pipeline import (
+    Stage, Prune, Merge, Distil, Quantize, after_stage, pipeline,
+)
 
 __all__ = [
     "BaseRecipe", "Recipe", "new_student", "QatRecipe",  # recipe
@@ -25,4 +28,5 @@ __all__ = [
     "Guided", "Method", "view_with_features", "METHODS",  # guided
     "Growth", "magnitude_masks", "pruned_steps", "tickets",  # prune
     "prepare", "fine_tune",  # quantize
+    "Stage", "Prune", "Merge", "Distil", "Quantize", "after_stage", "pipeline",  # pipeline
 ]

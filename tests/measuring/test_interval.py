@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference_impl.measuring import Interval, mean_interval, paired_gain, student_quantile
+from reference_impl.measuring import (
+    Interval,
+    bonferroni_level,
+    mean_interval,
+    paired_gain,
+    student_quantile,
+)
 
 NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9)
 
@@ -51,3 +57,12 @@ def test_an_interval_is_printed_with_its_margin():
     assert str(Interval(-0.26, 0.14)) == "-0.3 ± 0.1"
     assert not Interval(0.0, 0.0).excludes_zero
     assert Interval(-0.5, 0.4).excludes_zero
+
+
+@pytest.mark.equation("eq-order-bonferroni")
+@pytest.mark.parametrize(("n", "level"), [(1, 0.95), (24, 0.95), (6, 0.9)])
+def test_intervals_hold_together_as_often_as_the_union_bound_says(n, level):
+    """Oracle: n disjoint misses, the worst case, and n independent ones, which miss less."""
+    each = bonferroni_level(n, level=level)
+    assert 1 - n * (1 - each) == pytest.approx(level)
+    assert level <= each**n + 1e-12

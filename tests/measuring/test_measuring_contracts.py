@@ -58,6 +58,9 @@ CALLS = [
     partial(measuring.mean_interval, values=[1.0, 2.0]),
     partial(measuring.paired_gain, after=[1.0, 2.0], before=[1.0, 3.0]),
     partial(measuring.student_quantile, level=0.9, freedom=2),
+    partial(measuring.bonferroni_level, n=2, level=0.9),
+    partial(measuring.order_gap, x=torch.ones(2), first=torch.neg, second=torch.round),
+    partial(measuring.swap_gain, values={("a", "b"): 1, ("b", "a"): 0}, first="a", second="b"),
 ]
 
 REFUSED = [
