@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from reference_impl.checked import checked
 from reference_impl.compress.fold import fold_batch_norms, folding_pairs
 from reference_impl.compress.graph import Example, example_of
-from reference_impl.compress.integer import input_quantizer, pair
+from reference_impl.compress.integer import input_quantizer, pair, weight_scale
 from reference_impl.compress.quantized import QuantizedLayer, zero_padding
 from reference_impl.compress.trace import trace
 from reference_impl.quantization import AffineQuantizer, round_bias
@@ -62,8 +62,8 @@ class _Writer:
             "placeholder": lambda _: "x",
             **dict.fromkeys(("conv1d", "conv2d", "conv3d", "linear"), self._layer),
             "quantizedlayer": self._layer,
-            "relu": lambda node: self._one("Relu", node),
-            "relu6": lambda node: self._one("Clip", node, *map(self._float, (0, 6))),
+            "relu": self._relu,
+            "relu6": self._relu6,
             "maxpool2d": self._max_pool,
             **dict.fromkeys(("adaptiveavgpool2d", "mean"), self._average),
             "flatten": self._flatten,
@@ -102,9 +102,12 @@ class _Writer:
 
     def _node(self, kind: str, *reads: str, **attributes: Any) -> str:
         """Add a node and return the name of its result, which is short: names are bytes too."""
-        name = f"{len(self.nodes)}"
+        name = self._new_name()
         self.nodes.append(self.onnx.helper.make_node(kind, reads, [name], **attributes))
         return name
+
+    def _new_name(self) -> str:
+        return f"{len(self.nodes) + len(self.constants):x}"
 
     def _one(self, kind: str, node: fx.Node, *others: str, **attributes: Any) -> str:
         return self._node(kind, self._source(node), *others, **attributes)
@@ -120,14 +123,11 @@ class _Writer:
             kind = self.onnx.TensorProto.INT4
             codes = np.pad(array.ravel(), (0, array.size % 2)).view(np.uint8)
             content = (codes[::2] & 15 | codes[1::2] << 4).tobytes()
-        key, name = (kind, array.shape, content), f"c{len(self.constants)}"
+        key, name = (kind, array.shape, content), self._new_name()
         if key not in self.constants:
             made = self.onnx.helper.make_tensor(name, kind, array.shape, content, raw=True)
             self.constants[key] = made
         return str(self.constants[key].name)
-
-    def _float(self, value: float) -> str:
-        return self._constant(np.float32(value))
 
     def _quantizer(self, node: fx.Node) -> AffineQuantizer | None:
         """Return the quantizer with which a node reads its input, if it has one."""
@@ -156,7 +156,7 @@ class _Writer:
     def _restored(self, value: str, quantizer: AffineQuantizer) -> str:
         """Return the name of x̂, made of a value by QuantizeLinear and DequantizeLinear."""
         kind = np.int8 if quantizer.grid.signed else np.uint8
-        ends = self._float(float(quantizer.scale)), self._constant(kind(quantizer.zero_point))
+        ends = tuple(map(self._constant, (np.float32(quantizer.scale), kind(quantizer.zero_point))))
         if (value, *ends) not in self.restored:
             codes = self._node("QuantizeLinear", value, *ends)
             name = self._node("DequantizeLinear", codes, *ends)
@@ -175,7 +175,7 @@ class _Writer:
         else:
             reads.append(self._constant(layer.weight.detach().float().numpy()))
         if layer.bias is not None and quantizer is not None:
-            unit = quantizer.scale * module.weight_quantizer.scale.double().flatten()
+            unit = quantizer.scale * weight_scale(module)
             codes = self._constant(round_bias(layer.bias, unit).numpy())
             reads.append(self._dequantized(codes, unit.float()))
         elif layer.bias is not None:
@@ -186,27 +186,40 @@ class _Writer:
 
     def _weight(self, module: QuantizedLayer, *, in_integers: bool) -> str:
         """Write Ŵ = s_w q; a layer not computed in integers reads a product made on loading."""
-        quantizer, weight = module.weight_quantizer, module.layer.weight.detach()
-        scale, grid, kinds = quantizer.scale.float(), quantizer.grid, self.onnx.TensorProto
-        per_output = (len(weight), *[1] * (weight.ndim - 1))
-        if scale.numel() > 1 and scale.shape != per_output:
-            raise ValueError(f"weight must have a scale for each output, got {tuple(scale.shape)}")
-        if grid.bits > 8 or not grid.signed or quantizer.zero_point.any():
-            raise ValueError(f"weight must be symmetric, of at most 8 bits, got {grid}")
-        codes = self._constant(quantizer.quantize(weight).numpy(), four_bits=grid.bits <= 4)
+        weight, grid, kinds = (
+            module.layer.weight,
+            module.weight_quantizer.grid,
+            self.onnx.TensorProto,
+        )
+        scale = weight_scale(module).float()
+        if grid.bits > 8 or not grid.signed:
+            raise ValueError(f"weight must be on a signed grid of at most 8 bits, got {grid}")
+        codes = module.weight_quantizer.quantize(weight.detach()).numpy()
+        stored = self._constant(codes, four_bits=grid.bits <= 4)
         if not in_integers:
-            restored = self._node("Cast", codes, to=kinds.FLOAT)
-            return self._node("Mul", restored, self._constant(scale.numpy()))
+            restored = self._node("Cast", stored, to=kinds.FLOAT)
+            per_output = scale.numpy().reshape(-1, *[1] * (weight.ndim - 1))
+            return self._node("Mul", restored, self._constant(per_output))
         if grid.bits <= 4:  # kernels take bytes
-            codes = self._node("Cast", codes, to=kinds.INT8)
+            stored = self._node("Cast", stored, to=kinds.INT8)
         linear = isinstance(module.layer, nn.Linear)  # ORT needs z of a Gemm, though it is 0
-        zeros = [np.zeros(scale.numel() if scale.numel() > 1 else (), np.int8)] * linear
-        return self._dequantized(codes, scale, *zeros)
+        return self._dequantized(stored, scale, *[np.zeros(len(scale), np.int8)] * linear)
 
     def _dequantized(self, codes: str, scale: Tensor, *zeros: Any) -> str:
-        stored = scale.reshape(() if scale.numel() == 1 else (-1,)).numpy()
-        ends = [self._constant(one) for one in (stored, *zeros)]
-        return self._node("DequantizeLinear", codes, *ends, **({"axis": 0} if stored.ndim else {}))
+        """Write s (q − z), with one s for all or one for each entry of the first axis."""
+        ends, axis = [scale.numpy(), *zeros], {"axis": 0}
+        if len(scale) == 1:
+            ends, axis = [end.reshape(()) for end in ends], {}
+        return self._node("DequantizeLinear", codes, *map(self._constant, ends), **axis)
+
+    def _relu(self, node: fx.Node) -> str:
+        quantizer = self._wanted(node)  # if its codes begin at z, rounding clips at 0 anyway
+        if quantizer is not None and quantizer.zero_point == quantizer.grid.q_min:
+            return self._source(node)
+        return self._one("Relu", node)
+
+    def _relu6(self, node: fx.Node) -> str:
+        return self._one("Clip", node, *(self._constant(np.float32(end)) for end in (0, 6)))
 
     def _max_pool(self, node: fx.Node) -> str:
         module = self.traced.module(node)
