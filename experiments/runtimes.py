@@ -32,7 +32,7 @@ def session(content: bytes, threads: int = 1, **options: Any) -> Any:
 
 def onnx_runtime(network: nn.Module, x: Tensor, threads: int) -> Call:
     """Return a call in ONNX Runtime."""
-    return partial(session(to_onnx(network), threads).run, None, {"x": x.numpy()})
+    return partial(session(to_onnx(network, x[:1]), threads).run, None, {"x": x.numpy()})
 
 
 def openvino(network: nn.Module, x: Tensor, threads: int) -> Call:
@@ -40,7 +40,7 @@ def openvino(network: nn.Module, x: Tensor, threads: int) -> Call:
     import openvino as ov  # type: ignore[import-not-found] # noqa: PLC0415
 
     core = ov.Core()
-    model = core.read_model(to_onnx(network))
+    model = core.read_model(to_onnx(network, x[:1]))
     model.reshape(list(x.shape))
     settings = {
         "INFERENCE_NUM_THREADS": threads,

@@ -94,7 +94,8 @@ class Recipe(AdamRecipe):
 
 PlainRecipe = Annotated[
     BaseRecipe,
-    Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase)),
+    BaseRecipe,
+    Where("without augment, distort and erase", lambda r: not (r.augment or r.distort or r.erase)),
 ]
 
 
