@@ -98,8 +98,9 @@ def deployed(learned: nn.Sequential) -> nn.Sequential:
 
 def load_deployed(folder: Path = DEPLOYED) -> nn.Sequential:
     """Return the network that the shipped ONNX file was made of."""
-    blank = with_quantizers(new_network().eval(), torch.linspace(0, 1, 784).view(1, 1, 28, 28))
-    network = deployed(blank)
+    with torch.random.fork_rng(devices=()):  # initial weights are drawn, and replaced
+        blank = new_network().eval()
+    network = deployed(with_quantizers(blank, torch.linspace(0, 1, 784).view(1, 1, 28, 28)))
     network.load_state_dict(load_file(folder / WEIGHTS))
     return network
 
