@@ -45,7 +45,7 @@ TEMPERATURE, ALPHA = 4.0, 0.9
 #: first the rate stays high, for `N_HIGH` epochs of many, then it falls
 HIGH, N_HIGH = AdamRecipe(epochs=110, learning_rate=0.01, warm_up=0.1), 40
 FALLING = AdamRecipe(epochs=24, learning_rate=0.008, warm_up=0.02, seed=1)
-FEW_BITS = QatRecipe(bits=4, epochs=8, learning_rate=0.01, seed=2)
+FEW_BITS = QatRecipe(bits=4, epochs=6, learning_rate=0.01, seed=2)
 
 
 def new_network() -> nn.Sequential:
