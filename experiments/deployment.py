@@ -184,7 +184,8 @@ class Timing:
     @property
     def packages(self) -> tuple[str, ...]:
         """Return whose version counts."""
-        return ("onnxruntime", "numpy", RUNTIMES[self.runtime].package)
+        package = RUNTIMES[self.runtime].package
+        return ("onnxruntime", "numpy", *(() if package == "torch" else (package,)))
 
     def measured(self, dataset: Dataset) -> dict[str, Any]:
         """Return p50 and p95 of a call in microseconds, by network and kind of numbers."""

@@ -16,6 +16,7 @@ from reference_impl.checked import checked
 from reference_impl.compress.fold import fold_batch_norms, folding_pairs
 from reference_impl.compress.graph import Example, example_of
 from reference_impl.compress.integer import input_quantizer, pair, weight_scale
+from reference_impl.compress.layers import window_attributes
 from reference_impl.compress.quantized import QuantizedLayer, zero_padding
 from reference_impl.compress.trace import trace
 from reference_impl.quantization import AffineQuantizer, round_bias
@@ -182,7 +183,7 @@ class _Writer:
             reads.append(self._constant(layer.bias.detach().float().numpy()))
         if isinstance(layer, nn.Linear):
             return self._node("Gemm", *reads, transB=1)
-        return self._node("Conv", *reads, **_geometry(layer, zero_padding(layer)))
+        return self._node("Conv", *reads, **window_attributes(layer, zero_padding(layer)))
 
     def _weight(self, module: QuantizedLayer, *, in_integers: bool) -> str:
         """Write Ŵ = s_w q; a layer not computed in integers reads a product made on loading."""
@@ -226,7 +227,7 @@ class _Writer:
         if module is None or module.ceil_mode or module.return_indices:
             raise self._refusal(node)
         size = {"kernel_shape": pair(module.kernel_size)}
-        return self._one("MaxPool", node, **size, **_geometry(module, pair(module.padding)))
+        return self._one("MaxPool", node, **size, **window_attributes(module, pair(module.padding)))
 
     def _average(self, node: fx.Node) -> str:
         if self.traced.averages(node):
@@ -247,17 +248,3 @@ class _Writer:
         if not plain or rest not in ((), (1,)) or node.kwargs not in ({}, {"dim": 1}):
             raise self._refusal(node)
         return self._node(kind, *(self.names[one] for one in joined), **attributes)
-
-
-def _geometry(module: Any, padding: tuple[int, ...]) -> dict[str, Any]:
-    """Return stride, padding and so on; what is as ONNX assumes is left out."""
-    found: dict[str, Any] = {}
-    for key, size in (("strides", module.stride), ("dilations", module.dilation)):
-        sizes = [size] * len(padding) if isinstance(size, int) else list(size)
-        if set(sizes) != {1}:
-            found[key] = sizes
-    if any(padding):
-        found["pads"] = [*padding, *padding]
-    if getattr(module, "groups", 1) > 1:
-        found["group"] = module.groups
-    return found

@@ -94,8 +94,7 @@ class Recipe(AdamRecipe):
 
 PlainRecipe = Annotated[
     BaseRecipe,
-    BaseRecipe,
-    Where("without augment, distort and erase", lambda r: not (r.augment or r.distort or r.erase)),
+    Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase)),
 ]
 
 
