@@ -11,9 +11,9 @@ from exercises.framework import Exercise, Report, examine
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "ptq", "qat", "distill"),
     *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
-    *("order", "questions"),
+    *("order", "deploy", "questions"),
 )
-"""The modules with the exercises of chapters 01 to 19."""
+"""The modules with the exercises of the chapters, in their order."""
 
 
 @cache

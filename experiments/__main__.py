@@ -18,7 +18,7 @@ EXPERIMENTS = {
     for name in (
         *("roofline", "granularity", "integer", "ptq", "qat", "distillation", "mnist"),
         *("relations", "sparsity", "stability", "narrowing", "merging", "decay"),
-        *("deep_compression", "smallest", "order"),
+        *("deep_compression", "smallest", "order", "deployment"),
     )
 }
 

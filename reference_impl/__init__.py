@@ -21,7 +21,7 @@ Its parts::
 The formulas of the first five see tensors, never
 ``nn.Module``. A module imports only from the layers below its own::
 
-    plots : notebook
+    __main__ : plots : notebook
     training
     measuring | compress
     models

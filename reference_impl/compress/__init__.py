@@ -23,6 +23,7 @@ from reference_impl.compress.learned import (
 from reference_impl.compress.integer import Requantizer, IntegerLayer
 from reference_impl.compress.integer_joins import Join, Average
 from reference_impl.compress.integer_network import IntegerNetwork, integer_network, simulation
+from reference_impl.compress.onnx import to_onnx
 from reference_impl.compress.masked import prunable_weights, apply_masks, masks_of, density
 from reference_impl.compress.sparse import CsrLinear, with_sparse_layers
 from reference_impl.compress.narrow import map_width, remove_units, silence_units
@@ -58,6 +59,7 @@ __all__ = [
     "Requantizer", "IntegerLayer",  # integer
     "Join", "Average",  # integer_joins
     "IntegerNetwork", "integer_network", "simulation",  # integer_network
+    "to_onnx",  # onnx
     "prunable_weights", "apply_masks", "masks_of", "density",  # masked
     "CsrLinear", "with_sparse_layers",  # sparse
     "map_width", "remove_units", "silence_units",  # narrow

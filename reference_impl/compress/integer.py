@@ -159,7 +159,7 @@ class IntegerLayer(Sums):
 def integer_layer(layer: QuantizedLayer) -> IntegerLayer:
     """Return a layer of restored values as one of integers, whose sums are left as they are."""
     inputs, inner = input_quantizer(layer), layer.layer
-    unit = inputs.scale * _weight_scale(layer)
+    unit = inputs.scale * weight_scale(layer)
     codes = layer.weight_quantizer.quantize(inner.weight.detach())
     if isinstance(inner, nn.Conv2d):  # with zeros between groups; channels last, as in patches
         dense = torch.block_diag(*codes.flatten(1).chunk(inner.groups))
@@ -180,7 +180,7 @@ def input_quantizer(layer: QuantizedLayer) -> AffineQuantizer:
     return AffineQuantizer(scale, inputs.zero_point.reshape(()), inputs.grid)
 
 
-def _weight_scale(layer: QuantizedLayer) -> Tensor:
+def weight_scale(layer: QuantizedLayer) -> Tensor:
     """Return s_w in float64, (1,) or one for each output channel: what is summed shares a scale."""
     scale, shape = layer.weight_quantizer.scale, layer.layer.weight.shape
     single = scale.numel() == 1 or scale.shape == shape[:1] + (1,) * len(shape[1:])

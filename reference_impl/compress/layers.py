@@ -96,3 +96,17 @@ def require_plain(network: nn.Module) -> None:
             raise ValueError(f"network must not replace a forward pass, {path!r} has another")
         if any(vars(module).get(hooks) for hooks in _HOOKS):
             raise ValueError(f"network must not have hooks, {path!r} has one")
+
+
+def window_attributes(module: Any, padding: tuple[int, ...]) -> dict[str, Any]:
+    """Return stride, padding and so on by ONNX's names; what is as ONNX assumes is left out."""
+    found: dict[str, Any] = {}
+    for key, size in (("strides", module.stride), ("dilations", module.dilation)):
+        sizes = [size] * len(padding) if isinstance(size, int) else list(size)
+        if set(sizes) != {1}:
+            found[key] = sizes
+    if any(padding):
+        found["pads"] = [*padding, *padding]
+    if getattr(module, "groups", 1) > 1:
+        found["group"] = module.groups
+    return found

@@ -1,7 +1,9 @@
 """Training as a generator, the course's recipes, and its checkpoints."""
 
 # fmt: off
-from reference_impl.training.recipe import BaseRecipe, Recipe, new_student, QatRecipe
+from reference_impl.training.recipe import (
+    BaseRecipe, AdamRecipe, Recipe, new_student, QatRecipe,
+)
 from reference_impl.training.loop import train_steps, recipe_steps, example_steps, Epoch, fit
 from reference_impl.training.evaluate import predict, accuracy
 from reference_impl.training.augmentation import augment, distort, erase
@@ -18,7 +20,7 @@ from reference_impl.training.pipeline import (
 )
 
 __all__ = [
-    "BaseRecipe", "Recipe", "new_student", "QatRecipe",  # recipe
+    "BaseRecipe", "AdamRecipe", "Recipe", "new_student", "QatRecipe",  # recipe
     "train_steps", "recipe_steps", "example_steps", "Epoch", "fit",  # loop
     "predict", "accuracy",  # evaluate
     "augment", "distort", "erase",  # augmentation

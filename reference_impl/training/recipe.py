@@ -49,16 +49,14 @@ class BaseRecipe(ABC):
 
 
 @checked
-@dataclass(frozen=True)
-class Recipe(BaseRecipe):
-    """How a network of `MODELS` is trained: AdamW on the cross-entropy.
+@dataclass(frozen=True, kw_only=True)
+class AdamRecipe(BaseRecipe):
+    """How a network is trained from its initial weights: AdamW, its rate rising, then falling.
 
     References: Loshchilov & Hutter (2019), Decoupled weight decay regularization; Smith & Topin
     (2019), Super-convergence (one cycle of the learning rate).
     """
 
-    model: ModelName
-    _: KW_ONLY
     learning_rate: Positive = 1e-3
     warm_up: Annotated[float, Within(0, 0.99, above=True)] = 0.2  #: share of steps before the peak
     weight_decay: NonNegative = 0.01  #: decoupled, AdamW's λ
@@ -71,7 +69,7 @@ class Recipe(BaseRecipe):
 
         A straight line from 0 to the peak during the warm-up, then half a cosine back to 0.
 
-        >>> recipe = Recipe("lenet300", epochs=1, learning_rate=1.0, warm_up=0.2)
+        >>> recipe = AdamRecipe(epochs=1, learning_rate=1.0, warm_up=0.2)
         >>> [round(recipe.rate(p), 6) for p in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
         """
@@ -86,8 +84,17 @@ class Recipe(BaseRecipe):
         return torch.optim.AdamW(own, lr=1.0, weight_decay=self.weight_decay, fused=True)
 
 
+@checked
+@dataclass(frozen=True)
+class Recipe(AdamRecipe):
+    """How a network of `MODELS` is trained."""
+
+    model: ModelName
+
+
 PlainRecipe = Annotated[
-    Recipe, Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase))
+    BaseRecipe,
+    Where("without augment and erase", lambda recipe: not (recipe.augment or recipe.erase)),
 ]
 
 

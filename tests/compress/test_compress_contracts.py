@@ -51,6 +51,7 @@ CALLS = [
     partial(c.quantize_layers, network=CHAIN, weights=WEIGHTS, inputs=INPUTS),
     *each(c.incoming_rows, c.outgoing_columns, network=NETWORK, label="conv1"),
     partial(c.dependency_graph, network=NETWORK),
+    partial(c.to_onnx, network=NETWORK),
     partial(graph.only_reader, network=NETWORK, label="conv1"),
     partial(c.Tapped, network=CHAIN, names=["relu1"]),
     partial(c.outputs_at, network=NETWORK, names=["relu1"], images=X),
