@@ -23,7 +23,7 @@ PRICES = 1e-7, 2e-4
 @checked
 @dataclass(frozen=True, kw_only=True)
 class CodedRecipe(BaseRecipe):
-    """How a network of `CodedLayer`s is trained: Adam on loss + λ · rate.
+    """How a coded network is trained: Adam on loss + λ · rate.
 
     The rate is led to its target on a geometric path between two moments of the training; λ follows
     it: it grows while the rate is above the path, and shrinks while it is below.
@@ -80,7 +80,7 @@ def steer(price: Positive, rate: Positive, path: Positive) -> float:
 def coded_steps(
     network: nn.Module, views: Views, objective: Objective, recipe: CodedRecipe
 ) -> Iterator[float]:
-    """Train a network of `CodedLayer`s in place; yield loss and rate together before each step."""
+    """Train a coded network in place; yield loss and rate together before each step."""
     n_steps, start, price = recipe.n_steps(len(views[0].labels)), 0.0, 10 * PRICES[0]
     batches, step = view_batches(views, recipe), 0
 
