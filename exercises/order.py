@@ -126,7 +126,7 @@ def front(n_bytes: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
 
 def _found(answer: Front, n_bytes: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
     result = answer(list(n_bytes), list(accuracies))
-    if len(list(result)) != len(n_bytes):
+    if not isinstance(result, Sequence) or len(result) != len(n_bytes):
         raise WrongResultError(f"The function must return {len(n_bytes)} booleans, one a point.")
     return [bool(one) for one in result]
 

@@ -27,6 +27,8 @@ LEARNED = c.learn_layers(CHAIN, X, BITS)
 LEARNABLE = c.LearnedQuantizer(QUANTIZER, 4)
 LINEAR = nn.Linear(4, 3)
 ONE_LAYER = nn.Sequential(c.QuantizedLayer(LINEAR, QUANTIZER, BYTES))
+EVEN = nn.Linear(2, 1, bias=False)
+nn.init.ones_(EVEN.weight)
 INTEGERS, HALF = c.integer_network(ONE_LAYER), fixed_point(torch.tensor(0.5))
 WINDOW = integer.Window((2, 2), (1, 1), (0, 0), (1, 1))
 CODES = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
@@ -52,6 +54,10 @@ CALLS = [
     *each(c.incoming_rows, c.outgoing_columns, network=NETWORK, label="conv1"),
     partial(c.dependency_graph, network=NETWORK),
     partial(c.to_onnx, network=NETWORK),
+    *each(c.coded, c.write_huffman, network=CHAIN),
+    *each(c.settle, c.plain, c.network_rate, network=c.coded(CHAIN)),
+    partial(c.write_arithmetic, network=EVEN),
+    partial(c.read_network, data=c.write_huffman(CHAIN).data, network=CHAIN),
     partial(graph.only_reader, network=NETWORK, label="conv1"),
     partial(c.Tapped, network=CHAIN, names=["relu1"]),
     partial(c.outputs_at, network=NETWORK, names=["relu1"], images=X),

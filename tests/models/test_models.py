@@ -161,6 +161,7 @@ CALLS = [
     partial(models.SeparableStudent, channels=(1, 2, 3, 4, 5)),
     partial(models.ResidualBlock, stream=2, inner=3),
     partial(models.ResidualNetwork, stream=2),
+    partial(models.Kilobyte, channels=(1, 2, 3, 4)),
     *[partial(kind().forward, images=torch.ones(2, 1, 28, 28)) for kind in models.MODELS.values()],
 ]
 
