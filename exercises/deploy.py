@@ -69,7 +69,7 @@ EXERCISES["deploy-fused"] = Exercise(
     },
     mistakes={
         "You took the convolutions in integers; asked are the others.": near((2, 3)),
-        "ReLU and max-pooling are no hindrance: both can be done in codes.": at(0, 3),
+        "ReLU and max-pooling do not stop it: both can be done in codes.": at(0, 3),
         "A mean is not an operation on codes here: what it reads is not rounded.": at(0, 0),
         "The first convolution writes the stream, which a block both reads and adds to.": at(1, 3),
     },

@@ -12,7 +12,7 @@ bytes                 content
 ====================  =========================================================================
 
 A check sum of 32 bits notices each burst of wrong bits that is not longer than that, and other
-changes but for one in four thousand million.
+changes, except one in four thousand million.
 """
 
 import zlib
