@@ -54,7 +54,7 @@ def write_huffman(network: nn.Module) -> NetworkFile:
     for parameter in _parameters(network):
         for what, data in write_shared(parameter.ravel()):
             body += data
-            items[what] = items.get(what, 0) + 8 * len(data)
+            items[what] = items.get(what, 0.0) + 8 * len(data)
     return _file(HUFFMAN, body, items)
 
 
