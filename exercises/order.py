@@ -90,7 +90,7 @@ CONTRAST = (1 / 3, 0.0)
 EXERCISES["order-bug"] = Exercise(
     kind=numbers(2),
     claims={
-        "what the function returns is right": (
+        "what the colleague finds is right": (
             at(0, CONTRAST[0], within=0.004),
             "With a before c: abc, acb, bac, two of them with a before b; without: cab, cba, bca.",
         ),

@@ -43,6 +43,7 @@ from reference_impl.training.pipeline import (
     Merge,
     Prune,
     Quantize,
+    Stage,
     after_stage,
 )
 
@@ -125,23 +126,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Together:
-    """The simple rival: merged, pruned and quantized at once, then distilled for all the steps."""
+    """The simple rivals: merged, pruned and quantized at once, then trained for all the steps."""
 
     place: ClassVar = "together"
     network: str
     strength: str
     seed: int
+    loss: str  #: that of the stage "distil", or "labels", which all other stages have
 
     def measured(self, dataset: Dataset) -> dict[str, Any]:
         """Return what an order has."""
-        network, stages = (
-            started(self.network, self.seed, dataset),
-            STAGES[self.network, self.strength],
-        )
+        stages, images = STAGES[self.network, self.strength], dataset.train.images[:N_LOOKED]
+        network = started(self.network, self.seed, dataset)
         for name in ("merge", "prune", "quantize"):
-            network = stages[name].changed(network, dataset.train.images[:N_LOOKED])
+            network = stages[name].changed(network, images)
+        last = stages["distil"] if self.loss == "distil" else Stage()
         view, recipe = answered("teacher", dataset.train), replace(RECIPE, seed=self.seed)
-        return results(after_stage(network, stages["distil"], view, recipe, N_STEPS), dataset)
+        return results(after_stage(network, last, view, recipe, N_STEPS), dataset)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def planned(_: Sequence[Any]) -> Iterator[Run | Together | Start | Timed]:
         yield Start(network, seed)
         for strength in ("mild", "strong"):
             yield from (Run(network, strength, seed, first) for first in NAMES)
-            yield Together(network, strength, seed)
+            yield from (Together(network, strength, seed, loss) for loss in ("distil", "labels"))
             if seed == SEEDS[0]:
                 yield Timed(network, strength)
 

@@ -7,7 +7,6 @@ a stage is a function from network to network.
 """
 
 import copy
-from abc import ABC
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -40,8 +39,8 @@ Images = Finite[Tensor, "n ..."]
 Dropped = Annotated[float, Within(0, 1, below=True)]
 
 
-class Stage(ABC):  # noqa: B024 — both methods have a default
-    """A step of a pipeline: how it changes a network, and by which loss the network is trained."""
+class Stage:
+    """A change of a network, and the loss that trains it afterwards; here no change, and labels."""
 
     def changed(self, network: Net, images: Images) -> Net:  # noqa: ARG002
         """Return the network after the change, not yet trained; the one given is left as it is."""
