@@ -31,9 +31,9 @@ _SAME_CODES = (*_NOTHING, "relu", "maxpool2d", "flatten")
 def to_onnx(network: nn.Module, example: Example = None) -> bytes:
     """Return the ONNX file of a network in evaluation mode, for any number of inputs at a time.
 
-    Its input is called x. BatchNorm after a layer is folded; weights of up to 4 bits are stored in
-    4 bits; biases of layers whose input is quantized are multiples of s_a s_w, as in
-    `integer_network`.
+    Its input is called x. BatchNorm after a layer is folded; weights of up to 4 bits take 4 bits;
+    biases after quantized inputs are multiples of s_a s_w, as in `integer_network`. On x86 without
+    VNNI, ONNX Runtime's sums of 8-bit weights saturate; use 7 bits there.
 
     Raises:
         ImportError: if the package onnx is not installed.
