@@ -11,8 +11,8 @@ from reference_impl.coding.integers import Table
 
 QUARTERS = torch.tensor([1.0, 1.1892071, 1.4142135, 1.6817929])
 """2^0, 2^¼, 2^½ and 2^¾ in float32: a reader in any language must take these."""
-SMALLEST = 64
-"""A row's smallest integer, apart from zeros, is looked for up to here."""
+DEPTH = 48
+"""A row's step is looked for so many quarters of an octave below its weights, to 1/4096 of them."""
 Exponents = Annotated[Int64[Tensor, " rows"], Within(-500, 400)]  # no weight overflows
 
 
@@ -51,10 +51,10 @@ def as_integers(weights: Float32[Tensor, "rows columns"]) -> tuple[Table, Expone
     exponents = integers.new_zeros(len(weights))
     least = weights.abs().double().masked_fill(weights == 0, torch.inf).amin(1)
     left = least.isfinite().nonzero().ravel()
-    for smallest in range(1, SMALLEST + 1):
+    for below in range(DEPTH + 1):
         if not len(left):
             break
-        tried = (4 * (least[left] / smallest).log2()).round().long().clamp(-500, 400)
+        tried = (4 * least[left].log2() - below).round().long().clamp(-500, 400)
         step = steps(tried)[:, None]
         found = (weights[left] / step).round()
         fits = ((found.abs() < 2**24) & (found * step == weights[left])).all(1)

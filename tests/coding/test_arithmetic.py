@@ -143,6 +143,16 @@ def test_steps_are_quarters_of_an_octave(exponent, integer):
     assert w.item() == pytest.approx(integer * found, rel=2**-24)
 
 
+@pytest.mark.equation("eq-coding-steps")
+@given(st.integers(-60, 60), st.lists(st.integers(65, 3000), min_size=2, max_size=9))
+def test_a_row_without_small_integers_has_a_step_too(exponent, integers):
+    """Oracle: the weights; a bias of a last layer may be tens of steps for each of its outputs."""
+    weights = coding.from_integers(torch.tensor([integers]), torch.tensor([exponent]))
+    found, exponents = coding.as_integers(weights)
+    assert torch.equal(coding.from_integers(found, exponents), weights)
+    assert exponents.item() >= exponent
+
+
 def test_weights_that_have_no_step_are_refused():
     """Oracle: normal numbers; which table it is."""
     even = torch.tensor([[0.5, 1.5]])
