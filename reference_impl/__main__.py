@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from reference_impl.data import CLASS_NAMES, IMAGE_SIZE
-from reference_impl.files import ROOT, read_bytes
+from reference_impl.files import ROOT, file_error, read_bytes
 
 NETWORK = ROOT / "data" / "deployed" / "fashion.onnx"
 MOST_PIXELS = 50_000_000  #: a picture of a telephone has 12 to 50 million
 LEAST_SIDE = 8
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  #: others write to stderr, or run programs
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 MARGIN = 20  #: grey levels, of 255, by which a pixel of the object differs from the border
 SHOWN = 3  #: classes of a line
@@ -43,20 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images = parser.parse_args(arguments).images
     try:
         answer = deployed()
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f"classify: {error}", file=sys.stderr)  # noqa: T201
         return 2
     failed = False
     for path in images:
+        name = str(path).encode(errors="replace").decode()  # not each name of a file is text
         try:
             shares = answer(picture(path))
         except ValueError as error:
-            print(f"{path}: {error}", file=sys.stderr)  # noqa: T201
+            print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
             failed = True
         else:
             best = shares.argsort()[::-1][:SHOWN]
             said = ", ".join(f"{CLASS_NAMES[k]} {100 * shares[k]:.1f} %" for k in best)
-            print(f"{path}: {said}")  # noqa: T201
+            print(f"{name}: {said}")  # noqa: T201
     return 2 if failed else 0
 
 
@@ -70,7 +72,11 @@ def deployed() -> Callable[[Picture], Picture]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # more only cost time, on so small a network
     providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(read_bytes(NETWORK), options, providers=providers)
+    content = read_bytes(NETWORK)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # noqa: BLE001 — the runtime has a class for each cause
+        raise file_error(NETWORK, str(error)) from None
 
     def answer(pixels: Picture) -> Picture:
         (logits,) = session.run(None, {"x": pixels[None, None]})
@@ -86,14 +92,16 @@ def picture(path: Path) -> Picture:
     Raises:
         ValueError: if the file is missing or damaged, or not one picture of a usual kind and size.
     """
-    if not path.is_file():
-        raise ValueError("no such file")
     try:
+        if not path.is_file():
+            raise ValueError("no such file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of it is refused in `_grey`
             grey = _grey(path)
     except ValueError:
         raise
+    except PermissionError:
+        raise ValueError("may not be read") from None
     except Exception as error:  # noqa: BLE001 — a decoder of damaged bytes may raise anything
         raise ValueError(f"damaged: {' '.join(str(error).split())}") from None
     return prepared(grey)
@@ -101,10 +109,10 @@ def picture(path: Path) -> Picture:
 
 def _grey(path: Path) -> Grey:
     """Return a picture in grey levels, transparent parts in white."""
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415
 
     try:
-        image = Image.open(path)  # reads no pixels yet
+        image = Image.open(path, formats=FORMATS)  # reads no pixels yet
     except UnidentifiedImageError:
         raise ValueError("not a picture that Pillow can read") from None
     except Image.DecompressionBombError:
@@ -115,10 +123,14 @@ def _grey(path: Path) -> Grey:
             raise ValueError(f"larger than {MOST_PIXELS // 10**6} million pixels")
         if min(width, height) < LEAST_SIDE:
             raise ValueError(f"{width}×{height} pixels, expected at least {LEAST_SIDE} a side")
-        if (frames := getattr(image, "n_frames", 1)) > 1:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":  # a JPEG with a small copy, as telephones write it
             raise ValueError(f"{frames} frames, expected one picture")
         if image.mode not in MODES:
             raise ValueError(f"mode {image.mode}, expected one of {', '.join(MODES)}")
+        ImageOps.exif_transpose(image, in_place=True)  # a telephone notes how it was held
+        if not image.has_transparency_data:
+            return np.asarray(image.convert("L"))
         clear = image.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")
         return np.asarray(Image.alpha_composite(white, clear).convert("L"))

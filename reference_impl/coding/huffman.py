@@ -31,8 +31,8 @@ def entropy(counts: Counts) -> float:
     References: Shannon 1948, "A Mathematical Theory of Communication", theorem 9.
     Equation: eq-coding-entropy, chapter 16.
     """
-    p = counts[counts > 0].double() / counts.sum()
-    return -(p * p.log2()).sum().item()
+    p = counts[counts > 0].double() / _total(counts)
+    return (p * (1 / p).log2()).sum().item()
 
 
 @checked
@@ -46,7 +46,7 @@ def mean_length(counts: Counts, lengths: Lengths) -> float:
 
     Equation: eq-coding-length, chapter 16.
     """
-    return (counts * lengths).sum().item() / counts.sum().item()
+    return (counts.double() @ lengths.double()).item() / _total(counts)
 
 
 @checked
@@ -66,9 +66,8 @@ def code_lengths(counts: Counts) -> Int64[Tensor, " symbols"]:
     References: Huffman 1952, "A Method for the Construction of Minimum-Redundancy Codes".
     Equation: eq-coding-huffman, chapter 16.
     """
+    _total(counts := counts.long())  # a narrow type would overflow below
     occurring = counts.nonzero().ravel().tolist()
-    if not occurring:
-        raise ValueError("counts must have a positive one, got zeros")
     lengths = torch.zeros(len(counts), dtype=torch.int64)
     groups = [(int(counts[i]), i, [i]) for i in occurring]
     heapq.heapify(groups)
@@ -78,6 +77,12 @@ def code_lengths(counts: Counts) -> Int64[Tensor, " symbols"]:
         lengths[some + others] += 1
         heapq.heappush(groups, (rarest + next_rarest, i, some + others))
     return lengths if int(lengths.max()) <= LONGEST else code_lengths((counts + 1) // 2)
+
+
+def _total(counts: Tensor) -> int:
+    if (total := int(counts.sum())) == 0:
+        raise ValueError("counts must have a positive one, got zeros")
+    return total
 
 
 @checked

@@ -22,6 +22,8 @@ LANE = 1024
 """Bits of a lane."""
 WARM_UP = 128
 """Bits before a lane from which on its first code is looked for."""
+ROUNDS = 3
+"""So many times lanes are read again before each is read from every bit."""
 WINDOW = 12
 """Bits that are looked up at once, at least; they hold several short codes."""
 PART = 2**16
@@ -108,8 +110,13 @@ def decode(data: bytes, n: Count, lengths: Lengths) -> Int64[Tensor, " n"]:
     before = np.maximum(begins - WARM_UP // table.step * table.step, 0)
     starts, *_ = _read(words, table, before, begins)
     reached, rows, numbers = _read(words, table, starts, ends)
+    rounds = 0
     while len(wrong := 1 + np.flatnonzero(reached[:-1] != starts[1:])):
-        starts[wrong] = reached[wrong - 1]
+        exact = np.append(0, reached[:-1])
+        if (rounds := rounds + 1) > ROUNDS:
+            exact = _chained(words, table, begins, ends)
+            wrong = np.flatnonzero(exact != starts)
+        starts[wrong] = exact[wrong]
         reached[wrong], again, how_many = _read(words, table, starts[wrong], ends[wrong])
         more = ((0, max(len(again) - len(rows), 0)), (0, 0))
         rows, numbers = np.pad(rows, more), np.pad(numbers, more)
@@ -170,15 +177,34 @@ def _words(data: bytes) -> Ints:
     return words
 
 
-def _read(words: Ints, table: _Table, at: Ints, ends: Ints) -> tuple[Ints, Narrow, Narrow]:
+def _chained(words: Ints, table: _Table, begins: Ints, ends: Ints) -> Ints:
+    """Return where each lane's first code begins, also of codes that never fall into step.
+
+    Each lane is read from each bit on which its first code may begin; then a walk over the lanes
+    picks the right ones: so the time is linear in the number of lanes.
+    """
+    longest = int(table.first.max())
+    arrive = np.stack(
+        [_read(words, table, begins + k, ends, keep=False)[0] for k in range(longest)], axis=1
+    )
+    starts = np.zeros_like(begins)
+    for k in range(1, len(begins)):
+        starts[k] = arrive[k - 1, starts[k - 1] - begins[k - 1]]
+    return starts
+
+
+def _read(
+    words: Ints, table: _Table, at: Ints, ends: Ints, *, keep: bool = True
+) -> tuple[Ints, Narrow, Narrow]:
     """Read all lanes from these bits to their ends; return where they arrive, rows and numbers."""
     rows: list[Narrow] = []  # there are many: half the memory, and the time for it
     numbers: list[Narrow] = []
     while (reading := at < ends).any():
         row = words[at >> 3] >> (40 - table.peek - (at & 7)) & (2**table.peek - 1)
         whole = at + table.bits[row] <= ends
-        rows.append(row.astype(np.int32))
-        numbers.append((np.where(whole, table.number[row], 1) * reading).astype(np.int32))
+        if keep:
+            rows.append(row.astype(np.int32))
+            numbers.append((np.where(whole, table.number[row], 1) * reading).astype(np.int32))
         at = at + np.where(whole, table.bits[row], table.first[row]) * reading
     shape = (len(rows), len(at))
     return at, np.array(rows).reshape(shape), np.array(numbers).reshape(shape)

@@ -11,8 +11,8 @@ from torch import Tensor
 from reference_impl.checked import FromZero, checked
 from reference_impl.coding.arithmetic import Coder, Probability
 
-LONGEST = 31
-"""No integer has more binary digits."""
+LONGEST = 24
+"""No integer has more binary digits: float32 holds all of them, and no step makes them inf."""
 Table = Int64[Tensor, "rows columns"]
 
 

@@ -57,7 +57,8 @@ def read_shared(file: Cursor, n: FromZero) -> Float32[Tensor, " n"]:
     at = positions(_read_codes(file, entries, 2**bits))
     if at[-1] >= n:
         raise ValueError(f"file must have entries within {n} weights, got one at {int(at[-1])}")
-    weights[at] = torch.from_numpy(values[_read_codes(file, entries, n_values + 1)])
+    codes = _read_codes(file, entries, n_values + 1)
+    weights[at] = torch.from_numpy(values[codes.numpy()])  # a tensor of one code would be a number
     return weights
 
 
@@ -82,4 +83,6 @@ def _with_indices(
 def _read_codes(file: Cursor, entries: int, n: int) -> Int64[Tensor, " entries"]:
     pairs = np.frombuffer(file.take((n + 1) // 2), np.uint8)
     lengths = np.stack([pairs >> 4, pairs & 15], axis=1).ravel()[:n].astype(np.int64)
-    return decode(file.take(file.number()), entries, torch.from_numpy(lengths))
+    if (size := file.number()) > 2 * entries:  # a code has at most 15 bits
+        raise ValueError(f"file must have at most {2 * entries} bytes of codes, got {size}")
+    return decode(file.take(size), entries, torch.from_numpy(lengths))

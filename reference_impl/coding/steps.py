@@ -50,7 +50,7 @@ def as_integers(weights: Float32[Tensor, "rows columns"]) -> tuple[Table, Expone
     integers = torch.zeros(weights.shape, dtype=torch.int64)
     exponents = integers.new_zeros(len(weights))
     least = weights.abs().double().masked_fill(weights == 0, torch.inf).amin(1)
-    left = least.isfinite().nonzero().ravel()
+    left = (weights != 0).any(1).nonzero().ravel()  # nan and inf fit no step
     for below in range(DEPTH + 1):
         if not len(left):
             break

@@ -7,16 +7,18 @@ many parameters it has, and who reads it brings a network of that kind.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from reference_impl.checked import checked
 from reference_impl.coding import (
     Cursor,
+    as_integers,
     number_bytes,
     pack,
     read_shared,
@@ -25,11 +27,12 @@ from reference_impl.coding import (
     write_shared,
     write_tables,
 )
+from reference_impl.compress.layers import outside_inference_mode
 from reference_impl.models import Kilobyte, LeNet5, LeNet300, Network
 
 ARCHITECTURES: tuple[type[Network], ...] = (LeNet300, LeNet5, Kilobyte)
 """Number 1, 2, … of a file; new ones come last."""
-MOST_PARAMETERS = 10**7
+MOST_PARAMETERS = 10**6
 """A file of a network of `ARCHITECTURES` that says that it has more is not read."""
 HUFFMAN, ARITHMETIC = 0, 1
 
@@ -50,8 +53,9 @@ def write_huffman(network: nn.Module) -> NetworkFile:
         ValueError: if ``network`` has buffers (fold BatchNorm first), computes a parameter, or has
             parameters that are not finite float32.
     """
+    parameters = _parameters(network)
     body, items = _header(network), dict[str, float]()
-    for parameter in _parameters(network):
+    for parameter in parameters.values():
         for what, data in write_shared(parameter.ravel()):
             body += data
             items[what] = items.get(what, 0.0) + 8 * len(data)
@@ -65,12 +69,16 @@ def write_arithmetic(network: nn.Module) -> NetworkFile:
     Raises:
         ValueError: as `write_huffman`; and if a parameter does not consist of integers times steps.
     """
-    tables = [p.view(_rows_and_columns(p.shape)) for p in _parameters(network)]
-    data, items = write_tables(tables)
+    named = _parameters(network).items()
+    tables = {name: p.view(_rows_and_columns(p.shape)) for name, p in named}
+    if odd := [name for name, table in tables.items() if as_integers(table) is None]:
+        raise ValueError(f"network must have integers times steps 2^(e/4), {odd[:3]} are not")
+    data, items = write_tables(list(tables.values()))
     return _file(ARITHMETIC, _header(network) + data, items)
 
 
 @checked
+@outside_inference_mode
 def read_network(data: bytes, network: nn.Module | None = None) -> nn.Module:
     """Return the network of the file, in evaluation mode.
 
@@ -84,7 +92,8 @@ def read_network(data: bytes, network: nn.Module | None = None) -> nn.Module:
     """
     way, body = unpack(data)
     empty = _architecture(body, network)
-    shapes = [parameter.shape for parameter in empty.parameters()]
+    parameters = [parameter for parameter in empty.parameters() if parameter.numel()]
+    shapes = [parameter.shape for parameter in parameters]
     if way == HUFFMAN:
         read = [read_shared(body, shape.numel()) for shape in shapes]
         if body.data:
@@ -93,8 +102,10 @@ def read_network(data: bytes, network: nn.Module | None = None) -> nn.Module:
         read = read_tables(body.data, [_rows_and_columns(shape) for shape in shapes])
     else:
         raise ValueError(f"data must have tensors written in way 0 or 1, got {way}")
+    if not all(values.isfinite().all() for values in read):
+        raise ValueError("data must hold finite weights, got nan or inf")
     with torch.no_grad():
-        for parameter, values in zip(empty.parameters(), read, strict=True):
+        for parameter, values in zip(parameters, read, strict=True):
             parameter.copy_(values.view(parameter.shape))
     return empty.eval()
 
@@ -106,10 +117,24 @@ def _file(way: int, body: bytes, items: dict[str, float]) -> NetworkFile:
 
 
 def _header(network: nn.Module) -> bytes:
-    if not isinstance(network, Network) or type(network) not in ARCHITECTURES:
+    if not isinstance(network, Network) or not _is_as_built(network):
         return b"\0" + number_bytes(sum(p.numel() for p in network.parameters()))
     number = 1 + ARCHITECTURES.index(type(network))
     return bytes([number]) + b"".join(map(number_bytes, network.widths.values()))
+
+
+def _is_as_built(network: Network) -> bool:
+    """Return whether its class and widths say all of a network: no other layers, nothing shared."""
+    if type(network) not in ARCHITECTURES:
+        return False
+    try:
+        with torch.device("meta"):
+            twin = type(network).from_widths(network.widths)
+    except (AttributeError, ValueError):  # it has other layers, or none of a width
+        return False
+    own, its = ({n: p.shape for n, p in one.named_parameters()} for one in (network, twin))
+    small = sum(shape.numel() for shape in own.values()) <= MOST_PARAMETERS
+    return small and own == its and str(network) == str(twin)
 
 
 def _architecture(body: Cursor, network: nn.Module | None) -> nn.Module:
@@ -121,10 +146,15 @@ def _architecture(body: Cursor, network: nn.Module | None) -> nn.Module:
         known = f"a {ARCHITECTURES[number - 1].__name__}" if number else "of no known architecture"
         raise ValueError(f"network must be given only if it is not in the file, which is {known}")
     if network is not None:
+        _require_plain(network)
         n, own = body.number(), sum(p.numel() for p in network.parameters())
         if n != own:
             raise ValueError(f"network must have the file's {n} parameters, got {own}")
-        return copy.deepcopy(network)
+        try:
+            return copy.deepcopy(network)
+        except Exception as error:  # whatever its own classes raise
+            said = str(error).partition("\n")[0]
+            raise ValueError(f"network must be one that can be copied: {said}") from error
     kind = ARCHITECTURES[number - 1]
     widths = {label: body.number() for label in kind.width_names.values()}
     if max(widths.values()) <= MOST_PARAMETERS:
@@ -135,16 +165,29 @@ def _architecture(body: Cursor, network: nn.Module | None) -> nn.Module:
     raise ValueError(f"data must have at most {MOST_PARAMETERS} parameters, got widths {widths}")
 
 
-def _parameters(network: nn.Module) -> Iterator[Tensor]:
-    """Yield the parameters, as the file will hold them; refuse what it cannot hold."""
-    if buffers := [name for name, _ in network.named_buffers()]:
+def _parameters(network: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters, as the file will hold them; refuse what it cannot hold."""
+    _require_plain(network)
+    named = {name: p.detach() for name, p in network.named_parameters()}
+    if wrong := [name for name, p in named.items() if not p.isfinite().all()]:
+        raise ValueError(f"network must have finite float32 parameters, {wrong[:3]} are not")
+    return {name: p.cpu().contiguous() for name, p in named.items() if p.numel()}
+
+
+def _require_plain(network: nn.Module) -> None:
+    """Refuse a network that is more than its parameters, or has others than dense float32."""
+    named = dict(network.named_parameters())
+    if unmade := [name for name, p in named.items() if is_lazy(p) or p.is_meta]:
+        raise ValueError(f"network must hold values, those of {unmade[:3]} are not made yet")
+    own = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+    state = [*dict(network.named_buffers()), *network.state_dict()]
+    if buffers := [name for name in dict.fromkeys(state) if name not in own]:
         raise ValueError(f"network must not have buffers, fold BatchNorm first: got {buffers[:3]}")
     if computed := [name for name, one in network.named_modules() if is_parametrized(one)]:
         raise ValueError(f"network must not compute parameters, got {computed[:3]}")
-    for name, parameter in network.named_parameters():
-        if parameter.dtype != torch.float32 or not parameter.isfinite().all():
-            raise ValueError(f"network must have finite float32 parameters, {name!r} are not")
-        yield parameter.detach().contiguous()
+    dense = torch.float32, torch.strided
+    if wrong := [name for name, p in named.items() if (p.dtype, p.layout) != dense]:
+        raise ValueError(f"network must have finite float32 parameters, {wrong[:3]} are not")
 
 
 def _rows_and_columns(shape: torch.Size) -> tuple[int, int]:

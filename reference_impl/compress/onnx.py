@@ -76,7 +76,11 @@ class _Writer:
             operation = self.traced.operation(node) if node.op.startswith("call_") else node.op
             if operation == "output":
                 self.result = node.args[0]
-            elif operation in followers:
+                if not isinstance(self.result, fx.Node):
+                    raise ValueError(f"network must return one tensor, got {self.result}")
+            elif operation in followers and not node.kwargs.get("training"):
+                if self.traced.in_place(node) and len(node.all_input_nodes[0].users) > 1:
+                    raise ValueError(f"network must not overwrite what {node.name} reads")
                 self.names[node] = followers[operation](node)
                 self._round_early(node)
             else:
@@ -86,9 +90,8 @@ class _Writer:
         """Return the file's bytes."""
         helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
         ends = (("x", self.example.shape), (self.names[self.result], self.shapes[self.result]))
-        x, y = (
-            helper.make_tensor_value_info(name, kind, ["n", *shape[1:]]) for name, shape in ends
-        )
+        info = helper.make_tensor_value_info
+        x, y = (info(name, kind, ["n", *shape[1:]]) for name, shape in ends)
         graph = helper.make_graph(self.nodes, "g", [x], [y], list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
         model: Any = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -168,8 +171,8 @@ class _Writer:
         """Write a weight layer, which may be quantized."""
         module, quantizer, x = self.traced.module(node), self._quantizer(node), self._source(node)
         layer = module.layer if isinstance(module, QuantizedLayer) else module
-        if isinstance(layer, nn.Linear) and len(self.shapes[node]) != 2:
-            raise ValueError(f"{node.target!r} must read (n, features), got other axes")
+        if len(self.shapes[node]) != layer.weight.ndim:
+            raise ValueError(f"{node.target!r} must read rows or images, got other axes")
         reads = [x if quantizer is None else self._restored(x, quantizer)]
         if isinstance(module, QuantizedLayer):
             reads.append(self._weight(module, in_integers=quantizer is not None))
@@ -187,22 +190,18 @@ class _Writer:
 
     def _weight(self, module: QuantizedLayer, *, in_integers: bool) -> str:
         """Write Ŵ = s_w q; a layer not computed in integers reads a product made on loading."""
-        weight, grid, kinds = (
-            module.layer.weight,
-            module.weight_quantizer.grid,
-            self.onnx.TensorProto,
-        )
+        weight, grid = module.layer.weight, module.weight_quantizer.grid
         scale = weight_scale(module).float()
         if grid.bits > 8 or not grid.signed:
             raise ValueError(f"weight must be on a signed grid of at most 8 bits, got {grid}")
         codes = module.weight_quantizer.quantize(weight.detach()).numpy()
         stored = self._constant(codes, four_bits=grid.bits <= 4)
         if not in_integers:
-            restored = self._node("Cast", stored, to=kinds.FLOAT)
+            restored = self._node("Cast", stored, to=self.onnx.TensorProto.FLOAT)
             per_output = scale.numpy().reshape(-1, *[1] * (weight.ndim - 1))
             return self._node("Mul", restored, self._constant(per_output))
         if grid.bits <= 4:  # kernels take bytes
-            stored = self._node("Cast", stored, to=kinds.INT8)
+            stored = self._node("Cast", stored, to=self.onnx.TensorProto.INT8)
         linear = isinstance(module.layer, nn.Linear)  # ORT needs z of a Gemm, though it is 0
         return self._dequantized(stored, scale, *[np.zeros(len(scale), np.int8)] * linear)
 
@@ -230,7 +229,7 @@ class _Writer:
         return self._one("MaxPool", node, **size, **window_attributes(module, pair(module.padding)))
 
     def _average(self, node: fx.Node) -> str:
-        if self.traced.averages(node):
+        if self.traced.averages(node) and len(self.shapes[node.all_input_nodes[0]]) == 4:
             return self._one("ReduceMean", node, self._constant(np.array([2, 3])), keepdims=0)
         if self.traced.operation(node) == "mean" or any(n > 1 for n in self.shapes[node][2:]):
             raise self._refusal(node)
@@ -243,8 +242,9 @@ class _Writer:
 
     def _join(self, kind: str, node: fx.Node, **attributes: Any) -> str:
         given: Any = node.args
-        joined, rest = (given[0], given[1:]) if kind == "Concat" else (given, ())
+        joined, rest = (given[:1] and given[0], given[1:]) if kind == "Concat" else (given, ())
         plain = isinstance(joined, list | tuple) and all(isinstance(x, fx.Node) for x in joined)
-        if not plain or rest not in ((), (1,)) or node.kwargs not in ({}, {"dim": 1}):
+        axis = (1,) if kind == "Concat" else ()
+        if not (joined and plain and (*rest, *node.kwargs.values()) == axis):
             raise self._refusal(node)
         return self._node(kind, *(self.names[one] for one in joined), **attributes)

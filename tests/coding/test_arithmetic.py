@@ -65,7 +65,7 @@ def test_a_carry_runs_through_bytes_of_255():
     assert [decoder.code(p) for _ in bits] == bits
 
 
-@given(st.lists(st.integers(-(2**31) + 1, 2**31 - 1), max_size=30))
+@given(st.lists(st.integers(-(2**24) + 1, 2**24 - 1), max_size=30))
 def test_integers_are_read_as_they_were_written(values):
     """Oracle: the integers."""
     encoder, integers = coding.Encoder(), coding.Integers()
@@ -75,10 +75,10 @@ def test_integers_are_read_as_they_were_written(values):
     assert [integers.code(decoder) for _ in values] == values
 
 
-def test_integers_of_more_than_31_digits_are_refused():
+def test_integers_of_more_than_24_digits_are_refused():
     """Oracle: the limit."""
-    with pytest.raises(ValueError, match="at most 31 binary digits"):
-        coding.Integers().code(coding.Encoder(), 2**31)
+    with pytest.raises(ValueError, match="at most 24 binary digits"):
+        coding.Integers().code(coding.Encoder(), 2**24)
 
 
 @pytest.mark.equation("eq-coding-density")

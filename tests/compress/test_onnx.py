@@ -183,7 +183,7 @@ def training() -> nn.Module:
         (training, r"evaluation mode, call network.eval\(\)"),
         (narrowed_inputs, "'fc1' must read a grid of all 8 bits, got .*bits=6"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Sigmoid()).eval(), "got Sigmoid '1'"),
-        (lambda: nn.Sequential(nn.Linear(28, 4)).eval(), r"'0' must read \(n, features\)"),
+        (lambda: nn.Sequential(nn.Linear(28, 4)).eval(), r"'0' must read rows or images"),
         (lambda: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)).eval(), "got MaxPool2d '0'"),
         (lambda: nn.Sequential(nn.Flatten(2), nn.ReLU()).eval(), "got Flatten '0'"),
         (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2)).eval(), "got AdaptiveAvgPool2d '0'"),

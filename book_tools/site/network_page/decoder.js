@@ -38,7 +38,7 @@ class Integers {
     const negative = this.ask(decoder, 1);
     let [length, digits] = [1, 1];
     while (this.ask(decoder, 2, length))
-      if (++length > 31) throw Error("an integer has more than 31 binary digits");
+      if (++length > 24) throw Error("an integer has more than 24 binary digits");
     for (let left = length - 1; left > 0; left--)
       digits = digits * 2 + this.ask(decoder, 3, length, digits);
     return negative ? -digits : digits;
