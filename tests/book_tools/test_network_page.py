@@ -1,8 +1,10 @@
 """The network in the page: its scripts in Chromium, against the package in Python."""
 
+import json
 import re
 import shutil
 import zlib
+from base64 import b64decode
 from collections.abc import Mapping
 from functools import partial
 
@@ -16,6 +18,7 @@ from book_tools.site.check import browser
 from reference_impl.coding import write_tables
 from reference_impl.compress import read_network, write_arithmetic, write_huffman
 from reference_impl.data import load_dataset
+from reference_impl.files import ROOT
 from reference_impl.models import LeNet5
 
 pytestmark = pytest.mark.skipif(
@@ -55,6 +58,14 @@ def scripts(chromium):
 @pytest.fixture(scope="module")
 def examples():
     return load_dataset().test
+
+
+def test_the_files_are_those_of_the_record():
+    """Oracle: `results/smallest.json`, which has the errors of these files."""
+    runs = json.loads((ROOT / "data/results/smallest.json").read_text("utf-8"))["runs"]
+    wanted = {"network": "kilobyte", "bits": 7600, "seed": 0}.items()
+    found = {run["data"]: b64decode(run["file"]) for run in runs if wanted <= run.items()}
+    assert found == {"Fashion-MNIST": FILES["clothes"], "MNIST": FILES["digits"]}
 
 
 def summed(data: bytes) -> list[int]:
