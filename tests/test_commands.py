@@ -59,7 +59,8 @@ def test_help_lists_every_target_in_one_line_and_six_apart():
 
 def test_each_recorded_result_can_be_made_again():
     """Oracle: what `make` would run, for one record and for all of them."""
-    names = sorted(file.stem for file in (ROOT / "data" / "results").glob("*.json"))
+    files = (ROOT / "data" / "results").glob("*.json")
+    names = sorted({file.stem for file in files} - {"peers"})  # made in other environments
     assert set(names) == set(EXPERIMENTS)
     for target, called in {"result-qat": ["qat"], "results": names}.items():
         said = run("make", "--dry-run", "--assume-old=.venv/.installed", target).stdout

@@ -29,7 +29,7 @@ def write_shared(weights: Float32[Tensor, " n"]) -> Parts:
 
     Weights with more than 255 values, or whose values take less room as they are, stay as they are.
     """
-    as_they_are = [("float32", b"\0" + weights.numpy().tobytes())]
+    as_they_are = [("float32", b"\0" + weights.numpy().astype("<f4").tobytes())]
     values, codes = torch.unique(weights[weights != 0], return_inverse=True)
     if len(values) > MOST:
         return as_they_are
@@ -46,14 +46,14 @@ def read_shared(file: Cursor, n: FromZero) -> Float32[Tensor, " n"]:
     """
     (n_values,) = file.take(1)
     if n_values == 0:
-        return torch.from_numpy(np.frombuffer(file.take(4 * n), np.float32).copy())
+        return torch.from_numpy(np.frombuffer(file.take(4 * n), "<f4").copy())
     (bits,), entries = file.take(1), file.number()
     if not 1 <= bits <= 8 or entries > n:
         raise ValueError(f"file must have 0 to {n} entries of 1 to 8 bits, got {entries}, {bits}")
     weights = torch.zeros(n)
     if entries == 0:
         return weights
-    values = np.frombuffer(b"\0\0\0\0" + file.take(4 * n_values), np.float32)
+    values = np.frombuffer(b"\0\0\0\0" + file.take(4 * n_values), "<f4")
     at = positions(_read_codes(file, entries, 2**bits))
     if at[-1] >= n:
         raise ValueError(f"file must have entries within {n} weights, got one at {int(at[-1])}")

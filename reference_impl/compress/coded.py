@@ -44,11 +44,14 @@ class CodedLayer(nn.Module):
         self.layer.weight = nn.Parameter(weight * (STANDARD_DEVIATION / weight.std()))
         self.settled = False
         n = len(weight)
-        self.scale, self.shift = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
-        self.mean, self.variance = nn.Buffer(torch.zeros(n)), nn.Buffer(torch.ones(n))
+        zeros, ones = weight.new_zeros(n), weight.new_ones(n)  # of its type, on its device
+        self.scale, self.shift = nn.Parameter(ones), nn.Parameter(zeros)
+        self.mean, self.variance = nn.Buffer(zeros.clone()), nn.Buffer(ones.clone())
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return y."""
+        if x.ndim != self.layer.weight.ndim:  # else the channels would be those of another axis
+            raise ValueError(f"x must have {self.layer.weight.ndim} axes, got {tuple(x.shape)}")
         weight = round_straight_through(self.layer.weight)
         y: Tensor = functional_call(self.layer, {"weight": weight}, (x,))
         if not self.settled:
@@ -100,6 +103,8 @@ class CodedLayer(nn.Module):
 def coded(network: Net) -> Net:
     """Return a copy of the network, each weight layer of which is a `CodedLayer`."""
     layers = weight_layers(network)
+    if same := [path for path, layer in layers.items() if len(layer.weight.unique()) < 2]:
+        raise ValueError(f"network must have weights that differ, got one number in {same[:3]}")
     return replaced(network, {path: CodedLayer(layer) for path, layer in layers.items()})
 
 
@@ -107,7 +112,7 @@ def coded(network: Net) -> Net:
 @outside_inference_mode
 def settle(network: nn.Module) -> None:
     """Fold the BatchNorm of each `CodedLayer`, in place."""
-    for layer in _coded_layers(network).values():
+    for layer in _coded_layers(network, settled=False).values():
         layer.settle()
 
 
@@ -115,7 +120,7 @@ def settle(network: nn.Module) -> None:
 @outside_inference_mode
 def plain(network: Net) -> Net:
     """Return a copy with ordinary layers, which `write_arithmetic` can write."""
-    layers = _coded_layers(network)
+    layers = _coded_layers(network, settled=True)
     return replaced(network, {path: layer.plain() for path, layer in layers.items()})
 
 
@@ -127,7 +132,7 @@ def network_rate(network: nn.Module) -> Scalar:
     """
     bits = []
     for layer in _coded_layers(network).values():
-        for u in layer.integers():
+        for u in filter(len, layer.integers()):  # a layer may have no output left
             q = u.detach().round().long()
             by_density = u.ndim > 1 and u.numel() >= BY_DENSITY
             found = price_by_density(q.flatten(1)) if by_density else price(q)
@@ -135,8 +140,11 @@ def network_rate(network: nn.Module) -> Scalar:
     return torch.stack(bits).sum()
 
 
-def _coded_layers(network: nn.Module) -> dict[str, CodedLayer]:
+def _coded_layers(network: nn.Module, *, settled: bool | None = None) -> dict[str, CodedLayer]:
     found = {p: layer for p, layer in network.named_modules() if isinstance(layer, CodedLayer)}
     if not found:
         raise ValueError("network must have coded layers, got none: see `coded`")
+    if wrong := [p for p, layer in found.items() if settled not in (None, layer.settled)]:
+        said = "must" if settled else "must not yet"
+        raise ValueError(f"network {said} be settled, got {wrong[:3]}: see `settle`")
     return found

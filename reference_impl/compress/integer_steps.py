@@ -79,8 +79,7 @@ class Builder:
             follow = followers.get(self.traced.operation(node) if called else node.op)
             if follow is None or node.kwargs.get("training"):  # a dropout in evaluation mode too
                 raise self._refusal(node)
-            if self.traced.in_place(node):
-                self._require_only_reader(node)
+            self.traced.require_only_reader(node)
             if node not in self.names:
                 follow(node)
 
@@ -98,16 +97,6 @@ class Builder:
             "network must consist of quantized layers, ReLU, pooling, flattening, sums and "
             f"concatenations to have a counterpart in integers, got {self.traced.name(node)}"
         )
-
-    def _require_only_reader(self, node: fx.Node) -> None:
-        """Refuse to overwrite a value that something else reads, under this name or another."""
-        alias = True
-        while alias:
-            node = node.all_input_nodes[0]
-            if len(node.users) > 1:
-                name = self.traced.name(node)
-                raise ValueError(f"network must not overwrite {name}, read by others")
-            alias = self.traced.operation(node) in (*_NOTHING, "flatten")
 
     def name_of(self, node: fx.Node) -> str:
         """Return the path of a layer, else a name that is no path."""

@@ -1,9 +1,9 @@
 """One file for a network, every byte counted: written with Huffman codes or an arithmetic coder.
 
 The file holds the parameters in the order in which the network names them, each as a tensor of
-float32, exactly (−0 becomes 0). What they are for lives in the reader: for a network of
-`ARCHITECTURES` the file has its number there and its widths, for any other one the number 0 and how
-many parameters it has, and who reads it brings a network of that kind.
+float32, exactly, except that −0 may become 0. What they are for lives in the reader: for a network
+of `ARCHITECTURES` the file has its number there and its widths, for any other one the number 0 and
+how many parameters it has, and who reads it brings a network of that kind.
 """
 
 import copy
@@ -32,14 +32,17 @@ from reference_impl.models import Kilobyte, LeNet5, LeNet300, Network
 
 ARCHITECTURES: tuple[type[Network], ...] = (LeNet300, LeNet5, Kilobyte)
 """Number 1, 2, … of a file; new ones come last."""
-MOST_PARAMETERS = 10**6
+MOST_PARAMETERS = 500_000
 """A file of a network of `ARCHITECTURES` that says that it has more is not read."""
 HUFFMAN, ARITHMETIC = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkFile:
-    """The bytes, and for each kind of content how many bits of them it takes."""
+    """The bytes, and for each kind of content how many bits of them it takes.
+
+    Zeros that an arithmetic coder leaves out at the end are taken off the header.
+    """
 
     data: bytes
     items: Mapping[str, float]
@@ -183,7 +186,8 @@ def _require_plain(network: nn.Module) -> None:
     state = [*dict(network.named_buffers()), *network.state_dict()]
     if buffers := [name for name in dict.fromkeys(state) if name not in own]:
         raise ValueError(f"network must not have buffers, fold BatchNorm first: got {buffers[:3]}")
-    if computed := [name for name, one in network.named_modules() if is_parametrized(one)]:
+    modules = network.named_modules()
+    if computed := [n for n, one in modules if is_parametrized(one) or one._forward_pre_hooks]:
         raise ValueError(f"network must not compute parameters, got {computed[:3]}")
     dense = torch.float32, torch.strided
     if wrong := [name for name, p in named.items() if (p.dtype, p.layout) != dense]:

@@ -79,8 +79,7 @@ class _Writer:
                 if not isinstance(self.result, fx.Node):
                     raise ValueError(f"network must return one tensor, got {self.result}")
             elif operation in followers and not node.kwargs.get("training"):
-                if self.traced.in_place(node) and len(node.all_input_nodes[0].users) > 1:
-                    raise ValueError(f"network must not overwrite what {node.name} reads")
+                self.traced.require_only_reader(node)
                 self.names[node] = followers[operation](node)
                 self._round_early(node)
             else:

@@ -86,6 +86,15 @@ class Trace:
         named = module is None and (name.endswith("_") or name in ("iadd", "isub", "imul"))
         return named or bool(getattr(module, "inplace", node.kwargs.get("inplace", False)))
 
+    def require_only_reader(self, node: fx.Node) -> None:
+        """Refuse to overwrite a value that something else reads, under this name or another."""
+        alias = self.in_place(node)
+        while alias:
+            node = node.all_input_nodes[0]
+            if len(node.users) > 1:
+                raise ValueError(f"network must not overwrite {self.name(node)}, read by others")
+            alias = self.operation(node) in ("identity", "twoaxes", "dropout", "flatten")
+
     def name(self, node: fx.Node) -> str:
         """Return what a reader of the network's code would call a node."""
         if (module := self.module(node)) is not None:

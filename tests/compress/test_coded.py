@@ -76,3 +76,28 @@ def test_networks_without_coded_layers_are_refused():
     for call in (compress.settle, compress.plain, compress.network_rate):
         with pytest.raises(ValueError, match="must have coded layers, got none"):
             call(LeNet300(hidden=(3, 2)))
+
+
+def test_networks_that_integers_cannot_stand_for_are_refused():
+    """Oracle: one network of each kind; none is changed."""
+    alike = nn.Sequential(nn.Linear(3, 2))
+    nn.init.zeros_(alike[0].weight)
+    with pytest.raises(ValueError, match=r"weights that differ, got one number in \['0'\]"):
+        compress.coded(alike)
+    network = compress.coded(LeNet300(hidden=(3, 2)))
+    with pytest.raises(ValueError, match="network must be settled, got"):
+        compress.plain(network)
+    compress.settle(network)
+    with pytest.raises(ValueError, match="network must not yet be settled, got"):
+        compress.settle(network)
+    with pytest.raises(ValueError, match=r"x must have 2 axes, got \(5, 4, 3\)"):
+        compress.coded(nn.Sequential(nn.Linear(3, 4)))(torch.rand(5, 4, 3))
+
+
+def test_a_layer_without_outputs_left_has_a_rate():
+    """Oracle: one layer with integers, one whose weights all round to 0."""
+    network = compress.coded(LeNet300(hidden=(3, 2)))
+    compress.settle(network)
+    with torch.no_grad():
+        network.get_submodule("fc1").layer.weight.mul_(0.01)
+    assert compress.network_rate(network).isfinite()

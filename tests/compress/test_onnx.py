@@ -177,6 +177,16 @@ def training() -> nn.Module:
     return load_checkpoint("lenet300").train()
 
 
+class Overwriting(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.flatten(x, 1).relu_() + torch.flatten(x, 1)
+
+
+class Stacking(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, x])
+
+
 @pytest.mark.parametrize(
     ("network", "said"),
     [
@@ -187,6 +197,8 @@ def training() -> nn.Module:
         (lambda: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)).eval(), "got MaxPool2d '0'"),
         (lambda: nn.Sequential(nn.Flatten(2), nn.ReLU()).eval(), "got Flatten '0'"),
         (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2)).eval(), "got AdaptiveAvgPool2d '0'"),
+        (lambda: Overwriting().eval(), "must not overwrite x in '', read by others"),
+        (lambda: Stacking().eval(), "got cat in ''"),
         (
             lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).eval(),
             "got BatchNorm2d",
