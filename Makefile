@@ -68,7 +68,7 @@ retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
 	@$(BIN)/python -m experiments.retrain
 
 results: $(STAMP)  ## measure all of data/results again (ten hours)
-	@$(BIN)/python -m experiments $(basename $(notdir $(wildcard data/results/*.json))) --anew
+	@$(BIN)/python -m experiments $(filter-out peers,$(basename $(notdir $(wildcard data/results/*.json)))) --anew
 
 result-%: $(STAMP)  ## measure one of them, such as result-merging
 	@$(BIN)/python -m experiments $* --anew

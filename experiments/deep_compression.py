@@ -50,9 +50,9 @@ class Way:
 #: data and network → how
 WAYS = {
     ("FashionMNIST", "lenet300"): Way(0, 8, 2, sparsity=0.92, values=31),
-    ("FashionMNIST", "lenet5"): Way(0, 2, 1, sparsity=0.93, values=31),
-    ("MNIST", "lenet300"): Way(8, 12, 2, sparsity=0.93, values=31),
-    ("MNIST", "lenet5"): Way(3, 2, 1, sparsity=0.94, values=31),
+    ("FashionMNIST", "lenet5"): Way(0, 6, 2, sparsity=0.93, values=31),
+    ("MNIST", "lenet300"): Way(8, 16, 2, sparsity=0.925, values=31),
+    ("MNIST", "lenet5"): Way(3, 5, 1, sparsity=0.92, values=31),
 }
 TOLD: dict[str, float] = {"temperature": 4.0, "alpha": 0.9}
 #: part of the training → learning rate and weight decay

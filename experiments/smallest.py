@@ -1,4 +1,4 @@
-"""Chapter 16: networks trained towards files of so many bytes (… hours; MNIST if it is there).
+"""Chapter 16: networks trained towards files of so many bytes (an hour; six more with MNIST).
 
 A teacher answers for changed copies of the training images. Students learn from its answers and
 their labels, with the rate of their integers in the loss; the result is the file, whole, and what
@@ -83,17 +83,13 @@ MNIST: tuple[How, ...] = (
 FASHION: tuple[How, ...] = (
     ("kilobyte", (6, 8, 10, 10), 3800, 120, "views"),
     ("kilobyte", (8, 12, 12, 12), 7600, 120, "views"),
-    ("kilobyte", (12, 20, 20, 20), 15_500, 100, "views"),
     ("kilobyte", (16, 24, 32, 32), 31_000, 80, "views"),
-    ("kilobyte", (16, 32, 48, 64), 62_000, 60, "views"),
-    ("kilobyte", (24, 48, 64, 96), 155_000, 50, "views"),
 )
 
 
 def planned(_: Sequence[Any]) -> Iterator[Run]:
     """Yield the runs, those of MNIST if it is there."""
-    for seed in SEEDS:
-        yield from (Run("Fashion-MNIST", *how, seed) for how in FASHION)
+    yield from (Run("Fashion-MNIST", *how, SEEDS[0]) for how in FASHION)
     if workers.MNIST.is_dir():
         for seed in SEEDS:
             yield from (Run("MNIST", *how, seed) for how in MNIST)
