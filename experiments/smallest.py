@@ -37,7 +37,7 @@ class Run:
     data: str  #: "MNIST" or "Fashion-MNIST"
     network: str
     widths: tuple[int, ...]
-    bits: int  #: the rate at the end; a file takes about 5 % more
+    bits: int  #: what the rate is led to; in large layers it falls below
     epochs: int
     learns: str  #: from "labels", from "answers" of the teacher, or from those for "views"
     seed: int
