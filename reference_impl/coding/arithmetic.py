@@ -25,11 +25,7 @@ class Probability:
     Equation: eq-coding-adaptive, chapter 16.
     """
 
-    __slots__ = ("ones", "zeros")
-
-    def __init__(self) -> None:
-        """Begin without counts."""
-        self.zeros = self.ones = 0
+    zeros = ones = 0
 
     def of_zero(self) -> int:
         """Return (n₀ + ½) / (n₀ + n₁ + 1) as a multiple of 2^−16, rounded down.

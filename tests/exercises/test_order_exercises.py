@@ -58,9 +58,9 @@ WRONG = {
         ({0: 2}, "1 for a pair", "each answer", "pair 1"),
     ],
     "order-bug": [
-        ([-1 / 3, 0], "the other way round", "what the function"),
-        ([2 / 3, 0], "subtract that of the others", "what the function"),
-        ([1, 0], "the pair is a and c", "what the function"),
+        ([-1 / 3, 0], "the other way round", "what the colleague"),
+        ([2 / 3, 0], "subtract that of the others", "what the colleague"),
+        ([1, 0], "the pair is a and c", "what the colleague"),
         ([1 / 3, 1 / 3], "in both orders, or in neither", "the gain of the swap"),
     ],
     "order-front": [
