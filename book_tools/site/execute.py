@@ -15,7 +15,7 @@ from book_tools.comparing import rules
 from book_tools.comparing.kernels import KernelError, Runner
 from book_tools.failures import BookError
 
-CELL_TIMEOUT = 120  # seconds
+CELL_TIMEOUT = 400  # seconds; products of bytes are slow without an instruction for them
 AT_A_TIME = 2
 
 
