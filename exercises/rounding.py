@@ -1,4 +1,4 @@
-"""Exercises of chapter 02: codes by hand, their inverse, stochastic rounding, an outlier."""
+"""Exercises of chapter 02: codes by hand, an outlier, an inverse, stochastic rounding, days."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,6 @@ from exercises.framework import (
     numbers,
     value,
 )
-from reference_impl.checked import Finite, checked
 from reference_impl.measuring import sqnr
 from reference_impl.quantization import min_max_quantizer
 
@@ -93,8 +92,7 @@ EXERCISES["min-max-inverse"] = Exercise(
         ),
         "codes in between are evenly spaced, at every width": (
             _spaced(_inverse),
-            "Between min and max the values grow by one step s = (max − min)/(2^b − 1) a code; "
-            "a code of more than 8 bits must not pass through a uint8.",
+            "A code is one step of (max − min)/(2^b − 1); a code of more than 8 bits needs int16.",
         ),
         "codes in a uint8, with integers for min and max, come back right": (
             _spaced(_inverse, cases=lambda: [(torch.tensor([0, 100, 255]).byte(), -1, 3, 8)]),
@@ -111,18 +109,6 @@ EXERCISES["min-max-inverse"] = Exercise(
         ),
         "Your step is (max − min)/2^b: 2^b codes have 2^b − 1 steps between them.": _spaced(
             lambda q, low, high, bits: low + (high - low) / 2**bits * q
-        ),
-        "You put each value at the middle of its cell; rounding puts it at min + s q.": _spaced(
-            lambda q, low, high, bits: low + (high - low) / (2**bits - 1) * (q + 0.5)
-        ),
-        "You cut the range into 2^b cells and took their middles: here the codes lie on "
-        "min and max themselves, with 2^b − 1 steps between "
-        "them.": _spaced(lambda q, low, high, bits: low + (high - low) / 2**bits * (q + 0.5)),
-        "You rounded the values: only the codes are integers.": _spaced(
-            lambda *grid: torch.round(_inverse(*grid))
-        ),
-        "You used max as the step's numerator: the range is max − min.": _spaced(
-            lambda q, low, high, bits: low + high / (2**bits - 1) * q
         ),
     },
 )
@@ -229,20 +215,7 @@ EXERCISES["stochastic-rounding"] = Exercise(
     },
 )
 
-# -- to explore: bits for a wanted SQNR ------------------------------------------------------------
-
-
-@checked
-def bits_for(x: Finite[Tensor, "..."], decibels: float) -> int:
-    """Return the fewest bits at which min–max rounding of ``x`` reaches this SQNR.
-
-    Raises:
-        ValueError: if 16 bits do not reach ``decibels``.
-    """
-    for bits in range(1, 17):
-        if sqnr(x, min_max_quantizer(x, bits).round_trip(x)) >= decibels:
-            return bits
-    raise ValueError(f"decibels must be reached with 16 bits, got {decibels}")
+# -- to predict: bits for a wanted SQNR ------------------------------------------------------------
 
 
 def outlier_signal() -> Float[Tensor, "10001"]:
@@ -252,7 +225,8 @@ def outlier_signal() -> Float[Tensor, "10001"]:
 
 @cache
 def _bits(last: int | None = None) -> int:
-    return bits_for(outlier_signal()[:last], 40)
+    x = outlier_signal()[:last]
+    return next(b for b in range(1, 17) if sqnr(x, min_max_quantizer(x, b).round_trip(x)) >= 40)
 
 
 EXERCISES["outlier-bits"] = Exercise(
@@ -276,5 +250,31 @@ EXERCISES["outlier-bits"] = Exercise(
         "That is the answer without the outlier: append it before you take min and max.": near(
             lambda: _bits(-1)
         ),
+    },
+)
+
+# -- to carry over: a thermometer ------------------------------------------------------------------
+
+CODES = 1440 * 7 / 8  #: bytes of the codes of a day: 120 steps of 0.1 °C need 7 bits
+
+EXERCISES["thermometer"] = Exercise(
+    kind=numbers(3),
+    claims={
+        "the bits for a year are right": (
+            at(0, 10),
+            "Half a step may be 0.05 °C: how many steps have 65 °C, and how many bits count them?",
+        ),
+        "the bits for a day are right": (at(1, 7), "The same with 12 °C instead of 65."),
+        "the bytes of a day are right": (
+            at(2, CODES + 8),
+            "1,440 codes of the bits of a day; the minimum and the step need 4 bytes each.",
+        ),
+    },
+    mistakes={
+        "0.05 °C is half a step, not a step.": near([11, 8]),
+        "You left out the minimum and the step of the day.": at(2, CODES),
+        "You counted bits, not bytes.": at(2, 8 * (CODES + 8)),
+        "A code needs no whole byte: 7 bits can be packed without gaps.": at(2, 1440 + 8),
+        "You took the bits of a year for a day.": at(2, 1440 * 10 / 8 + 8),
     },
 )
