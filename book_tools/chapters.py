@@ -1,0 +1,120 @@
+"""Count what a chapter may have, and name what it lacks: ``python -m book_tools.chapters``.
+
+Words are those of the text, without exercises, tables, displayed formulas and code. Lines of code
+are those that a page shows unfolded, without solutions.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from book_tools.failures import explained
+from book_tools.refresh import chosen
+from reference_impl.notebook import Table
+
+WORDS, LINES = 3500, 300  #: at most
+#: how the headings of a chapter's parts begin, and the titles of its exercises
+PARTS = (
+    *("The question", "The idea", "The formula", "By hand", "In code", "On real data"),
+    *("Where", "When to use what", "Summary", "Exercises", "How we know"),
+    "What the source article says",
+)
+EXERCISES = "By hand", "Predict", "Spot the bug", "To implement", "To carry over"
+_NO_PROSE = re.compile(r"^\$\$.*?^\$\$.*?$|^`{3}.*?^`{3}|^\|.*?$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook, as a reader meets it."""
+
+    notebook: NotebookNode
+
+    @cached_property
+    def words(self) -> int:
+        """Return the number of words of the text; a formula in a line counts as one."""
+        kept = _NO_PROSE.sub("", self._text.split("\n## References")[0])
+        words = re.sub(r"\$[^$]*\$", "x", kept).split()
+        return sum(bool(re.search(r"\w", word)) for word in words)
+
+    @cached_property
+    def lines(self) -> int:
+        """Return the number of lines of code that are not folded, without blank ones."""
+        shown = (c.source for c in self._outside if c.cell_type == "code" and not folded(c))
+        return sum(bool(line.strip()) for source in shown for line in source.splitlines())
+
+    @cached_property
+    def truths(self) -> int:
+        """Return how often the cells print True or False."""
+        outputs = [o for cell in self.notebook.cells for o in cell.get("outputs", ())]
+        texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
+        return sum(len(re.findall(r"\b(?:True|False)\b", text)) for text in texts)
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """Return the parts that the chapter lacks."""
+        everything = "\n".join(c.source for c in self.notebook.cells if c.cell_type == "markdown")
+        headings = re.findall(r"^## (.+)$", everything, re.MULTILINE)
+        titles = re.findall(r"^`{3,}\{exercise\} (.+)$", everything, re.MULTILINE)
+        figures = (i for i, c in enumerate(self.notebook.cells) if "mystnb" in c.metadata)
+        texts = (i for i, c in enumerate(self.notebook.cells) if i and c.cell_type == "markdown")
+        return [
+            *(["a picture at the top"] if next(figures, 999) > next(texts, 0) else []),
+            *(p for p in PARTS if not any(h.startswith(p) for h in headings)),
+            *(f"exercise: {e}" for e in EXERCISES if not any(t.startswith(e) for t in titles)),
+        ]
+
+    @cached_property
+    def _text(self) -> str:
+        return "\n\n".join(c.source for c in self._outside if c.cell_type == "markdown")
+
+    @cached_property
+    def _outside(self) -> list[NotebookNode]:
+        """Return the cells that belong neither to an exercise nor to a solution."""
+        return [*_outside(self.notebook.cells)]
+
+
+def folded(cell: NotebookNode) -> bool:
+    """Return whether a page hides the input of a cell until it is asked for."""
+    return "hide-input" in cell.metadata.get("tags", ())
+
+
+def read_chapter(path: Path) -> Chapter:
+    """Return the chapter in a notebook."""
+    return Chapter(nbformat.read(path, as_version=4))
+
+
+def _outside(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
+    inside = False
+    for cell in cells:
+        inside |= "{solution-start}" in cell.source
+        if not inside and "{exercise}" not in cell.source:
+            yield cell
+        inside &= "{solution-end}" not in cell.source
+
+
+def counted(paths: Sequence[Path]) -> str:
+    """Print the table, and what each chapter lacks; return a closing line."""
+    chapters = {path.stem[:2]: read_chapter(path) for path in paths}
+    heads = f"words (≤ {WORDS})", f"lines of code shown (≤ {LINES})", "True or False"
+    rows = [[name, *map(str, (c.words, c.lines, c.truths))] for name, c in chapters.items()]
+    print(Table(["chapter", *heads], rows))
+    for name, chapter in chapters.items():
+        if chapter.missing:
+            print(f"{name} lacks: {', '.join(chapter.missing)}")
+    return f"Chapters counted: {len(chapters)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: numbers or files of chapters; all by default."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return explained(lambda: counted(chosen(given)), "python -m book_tools.chapters")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

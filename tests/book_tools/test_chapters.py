@@ -1,0 +1,70 @@
+"""What chapters may have and must have: the counts, on chapters written here and on the book's."""
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from book_tools import chapters
+from book_tools.chapters import Chapter, read_chapter
+from book_tools.files import ROOT
+
+#: those in the shape of prose.md; chapter 19 answers questions and has no formula of its own
+REWRITTEN = ("02", "16", "18", "19")
+WITHOUT = {"19": ["The formula", "By hand", "In code", "On real data"]}
+
+
+def chapter(*cells):
+    return Chapter(new_notebook(cells=list(cells)))
+
+
+def test_words_are_those_of_the_text():
+    """Oracle: counted by hand."""
+    text = "# A title\n\nThree words here, $a + b = c$ – and more.\n\n$$\nx = y\n$$ (eq-a)\n"
+    table = "\n| not | counted |\n|:--|--:|\n| 1 | 2 |\n\n```{bibliography}\n:list: bullet\n```\n"
+    exercise = new_markdown_cell("```{exercise} By hand\n:label: ex-a\n\nNot counted.\n```")
+    assert chapter(new_markdown_cell(text + table), exercise).words == 8
+
+
+def test_lines_are_those_that_a_page_shows():
+    """Oracle: counted by hand: neither blank ones, nor folded ones, nor those of a solution."""
+    hidden = new_code_cell("a = 1\nb = 2")
+    hidden.metadata["tags"] = ["hide-input"]
+    gate = new_markdown_cell("```{solution-start} ex-a\n```"), new_markdown_cell("```{solution-end}")
+    cells = new_code_cell("x = 1\n\ny = 2"), hidden, gate[0], new_code_cell("z = 3"), gate[1]
+    assert chapter(*cells, new_code_cell("w = 4")).lines == 3
+
+
+def test_printed_truths_are_counted():
+    """Oracle: two in an output; a word that begins like one, and code, do not count."""
+    cell = new_code_cell("print(True)", outputs=[new_output("stream", text="True, False, Trueman")])
+    assert chapter(cell).truths == 2
+
+
+def test_what_is_missing_is_named():
+    """Oracle: a chapter with one part, one exercise and a picture after the text."""
+    picture = new_code_cell("", metadata={"mystnb": {}})
+    text = new_markdown_cell("## Summary\n\n```{exercise} By hand: a sum\n```")
+    found = chapter(new_markdown_cell("# Title"), text, picture).missing
+    assert found[0] == "a picture at the top"
+    assert "Summary" not in found
+    assert "exercise: By hand" not in found
+    assert {"The idea", "exercise: Predict"} <= set(found)
+    assert "a picture at the top" not in chapter(new_code_cell(""), picture, text).missing
+
+
+@pytest.mark.parametrize("number", REWRITTEN)
+def test_a_rewritten_chapter_keeps_to_its_limits(number):
+    """Oracle: the limits of the book's guide for authors."""
+    (path,) = (ROOT / "chapters").glob(f"{number}_*.ipynb")
+    found = read_chapter(path)
+    assert found.words <= chapters.WORDS
+    assert found.lines <= chapters.LINES
+    assert found.truths == 0
+    assert found.missing == WITHOUT.get(number, [])
+
+
+def test_the_command_prints_a_row_for_each_chapter(capsys):
+    """Oracle: the numbers of two chapters."""
+    assert chapters.main(["02", "19"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[1:3]] == ["02", "19"]
+    assert "19 lacks: The formula" in printed
