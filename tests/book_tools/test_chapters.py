@@ -28,7 +28,10 @@ def test_lines_are_those_that_a_page_shows():
     """Oracle: counted by hand: neither blank ones, nor folded ones, nor those of a solution."""
     hidden = new_code_cell("a = 1\nb = 2")
     hidden.metadata["tags"] = ["hide-input"]
-    gate = new_markdown_cell("```{solution-start} ex-a\n```"), new_markdown_cell("```{solution-end}")
+    gate = (
+        new_markdown_cell("```{solution-start} ex-a\n```"),
+        new_markdown_cell("```{solution-end}"),
+    )
     cells = new_code_cell("x = 1\n\ny = 2"), hidden, gate[0], new_code_cell("z = 3"), gate[1]
     assert chapter(*cells, new_code_cell("w = 4")).lines == 3
 

@@ -1,0 +1,61 @@
+"""Chapters move by one: their files, what names them, and their old addresses."""
+
+import pytest
+
+from book_tools.failures import BookError
+from book_tools.renumber import make_room, renumbered
+from book_tools.site.links import Page
+
+
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        ("Chapter 05 and chapter 06", "Chapter 05 and chapter 07"),
+        ("chapters 05, 06 and 09", "chapters 05, 07 and 10"),
+        ("chapters 06 to 08; 09 seeds", "chapters 07 to 09; 09 seeds"),
+        ("[chapter 06](06_sizes.ipynb)", "[chapter 07](07_sizes.ipynb)"),
+        ("`chapters/06_sizes.ipynb::cell 06`", "`chapters/07_sizes.ipynb::cell 06`"),
+        ("pytest chapters/06*.ipynb", "pytest chapters/07*.ipynb"),
+        ("begin(seed=6), 06 bits, chapter 6", "begin(seed=6), 06 bits, chapter 6"),
+        ("05_errors.ipynb, 106_sizes", "05_errors.ipynb, 106_sizes"),
+    ],
+)
+def test_what_names_a_later_chapter_moves(text, moved):
+    """Oracle: by hand."""
+    assert renumbered(text, ["06_sizes"], 6) == moved
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Return a book of three chapters, the last two of which name each other."""
+    (tmp_path / "chapters").mkdir()
+    for name, text in {
+        "05_errors": "nothing of chapter 05 moves",
+        "06_sizes": "see [chapter 07](07_times.ipynb)",
+        "07_times": "see [chapter 06](06_sizes.ipynb)",
+    }.items():
+        (tmp_path / f"chapters/{name}.ipynb").write_text(text, "utf-8")
+    (tmp_path / "_toc.yml").write_text("- file: chapters/06_sizes\n", "utf-8")
+    return tmp_path
+
+
+def test_room_is_made(book):
+    """Oracle: the files and their texts by hand; the redirects, read as the link check does."""
+    make_room(book, 6)
+    files = {path.name: path.read_text("utf-8") for path in (book / "chapters").iterdir()}
+    assert files == {
+        "05_errors.ipynb": "nothing of chapter 05 moves",
+        "07_sizes.ipynb": "see [chapter 08](08_times.ipynb)",
+        "08_times.ipynb": "see [chapter 07](07_sizes.ipynb)",
+    }
+    assert (book / "_toc.yml").read_text("utf-8") == "- file: chapters/07_sizes\n"
+    page = Page(book / "_extra/chapters/07_times.html")
+    assert page.redirects
+    assert set(page.links) == {"08_times.html"}
+
+
+def test_a_number_that_is_free_is_refused(book):
+    """Oracle: the message; nothing has moved."""
+    with pytest.raises(BookError, match=r"chapters/08_….ipynb must exist"):
+        make_room(book, 8)
+    assert (book / "chapters/07_times.ipynb").is_file()
