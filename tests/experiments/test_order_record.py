@@ -45,14 +45,14 @@ def test_stored_bytes_are_those_of_codes_steps_and_biases():
 
 
 def test_the_plan_has_every_order_for_every_seed():
-    """Oracle: 5 seeds, 1 network, 2 strengths, 4 first stages; two rivals; a start each."""
+    """Oracle: 5 seeds, 2 networks, 2 strengths, 4 first stages; two rivals; a start each."""
     plan = runs_of(recorder, [])
     kinds = [type(run).__name__ for run in plan]
     assert {kind: kinds.count(kind) for kind in kinds} == {
-        "Start": 5,
-        "Run": 40,
-        "Together": 20,
-        "Timed": 2,
+        "Start": 10,
+        "Run": 80,
+        "Together": 40,
+        "Timed": 4,
     }
     assert len(set(plan)) == len(plan)
 
