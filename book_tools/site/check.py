@@ -20,6 +20,7 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, TimeoutError, sync_playwright
 
+from book_tools.chapters import PENDING
 from book_tools.failures import BookError, explained
 from book_tools.site.links import Page as Links
 from book_tools.site.links import broken_links, html_files
@@ -55,7 +56,12 @@ def browser() -> Iterator[BrowserContext]:
 
 
 def page_problems(
-    chromium: BrowserContext, root: str, name: str, *, accessibly: bool = True
+    chromium: BrowserContext,
+    root: str,
+    name: str,
+    *,
+    accessibly: bool = True,
+    legibly: bool = True,
 ) -> list[str]:
     """Return what is wrong with a page, and with what happens while it opens."""
     problems: list[str] = []
@@ -69,7 +75,7 @@ def page_problems(
                 page.wait_for_selector("#search-results li a", timeout=_PATIENCE)
             except TimeoutError:
                 problems.append(f"the search finds no page with the word {SEARCHED}")
-        problems += problems_of(page, root + name, accessibly=accessibly)
+        problems += problems_of(page, root + name, accessibly=accessibly, legibly=legibly)
     own = ("data:", urljoin(root, "/"))
     problems += [f"script error: {e}" for e in events["pageerror"]]
     problems += [f"console error: {m.text}" for m in events["console"] if m.type == "error"]
@@ -108,6 +114,12 @@ def served(site: Path, prefix: str = "/some/sub-path/") -> Iterator[str]:
             server.shutdown()
 
 
+def _is_finished(name: PurePosixPath) -> bool:
+    """Return whether a page is a chapter in its final form."""
+    number = name.name[:2]
+    return name.parts[0] == "chapters" and number.isdigit() and number not in PENDING
+
+
 def _samples(names: list[PurePosixPath]) -> set[PurePosixPath]:
     """Return the pages for axe: the first of each folder of generated pages, and all others."""
     first: dict[str, PurePosixPath] = {}
@@ -131,7 +143,8 @@ def check_pages(site: Path) -> str:
                 began, found, sample = time.perf_counter(), results[name], name in samples
                 # a redirect's target is a link, and a page of its own
                 if (sample or name.parts[0] != "_modules") and not Links(site / name).redirects:
-                    found += page_problems(chromium, root, str(name), accessibly=sample)
+                    asked = {"accessibly": sample, "legibly": _is_finished(name)}
+                    found += page_problems(chromium, root, str(name), **asked)
                 line = f"{'FAIL' if found else 'ok  '} {name} ({time.perf_counter() - began:.1f} s)"
                 print("\n       ".join([line, *found]), flush=True)
 

@@ -3,7 +3,7 @@
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize
 
-DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=375, height=812)
+DESKTOP, PHONE = ViewportSize(width=1300, height=900), ViewportSize(width=390, height=812)
 
 _SET_MODE = """mode => {
   Object.assign(document.documentElement.dataset, {mode: mode, theme: mode});
@@ -57,6 +57,30 @@ _SCROLLS = """() => {
     [`scrolls sideways at ${clientWidth} px: ${scrollWidth} px wide`];
 }"""
 
+HEIGHT = 18_000  #: pixels of a chapter on a desktop, at most, as it is before anything is unfolded
+#: How much of its size a figure must keep on a phone: 10 points become 8.7 pixels
+_SHRUNK = 0.65
+
+_IS_SHORT = """most => {
+  const found = [], {scrollHeight} = document.scrollingElement;
+  if (scrollHeight > most) found.push(`${scrollHeight} px high, more than ${most}`);
+  for (const p of document.querySelectorAll('main .cell_input pre'))
+    if (p.offsetParent && p.scrollWidth > p.clientWidth + 1)
+      found.push('code is cut: ' + p.textContent.trim().slice(0, 60));
+  return found;
+}"""
+
+_FITS_A_PHONE = """least => {
+  const found = [];
+  for (const m of document.querySelectorAll('main div.math'))
+    if (m.scrollWidth > m.clientWidth + 1)
+      found.push(`formula is cut on a phone: ${m.id || m.textContent.trim().slice(0, 60)}`);
+  for (const i of document.querySelectorAll('main .cell_output img'))
+    if (i.offsetParent && i.clientWidth < least * i.naturalWidth)
+      found.push(`figure of ${i.naturalWidth} px is ${i.clientWidth} px wide on a phone: ${i.alt}`);
+  return found;
+}"""
+
 #: Leaves one letter of each formula and one token of each kind of code: the rest has its colours
 #: on the same ground, and axe needs half a minute for the thousands of boxes in one chapter.
 _THIN_OUT = """() => {
@@ -71,17 +95,22 @@ _THIN_OUT = """() => {
 }"""
 
 
-def problems_of(page: Page, address: str, *, accessibly: bool) -> list[str]:
-    """Return what is wrong with the address on a desktop and on a phone, light and dark."""
+def problems_of(page: Page, address: str, *, accessibly: bool, legibly: bool) -> list[str]:
+    """Return what is wrong with the address on a desktop and on a phone, light and dark.
+
+    ``accessibly`` asks axe as well, ``legibly`` whether a chapter is short and nothing is cut.
+    """
     page.set_viewport_size(DESKTOP)
     page.goto(address, wait_until="load")
     page.evaluate(_SET_MODE, "light")
     page.evaluate(_READY)
+    problems: list[str] = page.evaluate(_IS_SHORT, HEIGHT) if legibly else []
     page.evaluate(_OPEN_EVERYTHING)
-    problems: list[str] = page.evaluate(_LOOK)
+    problems += page.evaluate(_LOOK)
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
     problems += page.evaluate(_SCROLLS)
+    problems += page.evaluate(_FITS_A_PHONE, _SHRUNK) if legibly else []
     if accessibly:
         page.evaluate(_THIN_OUT)
         problems += _inaccessible(page, "light")

@@ -47,7 +47,7 @@ SEEN = {
     "image with empty alt": (f'<img alt="" src="{PIXEL}#b">', f"alternative text: {PIXEL}#b"),
     "broken image": (f'<img alt="x" src="{BROKEN}">', f"broken image: {BROKEN}"),
     "stderr": ('<div class="output stderr">Warning</div>', "a cell wrote to stderr: Warning"),
-    "wide page": ('<div style="width: 700px">wide</div>', "scrolls sideways at 375 px"),
+    "wide page": ('<div style="width: 700px">wide</div>', "scrolls sideways at 390 px"),
     "fetch from elsewhere": (
         "<script>fetch('https://example.org/a').catch(() => 0)</script>",
         "fetches from elsewhere: https://example.org/a",
@@ -63,6 +63,21 @@ SEEN = {
     "low contrast in dark mode": (
         '<style>[data-theme=dark] #b { color: #222; background: #000 }</style><p id="b">dark</p>',
         "axe, dark: color-contrast (serious): 1×, e.g. #b",
+    ),
+    "long page": ('<div style="height: 18000px"></div>', " px high, more than 18000"),
+    "code that is cut": (
+        f'<div class="cell_input"><pre tabindex="0" style="overflow: auto">{300 * "y"}</pre></div>',
+        "code is cut: yyy",
+    ),
+    "formula that is cut": (
+        '<div class="math" id="eq-a" style="overflow: auto"><mjx-container>'
+        '<div style="width: 600px">x</div></mjx-container></div>',
+        "formula is cut on a phone: eq-a",
+    ),
+    "figure that shrinks": (
+        '<div class="cell_output"><img alt="Wide" style="max-width: 100%" src="data:image/svg+xml,'
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='9'/>\"></div>",
+        "figure of 900 px is ",
     ),
     "button without a name": ("<button></button>", "axe, light: button-name"),
 }

@@ -67,6 +67,20 @@ def asymmetric(weight, bits):
     return quantization.affine_from_range(*ends, quantization.IntegerGrid(bits)).round_trip(weight)
 
 
+def affine_codes(x, bits):
+    low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (high - low) / (2**bits - 1)
+    zero_point = torch.round(-low / scale)
+    codes = (torch.round(x / scale) + zero_point).clamp(0, 2**bits - 1)
+    return codes, scale, zero_point
+
+
+def affine_of_the_package(x, bits):
+    ends = quantization.min_max_range(x)
+    made = quantization.affine_from_range(*ends, quantization.IntegerGrid(bits))
+    return made.quantize(x), made.scale, made.zero_point
+
+
 def looping_step(x, centroids):
     nearest = (x[:, None] - centroids).abs().argmin(dim=1)
     moved = centroids.clone()
@@ -91,6 +105,8 @@ RIGHT = {
     "affine-by-hand": [[0.21, 5, 5, 7, 15], [FOUR_BITS.scale, FOUR_BITS.zero_point, *CODES]],
     "per-channel-weights": [by_channel, channels_by_torch, lambda w, b: by_channel(w.double(), b)],
     "scale-budget": [[5, 56]],
+    "affine-bug": [affine_codes, affine_of_the_package],
+    "swish-codes": [[5.66, 11, 11.8], [5.7, 11, 11.8]],
     "best-pair": [[4.6, 22], [22, 4.6]],
     "lloyd-step": [looping_step, lambda *a: looping_step(*a).numpy()],
     "codebook-size": [7],
@@ -200,6 +216,57 @@ WRONG = {
         ([5.5, 56], "two whole numbers"),
         ([17, 784], "bits from 2 to 8", "bits are", "this choice", "no choice"),
         ([5, 50], "divisor of 784"),
+    ],
+    "affine-bug": [
+        (
+            {
+                ".clamp(max=0)": "",
+                ".clamp(min=0)": "",
+                "+ zero_point).clamp(0, 2**bits - 1)": ").clamp(0, 2**bits - 1) + zero_point",
+            },
+            *("clip before", "the codes", "the zero point", "no value", "the scale"),
+        ),
+        (
+            {"+ zero_point).clamp(0, 2**bits - 1)": ").clamp(0, 2**bits - 1) + zero_point"},
+            *("clip before", "no value"),
+        ),
+        (
+            {".clamp(max=0)": "", ".clamp(min=0)": ""},
+            *("stretch it first", "the zero point", "the scale"),
+        ),
+        (
+            {
+                ".clamp(max=0)": "",
+                ".clamp(min=0)": "",
+                "-low / scale)": "-low / scale).clamp(0, 2**bits - 1)",
+            },
+            *("not enough", "no value", "the scale"),
+        ),
+        (
+            {".clamp(min=0)": ""},
+            *("lower end only", "the zero point", "the scale"),
+        ),
+        ({"torch.round(-low": "torch.floor(-low"}, "cut the fraction", "no value"),
+        ({"torch.round(-low / scale)": "-low / scale"}, "Codes are whole", "the codes", "the z"),
+        ({".clamp(0, 2**bits - 1)": ".clamp(0, 2**bits - 2)"}, "Compare", "no value"),
+        ({"(2**bits - 1)\n": "2**bits\n"}, "divided by 2^b", "the zero", "no value", "the scale"),
+        (spoiling(affine_codes), "Work on a copy", "x is left"),
+        (lambda x, b: affine_codes(x, b)[0], "codes, scale and zero point"),
+        (lambda x, b: (affine_codes(x, b)[0], x, x), "one number each"),
+        (lambda x, b: (affine_codes(x, b)[0][:1], x[0], x[0]), "the shape of x"),
+    ],
+    "swish-codes": [
+        ({0: 6.02}, "never negative", "the gain"),
+        ({0: 6.05}, "never negative", "the gain"),
+        ({0: 2.83}, "10 log10 of its square", "the gain"),
+        ({0: -5.66}, "the smaller step", "the gain"),
+        ({0: 5.59}, "q_max = 127", "the gain"),
+        ({0: 3}, "what are the two steps", "the gain"),
+        ({1: 12}, "own code", "the number"),
+        ({1: 10}, "below the zero point", "the number"),
+        ({2: 0.5}, "inside the range only", "the largest"),
+        ({2: 11.3}, "6/255", "the largest"),
+        ({2: 10}, "clipped to 0", "the largest"),
     ],
     "best-pair": [
         ([2, 13], "fixed point", "no other pair"),
