@@ -1,4 +1,4 @@
-"""Exercises of chapter 03: scale and codes by hand, a scale for each channel, a budget of bits."""
+"""Exercises of chapter 03: a scale for each channel, a budget of bits, and those of codes."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exercises import affine_codes
 from exercises.framework import (
     Exercise,
     Test,
@@ -14,7 +15,6 @@ from exercises.framework import (
     a_function,
     agrees,
     as_numbers,
-    at,
     leaves,
     normals,
     numbers,
@@ -32,42 +32,7 @@ from reference_impl.quantization import (
 )
 from reference_impl.training import load_checkpoint
 
-EXERCISES: dict[str, Exercise] = {}
-
-# -- by hand: low −1, high 2.2, 4 bits; the codes of 0, 0.36 and 3 ---------------------------------
-
-EXERCISES["affine-by-hand"] = Exercise(
-    kind=numbers(5),
-    claims={
-        "the scale divides the range into 15 steps": (
-            at(0, 3.2 / 15, within=0.004),
-            "s = (2.2 − (−1.0)) / (q_max − q_min), to three decimals.",
-        ),
-        "the zero point is right": (
-            at(1, 5),
-            "z = q_min − round(low / s): low / s lies between −5 and −4; round it to the nearest.",
-        ),
-        "zero has the zero point as its code": (
-            lambda answer: bool(as_numbers(answer)[2] == as_numbers(answer)[1]),
-            "q = round(0 / s) + z = z.",
-        ),
-        "the code of 0.36 is right": (
-            at(3, 7),
-            "Round 0.36 / s first, then add z.",
-        ),
-        "the value outside the range is clipped": (at(4, 15), "Four bits end at the code 15."),
-    },
-    mistakes={
-        "You divided by 2^b: 16 codes have 15 steps between them.": at(0, 0.2),
-        "You left the lower end out of the width.": at(0, 2.2 / 15, within=0.001),
-        "The zero point has the wrong sign: it is q_min − round(low / s).": at(1, -5),
-        "The zero point must be a code, hence a whole number.": at(1, 4.6875, within=0.1),
-        "You cut the fraction of the zero point off: round it.": at(1, 4),
-        "You rounded (x − low) / s, the formula of chapter 02: here x / s is rounded, and z, "
-        "a whole number, is added.": at(3, 6),
-        "You did not clip: 4 bits have no code above 15.": at(4, 19),
-    },
-)
+EXERCISES: dict[str, Exercise] = {**affine_codes.EXERCISES}
 
 # -- to implement: a scale for each output channel of a weight -------------------------------------
 
@@ -189,7 +154,7 @@ EXERCISES["per-channel-weights"] = Exercise(
     },
 )
 
-# -- to explore: the fewest bits for a weight, scales included -------------------------------------
+# -- predict before you run: the fewest bits for a weight, scales included -------------------------
 
 DECIBELS = 25.0
 """The SQNR to reach."""
