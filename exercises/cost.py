@@ -1,4 +1,4 @@
-"""Exercises of chapter 01, The cost of a model: to count, to implement and to explore."""
+"""Exercises of chapter 01, The cost of a model."""
 
 import math
 import sys
@@ -6,7 +6,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
-from exercises.framework import Exercise, Test, a_function, as_numbers, at, near, numbers
+from exercises.framework import (
+    Exercise,
+    Test,
+    WrongResultError,
+    a_function,
+    a_number,
+    at,
+    either,
+    near,
+    numbers,
+)
 from reference_impl.checked import Count, Positive, Within, checked
 
 EXERCISES: dict[str, Exercise] = {}
@@ -15,8 +25,6 @@ EXERCISES: dict[str, Exercise] = {}
 
 ARTICLE_MACS = (16**2 * 64 * 3 * 9, 16**2 * 128 * 64 * 9, 128 * 8 * 8 * 1000, 1000 * 10)
 """Multiply–accumulates of conv1, conv2, fc1, fc2."""
-
-ARTICLE_OUTPUTS = (16**2 * 64, 16**2 * 128, 1000, 10)
 
 
 def _convolutions(first: int, second: int) -> Test:
@@ -48,60 +56,27 @@ EXERCISES["cost-article-macs"] = Exercise(
         "The input channels are missing: each output value sums over all of them.": _convolutions(
             16**2 * 64 * 9, 16**2 * 128 * 9
         ),
-        "The image has three channels: each filter of conv1 sees all of them.": _convolutions(
-            16**2 * 64 * 9, ARTICLE_MACS[1]
-        ),
-        "The pooling comes after conv2: its output is still 16 × 16.": _convolutions(
-            ARTICLE_MACS[0], 8**2 * 128 * 64 * 9
-        ),
-        "The padding is missing: with one pixel on each side, 16 × 16 stays 16 × 16.": (
-            _convolutions(14**2 * 64 * 3 * 9, 12**2 * 128 * 64 * 9)
-        ),
+        "The image has three channels: conv1 reads them all.": _convolutions(147_456, 18_874_368),
+        "Pooling comes after conv2, whose output is 16 × 16.": _convolutions(442_368, 4_718_592),
+        "The padding is missing: outputs have 16 × 16 again.": _convolutions(338_688, 10_616_832),
         "17 × 17 fits too, as the pooling rounds down; the smallest size is asked for.": _image(17),
-        "This is an image of 28 × 28, like ours; after one pooling it would not fit fc1.": _image(
-            28
-        ),
-        "This is an image of 32 × 32; after one pooling it would not fit fc1, 128 · 8 · 8.": _image(
-            32
+        "This image is larger; after one pooling it would not fit fc1, 128 · 8 · 8.": either(
+            _image(28), _image(32)
         ),
         "The biases are counted too: adding one is not a multiply–accumulate.": near(
-            [macs + more for macs, more in zip(ARTICLE_MACS, ARTICLE_OUTPUTS, strict=True)]
+            (458_752, 18_907_136, 8_193_000, 10_010)
         ),
     },
 )
 
-# -- to explore: the intensity of LeNet-300-100 at a large batch -----------------------------------
+# -- predict: the intensity of LeNet-300-100 at a large batch -----------------------------------
 
-LENET300_MACS = 266_200
-LENET300_PARAMETER_BYTES = 4 * 266_610
-LENET300_ACTIVATION_BYTES = 4 * (784 + 300 + 300 + 100 + 100 + 10)
-LENET300_LIMIT = 2 * LENET300_MACS / LENET300_ACTIVATION_BYTES
-LENET300_BATCH = 1506  # the first n with n A / (P + n A) ≥ 0.9: P parameter, A activation bytes
-
-
-@checked
-def lenet300_intensity(batch: Count) -> float:
-    """Return 2 n MACs / (P + n A) in FLOP/byte, for a batch of n."""
-    moved = LENET300_PARAMETER_BYTES + batch * LENET300_ACTIVATION_BYTES
-    return 2 * batch * LENET300_MACS / moved
+LENET300_LIMIT = 2 * 266_200 / (4 * 1594)  # the bytes are those of one image's activations
+LENET300_BATCH = 1506
 
 
 def _limit(expected: float) -> Test:
     return at(0, expected, share=0.01)
-
-
-def _first_for(answer: Any) -> bool:
-    """Return whether the batch is the first with 90 % of the limit, or of the one submitted."""
-    limit, batch = as_numbers(answer).tolist()
-    if batch == LENET300_BATCH:
-        return True
-    whole = batch == int(batch) and batch > 1
-    target = 0.9 * limit * (1 - 1e-6)  # may be met exactly
-    return (
-        whole
-        and _limit(LENET300_LIMIT)(answer)
-        and lenet300_intensity(int(batch)) > target > lenet300_intensity(int(batch) - 1)
-    )
 
 
 EXERCISES["cost-intensity-limit"] = Exercise(
@@ -109,44 +84,35 @@ EXERCISES["cost-intensity-limit"] = Exercise(
     claims={
         "the limit, within 1 %": (
             _limit(LENET300_LIMIT),
-            "For a large batch the parameters no longer count: operations of one example "
-            "over the bytes of its activations.",
+            "For a large batch the parameters no longer count, only each example's activations.",
         ),
         "the first batch with 90 % of it": (
-            _first_for,
-            "Try batches near yours: which is the first whose intensity is at least 0.9 of "
-            "the limit?",
+            at(1, LENET300_BATCH, share=0.01),
+            "Where the activations take nine times as many bytes as the parameters, the intensity "
+            "is 90 % of its limit.",
         ),
     },
     mistakes={
         "This is half the limit: a MAC is two operations.": _limit(LENET300_LIMIT / 2),
         "This is operations per value; a float32 has four bytes.": _limit(4 * LENET300_LIMIT),
         "The hidden values are counted once: one layer writes them, the next one reads "
-        "them.": _limit(2 * LENET300_MACS / (4 * (784 + 300 + 100 + 10))),
-        "This is the intensity at batch 64; let the batch grow until it stands still.": _limit(
-            lenet300_intensity(64)
+        "them.": _limit(2 * 266_200 / (4 * (784 + 300 + 100 + 10))),
+        "This is the intensity at batch 64 or 1000, which still grows: it is not the limit.": (
+            either(_limit(23.11), _limit(71.47))
         ),
-        "This is the intensity at batch 1000, which still grows: it is not the limit.": _limit(
-            lenet300_intensity(1000)
-        ),
-        "This batch reaches half of the limit: there the activations weigh as much as "
-        "the parameters.": at(1, math.ceil(LENET300_PARAMETER_BYTES / LENET300_ACTIVATION_BYTES)),
+        "This batch reaches half of the limit: there the activations take as many bytes as "
+        "the parameters.": at(1, 168),
     },
 )
 
 # -- to implement: the smallest batch that reaches the ridge ---------------------------------------
 
 Batches = dict[tuple[int, int, float], Any]
-
 BATCH_CASES: Batches = {(784, 300, 10.0): 23, (300, 100, 20.0): 86, (1024, 1024, 12.5): 27}
-"""(inputs, outputs, ridge) → the smallest batch, by trying one after the other."""
-
 EXACT_CASES: Batches = {(8, 8, 1.0): 4, (1024, 1024, 255.75): 523_776}
-"""The same where the ridge is met exactly; the second is out of reach of a loop."""
+"""(inputs, outputs, ridge) → the smallest batch; here the ridge is met exactly."""
 
-LIMIT_CASE = (4, 4, 1.0)
-"""The limit is the ridge itself: approached, never reached."""
-
+LIMIT_CASE = (4, 4, 1.0)  # the limit is the ridge itself: approached, never reached
 LINES = 200_000
 
 
@@ -154,11 +120,7 @@ LINES = 200_000
 def smallest_batch(
     inputs: Count, outputs: Count, ridge: Positive, *, biases: Annotated[int, Within(0)] = 0
 ) -> int | None:
-    """Return the smallest n with 2 n N_w / (4 (N_w + n (in + out))) ≥ ridge, or None.
-
-    Here N_w = in · out, four bytes to a value and no bias. Solved for n:
-    n ≥ 2 R N_w / (N_w − 2 R (in + out)), if the denominator is positive.
-    """
+    """Return the smallest n with 2 n N_w / (4 (N_w + n (in + out))) ≥ ridge, or None."""
     weights = inputs * outputs
     room = weights - 2 * ridge * (inputs + outputs)
     return math.ceil(2 * ridge * (weights + biases) / room) if room > 0 else None
@@ -172,10 +134,7 @@ def _limited(function: Callable[..., Any], *arguments: float) -> Any:
         nonlocal lines
         lines += 1
         if lines > LINES:
-            raise RuntimeError(
-                f"still running after {LINES} lines: a loop over batches is too slow, or never "
-                "ends. Solve for n."
-            )
+            raise RuntimeError(f"still running after {LINES} lines: solve for n, without a loop.")
         return trace
 
     before = sys.gettrace()
@@ -249,5 +208,72 @@ EXERCISES["cost-smallest-batch"] = Exercise(
             BATCH_CASES | {case: expected + 1 for case, expected in EXACT_CASES.items()}
         ),
         "4 → 4 approaches 1 FLOP/byte and never gets there: you divide by zero.": _divides_by_zero,
+    },
+)
+
+# -- spot the bug: the intensity of one linear layer -----------------------------------------------
+
+LAYERS = ((1, 784, 300), (64, 784, 300), (1000, 10, 10))  # batch, inputs, outputs
+
+
+def _intensity(n: int, inputs: int, outputs: int, *, operations: int = 2, reads: int = 1) -> float:
+    moved = reads * inputs * outputs + n * (inputs + outputs)
+    return operations * n * inputs * outputs / (4 * moved)
+
+
+def _is(formula: Callable[[int, int, int], float], *layers: tuple[int, int, int]) -> Test:
+    def holds(answer: Any) -> bool:
+        found = [answer(*one) for one in layers]
+        if any(map(a_number, found)):
+            raise WrongResultError("The function must return a number.")
+        return all(map(math.isclose, found, [formula(*one) for one in layers]))
+
+    return holds
+
+
+EXERCISES["cost-intensity"] = Exercise(
+    kind=a_function("intensity(n, inputs, outputs)"),
+    claims={
+        "the intensity of one example": (
+            _is(_intensity, LAYERS[0]),
+            "For one example of 784 → 300, it is 470,400 operations over 945,136 bytes.",
+        ),
+        "the intensity of a batch": (
+            _is(_intensity, *LAYERS[1:]),
+            "How often are the weights read for 64 examples, and how often are the inputs?",
+        ),
+    },
+    mistakes={
+        "A MAC is two operations, a product and a sum.": _is(
+            lambda n, i, o: _intensity(n, i, o, operations=1), *LAYERS
+        ),
+        "The weights are read once for the whole batch.": _is(
+            lambda n, i, o: _intensity(n, i, o, reads=n), *LAYERS
+        ),
+    },
+)
+
+# -- carry over: 64 channels of 32 × 32, windows of 3 × 3, whole and separable: MACs, FLOP/byte ----
+
+SEPARABLE = (37_748_736, 4_784_128, 75_497_472 / 671_744, 9_568_256 / 1_067_264)
+
+_HINTS = {
+    "MACs of the ordinary convolution": "There are 32 · 32 · 64 sums over 64 windows of 3 × 3.",
+    "MACs of the pair": "With 64 groups a filter reads one channel; then windows are 1 × 1.",
+    "FLOP/byte of the ordinary convolution": "Four bytes for each weight, input and output value.",
+    "FLOP/byte of the pair": "Add the MACs of both layers, and their bytes, before you divide.",
+}
+
+EXERCISES["cost-separable"] = Exercise(
+    kind=numbers(4),
+    claims={
+        claim: (at(place, SEPARABLE[place], share=0.01 * (place > 1)), hint)
+        for place, (claim, hint) in enumerate(_HINTS.items())
+    },
+    mistakes={
+        "The values between the two layers are written by one and read by the other.": at(
+            3, 9_568_256 / (4 * (4_672 + 2 * 65_536)), share=0.01
+        ),
+        "These are MACs for each byte; a MAC is two operations.": at(2, 56.2, share=0.01),
     },
 )

@@ -75,7 +75,7 @@ class Layer:
     def bytes_moved(
         self, batch: Count = 1, *, weight_bits: Bits = 32, activation_bits: Bits = 32
     ) -> float:
-        """Return B = (b_w N_w + 32 N_b + n b_a (N_in + N_out)) / 8, the traffic of one layer.
+        """Return moved = (b_w N_w + 32 N_b + n b_a (N_in + N_out)) / 8, the traffic of one layer.
 
         Weights, biases and input of n examples are read once, the whole output is written once.
         Activation functions, normalisation and pooling between layers add nothing; a runtime that
@@ -104,7 +104,7 @@ class ModelCost:
     def bytes_moved(
         self, batch: Count = 1, *, weight_bits: Bits = 32, activation_bits: Bits = 32
     ) -> float:
-        """Return Σ B over the layers; see `Layer.bytes_moved`."""
+        """Return Σ moved over the layers; see `Layer.bytes_moved`."""
         return sum(
             layer.bytes_moved(batch, weight_bits=weight_bits, activation_bits=activation_bits)
             for layer in self.layers
@@ -114,7 +114,7 @@ class ModelCost:
     def intensity(
         self, batch: Count = 1, *, weight_bits: Bits = 32, activation_bits: Bits = 32
     ) -> float:
-        """Return I = 2 n MACs / B, in operations per byte (FLOP/byte for 32 bits).
+        """Return intensity = 2 n MACs / moved, in operations per byte (FLOP/byte for 32 bits).
 
         A multiply–accumulate is two operations: one product and one sum. Williams, Waterman &
         Patterson (2009), "Roofline", call it operational intensity.

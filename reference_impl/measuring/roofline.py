@@ -29,16 +29,16 @@ class Machine:
 
     @property
     def ridge(self) -> float:
-        """Return I* = peak / memory, the intensity at which the two limits meet (FLOP/byte)."""
+        """Return ridge = peak / memory, the intensity at which the two limits meet (FLOP/byte)."""
         return self.peak / self.memory
 
 
 @checked
 def attainable(intensity: Positive, *, peak: Positive, bandwidth: Positive) -> float:
-    """Return min(peak, I · bandwidth), the speed that a computation cannot exceed (FLOP/s).
+    """Return min(peak, intensity · bandwidth), the speed that a computation cannot exceed (FLOP/s).
 
-    I is the number of operations per byte moved. The bandwidth (bytes/s) is that of the memory that
-    holds the data: that of main memory does not limit data that remain in a cache.
+    The intensity is the number of operations per byte moved. The bandwidth (bytes/s) is that of
+    the memory that holds the data: that of main memory does not limit data in a cache.
 
     References: Williams et al. (2009), section 3.
 

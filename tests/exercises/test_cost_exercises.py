@@ -3,13 +3,12 @@
 import math
 import sys
 from bisect import bisect_left
+from fractions import Fraction
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
-from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,6 +37,11 @@ def by_bisection(inputs, outputs, ridge):
     return batches[place] if place < len(batches) else None
 
 
+def by_fractions(batch, inputs, outputs):
+    values = Fraction(1, outputs) + Fraction(1, inputs)
+    return float(1 / (2 * (Fraction(1, batch) + values)))
+
+
 def tried(most):
     """Return the answer that tries the batches below ``most`` one after the other."""
     return lambda *layer_and_ridge: next(
@@ -49,7 +53,9 @@ def tried(most):
 RIGHT = {
     "cost-article-macs": [MACS],
     "cost-smallest-batch": [by_formula, cost.smallest_batch, by_bisection],
-    "cost-intensity-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.0, 1420]],
+    "cost-intensity-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.0, 1500]],
+    "cost-intensity": [intensity, by_fractions],
+    "cost-separable": [[37_748_736, 4_784_128, 112.39, 8.965], [37_748_736, 4_784_128, 112, 9]],
 }
 
 
@@ -68,8 +74,8 @@ WRONG = {
         ({1: 4_718_592}, "after conv2"),
         ({0: 338_688, 1: 10_616_832}, "padding"),
         ({0: 499_392, 1: 21_307_392}, "17 × 17"),
-        ({0: 1_354_752, 1: 57_802_752}, "28 × 28"),
-        ({0: 1_769_472, 1: 75_497_472}, "32 × 32"),
+        ({0: 1_354_752, 1: 57_802_752}, "image is larger"),
+        ({0: 1_769_472, 1: 75_497_472}, "image is larger"),
         ([458_752, 18_907_136, 8_193_000, 10_010], "The biases"),
         ({0: MACS[0] + 1}, "conv1: how many", "conv1"),
         ({1: 1}, "conv2: how many", "conv2"),
@@ -102,9 +108,27 @@ WRONG = {
         ([111.47, 1506], "counted once"),
         ([23.11, 1506], "batch 64"),
         ([83.5, 168], "half of the limit"),
-        ([83.5, 1505], "Try batches near", "the first batch"),
-        ([71.47, 1506], "batch 1000"),
+        ([83.5, 1420], "nine times as many", "the first batch"),
+        ([71.47, 1506], "64 or 1000"),
         ([84.4, 1506], "no longer count", "the limit"),
+    ],
+    "cost-intensity": [
+        ({"2 * batch": "batch"}, "two operations", "the intensity of one", "the intensity of a b"),
+        (lambda n, i, o: intensity(n, i, o) * (n > 1), "over 945,136", "the intensity of one"),
+        (
+            {"(weights + batch * (": "batch * (weights + ("},
+            "once for the whole",
+            "the intensity of a",
+        ),
+        ({"2 * batch * weights": "2 * weights"}, "How often", "the intensity of a batch"),
+    ],
+    "cost-separable": [
+        ({0: 589_824}, "windows of 3 × 3", "MACs of the ordinary"),
+        ({1: 4_194_304}, "With 64 groups", "MACs of the pair"),
+        ({2: 60.0}, "Four bytes", "FLOP/byte of the ordinary"),
+        ({3: 11.0}, "before you divide", "FLOP/byte of the pair"),
+        ({3: 17.63}, "between the two layers", "FLOP/byte of the pair"),
+        ({2: 56.2, 3: 4.48}, "MACs for each byte", "FLOP/byte of the ord", "FLOP/byte of the pair"),
     ],
 }
 
@@ -126,17 +150,17 @@ def test_the_articles_macs_are_torchs():
     assert counter.get_total_flops() == 2 * sum(cost.ARTICLE_MACS)
 
 
-@given(batch=st.integers(2, 10**4))
-@example(batch=1500)
-@example(batch=1600)
-def test_a_batch_is_right_for_the_limit_submitted_with_it(batch):
-    """Oracle: the definition of the first batch, with the limit that makes it so."""
-    limit = cost.lenet300_intensity(batch) / 0.9
-    near = abs(limit - cost.LENET300_LIMIT) < 0.0099 * cost.LENET300_LIMIT
-    far = abs(limit - cost.LENET300_LIMIT) > 0.0101 * cost.LENET300_LIMIT
-    passed = report("cost-intensity-limit", [limit, batch]).passed
-    assert passed or not near
-    assert not passed or not far
+def test_the_separable_pair_is_counted_as_torch_and_the_package_count_it():
+    """Oracle: torch.utils.flop_counter for the MACs, the package's count for the bytes."""
+    whole = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    depthwise = nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False)
+    pair = nn.Sequential(depthwise, nn.Conv2d(64, 64, 1, bias=False))
+    for place, network in enumerate((whole, pair)):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.zeros(1, 64, 32, 32))
+        assert counter.get_total_flops() == 2 * cost.SEPARABLE[place]
+        counted = model_cost(network, (64, 32, 32))
+        assert counted.intensity(1) == pytest.approx(cost.SEPARABLE[2 + place])
 
 
 def test_the_batches_are_those_found_by_trying():
