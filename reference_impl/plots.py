@@ -13,24 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from reference_impl.checked import Positive, Where, checked
+from reference_impl.checked import Where, checked
 
 #: Okabe and Ito (2008): told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", ":")
 
 ONE_OR_MORE = Where("one or more", bool)
 Names = Annotated[Sequence[str], ONE_OR_MORE]
-Numbers = Annotated[Sequence[Positive], ONE_OR_MORE]
-Roofs = Annotated[
-    Mapping[str, tuple[Numbers, Numbers]],
-    Where("of 1 to 3 roofs", lambda r: 1 <= len(r) <= len(LINES)),
-]
-Points = Annotated[
-    Mapping[str, Annotated[Sequence[tuple[Positive, Positive]], ONE_OR_MORE]],
-    Where("of 1 to 7 networks", lambda p: 1 <= len(p) <= len(COLOURS)),
-]
 
 _STYLE = {
     "axes.grid": True,
@@ -85,35 +74,6 @@ def plot_shares(
     ax.grid(visible=False, axis="y")
     ax.set(xlabel=f"share of {whole} (%)", xlim=(0, 108))
     ax.legend(loc="lower right")
-
-
-@checked
-def plot_roofline(ax: Axes, roofs: Roofs, points: Points) -> None:
-    """Draw attainable speed against arithmetic intensity, and the measured speeds below it.
-
-    Args:
-        ax: where to draw; both axes become logarithmic.
-        roofs: name → intensities (FLOP/byte) and attainable speeds (GFLOP/s).
-        points: network → (intensity, speed) at each batch size, joined by a thin line.
-
-    Raises:
-        ValueError: if a roof does not have one speed per intensity.
-    """
-    for name, (intensities, speeds) in roofs.items():
-        if len(intensities) != len(speeds):
-            raise ValueError(f"roofs[{name!r}][1] must hold {len(intensities)}, got {len(speeds)}")
-    for (name, (intensities, speeds)), style in zip(roofs.items(), LINES, strict=False):
-        ax.plot(intensities, speeds, style, color="black", label=name)
-    for (name, places), colour, marker in zip(points.items(), COLOURS, MARKERS, strict=False):
-        x, y = zip(*places, strict=True)
-        ax.plot(x, y, marker=marker, color=colour, linewidth=0.8, label=name)
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="arithmetic intensity (FLOP/byte)",
-        ylabel="speed (GFLOP/s)",
-    )
-    ax.legend(loc="lower right", fontsize="small")
 
 
 @checked

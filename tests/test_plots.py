@@ -8,9 +8,6 @@ from matplotlib.patches import Rectangle
 
 from reference_impl import plots
 
-ROOFS = {"memory": ([1.0, 2.0, 4.0], [10.0, 20.0, 20.0]), "cache": ([1.0, 4.0], [20.0, 20.0])}
-POINTS = {"wide": [(1.0, 2.0), (3.0, 4.0)], "narrow": [(2.0, 1.0)]}
-
 
 @pytest.fixture(name="ax")
 def empty_axes():
@@ -32,24 +29,6 @@ def test_shares_have_one_bar_for_each_quantity_of_each_part_around_its_tick(ax):
     ]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["conv", "fc1", "fc2"]
     assert ax.get_xlabel() == "share of LeNet5 (%)"
-
-
-def test_a_roofline_has_one_line_for_each_roof_and_each_network(ax):
-    """Oracle: the numbers that went in, in their order; seven colours by Okabe and Ito (2008)."""
-    plots.plot_roofline(ax, ROOFS, POINTS)
-    lines = {line.get_label(): line for line in ax.lines}
-    assert list(lines) == ["memory", "cache", "wide", "narrow"]
-    for name, (intensities, speeds) in ROOFS.items():
-        assert list(lines[name].get_xdata()) == intensities
-        assert list(lines[name].get_ydata()) == speeds
-    for name, places in POINTS.items():
-        drawn = zip(lines[name].get_xdata(), lines[name].get_ydata(), strict=True)
-        assert list(drawn) == places
-    assert lines["memory"].get_linestyle() != lines["cache"].get_linestyle()
-    assert lines["wide"].get_color() != lines["narrow"].get_color()
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    plots.plot_roofline(ax, ROOFS, {str(i): [(1.0, 1.0)] for i in range(7)})
-    assert len({(line.get_color(), line.get_marker()) for line in ax.lines[-7:]}) == 7
 
 
 def test_a_map_fills_the_cells_with_less_than_before(ax):
@@ -79,7 +58,6 @@ def shares(ax, parts, given):
 
 
 NAN = float("nan")
-EIGHT = {name: [(1, 1)] for name in "abcdefgh"}
 
 
 @pytest.mark.parametrize(
@@ -88,12 +66,6 @@ EIGHT = {name: [(1, 1)] for name in "abcdefgh"}
         (shares, ([], {"x": []}), r"parts must be one or more, got \[\]"),
         (shares, (["a", "b"], {"x": [1]}), r"'x'\] must hold 2, got 1"),
         (shares, (["a"], {"x": [NAN]}), r"shares\['x'\]\[0\] must be finite, got nan"),
-        (plots.plot_roofline, ({}, POINTS), "roofs must be of 1 to 3"),
-        (plots.plot_roofline, (ROOFS, EIGHT), "points must be of 1 to 7 networks"),
-        (plots.plot_roofline, ({"m": ([1, 2], [1])}, POINTS), r"'m'\]\[1\] must hold 2, got 1"),
-        (plots.plot_roofline, ({"m": ([], [])}, POINTS), r"roofs\['m'\]\[0\] must be one or more"),
-        (plots.plot_roofline, (ROOFS, {"n": [(1, 1, 3)]}), r"'n'\]\[0\] must have 2 entries"),
-        (plots.plot_roofline, (ROOFS, {"n": [(1, -1)]}), r"\[0\]\[1\] must be above 0, got -1"),
         (plots.plot_method_map, (["m", "n"], ["q"], [[1], [1, 1]]), "left must have 2 rows of 1"),
     ],
 )
