@@ -73,7 +73,7 @@ _IS_SHORT = """most => {
 _FITS_A_PHONE = """least => {
   const found = [];
   for (const m of document.querySelectorAll('main div.math'))
-    if (m.scrollWidth > m.clientWidth + 1)
+    if ([m, ...m.querySelectorAll('mjx-container')].some(e => e.scrollWidth > e.clientWidth + 1))
       found.push(`formula is cut on a phone: ${m.id || m.textContent.trim().slice(0, 60)}`);
   for (const i of document.querySelectorAll('main .cell_output img'))
     if (i.offsetParent && i.clientWidth < least * i.naturalWidth)
