@@ -64,7 +64,7 @@ SEEN = {
         '<style>[data-theme=dark] #b { color: #222; background: #000 }</style><p id="b">dark</p>',
         "axe, dark: color-contrast (serious): 1×, e.g. #b",
     ),
-    "long page": ('<div style="height: 18000px"></div>', " px high, more than 18000"),
+    "long page": ('<div style="height: 19000px"></div>', " px high, more than 19000"),
     "code that is cut": (
         f'<div class="cell_input"><pre tabindex="0" style="overflow: auto">{300 * "y"}</pre></div>',
         "code is cut: yyy",
