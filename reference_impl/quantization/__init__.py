@@ -17,7 +17,7 @@ from reference_impl.quantization.clipping import (
 )
 from reference_impl.quantization.codebook import CodebookQuantizer, BlockQuantizer
 from reference_impl.quantization.formats import (
-    power_of_two_codebook, normal_float_codebook, FloatFormat, E4M3, E5M2,
+    power_of_two_codebook, normal_float_codebook, FloatFormat, E4M3, E5M2, E2M1, E2M3, E3M2,
 )
 from reference_impl.quantization.intervals import Intervals
 from reference_impl.quantization.kmeans import optimal_codebook, recursive_splits
@@ -50,7 +50,8 @@ __all__ = [
     "min_max_range", "split_groups",  # ranges
     "percentile_range", "mse_range", "entropy_range", "relative_entropy",  # clipping
     "CodebookQuantizer", "BlockQuantizer",  # codebook
-    "power_of_two_codebook", "normal_float_codebook", "FloatFormat", "E4M3", "E5M2",  # formats
+    "power_of_two_codebook", "normal_float_codebook", "FloatFormat",  # formats
+    "E4M3", "E5M2", "E2M1", "E2M3", "E3M2",
     "Intervals",  # intervals
     "optimal_codebook", "recursive_splits",  # kmeans
     "optimal_splits", "row_minima",  # kmeans_fast

@@ -9,9 +9,11 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 
-from reference_impl.checked import FloatType, Values, Within, checked
+from reference_impl.checked import FloatType, Values, Where, Within, checked
 from reference_impl.quantization.codebook import CodebookQuantizer, Reals, look_up
 from reference_impl.quantization.grid import Codes
+
+SPECIAL = "infinity", "nan", "none"
 
 
 @checked
@@ -64,20 +66,29 @@ class FloatFormat:
 
         2^(j − β) (1 + f/2^b_m)  if j > 0 (normal),    2^(1 − β) f/2^b_m  if j = 0 (subnormal),
 
-    with the bias β = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. With
-    ``infinities`` the last exponent field is spent on infinity and nan, and what rounds beyond the
-    largest number becomes infinite; without, only the last code is nan, and it becomes the largest
-    number. Both are what torch's casts do.
+    with the bias β = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. What rounds
+    beyond the largest number becomes the largest number if the format ``saturates``, else infinite,
+    or nan where there is no code for infinity.
 
-    >>> FloatFormat(4, 3).largest, FloatFormat(5, 2, infinities=True).largest
+    >>> E2M1.magnitudes
+    (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+    >>> E4M3.largest, E5M2.largest
     (448.0, 57344.0)
 
-    References: Micikevicius et al. 2022, "FP8 Formats for Deep Learning", section 3.
+    References: Micikevicius et al. 2022, "FP8 Formats for Deep Learning", section 3; Open Compute
+    Project 2023, "OCP Microscaling Formats (MX) Specification", section 5.3, for 4 and 6 bits.
     """
 
     exponent_bits: Annotated[int, Within(2, 5)]
     mantissa_bits: Annotated[int, Within(1, 7)]
-    infinities: bool = False
+    special: Annotated[str, Where(f"one of {list(SPECIAL)}", SPECIAL.__contains__)] = "nan"
+    """Which codes are no numbers: those of the last exponent field, the last one, or none."""
+    saturates: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a format that has no code for what is too large."""
+        if self.special == "none" and not self.saturates:
+            raise ValueError("saturates must be True if no code is special, got False")
 
     @property
     def bits(self) -> int:
@@ -96,7 +107,7 @@ class FloatFormat:
         Equation: eq-codebook-float, chapter 05.
         """
         fractions = 2**self.mantissa_bits
-        codes = 2 ** (self.bits - 1) - (fractions if self.infinities else 1)
+        codes = 2 ** (self.bits - 1) - {"infinity": fractions, "nan": 1, "none": 0}[self.special]
         return tuple(
             2.0 ** (max(j, 1) - self.bias) * ((j > 0) + f / fractions)
             for j, f in (divmod(code, fractions) for code in range(codes))
@@ -109,13 +120,13 @@ class FloatFormat:
 
     @checked
     def quantize(self, x: Values) -> Codes:
-        """Return the codes of the nearest values; half-way to the even fraction field.
+        """Return the codes of the nearest values; half-way to the even code.
 
         Rounded once, from the exact x; torch's casts of float64 pass through float32.
         """
         wide = x.detach().double().contiguous()  # torch warns of others
         values = list(self.magnitudes)
-        if self.infinities:
+        if not self.saturates:
             values.append(2 * values[-1] - values[-2])  # where the next number would be
         halves = wide.new_tensor([(low + high) / 2 for low, high in pairwise(values)])
         below = torch.bucketize(wide.abs(), halves)  # half-way goes down …
@@ -127,7 +138,7 @@ class FloatFormat:
 
     def dequantize(self, q: Codes, dtype: FloatType = torch.float32) -> Reals:
         """Return the values of the codes, infinite and nan ones too."""
-        values = [*self.magnitudes, math.inf] if self.infinities else self.magnitudes
+        values = [*self.magnitudes, math.inf] if self.special == "infinity" else self.magnitudes
         half = torch.tensor(values, dtype=torch.float64)
         half = F.pad(half, (0, 2 ** (self.bits - 1) - len(half)), value=math.nan)
         return look_up(torch.cat([half, -half]), q, dtype)
@@ -138,4 +149,6 @@ class FloatFormat:
 
 
 E4M3 = FloatFormat(4, 3)  #: as torch.float8_e4m3fn: up to 448, no infinities
-E5M2 = FloatFormat(5, 2, infinities=True)  #: as torch.float8_e5m2: a float16 cut short
+E2M1, E2M3, E3M2 = (FloatFormat(e, m, special="none") for e, m in ((2, 1), (2, 3), (3, 2)))
+"""FP4 and FP6 of the OCP standard: every code is a number."""
+E5M2 = FloatFormat(5, 2, "infinity", saturates=False)  #: as torch.float8_e5m2: a float16 cut short

@@ -1,7 +1,13 @@
 """Given grids against torch's 8-bit casts and the published NF4 table."""
 
 import math
+import warnings
+from dataclasses import replace
 
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 import torch
 from draws import generator
@@ -44,6 +50,60 @@ def test_midpoints_their_neighbours_and_random_numbers_round_as_torch_does(form,
         assert torch.equal(form.quantize(signed).to(torch.uint8), theirs)
 
 
+OTHERS = {
+    "float4_e2m1fn": quantization.E2M1,
+    "float6_e2m3fn": quantization.E2M3,
+    "float6_e3m2fn": quantization.E3M2,
+    "float8_e4m3fn": quantization.FloatFormat(4, 3, saturates=False),
+    "float8_e4m3": quantization.FloatFormat(4, 3, "infinity", saturates=False),
+    "float8_e3m4": quantization.FloatFormat(3, 4, "infinity", saturates=False),
+    "float8_e5m2": quantization.E5M2,
+}
+
+
+@pytest.mark.parametrize(("name", "form"), OTHERS.items(), ids=OTHERS)
+def test_every_code_and_rounding_is_that_of_ml_dtypes(name, form):
+    """Oracle: ml_dtypes, beyond the largest number too; the sign of its nan means nothing."""
+    codes = np.arange(2**form.bits, dtype=np.uint8)
+    theirs = codes.view(getattr(ml_dtypes, name)).astype(np.float32)
+    ours = form.dequantize(torch.from_numpy(codes.astype(np.int64))).numpy()
+    np.testing.assert_array_equal(ours, theirs)
+    values = np.array(form.magnitudes)
+    middles = (values[1:] + values[:-1]) / 2
+    x = np.concatenate([values, middles, middles * (1 + 1e-6), middles * (1 - 1e-6)])
+    x = np.concatenate([x, -x, values[-1] * np.array([1.01, 1.2, 3.0, -1e4])]).astype(np.float32)
+    expected = x.astype(getattr(ml_dtypes, name)).astype(np.float32)
+    np.testing.assert_array_equal(form.round_trip(torch.from_numpy(x)).numpy(), expected)
+
+
+@pytest.fixture(scope="module")
+def casts():
+    """Return the ONNX standard's own cases of casts, by name; making them overflows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        return {case.name: case for case in collect_testcases("Cast")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("FLOAT4E2M1", quantization.E2M1),
+        ("FLOAT8E4M3FN", quantization.E4M3),
+        ("FLOAT8E5M2", replace(quantization.E5M2, saturates=True)),
+    ],
+)
+def test_the_onnx_standards_own_cases_agree(casts, kind, form):
+    """Oracle: its node tests, whose casts saturate; infinity and nan are left out."""
+    tensors = [side[0] for side in casts[f"test_cast_FLOAT_to_{kind}"].data_sets[0]]
+    given_x, expected = (onnx.numpy_helper.to_array(t).astype(np.float32) for t in tensors)
+    kept = np.isfinite(given_x)
+    ours = form.round_trip(torch.from_numpy(given_x[kept]))
+    assert kept.sum() > 3
+    np.testing.assert_array_equal(ours.numpy(), expected[kept])
+
+
 @pytest.mark.parametrize("count", [1, 67])
 def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count):
     """Oracle: torch's cast, on one element and on many, which run through other code."""
@@ -60,7 +120,7 @@ def test_beyond_the_largest_number_e4m3_stays_and_e5m2_overflows(count):
 def test_half_precision_cut_short_is_the_same_grid(mantissa_bits):
     """Oracle: float16's values whose last mantissa bits are 0."""
     form, step = (
-        quantization.FloatFormat(5, mantissa_bits, infinities=True),
+        quantization.FloatFormat(5, mantissa_bits, "infinity"),
         2 ** (10 - mantissa_bits),
     )
     bits = torch.arange(0, 0x7C00, step, dtype=torch.int16)

@@ -159,6 +159,7 @@ REFUSED = [
     (lambda: CODEBOOK.dequantize(CODES.int() - 1), r"q must hold codes in \[0, 2\], got -1 to 1"),
     (lambda: q.BlockQuantizer(q.CodebookQuantizer((0.0, 2.0)), 4), r"codebook .* within \[-1, 1\]"),
     (lambda: BLOCKS.dequantize(CODES, torch.ones(2)), "scales must be 3, one for each block"),
+    (lambda: q.FloatFormat(2, 1, "none", saturates=False), "saturates must be True if no code"),
     (lambda: q.E4M3.dequantize(torch.tensor([256])), r"q must hold codes in \[0, 255\], got 256"),
     (lambda: q.FloatFormat(5, 7).round_trip(X.half()), "dtype must hold magnitudes up to 130048.0"),
     (lambda: q.random_start(X, 7, GENERATOR), "size must be at most the 6 elements of x, got 7"),
