@@ -57,8 +57,8 @@ _SCROLLS = """() => {
     [`scrolls sideways at ${clientWidth} px: ${scrollWidth} px wide`];
 }"""
 
-#: pixels of a chapter on a desktop, at most, before anything is unfolded: 18,000, and what the fonts
-#: of another machine may add
+#: pixels of a chapter on a desktop, at most, before anything is unfolded: 18,000, and what other
+#: fonts may add
 HEIGHT = 19_000
 #: How much of its size a figure must keep on a phone: 10 points become 8.7 pixels
 _SHRUNK = 0.65
