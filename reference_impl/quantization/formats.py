@@ -13,7 +13,8 @@ from reference_impl.checked import FloatType, Values, Where, Within, checked
 from reference_impl.quantization.codebook import CodebookQuantizer, Reals, look_up
 from reference_impl.quantization.grid import Codes
 
-SPECIAL = "infinity", "nan", "none"
+_SPECIAL = "infinity", "nan", "none"
+Special = Annotated[str, Where("infinity, nan or none", _SPECIAL.__contains__)]
 
 
 @checked
@@ -81,7 +82,7 @@ class FloatFormat:
 
     exponent_bits: Annotated[int, Within(2, 5)]
     mantissa_bits: Annotated[int, Within(1, 7)]
-    special: Annotated[str, Where(f"one of {list(SPECIAL)}", SPECIAL.__contains__)] = "nan"
+    special: Special = "nan"
     """Which codes are no numbers: those of the last exponent field, the last one, or none."""
     saturates: bool = True
 
