@@ -69,7 +69,7 @@ class FloatFormat:
 
     with the bias β = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. What rounds
     beyond the largest number becomes the largest number if the format ``saturates``, else infinite,
-    or nan where there is no code for infinity.
+    or nan if infinity has no code.
 
     >>> E2M1.magnitudes
     (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -83,7 +83,7 @@ class FloatFormat:
     exponent_bits: Annotated[int, Within(2, 5)]
     mantissa_bits: Annotated[int, Within(1, 7)]
     special: Special = "nan"
-    """Which codes are no numbers: those of the last exponent field, the last one, or none."""
+    """Which codes are not numbers: those of the last exponent field, the last one, or none."""
     saturates: bool = True
 
     def __post_init__(self) -> None:
