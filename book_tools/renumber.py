@@ -14,7 +14,7 @@ from pathlib import Path
 from book_tools.failures import BookError, explained
 from book_tools.files import ROOT, write_whole
 
-_TEXTS = (".ipynb", ".md", ".py", ".toml", ".yml", ".json", "Makefile")
+_TEXTS = (".ipynb", ".md", ".py", ".js", ".toml", ".yml", ".json", "Makefile")
 _FOLDERS = (
     *("benchmarks", "book_tools", "chapters", "data", "docs", "exercises", "experiments"),
     *("reference_impl", "tests"),
@@ -36,10 +36,14 @@ def renumbered(text: str, stems: Sequence[str], first: int) -> str:
 
     >>> renumbered("chapters 05, 06 and 07; 06_sizes.html; 06", ["06_sizes"], 6)
     'chapters 05, 07 and 08; 07_sizes.html; 06'
+    >>> renumbered("[06](06_sizes.ipynb), [06 Sizes](06_sizes.ipynb)", ["06_sizes"], 6)
+    '[07](07_sizes.ipynb), [07 Sizes](07_sizes.ipynb)'
     """
     names = "|".join(map(re.escape, stems))
     mention = r"\b[Cc]hapters?[ /]\d\d(?:(?:, | and | or | to |–)\d\d\b)*"
+    link = rf"\[\d\d(?=(?: [^]\[]*)?\]\([\w./]*(?:{names})\b)"
     move = partial(re.sub, r"\d\d", lambda number: _next(number[0], first))
+    text = re.sub(link, lambda found: move(found[0]), text)
     return re.sub(rf"{mention}|\b(?:{names})\b", lambda found: move(found[0]), text)
 
 
@@ -72,7 +76,11 @@ def make_room(root: Path, first: int) -> str:
 def _texts(root: Path) -> list[Path]:
     """Return the files of a book that may name a chapter."""
     inside = (path for folder in _FOLDERS for path in sorted((root / folder).rglob("*")))
-    return [p for p in (*root.glob("*"), *inside) if p.is_file() and p.name.endswith(_TEXTS)]
+    return [
+        path
+        for path in (*root.glob("*"), *inside)
+        if path.is_file() and path.name.endswith(_TEXTS) and "renumber" not in path.name
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

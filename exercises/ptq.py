@@ -1,4 +1,4 @@
-"""Exercises of chapter 06: equalizing by hand, folding, the best rounding, where to clip."""
+"""Exercises of chapter 07: equalizing by hand, folding, the best rounding, where to clip."""
 
 import itertools
 from collections.abc import Callable

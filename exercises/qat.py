@@ -1,4 +1,4 @@
-"""Exercises of chapter 07: slopes by hand, a quantizer that can be trained, a settled step."""
+"""Exercises of chapter 08: slopes by hand, a quantizer that can be trained, a settled step."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Chapter 06: post-training quantization, method by method (an hour).
+"""Chapter 07: post-training quantization, method by method (an hour).
 
 Every recipe of `RECIPES` is applied to the teacher and to the depthwise-separable student, at 8, 4
 and 3 bits for the weights and 8 for the activations, with several draws of calibration images.

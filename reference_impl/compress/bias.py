@@ -32,7 +32,7 @@ def correct_biases(quantized: Net, network: nn.Module, images: Finite[Tensor, "n
 
     References: Nagel et al. 2019, "Data-Free Quantization through Weight Equalization and Bias
     Correction", section 4.2 and appendix D.
-    Equation: eq-ptq-bias, chapter 06.
+    Equation: eq-ptq-bias, chapter 07.
     """
     ours = {p: m for p, m in quantized.named_modules() if isinstance(m, QuantizedLayer)}
     traced = trace(network)

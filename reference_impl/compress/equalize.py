@@ -39,7 +39,7 @@ def equalizing_factors(r1: Ranges, r2: Ranges) -> Float[Tensor, " c"]:
 
     References: Nagel et al. 2019, "Data-Free Quantization through Weight Equalization and Bias
     Correction", eq. 11.
-    Equation: eq-ptq-equalize, chapter 06.
+    Equation: eq-ptq-equalize, chapter 07.
     """
     return torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1) / torch.sqrt(r2), 1)
 
@@ -75,7 +75,7 @@ def equalize(network: Net, *, sweeps: Count = 20) -> Net:
     Raises:
         ValueError: if the network has no two neighbours.
 
-    Equation: eq-ptq-homogeneous, eq-ptq-rescale, chapter 06.
+    Equation: eq-ptq-homogeneous, eq-ptq-rescale, chapter 07.
     """
     pairs = neighbours(trace(network))
     result = copy.deepcopy(network)

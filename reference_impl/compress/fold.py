@@ -45,7 +45,7 @@ def folded(
     μ and σ² are the running mean and variance, γ and β the learned scale and shift. Computed in
     float64, returned in the dtype of W.
 
-    Equation: eq-ptq-fold, chapter 06.
+    Equation: eq-ptq-fold, chapter 07.
     """
     a, mean = norm_factor(norm), norm.get_buffer("running_mean").double()
     beta = 0 if norm.bias is None else norm.bias.detach().double()
@@ -71,7 +71,7 @@ def fold_batch_norms(network: Net) -> Net:
         ValueError: if the network or a BatchNorm is in training mode, or of another width.
 
     References: Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2.
-    Equation: eq-ptq-norm, chapter 06.
+    Equation: eq-ptq-norm, chapter 07.
     """
     if network.training:
         raise ValueError("network must be in evaluation mode, call network.eval()")

@@ -48,7 +48,7 @@ class LayerLoss:
     sum runs over them. If x̂ = x and y = W x + b, then L(Ŵ) = Σ_i Δw_i G Δw_iᵀ with the rows Δw_i
     of Ŵ − W.
 
-    Equation: eq-ptq-taylor, chapter 06.
+    Equation: eq-ptq-taylor, chapter 07.
     """
 
     gram: Gram  #: G
@@ -71,7 +71,7 @@ class LayerLoss:
     def of(self, weight: Float[Tensor, "groups o k"]) -> Float[Tensor, "groups o"]:
         """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ), without p; Ŵ has the shape of C.
 
-        Equation: eq-ptq-layer, chapter 06.
+        Equation: eq-ptq-layer, chapter 07.
         """
         if weight.shape != self.cross.shape:
             raise ValueError(f"weight must be {tuple(self.cross.shape)}, got {tuple(weight.shape)}")
@@ -83,7 +83,7 @@ class LayerLoss:
     def total(self, weight: Weight) -> float:
         """Return L(Ŵ), summed over the outputs, in the squared unit of y.
 
-        Equation: eq-ptq-loss, chapter 06.
+        Equation: eq-ptq-loss, chapter 07.
         """
         return max(float(self.of(weight.detach().double()).sum()) + self.power, 0.0)
 
@@ -117,7 +117,7 @@ def rectified_sigmoid(v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
     References: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization",
     eq. 23; Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization".
-    Equation: eq-ptq-sigmoid, chapter 06.
+    Equation: eq-ptq-sigmoid, chapter 07.
     """
     return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
@@ -139,7 +139,7 @@ def undecidedness(h: Choices, beta: Positive) -> Scalar:
     1.0
 
     References: Nagel et al. 2020, eq. 24.
-    Equation: eq-ptq-regularizer, chapter 06.
+    Equation: eq-ptq-regularizer, chapter 07.
     """
     return (1 - (2 * h - 1).abs() ** beta).sum()
 
@@ -183,7 +183,7 @@ def adaround_objective(
     floor is ⌊W/s⌋, the unit L(nearest). Without a β, in the warm-up, it is the first term alone.
 
     References: Nagel et al. 2020, section 3, with L on batches and after the activation function.
-    Equation: eq-ptq-adaround, chapter 06.
+    Equation: eq-ptq-adaround, chapter 07.
     """
     fit = loss.of(restored(floor + h, quantizer)).sum() / unit
     if beta is None:

@@ -44,7 +44,7 @@ def percentile_range(x: Values, axes: Axes = (), *, percent: Percent = 99.9) -> 
     >>> low.item(), high.item()
     (5.0, 95.0)
 
-    Equation: eq-ptq-percentile, chapter 06.
+    Equation: eq-ptq-percentile, chapter 07.
     """
     wide = widened(x.detach())
     reduced = reduced_axes(x.ndim, axes)
@@ -78,7 +78,7 @@ def mse_range(
 
     References: Choukroun et al. 2019, "Low-bit Quantization of Neural Networks for Efficient
     Inference", section 3.
-    Equation: eq-ptq-trade-off, eq-ptq-mse-range, chapter 06.
+    Equation: eq-ptq-trade-off, eq-ptq-mse-range, chapter 07.
     """
     x = widened(x.detach())
     low, high = min_max_range(x, axes)
@@ -191,7 +191,7 @@ def relative_entropy(p: Weights, q: Weights) -> float:
     >>> round(relative_entropy(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 1.0])), 4)
     0.1438
 
-    Equation: eq-ptq-entropy, chapter 06.
+    Equation: eq-ptq-entropy, chapter 07.
     """
     p, q = p.detach(), q.detach()
     held = p > 0

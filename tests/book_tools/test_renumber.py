@@ -14,6 +14,8 @@ from book_tools.site.links import Page
         ("chapters 05, 06 and 09", "chapters 05, 07 and 10"),
         ("chapters 06 to 08; 09 seeds", "chapters 07 to 09; 09 seeds"),
         ("[chapter 06](06_sizes.ipynb)", "[chapter 07](07_sizes.ipynb)"),
+        ("[06](06_sizes.ipynb) 06", "[07](07_sizes.ipynb) 06"),
+        ("[06 Of 16 bits](a/06_sizes.ipynb)", "[07 Of 16 bits](a/07_sizes.ipynb)"),
         ("`chapters/06_sizes.ipynb::cell 06`", "`chapters/07_sizes.ipynb::cell 06`"),
         ("pytest chapters/06*.ipynb", "pytest chapters/07*.ipynb"),
         ("begin(seed=6), 06 bits, chapter 6", "begin(seed=6), 06 bits, chapter 6"),

@@ -1,4 +1,4 @@
-"""The checkers of chapters 04, 06 and 07 accept right answers, and name wrong ones."""
+"""The checkers of chapters 04, 07 and 08 accept right answers, and name wrong ones."""
 
 import itertools
 import math

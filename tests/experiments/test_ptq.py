@@ -1,4 +1,4 @@
-"""The ablation of chapter 06: paired differences, draws, and what the record shows."""
+"""The ablation of chapter 07: paired differences, draws, and what the record shows."""
 
 import json
 from dataclasses import replace
