@@ -64,8 +64,8 @@ class Layer:
     def macs(self) -> int:
         """Return MACs = output values × products per output value, for one example.
 
-        For a linear layer that is out · in; for a convolution
-        (H_out W_out C_out) · (C_in/groups · K_h K_w). Adding the bias is not counted.
+        For a linear layer that is out · in; for a convolution (positions · C_out) · (C_in/groups ·
+        window), with the pixels of the output and of the window. Adding the bias is not counted.
 
         Equation: eq-cost-macs, chapter 01.
         """
