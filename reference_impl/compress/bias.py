@@ -21,7 +21,7 @@ def output_mean(y: Float[Tensor, "..."], channels: int) -> Float[Tensor, " c"]:
 @checked
 @outside_inference_mode
 def correct_biases(quantized: Net, network: nn.Module, images: Finite[Tensor, "n ..."]) -> Net:
-    """Return the quantized network with b ← b + E[y] − E[ŷ] in each of its quantized layers.
+    """Return the quantized network with β ← β + E[y] − E[ŷ] in each of its quantized layers.
 
     y is the layer's output in the network, ŷ that in the quantized one, whose earlier layers are
     corrected already. On the images every channel then has the mean that it had before. No label

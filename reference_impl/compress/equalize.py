@@ -1,7 +1,7 @@
 """Cross-layer equalization: a channel made smaller in one layer and larger in the next.
 
-A ReLU lets positive factors pass, relu(s x) = s relu(x), and so do pooling and flattening. So the
-weights of output channel i may be divided by any s_i > 0 if those that read channel i in the next
+A ReLU lets positive factors pass, relu(c x) = c relu(x), and so do pooling and flattening. So the
+weights of output channel i may be divided by any c_i > 0 if those that read channel i in the next
 layer are multiplied by it: the function is unchanged, but the ranges change.
 """
 
@@ -29,10 +29,10 @@ Ranges = Annotated[Float[Tensor, " c"], Within(0)]
 
 @checked
 def equalizing_factors(r1: Ranges, r2: Ranges) -> Float[Tensor, " c"]:
-    """Return s_i = √(r1_i r2_i) / r2_i = √(r1_i / r2_i), and 1 where a range is 0.
+    """Return c_i = √(r1_i / r2_i), and 1 where a range is 0.
 
-    r1 is max |W1| over the weights that make channel i, r2 max |W2| over those that read it. Then
-    r1_i / s_i = r2_i s_i = √(r1_i r2_i): both layers have the same range in each channel.
+    r1 is max |W1| over the weights that write channel i, r2 max |W2| over those that read it. Then
+    r1_i / c_i = r2_i c_i = √(r1_i r2_i): both layers have the same range in each channel.
 
     >>> equalizing_factors(torch.tensor([8.0, 1.0, 0.0]), torch.tensor([2.0, 4.0, 1.0])).tolist()
     [2.0, 0.5, 1.0]

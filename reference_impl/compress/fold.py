@@ -28,7 +28,7 @@ Norm = _BatchNorm
 
 @checked
 def norm_factor(norm: Norm) -> Float64[Tensor, " out"]:
-    """Return a = γ / √(σ² + ε), by which BatchNorm multiplies each channel in evaluation mode."""
+    """Return γ / √(σ² + ε), by which BatchNorm multiplies each channel in evaluation mode."""
     if norm.running_var is None or not all_finite(norm.running_mean):
         raise ValueError(f"norm must have finite running statistics, got {norm}")
     variance = norm.running_var.double()
@@ -40,10 +40,10 @@ def norm_factor(norm: Norm) -> Float64[Tensor, " out"]:
 def folded(
     weight: Finite[Tensor, "out ..."], bias: Finite[Tensor, " out"], norm: Norm
 ) -> tuple[Float[Tensor, "out ..."], Float[Tensor, " out"]]:
-    """Return W' = a W and b' = a (b − μ) + β, a = γ / √(σ² + ε), one a for each output.
+    """Return W' = γ/√(σ² + ε) W and β' = γ/√(σ² + ε) (β − μ) + β_norm, one factor for each output.
 
-    μ and σ² are the running mean and variance, γ and β the learned scale and shift. Computed in
-    float64, returned in the dtype of W.
+    β is the layer's bias; of the BatchNorm, μ and σ² are the running mean and variance, γ and
+    β_norm the learned scale and shift. Computed in float64, returned in the dtype of W.
 
     Equation: eq-ptq-fold, chapter 07.
     """

@@ -63,9 +63,9 @@ class Recode(Sums):
 
 @dataclass(frozen=True, eq=False)
 class Join(Sums):
-    """Branches in one unit, added or concatenated: r = Σ round(M_i (q_i − z_i)), M_i = s_i / u.
+    """Branches in one unit, added or concatenated: r = Σ round(M_k (q_k − z_k)), M_k = s_k / unit.
 
-    The unit u is such that the largest possible sum has 24 bits.
+    The unit is such that the largest possible sum has 24 bits.
 
     Equation: eq-integer-join, chapter 04.
     """
@@ -95,7 +95,7 @@ def join(forms: Sequence[Form], *, concatenated: bool) -> tuple[Join, Form]:
 
 @dataclass(frozen=True, eq=False)
 class Average(Recode):
-    """Sums over windows of K positions, Σ (q − z): the average, in a unit K times smaller.
+    """Sums over windows of J positions, Σ (q − z): the average, in a unit J times smaller.
 
     Equation: eq-integer-average, chapter 04.
     """

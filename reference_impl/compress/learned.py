@@ -65,7 +65,7 @@ class LearnedQuantizer(GridState):
     """
 
     def __init__(self, start: AffineQuantizer, n: Count, *, learn_zero_point: bool = False) -> None:
-        """Take the quantizer's values over."""
+        """Start with the values of a quantizer."""
         super().__init__()
         self.grid = start.grid
         self.factor = gradient_factor(n, start.grid)
@@ -86,7 +86,7 @@ class LearnedQuantizer(GridState):
 
 @checked
 class LearnedLayer(nn.Module):
-    """A weight layer on restored values: y = layer(x̂; Ŵ, b), W and both steps learned."""
+    """A weight layer on restored values: y = layer(x̂; Ŵ, β), W and both steps learned."""
 
     def __init__(
         self, layer: WeightLayer, weight: LearnedQuantizer, inputs: LearnedQuantizer
@@ -97,7 +97,7 @@ class LearnedLayer(nn.Module):
         self.weight_quantizer, self.input_quantizer = weight, inputs
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return layer(x̂; Ŵ, b)."""
+        """Return layer(x̂; Ŵ, β)."""
         w_hat, x_hat = self.weight_quantizer(self.layer.weight), self.input_quantizer(x)
         y: Tensor = functional_call(self.layer, {"weight": w_hat}, (x_hat,))
         return y
@@ -200,11 +200,12 @@ def input_start(x: Finite[Tensor, "n ..."], grid: IntegerGrid) -> AffineQuantize
 def deploy(network: Net) -> Net:
     """Return the network of `QuantizedLayer` that computes what the learned one does in eval mode.
 
-    Each weight is replaced by its Ŵ. A BatchNorm after a layer is folded into it: with one step
-    per output channel, a Ŵ = (|a| s) (± q) has the codes of Ŵ, or their negatives where a < 0,
-    and the step |a| s. So nothing is rounded a second time. (On a grid that is not symmetric −q
-    might not exist.) Without BatchNorm, the outputs are the same bits; with it, the same up to
-    the rounding of floating-point numbers. The learned network is left as it is.
+    Each weight is replaced by its Ŵ. A BatchNorm after a layer is folded into it, with the factor
+    γ/σ of each channel: with one step per output channel, γ/σ Ŵ = (|γ|/σ s) (± q) has the codes
+    of Ŵ, or their negatives where γ < 0, and the step |γ|/σ s. So nothing is rounded a second
+    time. (On a grid that is not symmetric −q might not exist.) Without BatchNorm, the outputs are
+    the same bits; with it, the same up to the rounding of floating-point numbers. The learned
+    network is left as it is.
 
     Raises:
         ValueError: if it has no learned layer, or as `fold_batch_norms`.
@@ -226,7 +227,7 @@ def deploy(network: Net) -> Net:
 
 
 def _scaled(quantizer: AffineQuantizer, norm: Norm) -> AffineQuantizer:
-    """Return the quantizer of a Ŵ, with the step |a| s."""
+    """Return the quantizer of γ/σ Ŵ, with the step |γ|/σ s."""
     a = norm_factor(norm).abs()
     a = torch.where(a > 0, a, torch.ones_like(a))  # a Ŵ = 0 fits any step
     scale = (a.view_as(quantizer.scale) * quantizer.scale.double()).to(quantizer.scale.dtype)

@@ -1,4 +1,4 @@
-"""A student of depthwise-separable convolutions, as in MobileNet."""
+"""A network of depthwise-separable convolutions, as in MobileNet."""
 
 from collections.abc import Mapping
 from itertools import pairwise

@@ -19,6 +19,7 @@ from reference_impl.quantization.codebook import CodebookQuantizer, BlockQuantiz
 from reference_impl.quantization.formats import (
     power_of_two_codebook, normal_float_codebook, FloatFormat, E4M3, E5M2, E2M1, E2M3, E3M2,
 )
+from reference_impl.quantization.microscaling import ScaledBlocks, microscaling, nvfp4
 from reference_impl.quantization.intervals import Intervals
 from reference_impl.quantization.kmeans import optimal_codebook, recursive_splits
 from reference_impl.quantization.kmeans_fast import optimal_splits, row_minima
@@ -52,6 +53,7 @@ __all__ = [
     "CodebookQuantizer", "BlockQuantizer",  # codebook
     "power_of_two_codebook", "normal_float_codebook", "FloatFormat",  # formats
     "E4M3", "E5M2", "E2M1", "E2M3", "E3M2",
+    "ScaledBlocks", "microscaling", "nvfp4",  # microscaling
     "Intervals",  # intervals
     "optimal_codebook", "recursive_splits",  # kmeans
     "optimal_splits", "row_minima",  # kmeans_fast

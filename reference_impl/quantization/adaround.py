@@ -1,9 +1,9 @@
 """AdaRound: up or down is decided for each weight by what it does to the layer's output.
 
-A layer computes y = W x + b for each row x of a linear layer's input, or each patch that a
+A layer computes y = W x + β for each row x of a linear layer's input, or each patch that a
 convolution sees. The mean squared error of y is a quadratic form of the weight (`LayerLoss`). To
 round to the nearest minimizes the error of each weight by itself, but errors can cancel. AdaRound
-relaxes up or down to an h in [0, 1], minimizes by gradients, and presses h to an end.
+replaces up or down by a number in [0, 1], minimizes by gradients, and moves it to an end.
 """
 
 import math
@@ -41,19 +41,18 @@ ZETA, GAMMA = 1.1, -0.1
 @checked
 @dataclass(frozen=True, eq=False)
 class LayerLoss:
-    """L(Ŵ) = min_b E‖y − Ŵ x̂ − b‖² = tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ) + p.
+    """L_layer(Ŵ) = min_β E‖y − Ŵ x̂ − β‖² = tr(Ŵ Γ Ŵᵀ) − 2 tr(Ŵ Γ_yxᵀ) + tr Cov(y).
 
-    G = Cov(x̂), C = Cov(y, x̂) and p = tr Cov(y), over the calibration examples; a grouped
-    convolution of k inputs and o outputs in a group has one G and one C for each group, and the
-    sum runs over them. If x̂ = x and y = W x + b, then L(Ŵ) = Σ_i Δw_i G Δw_iᵀ with the rows Δw_i
-    of Ŵ − W.
+    Γ = Cov(x̂) and Γ_yx = Cov(y, x̂), over the calibration examples; a grouped convolution of k
+    inputs and o outputs in a group has one Γ and one Γ_yx for each group, and the sum runs over
+    them. If x̂ = x and y = W x + β, then L_layer(Ŵ) = Σ_i Δw_i Γ Δw_iᵀ with the rows Δw_i of Ŵ − W.
 
     Equation: eq-ptq-taylor, chapter 07.
     """
 
-    gram: Gram  #: G
-    cross: Weight  #: C
-    power: NonNegative  #: p
+    gram: Gram  #: Γ
+    cross: Weight  #: Γ_yx
+    power: NonNegative  #: tr Cov(y)
     input_mean: Inputs  #: E x̂
     output_mean: Outputs  #: E y
 
@@ -69,7 +68,7 @@ class LayerLoss:
 
     @checked
     def of(self, weight: Float[Tensor, "groups o k"]) -> Float[Tensor, "groups o"]:
-        """Return each output's share of tr(Ŵ G Ŵᵀ) − 2 tr(Ŵ Cᵀ), without p; Ŵ has the shape of C.
+        """Return each output's share of tr(Ŵ Γ Ŵᵀ) − 2 tr(Ŵ Γ_yxᵀ); Ŵ has the shape of Γ_yx.
 
         Equation: eq-ptq-layer, chapter 07.
         """
@@ -81,7 +80,7 @@ class LayerLoss:
 
     @checked
     def total(self, weight: Weight) -> float:
-        """Return L(Ŵ), summed over the outputs, in the squared unit of y.
+        """Return L_layer(Ŵ), summed over the outputs, in the squared unit of y.
 
         Equation: eq-ptq-loss, chapter 07.
         """
@@ -89,7 +88,7 @@ class LayerLoss:
 
     @checked
     def bias(self, weight: Weight) -> Float[Tensor, "groups o"]:
-        """Return the best bias for a weight, b = E y − Ŵ E x̂: no output is off on average."""
+        """Return the best bias for a weight, β = E y − Ŵ E x̂: no output is off on average."""
         products = weight.to(self.gram.dtype) @ self.input_mean.unsqueeze(2)
         return self.output_mean - products.squeeze(2)
 
@@ -103,14 +102,14 @@ class AdaRoundSettings:
     learning_rate: Positive = 0.02  #: of Adam
     pressure: NonNegative = 3.0  #: λ, the weight of the regularizer's mean
     warm_up: WarmUp = 0.2  #: share of the steps before the regularizer sets in
-    beta: tuple[Positive, Positive] = (20.0, 2.0)  #: its exponent, in the first and the last step
+    beta: tuple[Positive, Positive] = (20.0, 2.0)  #: its power, in the first and the last step
 
 
 @checked
 def rectified_sigmoid(v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return h(V) = clip(σ(V) (ζ − γ) + γ, 0, 1) with ζ = 1.1, γ = −0.1.
+    """Return up(V) = clip(1.2 / (1 + e^(−V)) − 0.1, 0, 1).
 
-    Unlike σ it reaches 0 and 1, and its slope is not small until it does.
+    Unlike the logistic function it reaches 0 and 1, and its slope is not small until it does.
 
     >>> rectified_sigmoid(torch.tensor([-9.0, 0.0, 9.0])).tolist()
     [0.0, 0.5, 1.0]
@@ -124,16 +123,16 @@ def rectified_sigmoid(v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 @checked
 def inverse_rectified_sigmoid(h: Choices) -> Float[Tensor, "*shape"]:
-    """Return the V with h(V) = h: −log((ζ − γ)/(h − γ) − 1)."""
+    """Return the V with up(V) = h: −ln(1.2 / (h + 0.1) − 1)."""
     return -torch.log((ZETA - GAMMA) / (h - GAMMA) - 1)
 
 
 @checked
 def undecidedness(h: Choices, beta: Positive) -> Scalar:
-    """Return Σ (1 − |2 h − 1|^β): 0 where every h is 0 or 1, one for each h = ½.
+    """Return Σ (1 − |2 h − 1|^β) over h = up(V): 0 where every h is 0 or 1, one for each h = ½.
 
-    It is N times the chapter's R, and β the chapter's κ. A large β pushes only the nearly decided;
-    as β falls, all are pushed to the nearer end.
+    It is N times the chapter's undecided(V), and β its power. A large power moves only the nearly
+    decided; as it falls, all are moved to the nearer end.
 
     >>> undecidedness(torch.tensor([0.0, 0.5, 1.0]), beta=2).item()
     1.0
@@ -146,7 +145,7 @@ def undecidedness(h: Choices, beta: Positive) -> Scalar:
 
 @checked
 def annealed(step: FromZero, settings: AdaRoundSettings) -> float | None:
-    """Return β at a step, None in the warm-up: a half cosine from the first value to the last.
+    """Return the power at a step, None in the warm-up: half a cosine from first to last value.
 
     >>> annealed(0, AdaRoundSettings()), annealed(500, AdaRoundSettings())
     (None, 2.0)
@@ -177,12 +176,13 @@ def adaround_objective(
     unit: Positive,
     beta: Positive | None,
 ) -> Scalar:
-    """Return L(Ŵ) / L(nearest) + (λ/N) Σ (1 − |2 h − 1|^β) over the N weights.
+    """Return L_layer(Ŵ) / L_layer(nearest) + (λ/N) Σ (1 − |2 h − 1|^β) over the N weights.
 
-    Ŵ = s (clip(⌊W/s⌋ + z + h, q_min, q_max) − z): h is how far each weight is rounded up, the
-    floor is ⌊W/s⌋, the unit L(nearest). Without a β, in the warm-up, it is the first term alone.
+    Ŵ = s (clip(⌊W/s⌋ + z + h, q_min, q_max) − z): h = up(V) is how far each weight is rounded up,
+    the floor is ⌊W/s⌋, the unit L_layer(nearest). Without a β, the chapter's power, in the warm-up,
+    it is the first term alone.
 
-    References: Nagel et al. 2020, section 3, with L on batches and after the activation function.
+    References: Nagel et al. 2020, section 3, with the loss on batches and after the activation.
     Equation: eq-ptq-adaround, chapter 07.
     """
     fit = loss.of(restored(floor + h, quantizer)).sum() / unit
@@ -198,11 +198,11 @@ def round_adaptively(
     loss: LayerLoss,
     settings: AdaRoundSettings | None = None,
 ) -> Float[Tensor, "groups o k"]:
-    """Return Ŵ = s (clip(⌊W/s⌋ + z + [h(V) ≥ ½], q_min, q_max) − z), V from the search.
+    """Return Ŵ = s (clip(⌊W/s⌋ + z + [up(V) ≥ ½], q_min, q_max) − z), V from the search.
 
     Adam minimizes `adaround_objective`, in the dtype of the loss, from the V at which Ŵ(V) is W,
     clipping aside. It may end in a local minimum. Each row of W is a problem of its own, and a row
-    that the nearest codes serve better gets those: L is at most that of the nearest.
+    that the nearest codes serve better gets those: L_layer is at most that of the nearest.
     """
     settings = AdaRoundSettings() if settings is None else settings
     wide = replace(quantizer, scale=quantizer.scale.to(loss.gram.dtype))

@@ -33,12 +33,12 @@ Counts = Annotated[Integer[Tensor, " bins"], Within(0), _SOMEWHERE]
 
 @checked
 def percentile_range(x: Values, axes: Axes = (), *, percent: Percent = 99.9) -> Range:
-    """Return the quantiles of x at (100 − p)/2 and 100 − (100 − p)/2 percent.
+    """Return the quantiles of x at (100 − keep)/2 and (100 + keep)/2 percent.
 
-    At most (100 − p) percent of the values are clipped, half of them at each end; at least half
+    At most (100 − keep) percent of the values are clipped, half of them at each end; at least half
     of that allowance is lost on values that are never negative and often 0, such as those after
-    a ReLU. Between two values the quantile is interpolated linearly. With p = 100 the range is
-    from the minimum to the maximum.
+    a ReLU. Between two values the quantile is interpolated linearly. With keep = 100 the range
+    is from the minimum to the maximum.
 
     >>> low, high = percentile_range(torch.arange(101.0), percent=90)
     >>> low.item(), high.item()
@@ -66,10 +66,10 @@ def mse_range(
     from_range: FromRange = affine_from_range,
     candidates: Count = 100,
 ) -> Range:
-    """Return the [α min x, α max x] of the least mean (x − x̂)², α in {1/n, 2/n, …, 1}.
+    """Return share · min x and share · max x of the least mean (x − x̂)², share in {1/n, 2/n, …, 1}.
 
     The error is that of the quantizer from ``from_range``, rounding and clipping together. Each
-    part has an α of its own, one of n candidates; of equal errors the widest range wins.
+    part has a share of its own, one of n candidates; of equal errors the widest range wins.
 
     >>> spiky = torch.tensor([0.0, 1.0, 2.0, 3.0, 3.5]).repeat(10)
     >>> low, high = mse_range(spiky, grid=IntegerGrid(bits=2), candidates=70)
@@ -132,19 +132,19 @@ def _histogram(x: Float[Tensor, " n"], n_bins: int, top: float) -> Int64[Tensor,
 
 @checked
 def entropy_threshold(counts: Counts, levels: Count) -> int:
-    """Return the i, levels ≤ i ≤ n, of the least D(P ‖ Q), the first of equals.
+    """Return the i, levels ≤ i ≤ n, of the least D(hist ‖ coded), the first of equals.
 
     The counts are those of |x| in n bins of equal width from 0; |x| can have at most n levels.
-    P is the histogram cut to its first i bins, with all that is cut off added to bin i. Q is what
-    ``levels`` codes keep of the same i bins, `merged`, without what is cut off.
+    hist is the histogram cut to its first i bins, with all that is cut off added to bin i. coded is
+    what ``levels`` codes keep of the same i bins, `merged`, without what is cut off.
 
     This is TensorRT's method. Its slides leave open how i bins are divided among the codes where i
-    is not a multiple of their number (here evenly: ⌊k · levels / i⌋) and what happens where Q is 0
-    and P is not, which is where bin i was empty before the rest was added (here D is infinite, so
-    that such an i is never chosen). Three oddities belong to the method. With i = levels each bin
-    has its own code, so that only what is cut off counts. Distance does not count, see
-    `relative_entropy`. And a peak at exactly 0, as a ReLU makes it, is spread over the whole first
-    code, which looks like a loss although 0 is exact.
+    is not a multiple of their number (here evenly: ⌊k · levels / i⌋) and what happens where coded
+    is 0 and hist is not, which is where bin i was empty before the rest was added (here D is
+    infinite, so that such an i is never chosen). Three oddities belong to the method. With
+    i = levels each bin has its own code, so that only what is cut off counts. Distance does not
+    count, see `relative_entropy`. And a peak at exactly 0, as a ReLU makes it, is spread over the
+    whole first code, which looks like a loss although 0 is exact.
 
     References: Migacz 2017, "8-bit Inference with TensorRT", GPU Technology Conference.
     """
@@ -183,9 +183,11 @@ def merged(counts: Float[Tensor, " i"], levels: int) -> Float[Tensor, " i"]:
 
 @checked
 def relative_entropy(p: Weights, q: Weights) -> float:
-    """Return D(P ‖ Q) = Σ P_i log(P_i / Q_i) of the normalized p and q, in nats.
+    """Return D(p ‖ q) = Σ p_j ln(p_j / q_j) of the normalized p and q, in nats.
 
-    Terms with P_i = 0 are 0; with Q_i = 0 < P_i the sum is infinite. The order of the bins does
+    The chapter's p is hist and its q is coded.
+
+    Terms with p_j = 0 are 0; with q_j = 0 < p_j the sum is infinite. The order of the bins does
     not enter: mass that moved by one bin costs as much as mass that moved by a thousand.
 
     >>> round(relative_entropy(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 1.0])), 4)

@@ -1,8 +1,8 @@
-"""Codebooks: a short list of values that need not be evenly spaced.
+"""Codebooks: a short list of levels v_k that need not be evenly spaced.
 
-A code is a place in the list. Quantizing takes the nearest value, dequantizing looks it up:
+A code is a place in the list. Quantizing takes the nearest level, dequantizing looks it up:
 
-    q = argmin_k |x − c_k|,    x̂ = c_q.
+    q = argmin_k |x − v_k|,    x̂ = v_q.
 """
 
 import math
@@ -30,13 +30,13 @@ from reference_impl.quantization.grid import Codes
 
 MAX_SIZE = 2**16
 Size = Annotated[int, Within(1, MAX_SIZE)]
-"""K, how many values a codebook has: a code has at most 16 bits."""
+"""K, how many levels a codebook has: a code has at most 16 bits."""
 Ascending = Annotated[
     tuple[float, ...],
     Where(f"1 to {MAX_SIZE} numbers", lambda c: 1 <= len(c) <= MAX_SIZE),
     Where("ascending", lambda c: all(low < high for low, high in pairwise(c))),
 ]
-"""c_0 < c_1 < …, in the unit of x."""
+"""v_0 < v_1 < …, in the unit of x."""
 NORMALIZED = Where("within [-1, 1]", lambda codebook: max(map(abs, codebook.values)) <= 1)
 Reals = Float[Tensor, "*shape"]
 Scales = Finite[Tensor, " blocks"]
@@ -45,9 +45,9 @@ Scales = Finite[Tensor, " blocks"]
 @checked
 @dataclass(frozen=True)
 class CodebookQuantizer:
-    """The map x ↦ q = argmin_k |x − c_k| and its inverse q ↦ c_q.
+    """The map x ↦ q = argmin_k |x − v_k| and its inverse q ↦ v_q; ``values`` are the levels v_k.
 
-    A value exactly between two neighbours takes the lower one, hence the smaller code.
+    A number exactly between two neighbours takes the lower one, hence the smaller code.
 
     >>> quantizer = CodebookQuantizer((-1.0, 0.0, 0.5, 4.0))
     >>> quantizer.quantize(torch.tensor([-9.0, -0.4, 0.25, 0.3, 9.0])).tolist(), quantizer.bits
@@ -58,12 +58,12 @@ class CodebookQuantizer:
 
     @property
     def bits(self) -> int:
-        """Return b = ⌈log₂ K⌉, the length of a code; 0 for a single value."""
+        """Return b = ⌈log₂ K⌉, the length of a code; 0 for a single level."""
         return math.ceil(math.log2(len(self.values)))
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return (c_k + c_{k+1}) / 2: between neighbours the code changes half-way.
+        """Return (v_k + v_{k+1}) / 2: between neighbours the code changes half-way.
 
         Equation: eq-codebook-threshold, chapter 05.
         """
@@ -73,7 +73,7 @@ class CodebookQuantizer:
 
     @checked
     def quantize(self, x: Values) -> Codes:
-        """Return q = argmin_k |x − c_k|: the number of thresholds below x.
+        """Return q = argmin_k |x − v_k|: the number of thresholds below x.
 
         Equation: eq-codebook-quantize, chapter 05.
         """
@@ -81,17 +81,17 @@ class CodebookQuantizer:
         return torch.bucketize(wide, wide.new_tensor(self.thresholds), out_int32=True)
 
     def dequantize(self, q: Codes, dtype: FloatType = torch.float32) -> Reals:
-        """Return x̂ = c_q, rounded to ``dtype``."""
+        """Return x̂ = v_q, rounded to ``dtype``."""
         return look_up(torch.tensor(self.values, dtype=torch.float64), q, dtype)
 
     def round_trip(self, x: Values) -> Reals:
-        """Return x̂ = c_q with q = argmin_k |x − c_k|, in the dtype of ``x``."""
+        """Return x̂ = v_q with q = argmin_k |x − v_k|, in the dtype of ``x``."""
         return self.dequantize(self.quantize(x), x.dtype)
 
 
 @checked
 def look_up(values: Float64[Tensor, " size"], q: Codes, dtype: FloatType) -> Reals:
-    """Return the values of codes in 0 … K − 1, rounded to a ``dtype`` that holds finite ones."""
+    """Return the levels of codes in 0 … K − 1, rounded to a ``dtype`` that holds finite ones."""
     places, rounded = q.long(), values.to(dtype)
     if readable():
         _require_values(values, places, rounded)
@@ -99,7 +99,7 @@ def look_up(values: Float64[Tensor, " size"], q: Codes, dtype: FloatType) -> Rea
 
 
 def _require_values(values: Tensor, places: Tensor, rounded: Tensor) -> None:
-    """Refuse codes without a value, and a type whose largest number a value exceeds."""
+    """Refuse codes without a level, and a type whose largest number a level exceeds."""
     low, high = int(places.min()), int(places.max())
     if low < 0 or high >= len(values):
         raise ValueError(f"q must hold codes in [0, {len(values) - 1}], got {low} to {high}")
@@ -137,7 +137,7 @@ class BlockQuantizer:
     def quantize(self, x: Values) -> tuple[Codes, Float[Tensor, " blocks"]]:
         """Return q_i = argmin_k |x_i / s − c_k|, and the scales.
 
-        Equation: eq-codebook-block, chapter 05.
+        Equation: eq-codebook-block, chapter 06.
         """
         scales = self.scales(x)
         divisor = self._each(torch.where(scales == 0, 1, scales), x.shape)

@@ -1,8 +1,8 @@
 """Multiplying integers by a real number in integers: fixed-point multipliers and requantization.
 
-M = 2^−n M_0 with ½ ≤ M_0 < 1, and M_0 held as the integer m = 2^31 M_0. Then
+M = 2^−shift M_0 with ½ ≤ M_0 < 1, and M_0 held as the integer significand = 2^31 M_0. Then
 
-    round(M r) = round(m r / 2^(31 + n)),
+    round(M r) = round(significand · r / 2^(31 + shift)),
 
 a product of two 32-bit integers and a rounding shift to the right, exact in 64 bits.
 """
@@ -27,9 +27,9 @@ Factors = Annotated[Float[Tensor, "*channels"], Within(0, 2**30, above=True, bel
 @checked
 @dataclass(frozen=True, eq=False)
 class FixedPointMultiplier:
-    """The number M = 2^−n M_0, ½ ≤ M_0 < 1, as the two integers m = 2^31 M_0 and n.
+    """The number M = 2^−shift M_0, ½ ≤ M_0 < 1, as the integers significand = 2^31 M_0 and shift.
 
-    The shape is () for one M, (C,) for one per channel. Below n = −30 nothing is shifted right.
+    The shape is () for one M, (C,) for one per channel. Below −30 nothing is shifted right.
 
     >>> FixedPointMultiplier(torch.tensor(2**30), torch.tensor(0)).value.item()
     0.5
@@ -45,7 +45,7 @@ class FixedPointMultiplier:
 
     @property
     def value(self) -> Float64[Tensor, "*channels"]:
-        """Return M = 2^−(31 + n) m, exact in float64."""
+        """Return M = 2^−(31 + shift) significand, exact in float64."""
         exponent = -(SIGNIFICAND_BITS + self.shift.numpy())
         value = np.ldexp(self.significand.double().numpy(), exponent)
         return torch.as_tensor(value, dtype=torch.float64)
@@ -55,7 +55,7 @@ class FixedPointMultiplier:
 def fixed_point(
     multiplier: Factors, bits: Annotated[int, Within(1, SIGNIFICAND_BITS)] = SIGNIFICAND_BITS
 ) -> FixedPointMultiplier:
-    """Return M = 2^−n M_0 next to the given numbers, with M_0 = round(2^bits M_0) / 2^bits.
+    """Return M = 2^−shift M_0 next to the given numbers, with M_0 = round(2^bits M_0) / 2^bits.
 
     Its relative error is at most 2^−bits; fewer bits make the multiplication cheaper.
 
@@ -77,8 +77,9 @@ def fixed_point(
 def rescale(accumulators: Sums, multiplier: FixedPointMultiplier) -> Int64[Tensor, "*shape"]:
     """Return round(M r), exact, in integers; ties go to the even neighbour.
 
-    With p = m r and t = 31 + n it is ⌊(p + 2^(t−1) − 1 + e) / 2^t⌋, where e is 1 if ⌊p / 2^t⌋ is
-    odd, else 0: only an odd floor is lifted from a tie. M is one number, or one for each entry of
+    With product = significand · r and divisor = 2^(31 + shift) it is
+    ⌊(product + divisor / 2 − 1 + odd) / divisor⌋, where odd is 1 if ⌊product / divisor⌋ is odd,
+    else 0: a tie is rounded up only from an odd floor. M is one number, or one for each entry of
     r's last axis.
 
     >>> rescale(torch.tensor([1, 2, 3, 5], dtype=torch.int32), fixed_point(torch.tensor(0.5)))

@@ -21,17 +21,18 @@ Special = Annotated[str, Where("infinity, nan or none", _SPECIAL.__contains__)]
 def power_of_two_codebook(
     largest: Annotated[float, Within(1e-30, 1e30)], bits: Annotated[int, Within(2, 6)]
 ) -> CodebookQuantizer:
-    """Return 0 and ±2^(e − i), i = 0 … 2^(b−1) − 2, with e = ⌊log₂(4 a/3)⌋: 2^b − 1 values.
+    """Return 0 and ±2^(top − i), i = 0 … 2^(b−1) − 2, with top = ⌊log₂(4/3 max |x|)⌋.
 
-    2^e is the power nearest to a, the largest magnitude. Products with such weights are shifts. The
-    error of an x from ¾ of the smallest power to a is at most |x|/3, reached half-way between two.
+    These are 2^b − 1 values. 2^top is the power nearest to max |x|, the largest magnitude. Products
+    with such weights are shifts. The error of an x from ¾ of the smallest power to max |x| is at
+    most |x|/3, reached half-way between two.
 
     >>> power_of_two_codebook(1.0, bits=3).values
     (-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0)
 
     References: Miyashita et al. 2016, "Convolutional Neural Networks using Logarithmic Data
-    Representation"; Zhou et al. 2017, "Incremental Network Quantization", for e.
-    Equation: eq-codebook-power, eq-codebook-power-bound, chapter 05.
+    Representation"; Zhou et al. 2017, "Incremental Network Quantization", for top.
+    Equation: eq-codebook-power, eq-codebook-power-bound, chapter 06.
     """
     top = math.floor(math.log2(4 * largest / 3))
     powers = [2.0 ** (top - i) for i in range(2 ** (bits - 1) - 1)]
@@ -41,14 +42,14 @@ def power_of_two_codebook(
 def normal_float_codebook() -> CodebookQuantizer:
     """Return NF4: quantiles Φ⁻¹ of the normal distribution, divided by the largest of them.
 
-    Φ⁻¹(½ + (δ − ½) i/8) for i = 1 … 8, −Φ⁻¹(½ + (δ − ½) i/7) for i = 1 … 7, and 0, all divided by
-    Φ⁻¹(δ), with δ = ½ (29/30 + 31/32).
+    Φ⁻¹(½ + (end − ½) i/8) for i = 1 … 8, −Φ⁻¹(½ + (end − ½) i/7) for i = 1 … 7, and 0, all divided
+    by Φ⁻¹(end), with the probability end = ½ (29/30 + 31/32).
 
     >>> [round(value, 4) for value in normal_float_codebook().values[:4]]
     [-1.0, -0.6962, -0.5251, -0.3949]
 
     References: Dettmers et al. 2023, "QLoRA": appendix E has the table, equation 4 another one.
-    Equation: eq-codebook-nf4, chapter 05.
+    Equation: eq-codebook-nf4, chapter 06.
     """
     quantile = NormalDist().inv_cdf
     delta = (29 / 30 + 31 / 32) / 2
@@ -63,13 +64,14 @@ def normal_float_codebook() -> CodebookQuantizer:
 class FloatFormat:
     """Floating point with a sign, b_e exponent bits and b_m mantissa bits.
 
-    Code j·2^b_m + f, with the exponent field j and the fraction field f, stands for
+    Code expo·2^b_m + mant, with the exponent field expo and the mantissa field mant, stands for
 
-        2^(j − β) (1 + f/2^b_m)  if j > 0 (normal),    2^(1 − β) f/2^b_m  if j = 0 (subnormal),
+        2^(expo − bias) (1 + mant/2^b_m)  if expo > 0 (normal number),
+        2^(1 − bias) mant/2^b_m           if expo = 0 (subnormal number),
 
-    with the bias β = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. What rounds
-    beyond the largest number becomes the largest number if the format ``saturates``, else infinite,
-    or nan if infinity has no code.
+    with bias = 2^(b_e − 1) − 1; codes from 2^(b_e + b_m) on are the negatives. What rounds beyond
+    the largest number becomes the largest number if the format ``saturates``, else infinite, or nan
+    if infinity has no code.
 
     >>> E2M1.magnitudes
     (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -98,14 +100,14 @@ class FloatFormat:
 
     @property
     def bias(self) -> int:
-        """Return β = 2^(b_e − 1) − 1."""
+        """Return 2^(b_e − 1) − 1."""
         return int(2 ** (self.exponent_bits - 1) - 1)
 
     @property
     def magnitudes(self) -> tuple[float, ...]:
         """Return the finite values from 0 up; each one's place is its code.
 
-        Equation: eq-codebook-float, chapter 05.
+        Equation: eq-codebook-float, chapter 06.
         """
         fractions = 2**self.mantissa_bits
         codes = 2 ** (self.bits - 1) - {"infinity": fractions, "nan": 1, "none": 0}[self.special]

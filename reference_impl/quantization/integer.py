@@ -1,8 +1,8 @@
 """Products of matrices of codes, in integers: the arithmetic of a quantized layer.
 
-With x̂ = s_a (q_a − z_a) and ŵ = s_b (q_b − z_b), a sum of K products is s_a s_b times an integer:
+With x̂ = s_a (q_a − z_a) and ŵ = s_b (q_b − z_b), a sum of J products is s_a s_b times an integer:
 
-    Σ (q_a − z_a)(q_b − z_b) = Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + K z_a z_b.
+    Σ (q_a − z_a)(q_b − z_b) = Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + J z_a z_b.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ZeroPoint = Annotated[int, Within(-INT32_MAX, INT32_MAX)]
 def accumulator_bound(
     depth: Count, largest_a: FromZero, largest_b: FromZero, largest_bias: FromZero = 0
 ) -> int:
-    """Return K · max|q_a − z_a| · max|q_b − z_b| + max|bias|, which no sum of K products exceeds.
+    """Return J · max|q_a − z_a| · max|q_b − z_b| + max|bias|, which no sum of J products exceeds.
 
     >>> accumulator_bound(784, 255, 127)
     25389840
@@ -56,9 +56,9 @@ def largest_depth(
 def integer_matmul(
     a: Rows, b: Columns, *, zero_a: ZeroPoint = 0, zero_b: ZeroPoint = 0
 ) -> Int32[Tensor, "n m"]:
-    """Return Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + K z_a z_b, which is Σ (q_a − z_a)(q_b − z_b).
+    """Return Σ q_a q_b − z_b Σ q_a − z_a Σ q_b + J z_a z_b, which is Σ (q_a − z_a)(q_b − z_b).
 
-    K max|q_a − z_a| max|q_b − z_b| must fit int32.
+    J max|q_a − z_a| max|q_b − z_b| must fit int32.
 
     >>> a = torch.tensor([[3, 0, 5]], dtype=torch.uint8)
     >>> b = torch.tensor([[2], [-1], [4]], dtype=torch.int8)
@@ -95,7 +95,7 @@ def exact_products(a: Integer[Tensor, "n k"], b: Integer[Tensor, "k m"]) -> Int3
     """Return Σ q_a q_b modulo 2^32, by the fastest way of this processor that is exact.
 
     ``torch._int_mm`` multiplies 8-bit codes. Where it is not exact (`int8_products_are_exact`),
-    for wider codes and for K = 1, the product is computed in int64.
+    for wider codes and for J = 1, the product is computed in int64.
     """
     eight_bits = a.dtype in (torch.int8, torch.uint8) and b.dtype == torch.int8
     one = a.shape[1] == 1  # torch 2.14 misreads a (1, m) that is a transposed column

@@ -27,8 +27,8 @@ def distinct(x: Values) -> tuple[Floats, Floats]:
 class Intervals:
     """The distinct values of a tensor, ascending, and what any interval of them sums to.
 
-    With the sums S₀ = Σ n_t, S₁ = Σ n_t x_t and S₂ = Σ n_t x_t² over an interval, n_t being how
-    often x_t occurs, the mean is S₁/S₀ and the squared error about it
+    With the sums S₀ = Σ n_i, S₁ = Σ n_i x_i and S₂ = Σ n_i x_i² over an interval, n_i being how
+    often x_i occurs, the mean is S₁/S₀ and the squared error about it
 
         cost = S₂ − S₁²/S₀.
 
@@ -41,8 +41,8 @@ class Intervals:
     0.666666667
     """
 
-    values: Floats  #: x_t − origin, n of them
-    origin: float  #: a median of the x_t
+    values: Floats  #: x_i − origin, n of them
+    origin: float  #: a median of the x_i
     counts: Floats  #: running S₀ from the median, n + 1 of them
     sums: Floats  #: running S₁
     squares: Floats  #: running S₂
@@ -75,7 +75,7 @@ class Intervals:
         return cost
 
     def cost_about(self, start: Places, end: Places, centre: Floats) -> Floats:
-        """Return S₂ − 2 c S₁ + c² S₀ of the values start … end − 1, c counted from the origin."""
+        """Return S₂ − 2 v S₁ + v² S₀ of the values start … end − 1, v counted from the origin."""
         count, total, square = self.moments(start, end)
         return square - 2 * centre * total + centre**2 * count
 

@@ -1,10 +1,10 @@
-"""The best codebook of one-dimensional values: k-means solved exactly.
+"""The best codebook of one-dimensional numbers: k-means solved exactly.
 
-Nearest neighbours make the clusters intervals of the sorted values, so K − 1 splits describe a
-clustering. With cost(i, j) the squared error of the values i … j − 1 about their mean, the least
-error D_k(j) of the first j values in k clusters is
+Nearest levels make the cells intervals of the sorted numbers, so K − 1 splits describe all cells.
+With cost(i, j) the squared error of the numbers i … j − 1 about their mean, counted from 0, the
+least error of the first j numbers with k levels is
 
-    D_1(j) = cost(0, j),    D_k(j) = min_i D_{k−1}(i) + cost(i, j).
+    least_1(j) = cost(0, j),    least_k(j) = min_i least_{k−1}(i) + cost(i, j).
 """
 
 import numpy as np
@@ -17,10 +17,10 @@ from reference_impl.quantization.kmeans_fast import optimal_splits
 
 @checked
 def optimal_codebook(x: Values, size: Size) -> CodebookQuantizer:
-    """Return the codebook with the least Σ (x − c_q)² among all of at most K values.
+    """Return the codebook with the least SSE = Σ (x − v_q)² among all of at most K levels.
 
     Exact up to float64's rounding of the sums, some 10⁻¹⁵ of Σ (x − median)². If x has K distinct
-    values or fewer, they are the codebook, and the error is 0.
+    numbers or fewer, they are the codebook, and the error is 0.
 
     >>> import torch
     >>> optimal_codebook(torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 30.0]), 3).values
@@ -40,8 +40,9 @@ def optimal_codebook(x: Values, size: Size) -> CodebookQuantizer:
 def recursive_splits(intervals: Intervals, size: Size) -> Places:
     """Return the splits of least error by the recursion itself, from all n² costs.
 
-    D_k(j) = min_i D_{k−1}(i) + cost(i, j): the i of D_K(n), of equals the first, is the last split,
-    and so on back. `optimal_splits` finds splits of the same error without most of the costs.
+    least_k(j) = min_i least_{k−1}(i) + cost(i, j): the i of least_K(n), of equals the first, is the
+    last split, and so on back. `optimal_splits` finds splits of the same error without most of the
+    costs.
 
     >>> import torch
     >>> recursive_splits(Intervals.of(torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 30.0])), 3).tolist()
@@ -51,7 +52,7 @@ def recursive_splits(intervals: Intervals, size: Size) -> Places:
     """
     i, j = np.ogrid[: len(intervals) + 1, : len(intervals) + 1]
     cost = np.where(i <= j, intervals.cost(np.minimum(i, j), j), np.inf)
-    least = cost[0]  # D_1
+    least = cost[0]  # least_1
     begins: list[Places] = []
     for _ in range(1, min(size, len(intervals))):
         error = least[:, None] + cost  # row i, column j

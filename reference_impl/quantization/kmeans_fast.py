@@ -23,17 +23,17 @@ def optimal_splits(intervals: Intervals, size: Size) -> Places:
     """Return the K − 1 splits of least error: cluster k holds the values splits[k−1] … splits[k]−1.
 
     Split j of the optimum lies in a window [low_j, high_j], at first anywhere. Each round puts a
-    grid on the windows and rounds the optimum's splits i_j down to it, to f_j, its centroids c_j
-    unchanged. The values f_j … i_j − 1 move from c_j to c_{j+1}, and since they lie below the
+    grid on the windows and rounds the optimum's splits i_j down to it, to f_j, its levels v_j
+    unchanged. The numbers f_j … i_j − 1 move from v_j to v_{j+1}, and since they lie below the
     threshold, which is at most x_{i_j}, their error grows by at most
 
-        loss_j(f) = 2 (c_{j+1} − c_j) Σ_t (x_e − x_t),   t from f to e, the last place before the
+        loss_j(f) = 2 (v_{j+1} − v_j) Σ_t (x_e − x_t),   t from f to e, the last place before the
                                                          grid's next.
 
-    The gap between the centroids is bounded by the windows beside it, and by the error U ≥ D* of
-    splits already found (`_widest_gaps`). So the optimum, of error D*, leaves a path on the grid
-    with Σ cost(f_{j−1}, f_j) − Σ loss_j(f_j) ≤ D*, and a place whose best path is above U cannot
-    hold a split. When the grid is every place in every window, the best path is the optimum.
+    The gap between the levels is bounded by the windows beside it, and by the error SSE₀ of splits
+    already found (`_widest_gaps`). So the optimum, of error SSE ≤ SSE₀, leaves a path on the grid
+    with Σ cost(f_{j−1}, f_j) − Σ loss_j(f_j) ≤ SSE, and a place whose best path is above SSE₀
+    cannot hold a split. When the grid is every place in every window, the best path is the optimum.
 
     Equation: eq-codebook-recursion, eq-codebook-loss, chapter 05.
     """
@@ -65,14 +65,14 @@ def _narrowed(places: PlacesOf, ends: PlacesOf, through: ErrorsOf, limit: float)
 
 
 def _ruler(intervals: Intervals) -> Floats:
-    """Return ∫ p^{1/3} up to each value: evenly on it lie the centroids of a good codebook."""
+    """Return ∫ p^{1/3} up to each number: evenly on it lie the levels of a good codebook."""
     gaps = np.diff(intervals.values, prepend=intervals.values[0])
     counts = np.diff(intervals.counts)
     return np.cumsum(np.cbrt(counts * gaps**2))  # (counts / gap)^{1/3} gap
 
 
 def _bound(intervals: Intervals, splits: Places) -> float:
-    """Return U: the error of these splits, and what rounding may have added."""
+    """Return SSE₀: the error of these splits, and what rounding may have added."""
     total = float(intervals.squares[-1] - intervals.squares[0])
     return intervals.error(splits) * (1 + 1e-9) + total * 1e-14
 
@@ -114,9 +114,9 @@ def _cells(
 
 
 def _widest_gaps(intervals: Intervals, starts: Places, ends: Places, limit: float) -> Floats:
-    """Return a bound on c_{j+1} − c_j if the threshold lies between two places.
+    """Return a bound on v_{j+1} − v_j if the threshold lies between two places.
 
-    With the threshold at v and centroids at v ± r, the values between them alone have the error
+    With the threshold at v and levels at v ± r, the numbers between them alone have the error
     Σ (r − |x_t − v|)², which must not exceed the limit: bisect for r, at v = x_e. The threshold
     may be h = x_e − x_{f−1} away from there, so the gap is at most 2 (r + h).
     """
@@ -158,8 +158,8 @@ def _through(forward: ErrorsOf, places: PlacesOf, losses: ErrorsOf, cost: Cost, 
 def row_minima(base: Floats, columns: Places, rows: Places, cost: Cost) -> tuple[Floats, Places]:
     """Return min_c base_c + cost(columns_c, rows_r) over columns_c ≤ rows_r, and its first place.
 
-    The place never decreases from row to row, because cost(a, c) + cost(b, d) ≤ cost(a, d) +
-    cost(b, c) for a ≤ b ≤ c ≤ d. So the middle row is solved first; it halves what is left for
+    The place never decreases from row to row, because cost(i, j) + cost(i', j') ≤ cost(i, j') +
+    cost(i', j) for i ≤ i' ≤ j ≤ j'. So the middle row is solved first; it halves what is left for
     the rows before and after it, and so on, all rows of one level at once. Columns and rows are
     ascending places, and the first column is not above the first row.
 

@@ -1,7 +1,7 @@
-"""The Lloyd–Max iteration: each value to its nearest centroid, each centroid to its values' mean.
+"""The Lloyd–Max iteration: each number to its nearest level, each level to its numbers' mean.
 
-In a codebook of least squared error the threshold between c_k and c_{k+1} is (c_k + c_{k+1}) / 2,
-and c_k = E[x | x in cell k]. Each is the optimum while the other is fixed: neither step can raise
+In a codebook of least squared error the threshold between v_k and v_{k+1} is (v_k + v_{k+1}) / 2,
+and v_k = E[x | x in cell k]. Each is the optimum while the other is fixed: neither step can raise
 the error, so the iteration ends, but not always at the least one.
 """
 
@@ -27,18 +27,18 @@ MAX_STEPS = 100_000
 class LloydRun:
     """What the iteration reached, and how."""
 
-    quantizer: CodebookQuantizer  #: the last codebook, equal values once
-    errors: tuple[float, ...]  #: (1/N) Σ (x − x̂)² after each step, the start first
-    empty: int  #: how many centroids of the last step no value is nearest to
-    converged: bool  #: whether the last step moved no threshold past a value
+    quantizer: CodebookQuantizer  #: the last codebook, equal levels once
+    errors: tuple[float, ...]  #: SSE/n = (1/n) Σ (x − x̂)² after each step, the start first
+    empty: int  #: how many levels of the last step no number is nearest to
+    converged: bool  #: whether the last step moved no threshold past a number
 
 
 @checked
 def lloyd(x: Values, start: Finite[Tensor, " size"], *, steps: Count = MAX_STEPS) -> LloydRun:
-    """Repeat q_i = argmin_k |x_i − c_k|, c_k = mean of the x_i with q_i = k.
+    """Repeat q_i = argmin_k |x_i − v_k|, v_k = mean of the x_i with q_i = k.
 
-    A centroid to which no value is nearest has no mean and does not move. ``start`` holds the
-    first c_k, in any order.
+    A level to which no number is nearest has no mean and does not move. ``start`` holds the
+    first v_k, in any order.
 
     >>> run = lloyd(torch.tensor([0.0, 1.0, 9.0, 10.0]), torch.tensor([0.0, 1.0]))
     >>> run.quantizer.values, [round(error, 4) for error in run.errors]
@@ -64,13 +64,13 @@ def lloyd(x: Values, start: Finite[Tensor, " size"], *, steps: Count = MAX_STEPS
 
 
 def _nearest_splits(intervals: Intervals, centroids: Floats) -> Places:
-    """Return how many values lie at or below each threshold (c_k + c_{k+1}) / 2."""
+    """Return how many numbers lie at or below each threshold (v_k + v_{k+1}) / 2."""
     thresholds = (centroids[:-1] + centroids[1:]) / 2
     return np.searchsorted(intervals.values, thresholds, side="right")
 
 
 def _mean_squared_error(intervals: Intervals, splits: Places, centroids: Floats) -> float:
-    """Return (1/N) Σ (x − c)²: about the mean, plus the distance from mean to c, squared."""
+    """Return SSE/n: Σ (x − v)² about the mean, plus the distance from mean to v, squared."""
     counts = np.diff(intervals.counts[intervals.edges(splits)])
     offsets = intervals.means(splits) - centroids
     error = intervals.error(splits) + float((counts * offsets**2).sum())
@@ -79,7 +79,7 @@ def _mean_squared_error(intervals: Intervals, splits: Places, centroids: Floats)
 
 @checked
 def linear_start(x: Values, size: Size) -> Float64[Tensor, " size"]:
-    """Return K values evenly spaced from min x to max x.
+    """Return K levels evenly spaced from min x to max x.
 
     References: Han et al. 2016, "Deep Compression", section 3.2, for this and the next two.
     """
@@ -106,7 +106,7 @@ def random_start(x: Values, size: Size, generator: torch.Generator) -> Float64[T
 
 @checked
 def normal_codebook(size: Annotated[int, Within(1, 64)]) -> CodebookQuantizer:
-    """Return the codebook of K values with the least E[(x − x̂)²] for a standard normal x.
+    """Return the codebook of K levels with the least E[(x − x̂)²] for a standard normal x.
 
     Between thresholds a < b the centroid is (φ(a) − φ(b)) / (Φ(b) − Φ(a)). The density is
     log-concave, so the two conditions have one solution. The steps to it grow with K².

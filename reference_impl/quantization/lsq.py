@@ -11,7 +11,7 @@ derivative     inside                         below q_min above q_max
 ∂x̂/∂z          0                              −s          −s
 ============== ============================== =========== =====================
 
-Inside means q_min ≤ round(x / s) + z ≤ q_max: x is rounded first and clipped then, as in torch.
+Inside means q_min ≤ round(x / s) + z ≤ q_max: x is rounded first and then clipped, as in torch.
 The paper clips first, so that its inside ends half a step earlier, at x / s = q_max.
 """
 
@@ -89,7 +89,7 @@ def initial_scale(x: Values, grid: IntegerGrid, axes: Axes = ()) -> Float[Tensor
 
 @checked
 def gradient_factor(n: Count, grid: IntegerGrid) -> float:
-    """Return g = 1 / √(N q_max), by which LSQ multiplies the gradient of a step.
+    """Return gradscale = 1 / √(N q_max), by which LSQ multiplies the gradient of a step.
 
     N elements share the step: weights, or features of one example.
 

@@ -36,7 +36,7 @@ def round_straight_through(u: Values) -> Float[Tensor, "*shape"]:
 def differential(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return dx = x − x with the second x held constant: the value 0, with the derivative of x.
 
-    So y + a dx has the value of y, and the derivative a with respect to x.
+    So y + slope · dx has the value of y, and this slope with respect to x.
     """
     return x - x.detach()
 
@@ -49,8 +49,8 @@ def fake_quantize(x: Values, quantizer: AffineQuantizer) -> Float[Tensor, "*shap
 
     The values are those of `AffineQuantizer.round_trip`; s and z are constant (in
     `reference_impl.quantization.lsq` they are learned). A value up to half a step beyond the last
-    code is rounded to it, and is inside. What was clipped gets no gradient: it does not move any
-    more, unless something else moves it.
+    code is rounded to it, and is inside. A clipped value gets no gradient, so training does not
+    move it any more.
 
     >>> from reference_impl.quantization.grid import IntegerGrid
     >>> quantizer = AffineQuantizer(torch.tensor(0.5), torch.tensor(0), IntegerGrid(bits=2))
