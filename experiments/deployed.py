@@ -40,12 +40,10 @@ from reference_impl.training.quantize import N_START
 
 DEPLOYED = ROOT / "data" / "deployed"  #: the folder of the network
 ONNX, WEIGHTS, RECORD = "fashion.onnx", "fashion.safetensors", "fashion.json"
-N_VIEWS = 10  #: augmented copies of the training images that the teacher answers, once
+N_VIEWS = 16  #: augmented copies of the training images that the teacher answers, once
 TEMPERATURE, ALPHA = 4.0, 0.9
-#: first the rate stays high, for `N_HIGH` epochs of many, then it falls
-HIGH, N_HIGH = AdamRecipe(epochs=110, learning_rate=0.01, warm_up=0.1), 40
-FALLING = AdamRecipe(epochs=24, learning_rate=0.008, warm_up=0.02, seed=1)
-FEW_BITS = QatRecipe(bits=4, epochs=6, learning_rate=0.01, seed=2)
+FULL_PRECISION = AdamRecipe(epochs=160, learning_rate=0.01, warm_up=0.05)
+FEW_BITS = QatRecipe(bits=4, epochs=32, learning_rate=0.003, seed=2)
 
 
 def new_network() -> nn.Sequential:
@@ -105,25 +103,20 @@ def load_deployed(folder: Path = DEPLOYED) -> nn.Sequential:
     return network
 
 
-def trained(
-    network: nn.Sequential, views: Sequence[View], recipe: BaseRecipe, epochs: int | None = None
-) -> nn.Sequential:
-    """Train a network on the teacher's answers, for all epochs or some; it is changed."""
+def trained(network: nn.Sequential, views: Sequence[View], recipe: BaseRecipe) -> nn.Sequential:
+    """Train a network on the teacher's answers; it is changed."""
     steps = student_steps(network, views, told(TEMPERATURE, ALPHA), recipe)
     per_epoch = recipe.n_steps(len(views[0].labels)) // recipe.epochs
-    for epoch in range(1, (epochs or recipe.epochs) + 1):
+    for epoch in range(1, recipe.epochs + 1):
         loss = sum(islice(steps, per_epoch)) / per_epoch
         print(f"{type(recipe).__name__} {epoch}/{recipe.epochs}: loss {loss:.4f}", flush=True)
     return network.eval()
 
 
 def distilled(views: Sequence[View]) -> nn.Sequential:
-    """Return the trained network in full precision; its products are computed in bfloat16."""
-    torch.manual_seed(HIGH.seed)
-    network = new_network()
-    # without the cache of rounded weights, which would hold those of the first step
-    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        return trained(trained(network, views, HIGH, N_HIGH), views, FALLING)
+    """Return the trained network in full precision."""
+    torch.manual_seed(FULL_PRECISION.seed)
+    return trained(new_network(), views, FULL_PRECISION)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,9 +163,7 @@ def write(
         "licence": "as the course: MIT; trained on Fashion-MNIST (MIT)",
         "teacher": provenance("teacher").sha256,
         "objective": {"views": N_VIEWS, "temperature": TEMPERATURE, "alpha": ALPHA},
-        "high": asdict(HIGH) | {"made": N_HIGH},
-        "falling": asdict(FALLING),
-        "few_bits": asdict(FEW_BITS),
+        "recipes": {"full_precision": asdict(FULL_PRECISION), "few_bits": asdict(FEW_BITS)},
         "full_precision": whole,
         "validation_accuracy": found["validation"],
         "test_accuracy": found["test"],

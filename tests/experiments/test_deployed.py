@@ -64,8 +64,7 @@ def few(monkeypatch, small):
     """Shorten the recipe, and take a part of the data."""
     monkeypatch.setattr(deployed, "load_dataset", lambda: small)
     monkeypatch.setattr(deployed, "N_VIEWS", 2)
-    monkeypatch.setattr(deployed, "N_HIGH", 1)
-    for name in ("HIGH", "FALLING", "FEW_BITS"):
+    for name in ("FULL_PRECISION", "FEW_BITS"):
         monkeypatch.setattr(deployed, name, replace(getattr(deployed, name), epochs=1))
 
 
