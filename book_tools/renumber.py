@@ -41,7 +41,7 @@ def renumbered(text: str, stems: Sequence[str], first: int) -> str:
     """
     names = "|".join(map(re.escape, stems))
     mention = r"\b[Cc]hapters?[ /]\d\d(?:(?:, | and | or | to |–)\d\d\b)*"
-    link = rf"\[\d\d(?=(?: [^]\[]*)?\]\([\w./]*(?:{names})\b)"
+    link = rf"\[\d\d(?=(?: [^]\[]*)?\]\([\w./]*(?:{names})\b)|`\d\d(?= [^`<]*<[\w./]*(?:{names})>)"
     move = partial(re.sub, r"\d\d", lambda number: _next(number[0], first))
     text = re.sub(link, lambda found: move(found[0]), text)
     return re.sub(rf"{mention}|\b(?:{names})\b", lambda found: move(found[0]), text)

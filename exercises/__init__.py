@@ -9,9 +9,9 @@ from typing import Any
 from exercises.framework import Exercise, Report, examine
 
 CHAPTERS = (
-    *("cost", "rounding", "affine", "integer", "codebook", "ptq", "qat", "distill"),
-    *("student", "relation", "sparse", "importance", "stability", "narrow", "merge", "coding"),
-    *("order", "deploy", "questions"),
+    *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "qat"),
+    *("distill", "student", "relation", "sparse", "importance", "stability", "narrow"),
+    *("merge", "coding", "order", "deploy", "questions"),
 )
 """The modules with the exercises of the chapters, in their order."""
 

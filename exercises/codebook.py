@@ -1,4 +1,4 @@
-"""Exercises of chapter 05: the best pair by hand, a step of Lloyd's, a codebook's length."""
+"""Exercises of chapter 05: the best pair, a codebook's length, a step of Lloyd's."""
 
 from collections.abc import Callable
 from functools import cache
@@ -6,6 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from exercises import codebook_codes
 from exercises.framework import (
     Case,
     Exercise,
@@ -26,7 +27,7 @@ from reference_impl.measuring import sqnr
 from reference_impl.quantization import min_max_quantizer, optimal_codebook
 from reference_impl.training import load_checkpoint
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {**codebook_codes.EXERCISES}
 
 # -- by hand: the best two values for six numbers --------------------------------------------------
 
@@ -45,7 +46,7 @@ EXERCISES["best-pair"] = Exercise(
     claims={
         "each value is the mean of the numbers nearest to it": (
             _pair(lambda pair: same(_step(_six(), pair), pair, share=0, within=0.05)),
-            "Give each number to the nearer of your two values; both must be means of theirs.",
+            "Give each number to the nearer of your two levels; both must be means of theirs.",
         ),
         "no other pair has a smaller squared error": (
             _pair(lambda pair: bool((_six()[:, None] - pair).square().amin(dim=1).sum() < 53.3)),
@@ -55,7 +56,7 @@ EXERCISES["best-pair"] = Exercise(
     mistakes={
         "Three numbers each, 2 and 13, is a fixed point of Lloyd's iteration, with the squared "
         "error 124; another cut has less than half of it.": _pair(near([2, 13], 0.05)),
-        "These are the ends: the two values of min–max rounding.": _pair(near([1, 22], 0.05)),
+        "These are the ends: the two levels of min–max rounding.": _pair(near([1, 22], 0.05)),
         "You took medians: the squared error is least about the mean.": _pair(near([3, 22], 0.05)),
     },
 )
@@ -103,37 +104,37 @@ def _made_by(formula: Step, *, gap: bool = False) -> Test:
 
 
 EXERCISES["lloyd-step"] = Exercise(
-    kind=a_function("step(x, centroids)"),
+    kind=a_function("step(x, levels)"),
     claims={
-        "each centroid moves to the mean of the values nearest to it": (
+        "each level moves to the mean of the numbers nearest to it": (
             _made_by(_step),
-            "For each value find the nearest centroid; then average the values of each centroid.",
+            "For each number find the nearest level; then average the numbers of each level.",
         ),
-        "a centroid without values stays where it is": (
+        "a level without numbers keeps its place": (
             _made_by(_step, gap=True),
-            "No value may be nearest to a centroid: keep it, and do not divide by 0.",
+            "It can happen that no number is nearest to a level: keep it, and do not divide by 0.",
         ),
-        "x and centroids are left as they were": (
+        "x and levels are left as they were": (
             leaves(lambda: _draws()[2]),
             "Work on new tensors.",
         ),
     },
     mistakes={
-        "A centroid without values became nan: the mean of nothing.": _made_by(
+        "A level without numbers became nan: the mean of an empty cell.": _made_by(
             _moved(empty=lambda c: torch.full_like(c, torch.nan)), gap=True
         ),
-        "A centroid without values became 0: the sum of nothing, divided by something "
+        "A level without numbers became 0: the sum of an empty cell, divided by something "
         "else.": _made_by(_moved(empty=torch.zeros_like), gap=True),
         "You took medians: the squared error is least about the mean.": _made_by(
             _moved(torch.median)
         ),
-        "You cut at the centroids themselves: nearest means half-way between two of "
+        "You cut at the levels themselves: the nearest level changes half-way between two of "
         "them.": _made_by(_moved(at_centroids=True)),
-        "You returned the centroids as they were.": _made_by(lambda _, start: start),
+        "You returned the levels as they were.": _made_by(lambda _, start: start),
     },
 )
 
-# -- to explore: how many values a codebook needs --------------------------------------------------
+# -- predict: how many values a codebook needs -----------------------------------------------------
 
 
 def layer_weights() -> Tensor:
@@ -164,24 +165,24 @@ def _least() -> int:
 EXERCISES["codebook-size"] = Exercise(
     kind=a_number,
     claims={
-        "the answer is a whole number of values": (
+        "the answer is a whole number of levels": (
             value(float.is_integer),
-            "Count the values of the codebook.",
+            "Count the levels of the codebook.",
         ),
-        "this many values reach the SQNR of min–max rounding at 4 bits": (
+        "this many levels reach the SQNR of min–max rounding at 4 bits": (
             value(lambda size: round(size) >= _least()),
             "Measure optimal_codebook(weights, size) for a few sizes.",
         ),
-        "one value fewer does not": (
+        "one level fewer does not": (
             value(lambda size: round(size - 1) < _least()),
             "A smaller codebook is enough.",
         ),
     },
     mistakes={
-        "That is the number of bits; the question is how many values the list has.": value(
+        "That is the number of bits; the question is how many levels the list has.": value(
             lambda size: size in (3, 4)
         ),
         "16 is what min–max rounding uses at 4 bits.": near(16),
-        "8 is the next power of two: a list may have any length.": near(8),
+        "8 is a power of two, and what the rule predicts: are fewer enough?": near(8),
     },
 )

@@ -1,4 +1,4 @@
-"""Exercises of chapter 04: a layer by hand, a product of codes, exact rounding, sums of 16 bits."""
+"""Exercises of chapter 04: a layer by hand, 16-bit sums, a product, exact rounding, leaky ReLU."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,6 +18,7 @@ from exercises.framework import (
     a_number,
     agrees,
     at,
+    either,
     leaves,
     near,
     numbers,
@@ -35,9 +36,9 @@ EXERCISES["integer-by-hand"] = Exercise(
             at(0, 36),
             "Subtract z_a from each code of the input, multiply, add up, then add the bias.",
         ),
-        "M = 2^−n M_0 with ½ ≤ M_0 < 1": (
+        "M = 2^−shift M_0 with ½ ≤ M_0 < 1": (
             at(1, 1),
-            "Double M until it lies between ½ and 1; n counts how often.",
+            "Double M until it lies between ½ and 1; the shift counts how often.",
         ),
         "the code is right": (
             at(2, 18),
@@ -49,7 +50,7 @@ EXERCISES["integer-by-hand"] = Exercise(
         "You added z_a; it has to be subtracted.": at(0, 56),
         "You left the bias out.": at(0, 24),
         "You left out the zero point of the input and the bias.": at(0, 34),
-        "M is below 1, so n is positive: M = 2^−n M_0.": at(1, -1),
+        "M is below 1, so the shift is positive: M = 2^−shift M_0.": at(1, -1),
         "0.35 · 4 = 1.4 is above 1: that is one doubling too many.": at(1, 2),
         "You left the zero point of the output out.": at(2, 13),
         "You cut the fraction off; round to the nearest.": at(2, 17),
@@ -57,7 +58,7 @@ EXERCISES["integer-by-hand"] = Exercise(
     },
 )
 
-# -- to implement: the product of codes with zero points -------------------------------------------
+# -- spot the bug: the product of codes with zero points ------------------------------------------
 
 Product = Callable[[Tensor, Tensor, int, int], Any]
 _ZEROS = ((0, 0), (3, 0), (0, -2), (3, -2), (128, 5))
@@ -108,6 +109,11 @@ def _terms(sign: int, last: int) -> Product:
     return formula
 
 
+def _colleagues(a: Tensor, b: Tensor, za: int, zb: int) -> Tensor:
+    """Return what the function to repair returns: wrapped differences, and J z_a z_b missing."""
+    return (a - za).long() @ b.long() - zb * a.sum(1, keepdim=True)
+
+
 EXERCISES["integer-product"] = Exercise(
     kind=a_function("product(qa, qb, za, zb)"),
     claims={
@@ -125,7 +131,7 @@ EXERCISES["integer-product"] = Exercise(
         ),
         "with both zero points it is right": (
             _product_is(_right),
-            "The fourth term is + K z_a z_b, with K the number of products in a sum.",
+            "The fourth term is + J z_a z_b, with J the number of products in a sum.",
         ),
         "the codes are left as they were": (
             leaves(lambda: (*_codes(2, 3, 4), 3, -2)),
@@ -133,12 +139,15 @@ EXERCISES["integer-product"] = Exercise(
         ),
     },
     mistakes={
-        "The term K z_a z_b is missing.": _product_is(_terms(-1, 0)),
-        "The sign of K z_a z_b is wrong.": _product_is(_terms(-1, -1)),
+        "That is the colleague's function as it stands.": _product_is(_colleagues),
+        "The term J z_a z_b is missing.": _product_is(_terms(-1, 0)),
+        "The sign of J z_a z_b is wrong.": _product_is(_terms(-1, -1)),
         "You added the zero points; they are subtracted.": _product_is(_terms(1, 1)),
         "You left the zero points out.": _product_is(_terms(0, 0)),
-        "The differences wrapped around: 2 − 3 is 255 in a uint8. Widen the codes "
-        "first.": _product_is(lambda a, b, za, zb: (a - za).long() @ (b - zb).long()),
+        "The differences wrapped around: 2 − 3 is 255 in a uint8. Widen the codes first.": either(
+            _product_is(lambda a, b, za, zb: (a - za).long() @ (b - zb).long()),
+            _product_is(lambda a, b, za, zb: (a - za).long() @ (b.long() - zb)),
+        ),
     },
 )
 
@@ -152,11 +161,11 @@ _ACCUMULATORS = (*range(-40, 41), -(2**31), 2**31 - 1, 1_234_567, -7_654_321, *_
 _NO_TIES = ((3 * 2**29 + 1, 41), (2**31 - 1, 35))
 _TIES = ((2**30, 32), (2**30, 31), (3 * 2**29, 33))
 _FINE = ((2_147_483_641, 32), (2_147_483_619, 32))
-"""(m, t) of r m 2^−t."""
+"""(significand, places) of r · significand · 2^−places."""
 
 
 def _rounds_as(rule: Callable[[int, int, int], int], *shifts: tuple[int, int]) -> Test:
-    """Return the test whether an answer agrees with ``rule`` for each (m, t)."""
+    """Return the test whether an answer agrees with ``rule`` for each (significand, places)."""
 
     def formula(r: Tensor, m: int, t: int) -> Tensor:
         return torch.tensor([rule(a, m, t) for a in r.tolist()])
@@ -176,15 +185,15 @@ def _sign(a: int) -> int:
 
 
 EXERCISES["integer-rescale"] = Exercise(
-    kind=a_function("rescale(r, m, t)"),
+    kind=a_function("rescale(r, significand, places)"),
     claims={
         "it rounds to the nearest integer": (
             _rounds_as(_nearest, *_NO_TIES),
-            "Add half of 2^t before shifting, or compare the remainder with half of 2^t.",
+            "Add half of 2^places before shifting, or compare the remainder with this half.",
         ),
         "ties go to the even neighbour": (
             _rounds_as(_nearest, *_TIES),
-            "Where the remainder is just half of 2^t, go up only if the floor is odd.",
+            "Where the remainder is exactly half of 2^places, go up only if the floor is odd.",
         ),
         "it is exact to the last of 62 bits": (
             _rounds_as(_nearest, *_FINE),
@@ -203,13 +212,14 @@ EXERCISES["integer-rescale"] = Exercise(
         "Ties go away from zero with you; here they go to the even neighbour.": _rounds_as(
             lambda a, m, t: _sign(a) * (abs(a * m) + 2 ** (t - 1) >> t), *_NO_TIES, *_TIES
         ),
-        "You rounded a float64: it has 53 bits, and m r up to 62. Stay with integers.": _rounds_as(
+        "You rounded a float64: it has 53 bits, and the product up to 62. Stay with "
+        "integers.": _rounds_as(
             lambda a, m, t: round(float(a) * m / 2**t), *_NO_TIES, *_TIES, *_FINE
         ),
     },
 )
 
-# -- to explore: activations that a 16-bit sum of two products can bear ----------------------------
+# -- to predict: activations that fit a 16-bit sum of two products ---------------------------------
 
 
 def pair_fits(bits: float) -> bool:
@@ -234,4 +244,37 @@ EXERCISES["integer-pair-bits"] = Exercise(
         ),
     },
     mistakes={"One product of 8-bit codes fits, but two are added.": near(8)},
+)
+
+# -- to carry over: a leaky ReLU, M = 0.006, slope 0.1, z_y = 20, r = 4,900 and −4,900 -------------
+
+EXERCISES["integer-leaky"] = Exercise(
+    kind=numbers(4),
+    claims={
+        "the shift of M is right": (
+            at(0, 7),
+            "Double 0.006 until it lies between ½ and 1; the shift counts how often.",
+        ),
+        "the shift of the second multiplier is right": (
+            at(1, 10),
+            "Negative sums are multiplied by 0.1 · 0.006 = 0.0006; double this number.",
+        ),
+        "the code of the positive sum is right": (
+            at(2, 49),
+            "Multiply 4,900 by 0.006, round to the nearest, then add z_y.",
+        ),
+        "the code of the negative sum is right": (
+            at(3, 17),
+            "Multiply −4,900 by 0.0006, round to the nearest, then add z_y.",
+        ),
+    },
+    mistakes={
+        "You gave both multipliers the same shift; the slope belongs to the second.": at(1, 7),
+        "You gave the shift of the slope alone; the second multiplier is 0.1 M.": at(1, 3),
+        "The multipliers are below 1, so the shifts are positive.": either(at(0, -7), at(1, -10)),
+        "You left the zero point of the output out.": either(at(2, 29), at(3, -3)),
+        "That is a ReLU: it gives all negative sums the code z_y.": at(3, 20),
+        "You multiplied the negative sum by M, and clipped it.": at(3, 0, -9),
+        "You cut the fraction off; round to the nearest.": at(3, 18),
+    },
 )

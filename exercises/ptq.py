@@ -1,6 +1,5 @@
-"""Exercises of chapter 07: equalizing by hand, folding, the best rounding, where to clip."""
+"""Exercises of chapter 07: equalizing, folding, the best rounding, where to clip."""
 
-import itertools
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
@@ -17,6 +16,7 @@ from exercises.framework import (
     a_number,
     agrees,
     as_numbers,
+    at,
     leaves,
     near,
     normals,
@@ -24,6 +24,16 @@ from exercises.framework import (
     shaped_as,
     tensors,
     value,
+)
+from exercises.ptq_rounding import (
+    are_neighbours,
+    are_values,
+    everywhere,
+    floors,
+    least,
+    least_sum,
+    loss,
+    losses,
 )
 
 EXERCISES: dict[str, Exercise] = {}
@@ -41,17 +51,17 @@ EXERCISES["equalize-by-hand"] = Exercise(
         ),
         "after dividing and multiplying, both layers have the same range in each channel": (
             _factors([3, 1 / 4]),
-            "Set r1/s = r2 s and solve for s.",
+            "Set r1/c = r2 c and solve for c.",
         ),
     },
     mistakes={
-        "These are the factors upside down: layer 1 is divided by s.": _factors([1 / 3, 4]),
+        "These are the factors upside down: layer 1 is divided by c.": _factors([1 / 3, 4]),
         "You left out the square root: then the two ranges change places.": _factors([9, 1 / 16]),
         "These are the ranges that come out, √(r1 r2), not the factors.": _factors([3, 2]),
     },
 )
 
-# -- to implement: folding BatchNorm ---------------------------------------------------------------
+# -- spot the bug: folding BatchNorm ---------------------------------------------------------------
 
 
 def _layers() -> list[Case]:
@@ -79,7 +89,7 @@ def _folds(
     shift: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = lambda a, b, m, t: a * (b - m) + t,
     parts: slice = slice(2),
 ) -> Test:
-    """Return the test of the folding with a = scale(γ, σ², ε) and b' = shift(a, b, μ, β)."""
+    """Return the test of the folding with a = scale(γ, σ², ε) and β' = shift(a, β, μ, β_norm)."""
 
     def fold(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> list[Tensor]:
         state = norm.state_dict()
@@ -99,7 +109,7 @@ EXERCISES["fold-batch-norm"] = Exercise(
         ),
         "the bias is right": (
             _folds(parts=slice(1, 2)),
-            "Put W x + b in the place of u in the formula of BatchNorm, and collect what has no x.",
+            "Put W x + β in the place of u in the formula of BatchNorm, and collect what has no x.",
         ),
         "the arguments are left as they were": (
             leaves(lambda: _layers()[1]),
@@ -119,7 +129,7 @@ EXERCISES["fold-batch-norm"] = Exercise(
         "You left out the layer's own bias: it passes through BatchNorm too.": _folds(
             shift=lambda a, _, m, beta: beta - a * m
         ),
-        "You scaled β: BatchNorm adds it after its scale.": _folds(
+        "You scaled β_norm: BatchNorm adds it after its scale.": _folds(
             shift=lambda a, b, m, beta: a * (b - m + beta)
         ),
         "You subtracted the mean without its scale.": _folds(
@@ -132,98 +142,34 @@ EXERCISES["fold-batch-norm"] = Exercise(
 
 # -- to implement: the best of all roundings -------------------------------------------------------
 
-
-def _problem(seed: int, n: int) -> Case:
-    """Return a weight of n numbers, a step and the second moments of correlated inputs.
-
-    No w/s lies within 0.06 of a code or of the middle between two.
-    """
-    u, own, shared = normals(seed, (n,), (100, n), (100, 1))
-    u, x = 2.5 * u, (own + shared).relu()
-    half = torch.floor(2 * u) / 2
-    return 0.4 * (half + 0.06 + 0.76 * (u - half)), 0.4, x.T @ x / 100
-
-
-def _everywhere(test: Callable[[Tensor, Case], bool]) -> Test:
-    """Return the test of the codes, in float64, of five problems."""
-
-    def holds(answer: Callable[..., Any]) -> bool:
-        for case in map(_problem, range(5), (1, 2, 5, 6, 7)):
-            found = answer(*deepcopy(case))
-            found = torch.tensor(found) if isinstance(found, list | tuple) else found
-            if not test(shaped_as(case[0], "the weight", found).double(), case):
-                return False
-        return True
-
-    return holds
-
-
-def _loss(codes: Tensor, case: Case) -> float:
-    """Return Δw G Δwᵀ with Δw = s q − w."""
-    weight, step, gram = case
-    delta = step * codes - weight.double()
-    return float(delta @ gram.double() @ delta)
-
-
-def _floor(case: Case) -> Tensor:
-    return torch.floor(case[0].double() / case[1])
-
-
-def _losses(case: Case) -> list[float]:
-    """Return the losses of all 2^n choices of up or down."""
-    choices = itertools.product((0.0, 1.0), repeat=len(case[0]))
-    return [_loss(_floor(case) + torch.tensor(up, dtype=torch.float64), case) for up in choices]
-
-
-def _are_neighbours(codes: Tensor, case: Case) -> bool:
-    floor = _floor(case)
-    return bool(((codes == floor) | (codes == floor + 1)).all())
-
-
-def _are_values(found: Tensor, case: Case) -> bool:
-    codes = found / case[1]
-    whole = torch.round(codes)
-    return torch.allclose(codes, whole, atol=1e-4) and _are_neighbours(whole, case)
-
-
-def _least(codes: Tensor, case: Case) -> bool:
-    """Return whether no other rounding has a noticeably smaller loss: ties are as good."""
-    return _loss(codes, case) <= (1 + 1e-4) * min(_losses(case)) + 1e-9
-
-
-def _least_sum(codes: Tensor, case: Case) -> bool:
-    """Return whether (Σ Δw)² is least: all roundings with as many up tie, and each counts."""
-    return _are_neighbours(codes, case) and _least(codes, (*case[:2], torch.ones_like(case[2])))
-
-
 EXERCISES["best-rounding"] = Exercise(
     kind=a_function("best_rounding(weight, step, gram)"),
     claims={
         "every code is one of the two neighbours of w/s": (
-            _everywhere(_are_neighbours),
+            everywhere(are_neighbours),
             "Codes are whole numbers, ⌊w/s⌋ or ⌊w/s⌋ + 1; w itself may be negative.",
         ),
         "no other rounding has a smaller loss": (
-            _everywhere(_least),
-            "Try all 2^n combinations, and compute Δw G Δwᵀ with Δw = s q − w for each.",
+            everywhere(least),
+            "Try all 2^n combinations, and compute Δw Γ Δwᵀ with Δw = s q − w for each.",
         ),
     },
     mistakes={
-        "This is rounding to the nearest: it looks at each weight alone.": _everywhere(
+        "This is rounding to the nearest: it looks at each weight alone.": everywhere(
             lambda codes, case: torch.equal(codes, torch.round(case[0].double() / case[1]))
         ),
-        "You rounded down everywhere.": _everywhere(
-            lambda codes, case: torch.equal(codes, _floor(case))
+        "You rounded down everywhere.": everywhere(
+            lambda codes, case: torch.equal(codes, floors(case))
         ),
-        "This is the worst rounding: take the least loss.": _everywhere(
-            lambda codes, case: _loss(codes, case) >= (1 - 1e-4) * max(_losses(case))
+        "This is the worst rounding: take the least loss.": everywhere(
+            lambda codes, case: loss(codes, case) >= (1 - 1e-4) * max(losses(case))
         ),
-        "You summed the errors without the second moments: Δw G Δwᵀ.": _everywhere(_least_sum),
-        "You returned values, s q: return the codes q.": _everywhere(_are_values),
+        "You summed the errors without the second moments: Δw Γ Δwᵀ.": everywhere(least_sum),
+        "You returned values, s q: return the codes q.": everywhere(are_values),
     },
 )
 
-# -- to explore: where to clip ---------------------------------------------------------------------
+# -- predict: where to clip ------------------------------------------------------------------------
 
 
 def exponential_signal() -> Tensor:
@@ -274,6 +220,46 @@ EXERCISES["where-to-clip"] = Exercise(
         "steps of the rest.": value(lambda end: 0 < end < 4.6),
         "This clips too little: the steps are too coarse for the many small values.": value(
             lambda end: 5.5 < end <= _largest()
+        ),
+    },
+)
+
+# -- to carry over: a residual block ---------------------------------------------------------------
+
+#: the four ranges of a channel, divided by c where it is written and multiplied where it is read
+_BLOCK = 9 / 1.5, 5 / 1.5, 1 * 1.5, 4 * 1.5
+
+
+def _range(place: int) -> Test:
+    return at(place, _BLOCK[place - 1], share=0.01)
+
+
+EXERCISES["equalize-residual"] = Exercise(
+    kind=numbers(5),
+    claims={
+        "the largest writing range equals the largest reading range": (
+            at(0, 1.5, share=0.01),
+            "Set max(9, 5)/c = max(1, 4) c and solve for c.",
+        ),
+        "both layers that write are divided by c": (
+            lambda answer: all(_range(i)(answer) for i in (1, 2)),
+            "Their sum is divided by c only if both of its terms are.",
+        ),
+        "both layers that read are multiplied by c": (
+            lambda answer: all(_range(i)(answer) for i in (3, 4)),
+            "The channel is smaller by the factor c, so each reader must make up for it.",
+        ),
+    },
+    mistakes={
+        "This is the factor upside down: layers that write are divided by c.": at(
+            0, 1 / 1.5, share=0.01
+        ),
+        "You left out the square root.": at(0, 9 / 4, share=0.01),
+        "You took the sums of the ranges: a range is the largest magnitude of all.": at(
+            0, (14 / 5) ** 0.5, share=0.01
+        ),
+        "You equalized the first writer and the first reader: the others share their channel.": at(
+            0, 3, share=0.01
         ),
     },
 )

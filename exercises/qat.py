@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: slopes by hand, a quantizer that can be trained, a settled step."""
+"""Exercises of chapter 08: slopes by hand, a settled step, an update, a quantizer, a gate."""
 
 import math
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from exercises.framework import (
     shaped_as,
     value,
 )
+from exercises.qat_update import UPDATE
 from reference_impl.quantization import IntegerGrid, learned_fake_quantize
 
 EXERCISES: dict[str, Exercise] = {}
@@ -189,7 +190,7 @@ EXERCISES["qat-trainable"] = Exercise(
     },
 )
 
-# -- to explore: where a step settles --------------------------------------------------------------
+# -- predict before you run: where a step settles --------------------------------------------------
 
 SETTLED = 2 - math.sqrt(2)
 """Root of s² − 4 s + 2: the estimator's gradient of the mean squared error vanishes there."""
@@ -224,5 +225,45 @@ EXERCISES["qat-settles"] = Exercise(
         "values.": near(2 + math.sqrt(2), 0.006),
         "You clipped first, as the paper does: that settles at 0.71.": near(CLIPPED_FIRST, 0.005),
         "That is where LSQ starts, 2 E|x| / √q_max = 1, not where it settles.": near(1, 0.005),
+    },
+)
+
+EXERCISES["qat-update"] = UPDATE  # spot the bug
+
+# -- to carry over: a gate, its surrogate the sigmoid ----------------------------------------------
+
+_SIGMOID = 1 / (1 + math.exp(0.5))
+_GATE = -4 * _SIGMOID * (1 - _SIGMOID)  # −0.940
+
+
+_gate_is = partial(near, within=0.006)
+
+
+EXERCISES["qat-gate"] = Exercise(
+    kind=numbers(3),
+    claims={
+        "the derivative at first is right": (
+            at(0, _GATE, within=0.006),
+            "By the chain rule: (gate · 2 − 2) · 2 · sigmoid · (1 − sigmoid), with a gate of 0.",
+        ),
+        "the update is right": (
+            lambda answer: math.isclose(sum(as_numbers(answer).tolist()[:2]), -0.5, abs_tol=0.006),
+            "The new u is −0.5 minus the derivative.",
+        ),
+        "the derivative after the update is right": (
+            at(2, 0, within=0.001),
+            "u is above 0 now, so the gate is 1, and gate · 2 − 2 = 0.",
+        ),
+    },
+    mistakes={
+        "That is the true derivative, 0: take the slope of the surrogate.": _gate_is((0,)),
+        "You let the forward pass use the sigmoid; it uses the gate, which is 0 at first.": at(
+            0, (2 * _SIGMOID - 2) * _GATE / -2, within=0.006
+        ),
+        "You took the slope 1, that of rounding; the surrogate here is the sigmoid.": _gate_is(
+            (-4,)
+        ),
+        "You left out the factor 2 of the unit's output.": _gate_is((_GATE / 2,)),
+        "Your sign is wrong: gate · 2 − 2 is −2 at first.": _gate_is((-_GATE,)),
     },
 )

@@ -1,4 +1,4 @@
-"""Chapter 08: networks of few bits, trained with their quantizers (three hours)."""
+"""Chapter 08: networks of few bits, trained with their quantizers (four hours)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from experiments.measures import accuracies, mean_of_last
+from experiments.qat_steps import FiftySteps, Misled, Ordered, Speeds
 from reference_impl import compress, quantization
+from reference_impl.compress.learned import EDGE_BITS
 from reference_impl.data import Dataset
 from reference_impl.training import QatRecipe, accuracy, fine_tune, load_checkpoint, prepare
 from reference_impl.training.quantize import N_START
@@ -22,6 +24,7 @@ RECIPES = {
 }
 WIDTHS = (4, 3, 2)
 SEEDS = (0, 1, 2)
+ORDER_SEEDS = range(5)
 #: learning rates that are tried where BatchNorm is folded before the training
 FOLDED_RATES = (0.04, 0.01, 0.0025)
 EDGES = torch.linspace(-2, 2, 101)  #: edges of the bins of `watched`, in steps of the quantizers
@@ -50,6 +53,7 @@ class Rounding:
     place: ClassVar = "post_training"
     network: str
     bits: int
+    draw: int = 0  #: which `N_START` training images, one after the other
 
     def measured(self, dataset: Dataset) -> dict[str, Any]:
         """Return the test accuracies of post-training quantization, in percent.
@@ -59,7 +63,7 @@ class Rounding:
         AdaRound. The first and the last layer have 8 bits.
         """
         chain = compress.fold_batch_norms(load_checkpoint(self.network))
-        images = dataset.train.images[:N_START]
+        images = dataset.train.images[self.draw * N_START :][:N_START]
         bits = compress.edge_bits(chain, compress.LayerBits(self.bits, self.bits))
         weights, inputs = {}, {}
         for name, layer in compress.weight_layers(chain).items():
@@ -111,7 +115,7 @@ class Watched:
         return ends | {"before": before, "after": density(), "changed": changed}
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run | Rounding | Watched]:
+def planned(_: Sequence[Any]) -> Iterator[Any]:
     """Yield the runs in the order in which they are made."""
 
     def run(network: str, bits: int | None = None, **how: Any) -> Run:
@@ -129,3 +133,13 @@ def planned(_: Sequence[Any]) -> Iterator[Run | Rounding | Watched]:
         yield from (run("student", bits, fold=True, learning_rate=rate) for rate in FOLDED_RATES)
     yield Watched()
     yield from (Rounding(network, bits) for network in RECIPES for bits in WIDTHS)
+    for seed in ORDER_SEEDS:
+        for edges in (EDGE_BITS, 2):
+            yield from (Ordered("lenet300", edges, first, seed) for first in ("round", "clip"))
+    yield Speeds()
+    yield from (FiftySteps(scaled, seed) for seed in ORDER_SEEDS for scaled in (True, False))
+    for rate, start in ((1.0, 1.0), (30.0, 1.0), (1000.0, 1.0), (1.0, 3.0), (1.0, 30.0)):
+        yield from (Misled(rate, start, seed) for seed in SEEDS)
+    yield from (run("student", seed=seed) for seed in SEEDS)
+    for name in ("lenet300", "student"):
+        yield from (Rounding(name, bits, draw) for bits in WIDTHS for draw in SEEDS[1:])

@@ -63,10 +63,10 @@ def test_the_table_of_symbols_is_read():
 @pytest.mark.parametrize("row", NOTATION, ids=lambda row: row[0])
 def test_each_symbol_has_a_name_that_exists(row):
     """Oracle: Python's import system."""
-    names = re.findall(r"`(reference_impl\.[\w.]+(?:\(\w+\))?)`", row[2])
+    names = re.findall(r"`(reference_impl\.[\w.]+(?:\(\w+\))?)`", row[-3])
     assert len(names) == 1, "one Python name for each symbol"
     resolve(names[0])
-    assert len(row) == 5, "symbol, meaning, name, shape and unit"
+    assert len(row) in {5, 6}, "symbol, meaning, perhaps the first chapter, name, shape and unit"
     assert all(row)
 
 

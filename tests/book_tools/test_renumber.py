@@ -15,6 +15,7 @@ from book_tools.site.links import Page
         ("chapters 06 to 08; 09 seeds", "chapters 07 to 09; 09 seeds"),
         ("[chapter 06](06_sizes.ipynb)", "[chapter 07](07_sizes.ipynb)"),
         ("[06](06_sizes.ipynb) 06", "[07](07_sizes.ipynb) 06"),
+        ("{doc}`06 Sizes <a/06_sizes>`", "{doc}`07 Sizes <a/07_sizes>`"),
         ("[06 Of 16 bits](a/06_sizes.ipynb)", "[07 Of 16 bits](a/07_sizes.ipynb)"),
         ("`chapters/06_sizes.ipynb::cell 06`", "`chapters/07_sizes.ipynb::cell 06`"),
         ("pytest chapters/06*.ipynb", "pytest chapters/07*.ipynb"),

@@ -90,6 +90,17 @@ def looping_step(x, centroids):
     return moved
 
 
+def codes_by_order(x, levels):
+    order = levels.argsort()
+    ascending = levels[order]
+    places = torch.bucketize(x, (ascending[1:] + ascending[:-1]) / 2)
+    return order[places]
+
+
+def codes_by_distance(x, levels):
+    return np.abs(x.numpy()[:, None] - levels.numpy()).argmin(axis=1)
+
+
 RIGHT = {
     "min-max-codes": [[0, 1, 5, 7], quantization.min_max_quantizer(VALUES, 3).quantize(VALUES)],
     "min-max-inverse": [inverse, numpy_inverse],
@@ -110,6 +121,8 @@ RIGHT = {
     "best-pair": [[4.6, 22], [22, 4.6]],
     "lloyd-step": [looping_step, lambda *a: looping_step(*a).numpy()],
     "codebook-size": [7],
+    "nearest-codes": [codes_by_order, codes_by_distance],
+    "weighted-pair": [[0, 6.4, 43.2]],
 }
 
 WRONG = {
@@ -280,22 +293,51 @@ WRONG = {
         (
             {"(nearest == k).any()": "True", "mean()": "sum() / max((nearest == k).sum(), 1)"},
             "became 0",
-            "a centroid",
+            "a level",
         ),
         ({"return moved": "return moved[nearest.unique()]"}, "keep it, and do not divide"),
         ({"mean": "median"}, "medians"),
         ({".abs().argmin(dim=1)": ".gt(0).sum(dim=1).sub(1).clamp_min(0)"}, "half-way"),
         (lambda _, centroids: centroids, "as they were"),
-        (spoiling(looping_step, 1), "Work on new tensors", "x and centroids"),
+        (spoiling(looping_step, 1), "Work on new tensors", "x and levels"),
     ],
     "codebook-size": [
         (3, "number of bits"),
         (4, "number of bits"),
         (16, "min–max rounding uses"),
         (8, "power of two"),
-        (7.4, "Count the values", "the answer is a whole"),
-        (6, "Measure", "this many values"),
-        (9, "smaller codebook", "one value fewer"),
+        (7.4, "Count the levels", "the answer is a whole"),
+        (6, "Measure", "this many levels"),
+        (9, "smaller codebook", "one level fewer"),
+    ],
+    "nearest-codes": [
+        (torch.bucketize, "still the levels"),
+        (
+            lambda x, levels: torch.bucketize(x, levels).clamp(max=len(levels) - 1),
+            "half-way",
+            "with ascending",
+            "with levels in any",
+        ),
+        ({"levels.argsort()": "torch.arange(len(levels))"}, "expects ascending"),
+        ({"order[places]": "places"}, "translate them"),
+        ({"order[places]": "order.flip(0)[places]"}, "half-way", "with asc", "with levels in any"),
+        (
+            {"order[places]": "order[places] - 1"},
+            "Codes run from 0",
+            "every code",
+            "with ascending",
+            "with levels in any",
+        ),
+        (spoiling(codes_by_order, 1), "Work on new tensors", "x and levels"),
+    ],
+    "weighted-pair": [
+        ([10 / 3, 12, 56 / 3], "without importances"),
+        ([2, 12, 64], "unweighted problem"),
+        ([1, 8, 48], "another cut"),
+        ({1: 7.33}, "plain mean", "the upper"),
+        ({0: 1}, "all three cuts", "the lower"),
+        ({1: 6}, "weighted mean of its cell", "the upper"),
+        ({2: 25.6}, "importance of its weight", "the weighted error"),
     ],
 }
 

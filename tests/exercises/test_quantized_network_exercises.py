@@ -27,6 +27,10 @@ def four_terms(qa, qb, za, zb):
     return a @ b - zb * rows - za * columns + a.shape[1] * za * zb
 
 
+def colleagues_product(qa, qb, za, zb):
+    return (qa - za).int() @ qb.int() - zb * qa.sum(dim=1, keepdim=True)
+
+
 def banker_shift(a, m, t):
     p = a * m
     return (p + 2 ** (t - 1) - 1 + ((p >> t) & 1)) >> t
@@ -79,18 +83,35 @@ def through(u):
     return u + (torch.round(u) - u).detach()
 
 
+def kept_and_masked(w, s, q_max, gradient_of, rate):
+    codes = torch.round(w / s)
+    w_hat = s * codes.clamp(-q_max, q_max)
+    return w - rate * gradient_of(w_hat) * (codes.abs() <= q_max)
+
+
+def by_autograd(w, s, q_max, gradient_of, rate):
+    w = w.detach().clone().requires_grad_()
+    w_hat = by_where(w, torch.tensor(s, dtype=w.dtype), -q_max, q_max)
+    (gradient,) = torch.autograd.grad(w_hat, w, gradient_of(w_hat.detach()))
+    return (w - rate * gradient).detach()
+
+
 RIGHT = {
     "integer-by-hand": [[36, 1, 18]],
     "integer-product": [four_terms, difference_product, lambda *a: difference_product(*a).numpy()],
     "integer-rescale": [banker_shift, by_fractions],
     "integer-pair-bits": [7],
+    "integer-leaky": [[7, 10, 49, 17]],
     "equalize-by-hand": [[3, 0.25]],
     "fold-batch-norm": [fold, fold_by_torch],
     "best-rounding": [best_by_loops, lambda *a: torch.tensor(best_by_loops(*a)).int()],
     "where-to-clip": [4.9, 4.83, 4.8],
+    "equalize-residual": [[1.5, 6, 10 / 3, 1.5, 6], [1.5, 6, 3.33, 1.5, 6]],
     "qat-slopes": [[-4, 0.2, 0.3, -0.4]],
     "qat-trainable": [by_where, learned_by_torch],
     "qat-settles": [2 - 2**0.5, 0.586, 0.585],
+    "qat-update": [kept_and_masked, by_autograd],
+    "qat-gate": [[-0.94, 0.44, 0], [-0.9400148, 0.4400148, 0.0]],
 }
 
 WRONG = {
@@ -100,7 +121,7 @@ WRONG = {
         ([24, 1, 18], "left the bias out"),
         ([34, 1, 18], "left out the zero point of the input and the bias"),
         ([35, 1, 18], "Subtract z_a from each code"),
-        ([36, -1, 18], "n is positive"),
+        ([36, -1, 18], "the shift is positive"),
         ([36, 2, 18], "one doubling too many"),
         ([36, 0, 18], "Double M until"),
         ([36, 1, 13], "zero point of the output"),
@@ -109,11 +130,13 @@ WRONG = {
         ([36, 1, 99], "Multiply the accumulator by M"),
     ],
     "integer-product": [
-        ({" + a.shape[1] * za * zb": ""}, "K z_a z_b is missing"),
-        ({"+ a.shape": "- a.shape"}, "sign of K z_a z_b"),
+        ({" + a.shape[1] * za * zb": ""}, "J z_a z_b is missing"),
+        ({"+ a.shape": "- a.shape"}, "sign of J z_a z_b"),
         ({"- zb": "+ zb", "- za": "+ za"}, "You added the zero points"),
         (lambda a, b, *_: difference_product(a, b, 0, 0), "left the zero points out"),
         (lambda a, b, za, zb: (a - za).long() @ (b - zb).long(), "2 − 3 is 255 in a uint8"),
+        (lambda a, b, za, zb: (a - za).long() @ (b.long() - zb), "2 − 3 is 255 in a uint8"),
+        (colleagues_product, "as it stands"),
         (lambda a, b, *_: a.to(torch.int8) @ b, "Widen the codes before multiplying"),
         (lambda a, b, _, zb: difference_product(a, b, 0, zb), "Subtract z_a times the sum of each"),
         (lambda a, b, za, _: difference_product(a, b, za, 0), "Subtract z_b times the sum of each"),
@@ -136,12 +159,27 @@ WRONG = {
         (6, "Try one bit more"),
         (6.5, "whole number of bits"),
     ],
+    "integer-leaky": [
+        ([7, 7, 49, 17], "the same shift"),
+        ([7, 3, 49, 17], "slope alone"),
+        ([-7, 10, 49, 17], "shifts are positive"),
+        ([7, -10, 49, 17], "shifts are positive"),
+        ([7, 10, 29, 17], "zero point of the output"),
+        ([7, 10, 49, -3], "zero point of the output"),
+        ([7, 10, 49, 20], "That is a ReLU"),
+        ([7, 10, 49, 0], "and clipped it"),
+        ([7, 10, 49, 18], "cut the fraction off"),
+        ([8, 10, 49, 17], "Double 0.006"),
+        ([7, 11, 49, 17], "double this number"),
+        ([7, 10, 50, 17], "Multiply 4,900"),
+        ([7, 10, 49, 16], "Multiply −4,900"),
+    ],
     "equalize-by-hand": [
         ([1 / 3, 4], "upside down"),
         ([9, 1 / 16], "left out the square root"),
         ([3, 2], "ranges that come out"),
         ([-3, -0.25], "only positive factors"),
-        ([1, 1], "solve for s"),
+        ([1, 1], "solve for c"),
     ],
     "fold-batch-norm": [
         ({" + norm.eps": ""}, "left ε, norm.eps, out"),
@@ -149,7 +187,7 @@ WRONG = {
         ({"torch.sqrt": ""}, "divided by the variance"),
         ({"norm.weight": "1"}, "forgot γ"),
         ({"(bias - ": "(-"}, "layer's own bias"),
-        ({"running_mean) + norm.bias": "running_mean + norm.bias)"}, "scaled β"),
+        ({"running_mean) + norm.bias": "running_mean + norm.bias)"}, "scaled β_norm"),
         ({"(bias - norm.running_mean)": "bias - norm.running_mean"}, "without its"),
         ({" - norm.running_mean": ""}, "forgot the mean"),
         ({"bias - norm": "bias + norm"}, "collect what has"),
@@ -173,6 +211,15 @@ WRONG = {
         (6.5, "clips too little"),
         (50.0, "a range beyond the largest value"),
         (-1.0, "beyond the largest value wastes"),
+    ],
+    "equalize-residual": [
+        ([2 / 3, 13.5, 7.5, 2 / 3, 8 / 3], "upside down"),
+        ([9 / 4, 4, 20 / 9, 9 / 4, 9], "left out the square root"),
+        ([(14 / 5) ** 0.5, 5.38, 2.99, 1.67, 6.69], "sums of the ranges"),
+        ([3, 3, 5 / 3, 3, 12], "the first writer and the first reader"),
+        ([1.5, 6, 5, 1.5, 6], "only if both of its terms are"),
+        ([1.5, 6, 10 / 3, 1, 6], "each reader must make up"),
+        ([2, 4.5, 2.5, 2, 8], "solve for c"),
     ],
     "qat-slopes": [
         ([-4, -1, 1, 3], "You gave the codes"),
@@ -213,6 +260,28 @@ WRONG = {
         (3.414, "the other root"),
         (0.5, "Balance the two"),
         (-2.0, "The values lie in [−1, 1]"),
+    ],
+    "qat-update": [
+        ({"return w -": "return w_hat -"}, "still starts from the rounded weight"),
+        ({" * (codes.abs() <= q_max)": ""}, "a clipped weight still gets a gradient"),
+        (
+            {"return w -": "return w_hat -", " * (codes.abs() <= q_max)": ""},
+            "the colleague's function",
+        ),
+        ({"gradient_of(w_hat)": "gradient_of(w)"}, "at the float weight"),
+        ({"<= q_max": "< q_max"}, "where |round(w/s)| ≤ q_max"),
+        ({"return w - rate": "return w - 0 * rate"}, "must start from the float weight"),
+        (spoiling(kept_and_masked), "do not write into w"),
+    ],
+    "qat-gate": [
+        ([0, -0.5, 0], "the true derivative"),
+        ([-0.585, 0.085, 0], "let the forward pass use the sigmoid"),
+        ([-4, 3.5, 0], "took the slope 1"),
+        ([-0.47, -0.03, 0], "left out the factor 2"),
+        ([0.94, -1.44, 0], "Your sign is wrong"),
+        ([-0.94, -1.44, 0], "minus the derivative"),
+        ([-0.94, 0.44, 0.95], "gate · 2 − 2 = 0"),
+        ([-1.5, 1.0, 0], "By the chain rule"),
     ],
 }
 

@@ -57,6 +57,16 @@ def test_a_row_is_the_network_quantized_by_hand(monkeypatch, small):
     assert found["test_difference"] == pytest.approx(found["test"] - accuracy(chain, few.test))
 
 
+def test_a_row_of_few_images_is_made_with_the_first_of_the_same_draw(small):
+    """Oracle: the recipe at 3 bits, on the first images of the draw of 512."""
+    few = replace(small, test=small.test[:40], validation=small.validation[:40])
+    found = recorder.FewRun("per channel, clipped, corrected", 3, 1).measured(few)
+    chain = fold_batch_norms(load_checkpoint("separable"))
+    images = recorder.calibration_images(small.train, 1)[:3]
+    quantized = PostTraining(bits=3, clipped=True, corrected=True)(chain, images)
+    assert found["validation"] == accuracy(quantized, few.validation)
+
+
 @pytest.mark.parametrize("network", recorder.NETWORKS)
 @pytest.mark.parametrize(("bits", "allowed"), [(8, 0.2), (4, 1.0)])
 def test_the_recipe_that_validation_images_choose_reaches_the_target(network, bits, allowed):
