@@ -152,9 +152,9 @@ def test_elements_saturate_where_the_format_itself_overflows():
 @pytest.mark.equation("eq-format-nvfp4")
 @given(seed=SEEDS)
 def test_nvfp4_codes_and_scales_are_torchaos(torchao, seed):
-    """Oracle: torchao's nvfp4_quantize, but for quotients beside a midpoint, which it rounds.
+    """Oracle: torchao's nvfp4_quantize, except for quotients beside a midpoint.
 
-    It multiplies by a reciprocal in float32.
+    torchao rounds these: it multiplies by a reciprocal in float32.
     """
     nv, x = torchao[1], normal(16, 64, seed=seed)
     whole = nv.per_tensor_amax_to_scale(x.abs().amax())
