@@ -83,7 +83,7 @@ def chosen(given: Sequence[str]) -> list[Path]:
     for name in given:
         found = list(folder.glob(f"{name:0>2}_*.ipynb")) if name.isdigit() else [Path(name)]
         if not found or not found[0].is_file() or found[0].suffix != ".ipynb":
-            raise BookError(f"{name} is not a notebook: give 08, or chapters/09_….ipynb")
+            raise BookError(f"{name} is not a notebook: give 08, or chapters/10_….ipynb")
         paths += found
     return [path.resolve() for path in paths]
 

@@ -9,7 +9,7 @@ from typing import Any
 from exercises.framework import Exercise, Report, examine
 
 CHAPTERS = (
-    *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "qat"),
+    *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "adaround", "qat"),
     *("distill", "student", "relation", "sparse", "importance", "stability", "narrow"),
     *("merge", "coding", "order", "deploy", "questions"),
 )

@@ -1,4 +1,4 @@
-"""Exercises of chapter 09: the objective by hand and in code, a temperature at which one doubts."""
+"""Exercises of chapter 10: the objective by hand and in code, a temperature at which one doubts."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Exercises of chapter 13: the surgeon by hand, a unit's Taylor score, channels to spare."""
+"""Exercises of chapter 14: the surgeon by hand, a unit's Taylor score, channels to spare."""
 
 from collections.abc import Callable
 from functools import cache

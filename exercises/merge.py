@@ -1,4 +1,4 @@
-"""Exercises of chapter 16: two neurons merged by hand and in code, channels of the teacher."""
+"""Exercises of chapter 17: two neurons merged by hand and in code, channels of the teacher."""
 
 import math
 from collections.abc import Callable

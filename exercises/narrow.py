@@ -1,4 +1,4 @@
-"""Exercises of chapter 15: what goes with a channel, by hand and in code; each width halved."""
+"""Exercises of chapter 16: what goes with a channel, by hand and in code; each width halved."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""Exercises of chapter 07: equalizing, folding, the best rounding, where to clip."""
+"""Exercises of chapter 07: equalizing, folding, where to clip, correcting a bias."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -25,16 +25,7 @@ from exercises.framework import (
     tensors,
     value,
 )
-from exercises.ptq_rounding import (
-    are_neighbours,
-    are_values,
-    everywhere,
-    floors,
-    least,
-    least_sum,
-    loss,
-    losses,
-)
+from exercises.ptq_bias import corrects, layers_with_inputs
 
 EXERCISES: dict[str, Exercise] = {}
 
@@ -109,7 +100,7 @@ EXERCISES["fold-batch-norm"] = Exercise(
         ),
         "the bias is right": (
             _folds(parts=slice(1, 2)),
-            "Put W x + β in the place of u in the formula of BatchNorm, and collect what has no x.",
+            "Put W x + β in the place of y_pre in BatchNorm's formula, and collect what has no x.",
         ),
         "the arguments are left as they were": (
             leaves(lambda: _layers()[1]),
@@ -140,32 +131,40 @@ EXERCISES["fold-batch-norm"] = Exercise(
     },
 )
 
-# -- to implement: the best of all roundings -------------------------------------------------------
+# -- to implement: correcting a bias ---------------------------------------------------------------
 
-EXERCISES["best-rounding"] = Exercise(
-    kind=a_function("best_rounding(weight, step, gram)"),
+
+EXERCISES["correct-bias"] = Exercise(
+    kind=a_function("corrected_bias(weight, rounded, bias, x, x_hat)"),
     claims={
-        "every code is one of the two neighbours of w/s": (
-            everywhere(are_neighbours),
-            "Codes are whole numbers, ⌊w/s⌋ or ⌊w/s⌋ + 1; w itself may be negative.",
+        "the mean output of every channel is that of the layer before rounding": (
+            corrects(lambda w, w_hat, beta, x, x_hat: beta + w @ x - w_hat @ x_hat),
+            "Compute W E[x] − Ŵ E[x̂], with one mean for each input channel.",
         ),
-        "no other rounding has a smaller loss": (
-            everywhere(least),
-            "Try all 2^n combinations, and compute Δw Γ Δwᵀ with Δw = s q − w for each.",
+        "the arguments are left as they were": (
+            leaves(lambda: layers_with_inputs()[2]),
+            "Your function changed one of its arguments: make new tensors.",
         ),
     },
     mistakes={
-        "This is rounding to the nearest: it looks at each weight alone.": everywhere(
-            lambda codes, case: torch.equal(codes, torch.round(case[0].double() / case[1]))
+        "This is the shift alone: add it to the old bias.": corrects(
+            lambda w, w_hat, _, x, x_hat: w @ x - w_hat @ x_hat
         ),
-        "You rounded down everywhere.": everywhere(
-            lambda codes, case: torch.equal(codes, floors(case))
+        "Your sign is wrong: this doubles the mean error.": corrects(
+            lambda w, w_hat, beta, x, x_hat: beta - w @ x + w_hat @ x_hat
         ),
-        "This is the worst rounding: take the least loss.": everywhere(
-            lambda codes, case: loss(codes, case) >= (1 - 1e-4) * max(losses(case))
+        "Both layers do not read the same: the quantized one reads x_hat.": corrects(
+            lambda w, w_hat, beta, x, _: beta + (w - w_hat) @ x
         ),
-        "You summed the errors without the second moments: Δw Γ Δwᵀ.": everywhere(least_sum),
-        "You returned values, s q: return the codes q.": everywhere(are_values),
+        "The full-precision layer reads x, without the errors of earlier layers.": corrects(
+            lambda w, w_hat, beta, _, x_hat: beta + (w - w_hat) @ x_hat
+        ),
+        "You corrected for the errors of the inputs only: the weights are rounded too.": corrects(
+            lambda w, _, beta, x, x_hat: beta + w @ (x - x_hat)
+        ),
+        "You took one mean over all output channels: each has its own bias.": corrects(
+            lambda w, w_hat, beta, x, x_hat: beta + (w @ x - w_hat @ x_hat).mean()
+        ),
     },
 )
 

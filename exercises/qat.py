@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: slopes by hand, a settled step, an update, a quantizer, a gate."""
+"""Exercises of chapter 09: slopes by hand, a settled step, an update, a quantizer, a gate."""
 
 import math
 from collections.abc import Callable

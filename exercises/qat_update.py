@@ -1,4 +1,4 @@
-"""Exercise of chapter 08: one update of a quantized weight."""
+"""Exercise of chapter 09: one update of a quantized weight."""
 
 from collections.abc import Callable
 from typing import Any

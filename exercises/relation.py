@@ -1,4 +1,4 @@
-"""Exercises of chapter 11: parts of a divergence, distances between examples, a batch's ceiling."""
+"""Exercises of chapter 12: parts of a divergence, distances between examples, a batch's ceiling."""
 
 import math
 from collections.abc import Callable

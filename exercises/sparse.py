@@ -1,4 +1,4 @@
-"""Exercises of chapter 12: thresholds and schedules by hand, global masks, one layer pruned."""
+"""Exercises of chapter 13: thresholds and schedules by hand, global masks, one layer pruned."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy

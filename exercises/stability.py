@@ -1,4 +1,4 @@
-"""Exercises of chapter 14: frequencies and the bound by hand, stable units, blind choices."""
+"""Exercises of chapter 15: frequencies and the bound by hand, stable units, blind choices."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Exercises of chapter 10: an interval by hand, a class's bias, a temperature that calibrates."""
+"""Exercises of chapter 11: an interval by hand, a class's bias, a temperature that calibrates."""
 
 import math
 from collections.abc import Callable

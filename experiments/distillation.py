@@ -1,4 +1,4 @@
-"""Chapter 10: students alone and distilled (two hours)."""
+"""Chapter 11: students alone and distilled (two hours)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace

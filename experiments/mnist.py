@@ -1,4 +1,4 @@
-"""Chapter 10: Hinton's omitted digit, on MNIST's four files in data/MNIST (ten minutes).
+"""Chapter 11: Hinton's omitted digit, on MNIST's four files in data/MNIST (ten minutes).
 
 A teacher is trained on all digits, students on the images of all digits but one: with their
 labels, and with the teacher's soft targets at several temperatures. MNIST is not shipped; without

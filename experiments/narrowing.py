@@ -1,4 +1,4 @@
-"""Chapter 15: the teacher made smaller by several scores (twenty minutes).
+"""Chapter 16: the teacher made smaller by several scores (twenty minutes).
 
 The teacher loses channels until half, or a quarter, of its multiply–accumulates are left: by
 scores, by chance, and by Torch-Pruning. What is left is trained for a moment.

@@ -1,4 +1,4 @@
-"""Chapter 07: post-training quantization, method by method (an hour).
+"""Chapters 07 and 08: post-training quantization, method by method (an hour).
 
 Every recipe of `RECIPES` is applied to the teacher and to the depthwise-separable network, at 8, 4
 and 3 bits for the weights and 8 for the activations, with several draws of calibration images. Some

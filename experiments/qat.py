@@ -1,4 +1,4 @@
-"""Chapter 08: networks of few bits, trained with their quantizers (four hours)."""
+"""Chapter 09: networks of few bits, trained with their quantizers (four hours)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +59,7 @@ class Rounding:
         """Return the test accuracies of post-training quantization, in percent.
 
         BatchNorm is folded; ranges are those of the least mean squared error, per output channel
-        for the weights; then each weight is rounded to the nearest code, or by chapter 07's
+        for the weights; then each weight is rounded to the nearest code, or by chapter 08's
         AdaRound. The first and the last layer have 8 bits.
         """
         chain = compress.fold_batch_norms(load_checkpoint(self.network))

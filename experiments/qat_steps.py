@@ -1,4 +1,4 @@
-"""Chapter 08: how the steps of quantizers learn, in other ways than the recipe's."""
+"""Chapter 09: how the steps of quantizers learn, in other ways than the recipe's."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

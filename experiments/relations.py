@@ -1,4 +1,4 @@
-"""Chapter 11: the methods of distillation compared on one budget (an hour).
+"""Chapter 12: the methods of distillation compared on one budget (an hour).
 
 A weight is chosen for each method on validation images; then students are trained with it, the
 same five initial weights and orders of images for all methods.

@@ -1,4 +1,4 @@
-"""Chapter 12: networks with zeros (75 minutes; MNIST too if its files are in data/MNIST).
+"""Chapter 13: networks with zeros (75 minutes; MNIST too if its files are in data/MNIST).
 
 Trained networks are trained on, with pruning (the target); weights are dropped at once or little by
 little (the curves), and round after round from the same initial weights (the tickets).

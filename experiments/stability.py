@@ -1,4 +1,4 @@
-"""Chapter 14: pruning by stability under shifts (half an hour).
+"""Chapter 15: pruning by stability under shifts (half an hour).
 
 Units of new networks are removed by six rules, and what is left is tested as it is and under five
 shifts. A rule that looks at shifted data does not look at the shift on which it is then tested.

@@ -121,6 +121,21 @@ def test_prose_keeps_to_the_house_style(path):
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
+@pytest.mark.parametrize("path", [*chapters(), ROOT / "intro.md"], ids=lambda path: path.stem)
+def test_fences_are_longer_than_those_they_hold(path):
+    """Oracle: CommonMark, where a fence ends at the first bare one of its length or longer."""
+    fence = None
+    for line in markdown_of(path).splitlines():
+        if not (found := re.match(r"(`{3,})(.*)", line)):
+            continue
+        if fence is None:
+            fence = found[1]
+        elif len(found[1]) >= len(fence):
+            assert not found[2].strip(), f"{line!r} begins inside a fence of {len(fence)}"
+            fence = None
+    assert fence is None
+
+
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
 def test_each_figure_is_numbered_captioned_and_described(path):
     """Oracle: the stored outputs; a cell that shows an SVG needs the metadata."""

@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, TimeoutError, sync_playwright
 
-from book_tools.chapters import PENDING, TALL
+from book_tools.chapters import PENDING
 from book_tools.failures import BookError, explained
 from book_tools.site.links import Page as Links
 from book_tools.site.links import broken_links, html_files
@@ -117,7 +117,7 @@ def served(site: Path, prefix: str = "/some/sub-path/") -> Iterator[str]:
 def _is_finished(name: PurePosixPath) -> bool:
     """Return whether a page is a chapter in its final form."""
     number = name.name[:2]
-    return name.parts[0] == "chapters" and number.isdigit() and number not in (*PENDING, *TALL)
+    return name.parts[0] == "chapters" and number.isdigit() and number not in PENDING
 
 
 def _samples(names: list[PurePosixPath]) -> set[PurePosixPath]:

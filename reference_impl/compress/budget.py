@@ -37,7 +37,7 @@ class MacFormula:
     ``terms`` has for each layer c_l and the labels j; c_l is the positions of its output times what
     is fixed in its weight's shape (kernel, pixels, classes).
 
-    Equation: eq-narrow-macs, chapter 15.
+    Equation: eq-narrow-macs, chapter 16.
     """
 
     terms: tuple[tuple[int, tuple[str, ...]], ...]
@@ -86,7 +86,7 @@ def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
     Raises:
         ValueError: if the mean is not positive.
 
-    Equation: eq-narrow-normalised, chapter 15.
+    Equation: eq-narrow-normalised, chapter 16.
     """
     mean = scores.mean()
     if not mean > 0:
@@ -98,7 +98,7 @@ def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
 def by_rank(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
     """Return (rank_i + ½) / n, in (0, 1), as float64: layers lose about the same share of units.
 
-    Equation: eq-narrow-normalised, chapter 15.
+    Equation: eq-narrow-normalised, chapter 16.
     """
     rank = torch.empty_like(scores, dtype=torch.float64)
     order = scores.argsort(stable=True)

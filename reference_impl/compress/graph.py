@@ -160,7 +160,7 @@ def incoming_rows(
     a unit (a depthwise filter beside a pointwise one, branches of a residual stream), their rows
     stand side by side.
 
-    Equation: eq-merge-folded, chapter 16.
+    Equation: eq-merge-folded, chapter 17.
     """
     found = dependency_graph(network, example)
     n, norms = found.units(label), folding_pairs(found.traced)

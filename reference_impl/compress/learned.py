@@ -210,7 +210,7 @@ def deploy(network: Net) -> Net:
     Raises:
         ValueError: if it has no learned layer, or as `fold_batch_norms`.
 
-    Equation: eq-qat-fold, chapter 08.
+    Equation: eq-qat-fold, chapter 09.
     """
     learned = learned_layers(network)
     if not learned:

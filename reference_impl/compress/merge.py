@@ -89,7 +89,7 @@ def merge_nearest(
     With ``sequential`` the rows of each width are compared after those before it are merged.
 
     References: Kim et al. (2020), Neuron merging: compensating for pruned neurons.
-    Equation: eq-merge-exact, chapter 16.
+    Equation: eq-merge-exact, chapter 17.
     """
     found = dependency_graph(network, example)
     merged = remove_units(network, {}, found)

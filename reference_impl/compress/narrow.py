@@ -36,8 +36,8 @@ def map_width(network: Net, label: str, width_map: WidthMap, example: Example = 
     >>> map_width(LeNet300(), "hidden1", selection(keep)).widths
     {'hidden1': 30, 'hidden2': 100}
 
-    Equation: eq-narrow-rows, eq-narrow-columns, chapter 15.
-    Equation: eq-merge-next, chapter 16.
+    Equation: eq-narrow-rows, eq-narrow-columns, chapter 16.
+    Equation: eq-merge-next, chapter 17.
     """
     return map_widths(network, {label: width_map}, example)
 
@@ -46,7 +46,7 @@ def map_width(network: Net, label: str, width_map: WidthMap, example: Example = 
 def remove_units(network: Net, keep: Masks, example: Example = None) -> Net:
     """Return a network without the units that the masks drop; errors are those of `map_width`.
 
-    Equation: eq-narrow-same, chapter 15.
+    Equation: eq-narrow-same, chapter 16.
     """
     maps = {label: selection(mask) for label, mask in keep.items()}
     return map_widths(network, maps, example)

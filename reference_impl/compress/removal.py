@@ -35,7 +35,7 @@ def loss_without_weights(
     Raises:
         ValueError: if there is no such place, it has no weight, or an index is out of range.
 
-    Equation: eq-importance-truth, chapter 13.
+    Equation: eq-importance-truth, chapter 14.
     """
     rest = _Rest(network, place, examples, after=False)
     if not isinstance(weight := getattr(rest.module, "weight", None), Tensor):

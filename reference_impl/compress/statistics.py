@@ -76,7 +76,7 @@ def curvature_diagonal(
     single parameter, so in networks of ReLU and max-pooling wherever these have no kink.
 
     References: Martens 2020, "New insights and perspectives on the natural gradient", section 9.2.
-    Equation: eq-importance-curvature, chapter 13.
+    Equation: eq-importance-curvature, chapter 14.
     """
 
     def weighted(w: State, image: Tensor, k: int) -> Tensor:

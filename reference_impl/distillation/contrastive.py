@@ -46,7 +46,7 @@ def contrastive_loss(scores: Scores) -> Scalar:
 
     References: Tian et al. 2020, "Contrastive representation distillation", section 3, with the
     batch as the source of other examples.
-    Equation: eq-relation-posterior, eq-relation-contrast, chapter 11.
+    Equation: eq-relation-posterior, eq-relation-contrast, chapter 12.
     """
     n = len(scores)
     odds = widened(scores) - math.log(n - 1)  # log h / (1 − h)
@@ -64,6 +64,6 @@ def information_bound(scores: Scores) -> Scalar:
     examples, whose mean is 1/N.
 
     References: Tian et al. 2020, "Contrastive representation distillation", section 3.
-    Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 11.
+    Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 12.
     """
     return math.log(len(scores) - 1) - contrastive_loss.__wrapped__(scores)

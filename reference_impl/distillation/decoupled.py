@@ -42,7 +42,7 @@ def decoupled_parts(
     """Return the two parts of KL(p ‖ q), per example, for p and q as in `soft_target_loss`.
 
     References: Zhao et al. 2022, "Decoupled knowledge distillation".
-    Equation: eq-relation-parts, chapter 11.
+    Equation: eq-relation-parts, chapter 12.
     """
     parts = _parts(student, teacher, labels, temperature)
     if readable() and not is_finite(parts.target.sum() + parts.others.sum()):
@@ -78,7 +78,7 @@ def decoupled_loss(
     Here α = ``target_weight`` and β = ``others_weight`` are constants.
 
     References: Zhao et al. 2022, "Decoupled knowledge distillation".
-    Equation: eq-relation-decoupled, chapter 11.
+    Equation: eq-relation-decoupled, chapter 12.
     """
     parts = _parts(student, teacher, labels, temperature)
     return temperature**2 * (target_weight * parts.target + others_weight * parts.others).mean()

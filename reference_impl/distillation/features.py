@@ -23,7 +23,7 @@ def hint_loss(
     division: a weight that suits one layer then suits no other.
 
     References: Romero et al. 2015, "FitNets: hints for thin deep nets", equation 3.
-    Equation: eq-relation-hint, chapter 11.
+    Equation: eq-relation-hint, chapter 12.
     """
     return F.mse_loss(widened(student), widened(teacher.detach()))  # over m and over the batch
 
@@ -38,7 +38,7 @@ def attention_map(features: Finite[Tensor, "n c h w"]) -> Float[Tensor, "n posit
     >>> attention_map(torch.tensor([[[[2.0, 0.0]], [[0.0, 0.0]]]]))
     tensor([[1., 0.]])
 
-    Equation: eq-relation-map, chapter 11.
+    Equation: eq-relation-map, chapter 12.
     """
     return unit.__wrapped__(widened(features).square().sum(dim=1).flatten(1))
 
@@ -53,7 +53,7 @@ def attention_transfer_loss(
     a square; its code takes the mean of the squares over the positions, h w times less than this.
 
     References: Zagoruyko & Komodakis 2017, "Paying more attention to attention", equation 2.
-    Equation: eq-relation-attention, chapter 11.
+    Equation: eq-relation-attention, chapter 12.
     """
     a, b = attention_map.__wrapped__(student), attention_map.__wrapped__(teacher.detach())
     return (a - b).square().sum(dim=1).mean()

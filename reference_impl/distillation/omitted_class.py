@@ -19,7 +19,7 @@ def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> f
         ValueError: if ``index`` is not a class.
 
     References: Hinton et al. 2015, "Distilling the knowledge in a neural network", section 3.
-    Equation: eq-student-bias, chapter 10.
+    Equation: eq-student-bias, chapter 11.
     """
     require_labels(labels, logits.shape[1])
     if index >= logits.shape[1]:

@@ -28,7 +28,7 @@ def similarity_preserving_loss(student: FeaturesOfTwo, teacher: Features) -> Sca
     """Return ‖G_s − G_t‖_F² / n², where row i of G is row i of A Aᵀ divided by its norm.
 
     References: Tung & Mori 2019, "Similarity-preserving knowledge distillation".
-    Equation: eq-relation-similarity, chapter 11.
+    Equation: eq-relation-similarity, chapter 12.
     """
     a, b = _rows(student), _rows(teacher.detach())
     g_student, g_teacher = unit.__wrapped__(a @ a.T), unit.__wrapped__(b @ b.T)
@@ -46,7 +46,7 @@ def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
         ValueError: if all examples of a network are equal.
 
     References: Park et al. 2019, "Relational knowledge distillation", section 3.2.1.
-    Equation: eq-relation-distance, chapter 11.
+    Equation: eq-relation-distance, chapter 12.
     """
     d = _relative_distances("student", _rows(student))
     return F.huber_loss(d, _relative_distances("teacher", _rows(teacher.detach())))
@@ -61,7 +61,7 @@ def angle_relation_loss(student: Features, teacher: Features) -> Scalar:
     Takes memory for n³ cosines.
 
     References: Park et al. 2019, "Relational knowledge distillation", section 3.2.2.
-    Equation: eq-relation-angle, chapter 11.
+    Equation: eq-relation-angle, chapter 12.
     """
     if (n := len(student)) < 3:
         raise ValueError(f"student must have 3 examples or more, got {n}")
@@ -89,7 +89,7 @@ def correlation_loss(
     to 0 for a class whose probabilities differ by less than 10⁻¹⁸.
 
     References: Huang et al. 2022, "Knowledge distillation from a stronger teacher".
-    Equation: eq-relation-correlation, chapter 11.
+    Equation: eq-relation-correlation, chapter 12.
     """
     q = (widened(student) / temperature).softmax(dim=1)
     p = (widened(teacher.detach()) / temperature).softmax(dim=1)

@@ -47,7 +47,7 @@ def soften(logits: Logits, temperature: Temperature) -> Float[Tensor, "n classes
     tensor([[0.7311, 0.2689]])
 
     References: Hinton et al. 2015, "Distilling the knowledge in a neural network", equation 1.
-    Equation: eq-distill-softmax, chapter 09.
+    Equation: eq-distill-softmax, chapter 10.
     """
     z = logits.double()  # a small T overflows sooner in fewer bits
     z = (z - z.amax(dim=-1, keepdim=True)) / temperature
@@ -75,8 +75,8 @@ def soft_target_loss(student: Logits, teacher: Logits, *, temperature: Temperatu
     rounding, so that a T above 100 is computed in float64.
 
     References: Hinton et al. 2015, "Distilling the knowledge in a neural network", section 2.
-    Equation: eq-distill-kl, eq-distill-gradient, eq-distill-limit, chapter 09.
-    Equation: eq-student-stationary, chapter 10.
+    Equation: eq-distill-kl, eq-distill-gradient, eq-distill-limit, chapter 10.
+    Equation: eq-student-stationary, chapter 11.
     """
     z, v = (in_precision(logits, temperature) for logits in (student, teacher.detach()))
     log_p, log_q = (v / temperature).log_softmax(dim=-1), (z / temperature).log_softmax(dim=-1)
@@ -93,7 +93,7 @@ def soft_cross_entropy(
     It is KL(p ‖ q) plus the teacher's entropy, which no student changes: both have the same
     gradient. This one is not 0 for a student that equals its teacher.
 
-    Equation: eq-distill-cross-entropy, eq-distill-meant, chapter 09.
+    Equation: eq-distill-cross-entropy, eq-distill-meant, chapter 10.
     """
     p = (widened(teacher.detach()) / temperature).log_softmax(dim=-1).exp()
     log_q = (widened(student) / temperature).log_softmax(dim=-1)
@@ -108,7 +108,7 @@ def logit_matching_loss(student: Logits, teacher: Logits) -> Scalar:
     changes no probability, so only centred logits can be matched.
 
     References: Hinton et al. 2015, section 2.1, which assumes z̄ = v̄ = 0.
-    Equation: eq-distill-matching, chapter 09.
+    Equation: eq-distill-matching, chapter 10.
     """
     gap = widened(student) - widened(teacher.detach())
     gap = gap - gap.mean(dim=-1, keepdim=True)  # (z − z̄) − (v − v̄)
@@ -124,8 +124,8 @@ def distillation_objective(
     The temperature is that of the second term alone.
 
     References: Hinton et al. 2015, "Distilling the knowledge in a neural network", section 2.
-    Equation: eq-distill-objective, chapter 09.
-    Equation: eq-student-mixture, chapter 10.
+    Equation: eq-distill-objective, chapter 10.
+    Equation: eq-student-mixture, chapter 11.
     """
     require_labels(labels, student.shape[1])
     hard = F.cross_entropy(widened(student), labels)
@@ -143,7 +143,7 @@ def effective_alpha(alpha: Share, n_classes: Count) -> float:
     >>> round(effective_alpha(0.9, 10), 3)
     0.474
 
-    Equation: eq-distill-trap, chapter 09.
+    Equation: eq-distill-trap, chapter 10.
     """
     soft = alpha / n_classes
     return soft / (1 - alpha + soft)

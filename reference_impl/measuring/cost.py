@@ -141,7 +141,7 @@ def model_cost(model: nn.Module, example_shape: Sequence[Count]) -> ModelCost:
     235200
 
     Equation: eq-cost-output-size, chapter 01.
-    Equation: eq-student-cost, chapter 10.
+    Equation: eq-student-cost, chapter 11.
     """
     flops, calls = _traced(model, tuple(example_shape))
     if foreign := sorted({_operation(node) for node in calls} & UNCOUNTED):

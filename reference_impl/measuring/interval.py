@@ -55,7 +55,7 @@ def paired_gain(after: Values, before: Values, *, level: Level = 0.95) -> Interv
     The two values of pair i share everything that is not compared, such as the seed. What the seed
     does to both then drops out; intervals of the two means would count it twice.
 
-    Equation: eq-student-gain, chapter 10.
+    Equation: eq-student-gain, chapter 11.
     """
     if len(after) != len(before):
         raise ValueError(f"before must have the {len(after)} values of after, got {len(before)}")
@@ -84,6 +84,6 @@ def bonferroni_level(n: Count, *, level: Level = 0.95) -> float:
     0.9979
 
     References: Dunn 1961, "Multiple comparisons among means".
-    Equation: eq-order-bonferroni, chapter 18.
+    Equation: eq-order-bonferroni, chapter 19.
     """
     return 1 - (1 - level) / n

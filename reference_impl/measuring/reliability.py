@@ -28,7 +28,7 @@ class Reliability:
     def expected_error(self) -> float:
         """ECE = Σ_b share_b |accuracy_b − confidence_b|, between 0 and 1; empty bins add 0.
 
-        Equation: eq-student-ece, chapter 10.
+        Equation: eq-student-ece, chapter 11.
         """
         gaps = (self.accuracy - self.confidence).abs()
         return float((self.share * gaps).nansum())

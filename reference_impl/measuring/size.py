@@ -108,7 +108,7 @@ def bitmap_size(model: nn.Module, *, weight_bits: Bits = 32) -> Size:
     >>> bitmap_size(layer).items["masks"], bitmap_size(layer).bits
     (8, 136)
 
-    Equation: eq-narrow-bitmap, chapter 15.
+    Equation: eq-narrow-bitmap, chapter 16.
     """
     n = sum(weight.numel() for weight in _weights(model))
     values = weight_bits * _nonzero(model)
@@ -122,7 +122,7 @@ def csr_size(model: nn.Module, *, weight_bits: Bits = 32, index_bits: Bits = IND
     Compressed sparse rows, the form in which a sparse product runs; a filter is a row. With b_i = b
     it is less than dense only if the density is below ½, and a little more for the rows.
 
-    Equation: eq-narrow-csr, chapter 15.
+    Equation: eq-narrow-csr, chapter 16.
     """
     n, rows = _nonzero(model), sum(len(weight) + 1 for weight in _weights(model))
     values = {"weights": weight_bits * n, "columns": index_bits * n, "rows": index_bits * rows}

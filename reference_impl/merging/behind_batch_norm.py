@@ -40,7 +40,7 @@ def normalised_relation(
     relation passes only where S > 0 and B = 0, or where S = 0 ≤ B and y_j is constant.
 
     References: Kim et al. 2020, "Neuron merging: compensating for pruned neurons".
-    Equation: eq-merge-norm, chapter 16.
+    Equation: eq-merge-norm, chapter 17.
     """
     i, j = pairs
     if max(i.max(), j.max()) >= len(gamma):

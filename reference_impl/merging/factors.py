@@ -24,7 +24,7 @@ Factors = Annotated[Float[Tensor, " m"], Within(0)]
 def projection_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = max(⟨a_i, a_j⟩ / ‖a_i‖², 0); 0 is pruning.
 
-    Equation: eq-merge-projection, eq-merge-worst, chapter 16.
+    Equation: eq-merge-projection, eq-merge-worst, chapter 17.
     """
     a_i, a_j = kept.double(), gone.double()
     c = ((a_i * a_j).sum(dim=1) / a_i.square().sum(dim=1)).clamp(min=0)
@@ -36,7 +36,7 @@ def norm_ratio_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = ‖a_j‖ / ‖a_i‖.
 
     References: Kim et al. 2020, "Neuron merging: compensating for pruned neurons".
-    Equation: eq-merge-norm-ratio, chapter 16.
+    Equation: eq-merge-norm-ratio, chapter 17.
     """
     c: Tensor = gone.double().norm(dim=1) / kept.double().norm(dim=1)
     return c.to(torch.promote_types(kept.dtype, gone.dtype))
@@ -46,7 +46,7 @@ def norm_ratio_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
 def gaussian_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = κ(cos θ) ‖a_j‖ / ‖a_i‖, the best for isotropic Gaussian x.
 
-    Equation: eq-merge-best, chapter 16.
+    Equation: eq-merge-best, chapter 17.
     """
     a_i, a_j = kept.double(), gone.double()
     cosine = F.cosine_similarity(a_i, a_j, dim=1, eps=1e-300).clamp(-1, 1)  # 0 if a_j = 0
@@ -64,7 +64,7 @@ def kappa(cosine: Cosines) -> Float[Tensor, "*shape"]:
     tensor([0., 1.])
 
     References: Cho & Saul 2009, "Kernel methods for deep learning", the kernel of order 1.
-    Equation: eq-merge-kernel, eq-merge-kappa, chapter 16.
+    Equation: eq-merge-kernel, eq-merge-kappa, chapter 17.
     """
     cosine = widened(cosine)
     theta = torch.acos(cosine)
@@ -77,7 +77,7 @@ def relative_error(cosine: Cosines, ratio: Finite[Tensor, "*shape"]) -> Float[Te
 
     r = c ‖a_i‖ / ‖a_j‖: 0 prunes, cos θ projects, 1 is the ratio of norms, κ is the best.
 
-    Equation: eq-merge-relative, chapter 16.
+    Equation: eq-merge-relative, chapter 17.
     """
     ratio, cosine = widened(ratio), widened(cosine)
     return 1 + ratio**2 - 2 * ratio * kappa(cosine)
@@ -89,7 +89,7 @@ def error_bound(kept: Kept, gone: Gone, scale: Factors) -> Float[Tensor, " m"]:
 
     Since c ReLU(t) = ReLU(c t) and |ReLU(s) − ReLU(t)| ≤ |s − t|, then Cauchy–Schwarz.
 
-    Equation: eq-merge-bound, eq-merge-bounds, chapter 16.
+    Equation: eq-merge-bound, eq-merge-bounds, chapter 17.
     """
     bound: Tensor = (gone.double() - scale.unsqueeze(1) * kept.double()).norm(dim=1)
     widest = torch.promote_types(torch.promote_types(kept.dtype, gone.dtype), scale.dtype)

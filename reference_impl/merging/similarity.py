@@ -20,7 +20,7 @@ def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
             [1., 1., 0.],
             [0., 0., 1.]])
 
-    Equation: eq-merge-similarity, eq-merge-product, chapter 16.
+    Equation: eq-merge-similarity, eq-merge-product, chapter 17.
     """
     wide = widened(rows.detach()).cpu()
     norm = wide.norm(dim=1, keepdim=True)

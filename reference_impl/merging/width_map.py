@@ -78,7 +78,7 @@ def standing_in(keep: Keep, stands_for: Units, scale: Finite[Tensor, " n"]) -> W
     weights become W'_{:, i} + Σ_j c_j W'_{:, j}. A kept unit stands for itself with c = 1; c = 0
     means that nothing replaces a unit.
 
-    Equation: eq-merge-compensate, chapter 16.
+    Equation: eq-merge-compensate, chapter 17.
     """
     kept = keep.nonzero().flatten()
     if not torch.isin(stands_for, kept).all():

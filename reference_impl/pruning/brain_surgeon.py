@@ -34,7 +34,7 @@ def input_hessian(
             [4., 8.]], dtype=torch.float64)
 
     References: Frantar & Alistarh 2023, "SparseGPT", section 3.1, where X is transposed.
-    Equation: eq-importance-layer, chapter 13.
+    Equation: eq-importance-layer, chapter 14.
     """
     x = inputs.detach().double()
     hessian = 2 * x.T @ x
@@ -76,7 +76,7 @@ def optimal_brain_surgeon(
     tensor([8., 2.], dtype=torch.float64)
 
     References: Hassibi & Stork 1993, "Optimal brain surgeon", equation 5.
-    Equation: eq-importance-surgeon, chapter 13.
+    Equation: eq-importance-surgeon, chapter 14.
     """
     return weight.detach().double().square() / (2 * inverse.detach().double().diagonal())
 
@@ -89,7 +89,7 @@ def surgeon_update(weight: Vector, inverse: Inverse, q: FromZero) -> Float64[Ten
     tensor([-2., -1.], dtype=torch.float64)
 
     References: Hassibi & Stork 1993, "Optimal brain surgeon", equation 5.
-    Equation: eq-importance-problem, eq-importance-update, chapter 13.
+    Equation: eq-importance-problem, eq-importance-update, chapter 14.
     """
     if q >= len(weight):
         raise ValueError(f"q must be in [0, {len(weight) - 1}], got {q}")

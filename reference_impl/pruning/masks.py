@@ -59,7 +59,7 @@ def keep_highest(score: Finite[Tensor, "*shape"], sparsity: Sparsity) -> Bool[Te
     >>> keep_highest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 0.25)
     tensor([ True, False,  True,  True])
 
-    Equation: eq-sparse-best, chapter 12.
+    Equation: eq-sparse-best, chapter 13.
     """
     n = score.numel()
     return choose_highest(score.flatten(), n - n_dropped(sparsity, n)).view(score.shape)
@@ -72,7 +72,7 @@ def keep_highest_of_all(scores: Scores, sparsity: Sparsity) -> Masks:
     The scores must be comparable with one another. A whole tensor may be dropped: the caller
     decides whether the network works without its layer.
 
-    Equation: eq-sparse-scale, chapter 12.
+    Equation: eq-sparse-scale, chapter 13.
     """
     together = torch.cat([score.detach().flatten() for score in scores.values()])
     parts = keep_highest(together, sparsity).split([score.numel() for score in scores.values()])
@@ -94,7 +94,7 @@ def keep_n_of_m(score: Finite[Tensor, "out in"], n: Count, m: Count) -> Bool[Ten
     tensor([[ True, False, False,  True]])
 
     References: Mishra et al. 2021, "Accelerating sparse deep neural networks": 2:4.
-    Equation: eq-sparse-patterns, chapter 12.
+    Equation: eq-sparse-patterns, chapter 13.
     """
     if n > m:
         raise ValueError(f"n must be at most m = {m}, got {n}")

@@ -19,7 +19,7 @@ def cubic_sparsity(
     [0.0, 0.4625, 0.7, 0.8, 0.8]
 
     References: Zhu & Gupta 2017, "To prune, or not to prune", equation 1.
-    Equation: eq-sparse-cubic, eq-sparse-rate, chapter 12.
+    Equation: eq-sparse-cubic, eq-sparse-rate, chapter 13.
     """
     if initial > final:
         raise ValueError(f"initial must be in [0, {final}], up to final, got {initial}")
@@ -36,7 +36,7 @@ def rounds_to(sparsity: Sparsity, share: DroppedEachRound) -> int:
     (12, 1)
 
     References: Frankle & Carbin 2019, "The lottery ticket hypothesis": p = 20 %.
-    Equation: eq-sparse-rounds, chapter 12.
+    Equation: eq-sparse-rounds, chapter 13.
     """
     slack = 1e-12  # where r rounds reach s exactly, rounding must not add one
     return math.ceil(math.log1p(slack - sparsity) / math.log1p(-share))

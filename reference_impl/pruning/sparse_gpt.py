@@ -55,7 +55,7 @@ def sparse_gpt(
     [H_R⁻¹]_{q,R} = U_qq U_{q,R}. The scale of H does not matter.
 
     References: Frantar & Alistarh 2023, "SparseGPT", algorithm 1.
-    Equation: eq-importance-row, chapter 13.
+    Equation: eq-importance-row, chapter 14.
     """
     u = torch.linalg.cholesky(inverse_hessian(hessian), upper=True)
     w = weight.detach().double().clone()

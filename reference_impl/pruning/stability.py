@@ -52,7 +52,7 @@ def sample_means(values: Values, samples: RowNumbers) -> Float[Tensor, "*samples
 
     ``samples`` are numbers of rows; one that occurs twice counts twice.
 
-    Equation: eq-stability-importance, chapter 14.
+    Equation: eq-stability-importance, chapter 15.
     """
     if samples.max() >= len(values):
         raise ValueError(f"samples must be in [0, {len(values) - 1}], got {int(samples.max())}")
@@ -71,7 +71,7 @@ def selection_frequency(chosen: Choices) -> Float64[Tensor, " units"]:
     >>> selection_frequency(torch.tensor([[True, False], [True, True]]))
     tensor([1.0000, 0.5000], dtype=torch.float64)
 
-    Equation: eq-stability-frequency, chapter 14.
+    Equation: eq-stability-frequency, chapter 15.
     """
     return chosen.double().mean(dim=0)
 
@@ -83,7 +83,7 @@ def simultaneous_frequency(chosen: Bool[Tensor, "pairs 2 units"]) -> Float64[Ten
     Π̂_j ≤ (1 + Π̃_j)/2: a unit chosen on more than half of all samples is chosen on both of a pair.
 
     References: Meinshausen & Bühlmann 2010, lemma 1; Shah & Samworth 2013, section 2.
-    Equation: eq-stability-pair, chapter 14.
+    Equation: eq-stability-pair, chapter 15.
     """
     return chosen.all(dim=1).double().mean(dim=0)
 
@@ -93,7 +93,7 @@ def stable_units(chosen: Choices, threshold: Threshold) -> Bool[Tensor, " units"
     """Return true where Π̂_j ≥ π: chosen on at least ⌈π B⌉ of the B samples.
 
     References: Meinshausen & Bühlmann 2010, equation 7.
-    Equation: eq-stability-set, chapter 14.
+    Equation: eq-stability-set, chapter 15.
     """
     slack = 1e-9  # in floating point, 0.55 · 100 is above 55
     return chosen.sum(dim=0) >= math.ceil(threshold * len(chosen) - slack)
@@ -109,7 +109,7 @@ def coefficient_of_variation(scores: Finite[Tensor, "samples units"]) -> Float[T
     >>> coefficient_of_variation(torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
     tensor([0.5000, 0.0000])
 
-    Equation: eq-stability-variation, chapter 14.
+    Equation: eq-stability-variation, chapter 15.
     """
     if len(scores) < 2:
         raise ValueError(f"scores must be of 2 samples or more, got {len(scores)}")

@@ -32,7 +32,7 @@ def false_selections_bound(q: Positive, p: Count, threshold: Threshold) -> float
     6.0
 
     References: Meinshausen & Bühlmann 2010, theorem 1.
-    Equation: eq-stability-bound, chapter 14.
+    Equation: eq-stability-bound, chapter 15.
     """
     if q > p:
         raise ValueError(f"q must be in (0, {p}], the units, got {q}")
@@ -48,7 +48,7 @@ def largest_choice(p: Count, threshold: Threshold, bound: Positive) -> int:
     >>> largest_choice(p=300, threshold=0.75, bound=6.0)
     30
 
-    Equation: eq-stability-choice, chapter 14.
+    Equation: eq-stability-choice, chapter 15.
     """
     slack = 5e-13  # rounding must not lose a q that meets the bound exactly
     return math.floor(min(math.sqrt(bound * (2 * threshold - 1) * p) * (1 + slack), p))
@@ -65,6 +65,6 @@ def rare_selections_bound(theta: Share, expected: NonNegative, threshold: Thresh
     3.0
 
     References: Shah & Samworth 2013, theorem 1.
-    Equation: eq-stability-rare, chapter 14.
+    Equation: eq-stability-rare, chapter 15.
     """
     return theta / (2 * threshold - 1) * expected

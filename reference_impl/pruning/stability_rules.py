@@ -37,7 +37,7 @@ N_PAIRS = 50  # of half-samples of each data set
 def shares(values: Values) -> Float64[Tensor, "sets units"]:
     """Return Ī_dj: each unit's mean in each data set, over the sum of all units' means.
 
-    Equation: eq-stability-share, chapter 14.
+    Equation: eq-stability-share, chapter 15.
     """
     means = torch.stack([value.double().mean(dim=0) for value in values.values()])
     total = means.sum(dim=1, keepdim=True)

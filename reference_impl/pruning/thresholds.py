@@ -18,7 +18,7 @@ def soft_threshold(x: Weight, threshold: NonNegative) -> Result:
     [2.0, 0.0, 0.0, -1.0]
 
     References: Tibshirani 1996, the lasso; Parikh & Boyd 2014, "Proximal algorithms", 6.5.2.
-    Equation: eq-sparse-scalar, eq-sparse-soft, chapter 12.
+    Equation: eq-sparse-scalar, eq-sparse-soft, chapter 13.
     """
     return torch.where(x.abs() > threshold, x - threshold * x.sign(), 0)
 
@@ -30,7 +30,7 @@ def hard_threshold(x: Weight, threshold: NonNegative) -> Result:
     >>> hard_threshold(torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0).tolist()
     [3.0, 0.0, 0.0, -2.0]
 
-    Equation: eq-sparse-hard, chapter 12.
+    Equation: eq-sparse-hard, chapter 13.
     """
     return torch.where(x.abs() > threshold, x, 0)
 
@@ -48,6 +48,6 @@ def proximal_step(
     [0.375, 0.0]
 
     References: Parikh & Boyd 2014, "Proximal algorithms", section 4.2.
-    Equation: eq-sparse-penalty, eq-sparse-model, eq-sparse-proximal, chapter 12.
+    Equation: eq-sparse-penalty, eq-sparse-model, eq-sparse-proximal, chapter 13.
     """
     return soft_threshold(weight - rate * gradient, rate * penalty)

@@ -74,7 +74,7 @@ def gate_taylor(gate_gradients: PerExample) -> Score:
     tensor([0., 4.])
 
     References: Molchanov et al. 2019, "Importance estimation", section 3.2.
-    Equation: eq-importance-unit, chapter 13.
+    Equation: eq-importance-unit, chapter 14.
     """
     return widened(gate_gradients.detach()).mean(dim=0).square()
 
@@ -87,7 +87,7 @@ def mean_square_gate_taylor(gate_gradients: PerExample) -> Score:
     tensor([1., 5.])
 
     References: Theis et al. 2018, "Faster gaze prediction", equation 8 (there with a factor ½).
-    Equation: eq-importance-gate, chapter 13.
+    Equation: eq-importance-gate, chapter 14.
     """
     return widened(gate_gradients.detach()).square().mean(dim=0)
 
@@ -102,7 +102,7 @@ def output_change(outgoing: Rows, mean_square: MeanSquare) -> Score:
     >>> output_change(torch.tensor([[3.0, 4.0]]), torch.tensor([2.0]))
     tensor([50.])
 
-    Equation: eq-importance-output, chapter 13.
+    Equation: eq-importance-output, chapter 14.
     """
     return (widened(outgoing).square().sum(dim=1) * mean_square).detach()
 
@@ -117,7 +117,7 @@ def batch_norm_scale(gamma: Finite[Tensor, " units"]) -> Score:
     tensor([1.0000, 0.5000])
 
     References: Liu et al. 2017, "Learning efficient convolutional networks", section 3.
-    Equation: eq-importance-scale, chapter 13.
+    Equation: eq-importance-scale, chapter 14.
     """
     return gamma.detach().abs()
 
@@ -132,7 +132,7 @@ def geometric_median_distance(rows: Rows) -> Score:
     tensor([6., 5., 9.])
 
     References: He et al. 2019, "Filter pruning via geometric median", equation 5.
-    Equation: eq-importance-median, chapter 13.
+    Equation: eq-importance-median, chapter 14.
     """
     a = widened(rows.detach())
     distances = torch.cdist(a, a, compute_mode="donot_use_mm_for_euclid_dist")  # exact at 0

@@ -29,7 +29,7 @@ def magnitude(weight: Weight) -> Score:
     tensor([2.0000, 0.5000])
 
     References: Han et al. 2015, "Learning both weights and connections", section 3.1.
-    Equation: eq-importance-magnitude, chapter 13.
+    Equation: eq-importance-magnitude, chapter 14.
     """
     return weight.detach().abs()
 
@@ -45,7 +45,7 @@ def taylor(weight: Weight, gradient: Weight) -> Score:
     tensor([4., 0.])
 
     References: Molchanov et al. 2019, "Importance estimation for neural network pruning", eq. 8.
-    Equation: eq-importance-taylor, chapter 13.
+    Equation: eq-importance-taylor, chapter 14.
     """
     return (widened(gradient) * weight).square().detach()
 
@@ -60,7 +60,7 @@ def mean_square_taylor(weight: Weight, mean_square_gradient: MeanSquare) -> Scor
     >>> mean_square_taylor(torch.tensor([2.0, 3.0]), torch.tensor([1.0, 4.0]))
     tensor([ 4., 36.])
 
-    Equation: eq-importance-mean-square, chapter 13.
+    Equation: eq-importance-mean-square, chapter 14.
     """
     return (mean_square_gradient * widened(weight).square()).detach()
 
@@ -73,7 +73,7 @@ def snip(weights: ByName, gradients: ByName) -> dict[str, Float[Tensor, "..."]]:
     batch before training, and ranks weights as `taylor` does. Not every g w may be 0.
 
     References: Lee et al. 2019, "SNIP", equations 5 and 6.
-    Equation: eq-importance-snip, chapter 13.
+    Equation: eq-importance-snip, chapter 14.
     """
     shapes, expected = ({n: tuple(x.shape) for n, x in d.items()} for d in (gradients, weights))
     if shapes != expected or not shapes:
@@ -96,7 +96,7 @@ def optimal_brain_damage(weight: Weight, curvature: Weight) -> Score:
     tensor([ 2., 18.])
 
     References: LeCun et al. 1990, "Optimal brain damage", equation 4.
-    Equation: eq-importance-damage, chapter 13.
+    Equation: eq-importance-damage, chapter 14.
     """
     return (0.5 * curvature * widened(weight).square()).detach()
 
@@ -112,7 +112,7 @@ def second_order(weight: Weight, gradient: Weight, curvature: Weight) -> Score:
     tensor([4.])
 
     References: LeCun et al. 1990, "Optimal brain damage", equation 2, its first two sums.
-    Equation: eq-importance-expansion, chapter 13.
+    Equation: eq-importance-expansion, chapter 14.
     """
     return optimal_brain_damage(weight, curvature) - (widened(gradient) * weight).detach()
 
@@ -128,6 +128,6 @@ def wanda(weight: Finite[Tensor, "out in"], input_norm: InputNorm) -> Float[Tens
     tensor([[3., 5.]])
 
     References: Sun et al. 2024, "A simple and effective pruning approach", equation 1.
-    Equation: eq-importance-wanda, chapter 13.
+    Equation: eq-importance-wanda, chapter 14.
     """
     return (widened(weight).abs() * input_norm).detach()

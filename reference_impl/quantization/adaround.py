@@ -47,7 +47,7 @@ class LayerLoss:
     inputs and o outputs in a group has one Γ and one Γ_yx for each group, and the sum runs over
     them. If x̂ = x and y = W x + β, then L_layer(Ŵ) = Σ_i Δw_i Γ Δw_iᵀ with the rows Δw_i of Ŵ − W.
 
-    Equation: eq-ptq-taylor, chapter 07.
+    Equation: eq-ptq-taylor, chapter 08.
     """
 
     gram: Gram  #: Γ
@@ -70,7 +70,7 @@ class LayerLoss:
     def of(self, weight: Float[Tensor, "groups o k"]) -> Float[Tensor, "groups o"]:
         """Return each output's share of tr(Ŵ Γ Ŵᵀ) − 2 tr(Ŵ Γ_yxᵀ); Ŵ has the shape of Γ_yx.
 
-        Equation: eq-ptq-layer, chapter 07.
+        Equation: eq-ptq-layer, chapter 08.
         """
         if weight.shape != self.cross.shape:
             raise ValueError(f"weight must be {tuple(self.cross.shape)}, got {tuple(weight.shape)}")
@@ -82,7 +82,7 @@ class LayerLoss:
     def total(self, weight: Weight) -> float:
         """Return L_layer(Ŵ), summed over the outputs, in the squared unit of y.
 
-        Equation: eq-ptq-loss, chapter 07.
+        Equation: eq-ptq-loss, chapter 08.
         """
         return max(float(self.of(weight.detach().double()).sum()) + self.power, 0.0)
 
@@ -116,7 +116,7 @@ def rectified_sigmoid(v: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
     References: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization",
     eq. 23; Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization".
-    Equation: eq-ptq-sigmoid, chapter 07.
+    Equation: eq-ptq-sigmoid, chapter 08.
     """
     return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
@@ -138,7 +138,7 @@ def undecidedness(h: Choices, beta: Positive) -> Scalar:
     1.0
 
     References: Nagel et al. 2020, eq. 24.
-    Equation: eq-ptq-regularizer, chapter 07.
+    Equation: eq-ptq-regularizer, chapter 08.
     """
     return (1 - (2 * h - 1).abs() ** beta).sum()
 
@@ -183,7 +183,7 @@ def adaround_objective(
     it is the first term alone.
 
     References: Nagel et al. 2020, section 3, with the loss on batches and after the activation.
-    Equation: eq-ptq-adaround, chapter 07.
+    Equation: eq-ptq-adaround, chapter 08.
     """
     fit = loss.of(restored(floor + h, quantizer)).sum() / unit
     if beta is None:

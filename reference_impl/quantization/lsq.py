@@ -48,7 +48,7 @@ def learned_fake_quantize(
     References: Esser et al. 2020, "Learned step size quantization", equations 1 to 3; Bhalgat et
     al. 2020, "LSQ+: improving low-bit quantization through learnable offsets and better
     initialization".
-    Equation: eq-qat-quantizer, eq-qat-step, eq-qat-zero, eq-qat-euler, chapter 08.
+    Equation: eq-qat-quantizer, eq-qat-step, eq-qat-zero, eq-qat-euler, chapter 09.
     """
     u, s = in_steps(x.detach(), scale.detach()), scale.detach()  # x / s
     z = _rounded(zero_point, grid)
@@ -81,7 +81,7 @@ def initial_scale(x: Values, grid: IntegerGrid, axes: Axes = ()) -> Float[Tensor
     >>> initial_scale(torch.tensor([-1.0, 3.0]), IntegerGrid(3, signed=True)).item()
     2.309401035308838
 
-    Equation: eq-qat-start, chapter 08.
+    Equation: eq-qat-start, chapter 09.
     """
     mean = part_means(widened(x.detach().abs()), axes)
     return torch.where(mean > 0, 2 * mean / math.sqrt(grid.q_max), torch.ones_like(mean))
@@ -97,7 +97,7 @@ def gradient_factor(n: Count, grid: IntegerGrid) -> float:
     0.05773502691896257
 
     References: Esser et al. 2020, section 2.2.
-    Equation: eq-qat-ratio, eq-qat-factor, chapter 08.
+    Equation: eq-qat-ratio, eq-qat-factor, chapter 09.
     """
     return 1 / math.sqrt(n * grid.q_max)
 

@@ -27,7 +27,7 @@ def round_straight_through(u: Values) -> Float[Tensor, "*shape"]:
 
     References: Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons
     for conditional computation".
-    Equation: eq-qat-residual, chapter 08.
+    Equation: eq-qat-residual, chapter 09.
     """
     residual = (torch.round(u) - u).detach()
     return u + residual
@@ -61,7 +61,7 @@ def fake_quantize(x: Values, quantizer: AffineQuantizer) -> Float[Tensor, "*shap
     >>> torch.autograd.grad(x_hat.sum(), x)[0].tolist()
     [0.0, 1.0, 1.0, 0.0]
 
-    Equation: eq-qat-ste, chapter 08.
+    Equation: eq-qat-ste, chapter 09.
     """
     u, z, grid = in_steps(x.detach(), quantizer.scale), quantizer.zero_point, quantizer.grid
     inside = torch.round(u) + z == nearest_codes(u, z, grid)

@@ -70,7 +70,7 @@ def steer(price: Positive, rate: Positive, path: Positive) -> float:
         rate: R, in bits.
         path: R_t, what it should be.
 
-    Equation: eq-coding-lambda, chapter 17.
+    Equation: eq-coding-lambda, chapter 18.
     """
     above = min(max(5 * math.log(rate / path), -1), 1)
     return min(max(price * math.exp(0.01 * above), PRICES[0]), PRICES[1])

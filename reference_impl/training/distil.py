@@ -96,7 +96,7 @@ def student_steps(
     Epoch e passes over view (seed + e) mod the number of views, in an order drawn from (seed, e).
     An objective: ``lambda z, to: distillation_objective(z, to.logits, to.labels, …)``.
 
-    Equation: eq-student-views, chapter 10.
+    Equation: eq-student-views, chapter 11.
     """
     n = len(views[0].labels)
     require_last_batch(student, views[0].batch(torch.tensor([0]))[0], recipe, n)

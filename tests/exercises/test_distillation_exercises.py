@@ -1,4 +1,4 @@
-"""The checkers of chapters 09 to 11 accept right answers, and name wrong ones."""
+"""The checkers of chapters 10 to 12 accept right answers, and name wrong ones."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The checkers of chapters 15 and 16 accept right answers, and name wrong ones."""
+"""The checkers of chapters 16 and 17 accept right answers, and name wrong ones."""
 
 import pytest
 import torch

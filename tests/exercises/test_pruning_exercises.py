@@ -1,4 +1,4 @@
-"""The checkers of chapters 12 to 14 accept right answers, and name wrong ones."""
+"""The checkers of chapters 13 to 15 accept right answers, and name wrong ones."""
 
 import math
 

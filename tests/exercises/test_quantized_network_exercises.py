@@ -1,7 +1,5 @@
-"""The checkers of chapters 04, 07 and 08 accept right answers, and name wrong ones."""
+"""The checkers of chapters 04, 07 and 09 accept right answers, and name wrong ones."""
 
-import itertools
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -51,16 +49,16 @@ def fold_by_torch(weight, bias, norm):
     return [part.detach().numpy() for part in fuse_conv_bn_weights(weight, bias, *statistics)]
 
 
-def best_by_loops(weight, step, gram):
-    best, least = None, math.inf
-    floor = [math.floor(w / step) for w in weight.tolist()]
-    for choice in itertools.product((0, 1), repeat=len(floor)):
-        codes = [f + c for f, c in zip(floor, choice, strict=True)]
-        delta = np.array([step * q for q in codes]) - weight.double().numpy()
-        loss = delta @ gram.double().numpy() @ delta
-        if loss < least:
-            best, least = codes, loss
-    return best
+def by_mean_inputs(weight, rounded, bias, x, x_hat):
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    return bias + weight @ x.mean(dim=axes) - rounded @ x_hat.mean(dim=axes)
+
+
+def by_outputs(weight, rounded, bias, x, x_hat):
+    y = np.einsum("oi,ni...->no...", weight.numpy(), x.numpy())
+    y_hat = np.einsum("oi,ni...->no...", rounded.numpy(), x_hat.numpy())
+    channels = range(len(bias))
+    return bias.numpy() + np.array([(y[:, o] - y_hat[:, o]).mean() for o in channels])
 
 
 def by_where(x, s, q_min, q_max):
@@ -104,7 +102,7 @@ RIGHT = {
     "integer-leaky": [[7, 10, 49, 17]],
     "equalize-by-hand": [[3, 0.25]],
     "fold-batch-norm": [fold, fold_by_torch],
-    "best-rounding": [best_by_loops, lambda *a: torch.tensor(best_by_loops(*a)).int()],
+    "correct-bias": [by_mean_inputs, by_outputs],
     "where-to-clip": [4.9, 4.83, 4.8],
     "equalize-residual": [[1.5, 6, 10 / 3, 1.5, 6], [1.5, 6, 3.33, 1.5, 6]],
     "qat-slopes": [[-4, 0.2, 0.3, -0.4]],
@@ -195,14 +193,17 @@ WRONG = {
         (lambda *_: (1.0, 2.0), "must return two tensors"),
         (lambda *a: (a[0].flatten(), a[1]), "the shape of the weight"),
     ],
-    "best-rounding": [
-        (lambda w, s, _: torch.round(w / s), "looks at each weight alone"),
-        (lambda w, s, _: torch.floor(w / s), "rounded down everywhere"),
-        ({"math.inf": "-math.inf", "loss < least": "loss > least"}, "the worst rounding"),
-        (lambda w, s, g: s * torch.tensor(best_by_loops(w, s, g)), "return the codes q"),
-        (lambda w, s, _: w / s, "Codes are whole numbers"),
-        (lambda *_: torch.tensor(1), "the shape of the weight, (1,)"),
-        (lambda w, s, g: best_by_loops(w, s, torch.ones_like(g)), "without the second moments"),
+    "correct-bias": [
+        ({"bias + weight": "weight"}, "the shift alone"),
+        ({"bias + weight": "bias - weight", "- rounded": "+ rounded"}, "Your sign is wrong"),
+        ({"x_hat.mean(dim=axes)": "x.mean(dim=axes)"}, "do not read the same"),
+        ({" @ x.mean(dim=axes)": " @ x_hat.mean(dim=axes)"}, "without the errors of earlier"),
+        ({"- rounded @": "- weight @"}, "errors of the inputs only"),
+        (lambda w, r, b, *x: b + (by_mean_inputs(w, r, b, *x) - b).mean(), "one mean over all"),
+        ({"bias + weight": "2 * bias + weight"}, "one mean for each input channel"),
+        (lambda w, r, b, x, h: b + w @ x.mean(0) - r @ h.mean(0), "It raised RuntimeError"),
+        (lambda *a: by_mean_inputs(*a).sum(), "the shape of the bias, (4,)"),
+        (spoiling(by_mean_inputs, 2), "changed one of its arguments"),
     ],
     "where-to-clip": [
         (float(exponential_signal().max()), "clips nothing"),

@@ -1,4 +1,4 @@
-"""The ablation of chapter 07: paired differences, draws, and what the record shows."""
+"""The ablation of chapters 07 and 08: paired differences, draws, and what the record shows."""
 
 import json
 from dataclasses import replace

@@ -78,7 +78,7 @@ def test_a_target_starts_from_the_shipped_network_except_on_mnist(small, seed, d
 
 
 def test_what_is_told_is_distillation_under_masks(small):
-    """Oracle: chapter 10's training, until the first weights go; zeros after every step."""
+    """Oracle: chapter 11's training, until the first weights go; zeros after every step."""
     whole = new_student(SHORT)
     growth = Growth(0.9, begin=0.4, end=0.8, every=1)
     pruned, alone, views = copy.deepcopy(whole), copy.deepcopy(whole), [view(whole, small.train)]
