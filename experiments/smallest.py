@@ -94,7 +94,9 @@ ONCE: dict[str, tuple[How, ...]] = {
         ("lenet5", (10, 16, 12), 9300, 200, "views"),
         ("lenet5", (8, 14, 16), 9300, 100, "views"),
         ("lenet5", (6, 10, 20), 8500, 80, "views"),
-        ("kilobyte", (6, 8, 10, 10), 4400, 120, "views"),
+        ("kilobyte", (8, 12, 12, 12), 4300, 120, "views"),
+        ("kilobyte", (6, 8, 10, 10), 4200, 240, "views"),
+        ("kilobyte", (6, 8, 10, 10), 3700, 160, "views"),
     ),
 }
 
