@@ -100,6 +100,11 @@ def nearest(case: Case) -> Tensor:
     return torch.round(case[0].double() / case[1])
 
 
+def are_nearest(codes: Tensor, case: Case) -> bool:
+    """Return whether each weight was rounded to the nearest."""
+    return torch.equal(codes, nearest(case))
+
+
 def settled(codes: Tensor, case: Case) -> bool:
     """Return whether moving one code to its other neighbour never lowers the loss noticeably."""
     others = 2 * floors(case) + 1 - codes
@@ -203,7 +208,7 @@ EXERCISES["one-flip"] = Exercise(
         ),
         "no single flip lowers the loss further": (
             everywhere(settled),
-            "Begin again after each flip: it changes what the others bring.",
+            "Begin again after each flip: it changes what the other flips gain.",
         ),
         "the arguments are left as they were": (
             leaves(lambda: problem(4, 7)),
@@ -212,9 +217,7 @@ EXERCISES["one-flip"] = Exercise(
     },
     mistakes={
         "This is what the colleague's function returns.": _same_codes(colleagues_flip),
-        "This is rounding to the nearest: no weight was flipped.": everywhere(
-            lambda codes, case: torch.equal(codes, nearest(case))
-        ),
+        "This is rounding to the nearest: no weight was flipped.": everywhere(are_nearest),
         "You returned values, s q: return the codes q.": everywhere(are_values),
     },
 )
@@ -234,9 +237,7 @@ EXERCISES["best-rounding"] = Exercise(
         ),
     },
     mistakes={
-        "This is rounding to the nearest: it looks at each weight alone.": everywhere(
-            lambda codes, case: torch.equal(codes, torch.round(case[0].double() / case[1]))
-        ),
+        "This is rounding to the nearest: it looks at each weight alone.": everywhere(are_nearest),
         "You rounded down everywhere.": everywhere(
             lambda codes, case: torch.equal(codes, floors(case))
         ),
