@@ -165,6 +165,7 @@ def test_references_are_complete_and_cited_keys_exist():
     for key, entry in entries.items():
         assert entry.persons.get("author"), key
         assert entry.fields.get("title"), key
+        assert "$" not in entry.fields["title"], f"{key}: the list of references shows no formulas"
         assert re.fullmatch(r"(19|20)\d\d", entry.fields.get("year", "")), key
         assert any(field in entry.fields for field in place), key
         assert entry.fields["year"] in key, key
