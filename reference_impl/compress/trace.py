@@ -7,8 +7,9 @@ weight that is computed, a layer that is called twice. Every walk over a network
 
 import copy
 import inspect
+import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -177,12 +178,31 @@ class Run(fx.Interpreter):
         return value
 
 
+class _Proxy(fx.Proxy):
+    """Traces ``y += x`` as it is: torch's own proxy would make ``y = y + x`` of it."""
+
+    def _overwritten(self, how: Callable[[Any, Any], Any], other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", how, (self, other), {})
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self._overwritten(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self._overwritten(operator.isub, other)
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self._overwritten(operator.imul, other)
+
+
 class _Tracer(fx.Tracer):
     """Takes torch's modules, and those of this package, as single nodes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.place = ""
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def is_leaf_module(self, module: nn.Module, _path: str) -> bool:
         kind = kind_of(module)

@@ -182,6 +182,19 @@ class Overwriting(nn.Module):
         return torch.flatten(x, 1).relu_() + torch.flatten(x, 1)
 
 
+class AddingInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.same = nn.Linear(784, 784), nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.flatten(x, 1)
+        sums = self.layer(rows)
+        also = self.same(sums)
+        sums += rows  # and so is what the second name reads
+        return also
+
+
 class Stacking(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, x])
@@ -198,6 +211,7 @@ class Stacking(nn.Module):
         (lambda: nn.Sequential(nn.Flatten(2), nn.ReLU()).eval(), "got Flatten '0'"),
         (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2)).eval(), "got AdaptiveAvgPool2d '0'"),
         (lambda: Overwriting().eval(), "must not overwrite x in '', read by others"),
+        (lambda: AddingInPlace().eval(), "must not overwrite Linear 'layer', read by others"),
         (lambda: Stacking().eval(), "got cat in ''"),
         (
             lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).eval(),
