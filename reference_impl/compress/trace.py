@@ -7,9 +7,8 @@ weight that is computed, a layer that is called twice. Every walk over a network
 
 import copy
 import inspect
-import operator
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,9 +24,9 @@ from reference_impl.compress.layers import (
     kind_of,
     require_plain,
 )
+from reference_impl.compress.tracer import Tracer
 from reference_impl.models import evaluating
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _PRODUCTS = frozenset(
     {
         *("linear", "conv1d", "conv2d", "conv3d", "convtranspose1d", "convtranspose2d", "bilinear"),
@@ -178,44 +177,6 @@ class Run(fx.Interpreter):
         return value
 
 
-class _Proxy(fx.Proxy):
-    """Traces ``y += x`` as it is: torch's own proxy would make ``y = y + x`` of it."""
-
-    def _overwritten(self, how: Callable[[Any, Any], Any], other: Any) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", how, (self, other), {})
-
-    def __iadd__(self, other: Any) -> fx.Proxy:
-        return self._overwritten(operator.iadd, other)
-
-    def __isub__(self, other: Any) -> fx.Proxy:
-        return self._overwritten(operator.isub, other)
-
-    def __imul__(self, other: Any) -> fx.Proxy:
-        return self._overwritten(operator.imul, other)
-
-
-class _Tracer(fx.Tracer):
-    """Takes torch's modules, and those of this package, as single nodes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = ""
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Proxy(node, self)
-
-    def is_leaf_module(self, module: nn.Module, _path: str) -> bool:
-        kind = kind_of(module)
-        own = kind.__module__.startswith(("torch.nn.", "reference_impl.compress."))
-        return own and not isinstance(module, _CONTAINERS)
-
-    def call_module(self, module: nn.Module, *rest: Any) -> Any:
-        before, self.place = self.place, self.path_of_module(module)
-        value = super().call_module(module, *rest)
-        self.place = before  # after an error it stays, to be named
-        return value
-
-
 def trace(network: nn.Module) -> Trace:
     """Return the trace of a network's forward pass in evaluation mode.
 
@@ -224,7 +185,7 @@ def trace(network: nn.Module) -> Trace:
             their weights would get something else than it computes; the module is named.
     """
     require_plain(network)
-    tracer = _Tracer()
+    tracer = Tracer()
     try:
         with evaluating(network):
             own = copy.copy(network)  # fx keeps the constants of the forward pass in it
