@@ -3,7 +3,7 @@
 A chapter labels an equation. The function that computes it names the label in the last line of its
 docstring, ``Equation: eq-rounding-step, chapter 02.``; the test that compares the function with
 something independent is marked ``@pytest.mark.equation("eq-rounding-step")``. This command collects
-the three. ``make formulas`` runs it.
+the three. ``make formulas`` runs it. An appendix is named by its file: ``…, appendix labels.``
 """
 
 import ast
@@ -20,7 +20,9 @@ from pathlib import Path
 from book_tools.files import ROOT
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
-NAMED = re.compile(r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+chapter (\d\d))?\.", re.M)
+NAMED = re.compile(
+    r"^\s*Equation: ((?:eq-[\w-]+,\s+)*eq-[\w-]+)(?:,\s+(?:chapter|appendix) (\w+))?\.", re.M
+)
 _Definition = ast.ClassDef | ast.FunctionDef
 
 _LISTING = """\
@@ -78,14 +80,20 @@ def equations(chapter: Path) -> dict[str, str]:
     return {label: latex.strip() for latex, label in displayed if label}
 
 
+def called(chapter: Path) -> str:
+    """Return what a docstring calls a chapter, its number, or an appendix, its name."""
+    return chapter.stem[:2] if chapter.stem[:2].isdigit() else chapter.stem
+
+
 def title(chapter: Path) -> str:
-    """Return the number and the heading of a chapter."""
+    """Return the number and the heading of a chapter, the heading of an appendix."""
     headings = re.findall(r"^# (.+)$", _markdown(chapter), re.MULTILINE)
-    return f"{chapter.stem[:2]} {headings[0]}"
+    number = called(chapter)
+    return f"{number} {headings[0]}" if number.isdigit() else headings[0]
 
 
 def named(folder: str, root: Path = ROOT) -> dict[str, list[tuple[Place, str]]]:
-    """Return label → (place, chapter's number) of each definition that names it."""
+    """Return label → (place, what it calls the chapter) of each definition that names it."""
     places: dict[str, list[tuple[Place, str]]] = defaultdict(list)
     for file in sorted((root / folder).rglob("*.py")):
         for name, node in _definitions(ast.parse(file.read_text("utf-8"))):
@@ -109,18 +117,18 @@ def _definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Defini
 
 @cache
 def formulas(root: Path = ROOT) -> list[Formula]:
-    """Return every labelled equation of the chapters, in order."""
+    """Return every labelled equation of the chapters, in order, and then of the appendices."""
     functions, tests = named("reference_impl", root), named("tests", root)
     found, problems = [], []
-    for chapter in sorted((root / "chapters").glob("[0-9]*.ipynb")):
+    for chapter in sorted((root / "chapters").glob("*.ipynb")):
         for label, latex in equations(chapter).items():
             mine, theirs = functions.pop(label, []), tests.pop(label, [])
             problems += [f"{label} has no function"] * (not mine)
             problems += [f"{label} has no oracle test"] * (not theirs)
             problems += [
-                f"{place.link} names {label} under chapter {number}, it is in {chapter.stem}"
+                f"{place.link} names {label} under {number}, it is in {chapter.stem}"
                 for place, number in mine
-                if number != chapter.stem[:2]
+                if number != called(chapter)
             ]
             places = (tuple(p for p, _ in mine), tuple(p for p, _ in theirs))
             found.append(Formula(label, latex, chapter, *places))

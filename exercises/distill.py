@@ -1,4 +1,4 @@
-"""Exercises of chapter 10: the objective by hand and in code, a temperature at which one doubts."""
+"""Exercises of chapter 10: the objective by hand and in code, a temperature of doubt."""
 
 import math
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exercises import distill_pixels
 from exercises.framework import (
     Case,
     Exercise,
@@ -30,7 +31,7 @@ from reference_impl.data import load_dataset
 from reference_impl.distillation import distillation_objective
 from reference_impl.training import load_checkpoint, predict
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {**distill_pixels.EXERCISES}
 
 # -- by hand: v = (2 ln 4, 0), z = (0, 0), y = 0, T = 2, α = 0.9 -----------------------------------
 
@@ -50,13 +51,13 @@ EXERCISES["distill-hand"] = Exercise(
             _entry(0, RIGHT[0]),
             "Divide the logits by T = 2 first: (ln 4, 0), that is 4 : 1.",
         ),
-        "T² KL is right": (
+        "T² D is right": (
             _entry(1, RIGHT[1]),
             "4 · (p1 ln(p1/q1) + p2 ln(p2/q2)) with p = (0.8, 0.2) and q = (0.5, 0.5).",
         ),
         "the objective is right": (
             _entry(2, RIGHT[2]),
-            "(1 − α) ln 2 + α T² KL, with α = 0.9.",
+            "(1 − α) ln 2 + α T² D, with α = 0.9.",
         ),
         "the slope is right": (
             _entry(3, RIGHT[3]),
@@ -69,21 +70,19 @@ EXERCISES["distill-hand"] = Exercise(
         "That is half of it: multiply by T², not by T, and sum over the classes.": _entry(
             1, 2 * _KL
         ),
-        "You swapped the two: it is KL(p ‖ q), weighed by the teacher's p.": _entry(
+        "You swapped the two: it is D(p ‖ q), weighed by the teacher's p.": _entry(
             1, 4 * _REVERSE, _REVERSE
         ),
         "You took logarithms to base 2: nats are natural.": _entry(1, 4 * _KL / _HARD),
-        "That is the cross-entropy: subtract the teacher's entropy for the KL.": _entry(
-            1, 4 * _HARD, _HARD
-        ),
+        "That is the cross-entropy: subtract the teacher's entropy.": _entry(1, 4 * _HARD, _HARD),
         "You swapped the weights: α = 0.9 belongs to the soft term.": either(
             _entry(2, 0.9 * _HARD + 0.1 * 4 * _KL), _entry(3, 0.9 * -0.5 + 0.1 * -0.6)
         ),
         "Your slope has the wrong sign: q − p, not p − q.": _entry(3, -RIGHT[3]),
-        "The slope of T² KL is T (q − p): one T goes with the derivative.": _entry(
+        "The slope of T² D is T (q − p): one T goes with the derivative.": _entry(
             3, -0.05 - 0.9 * 4 * 0.3, -0.05 - 0.9 * 0.3
         ),
-        "The slope of T² KL has a factor T², less one for the derivative.": _entry(
+        "The slope of T² D has a factor T², less one for the derivative.": _entry(
             3, -0.05 - 0.9 * 0.3 / 2
         ),
     },
@@ -180,7 +179,7 @@ EXERCISES["distill-objective"] = Exercise(
             _gives(_right, (4.0, 0.0)),
             "At α = 0 it is F.cross_entropy(student, labels), at any T.",
         ),
-        "α = 1, T = 1 is the KL, summed over classes, mean over images": (
+        "α = 1, T = 1 is D, summed over classes, mean over images": (
             _gives(_right, (1.0, 1.0)),
             "Σ_i p_i (log p_i − log q_i) per image, then the mean over the images.",
         ),
@@ -204,7 +203,7 @@ EXERCISES["distill-objective"] = Exercise(
     mistakes={
         "You left out T².": _mixed(_kl),
         "You multiplied by T, not by T².": _mixed(lambda z, v, t: t * _kl(z, v, t)),
-        "You swapped student and teacher: it is KL(p ‖ q) with the teacher's p.": _mixed(
+        "You swapped student and teacher: it is D(p ‖ q) with the teacher's p.": _mixed(
             lambda z, v, t: _scaled(v, z, t)
         ),
         "Your soft term is divided by the number of classes: sum over them, and take the mean over "
@@ -244,7 +243,7 @@ EXERCISES["distill-objective"] = Exercise(
     },
 )
 
-# -- to explore: the temperature at which the largest probability is ½ -----------------------------
+# -- to predict: the temperature at which the largest probability is ½ -----------------------------
 
 
 @cache

@@ -16,8 +16,8 @@ from reference_impl.files import ROOT
 EXPERIMENTS = {
     name: f"{'benchmarks' if name in ('roofline', 'integer') else 'experiments'}.{name}"
     for name in (
-        *("roofline", "granularity", "integer", "ptq", "qat", "distillation", "mnist"),
-        *("relations", "sparsity", "stability", "narrowing", "merging", "decay"),
+        *("roofline", "granularity", "integer", "ptq", "qat", "objective", "distillation"),
+        *("mnist", "relations", "sparsity", "stability", "narrowing", "merging", "decay"),
         *("deep_compression", "smallest", "order", "deployment"),
     )
 }

@@ -31,6 +31,13 @@ def chapters() -> list[Path]:
     return sorted(CHAPTERS.glob("[0-9]*.ipynb"))
 
 
+def appendices() -> list[Path]:
+    return sorted(CHAPTERS.glob("[!0-9]*.ipynb"))
+
+
+PAGES = [*chapters(), *appendices()]
+
+
 def resolve(name: str) -> object:
     """Import a dotted name; a field of a dataclass and ``function(parameter)`` count as well."""
     name, _, parameter = name.partition("(")
@@ -98,7 +105,7 @@ def test_api_pages_document_every_part_once():
 
 def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order():
     """Oracle: the files in the folder."""
-    assert notebooks(ROOT) == chapters()
+    assert notebooks(ROOT) == PAGES
     toc = (ROOT / "_toc.yml").read_text("utf-8")
     listed = set(re.findall(r"file: (\S+)", toc))
     pages = {
@@ -110,7 +117,7 @@ def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order():
     assert listed == pages
 
 
-@pytest.mark.parametrize("path", [*chapters(), ROOT / "intro.md"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "intro.md"], ids=lambda path: path.stem)
 def test_prose_keeps_to_the_house_style(path):
     """Oracle: the rule that nothing is called simple, and headings that go down by one level."""
     text = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", markdown_of(path), flags=re.MULTILINE | re.DOTALL)
@@ -121,7 +128,7 @@ def test_prose_keeps_to_the_house_style(path):
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
-@pytest.mark.parametrize("path", [*chapters(), ROOT / "intro.md"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "intro.md"], ids=lambda path: path.stem)
 def test_fences_are_longer_than_those_they_hold(path):
     """Oracle: CommonMark, where a fence ends at the first bare one of its length or longer."""
     fence = None
@@ -136,7 +143,7 @@ def test_fences_are_longer_than_those_they_hold(path):
     assert fence is None
 
 
-@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_each_figure_is_numbered_captioned_and_described(path):
     """Oracle: the stored outputs; a cell that shows an SVG needs the metadata."""
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
@@ -169,7 +176,7 @@ def test_references_are_complete_and_cited_keys_exist():
         assert re.fullmatch(r"(19|20)\d\d", entry.fields.get("year", "")), key
         assert any(field in entry.fields for field in place), key
         assert entry.fields["year"] in key, key
-    pages = [*chapters(), ROOT / "intro.md", *CHAPTERS.glob("*.md")]
+    pages = [*PAGES, ROOT / "intro.md", *CHAPTERS.glob("*.md")]
     cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "".join(map(markdown_of, pages)))
     assert {key.strip() for keys in cited for key in keys.split(",")} <= set(entries)
 

@@ -19,7 +19,7 @@ from jaxtyping import AbstractArray
 from sphinx.application import Sphinx
 
 from book_tools.files import ROOT
-from book_tools.formulas import NAMED, equations
+from book_tools.formulas import NAMED, equations, title
 from reference_impl import checked
 from reference_impl.checked import Where, Within
 
@@ -99,11 +99,12 @@ def typeset(text: str) -> str:
     """Return a docstring with each ``Equation:`` replaced by the equation."""
 
     def shown(match: re.Match[str]) -> str:
-        (chapter,) = (ROOT / "chapters").glob(f"{match[2]}_*.ipynb")
+        (chapter,) = (ROOT / "chapters").glob(f"{match[2]}*.ipynb")
+        name = f"chapter {match[2]}" if match[2].isdigit() else title(chapter)
         lines = []
         for label in re.split(r",\s+", match[1]):
             lines += ["", ".. math::", "", f"   {' '.join(equations(chapter)[label].split())}", ""]
-            page = f":doc:`chapter {match[2]} </chapters/{chapter.stem}>`"
+            page = f":doc:`{name} </chapters/{chapter.stem}>`"
             lines += [f"Equation :eq:`{label}` of {page}."]
         return "\n".join([*lines, ""])
 

@@ -67,7 +67,7 @@ def cascade(kernel: Transitions, f: Finite[Tensor, "k classes"]) -> Float[Tensor
     Raises:
         TypeError: if ``f`` has another dtype than ``kernel``.
 
-    Equation: eq-distill-article, chapter 10.
+    Equation: eq-distill-article, appendix article_distillation.
     """
     if f.dtype != kernel.dtype:
         raise TypeError(f"f must have the dtype of kernel, {kernel.dtype}, got {f.dtype}")
@@ -81,7 +81,7 @@ def iterated_cascade(kernel: Kernel, f: Rows, n_steps: FromZero) -> Float[Tensor
     If every input reaches every other, and not in step with a clock (K is irreducible and
     aperiodic), each row tends to the same distribution, πᵀ f: the input is forgotten.
 
-    Equation: eq-distill-collapse, chapter 10.
+    Equation: eq-distill-collapse, appendix article_distillation.
     """
     for _ in range(n_steps):
         f = cascade.__wrapped__(kernel, f)
@@ -140,7 +140,7 @@ def harmonic_solution(kernel: Kernel, f: Rows, labelled: Labelled) -> Float[Tens
 
     References: Zhu et al. 2003, "Semi-supervised learning using Gaussian fields and harmonic
     functions", equation 5.
-    Equation: eq-distill-harmonic, chapter 10.
+    Equation: eq-distill-harmonic, appendix label_propagation.
     """
     order = (~labelled).to(torch.uint8).argsort(stable=True)  # first the labelled ones
     solution = f[labelled].double()
@@ -164,7 +164,7 @@ def spread_labels(
 
     References: Zhou et al. 2004, "Learning with local and global consistency", with D⁻¹ W in the
     place of D^(−1/2) W D^(−1/2).
-    Equation: eq-distill-spread, chapter 10.
+    Equation: eq-distill-spread, appendix label_propagation.
     """
     k, a = kernel.double(), spread
     k = k / k.sum(dim=1, keepdim=True)  # to 1 in float64 too, so that I − a K is not singular

@@ -93,7 +93,8 @@ def soft_cross_entropy(
     It is KL(p ‖ q) plus the teacher's entropy, which no student changes: both have the same
     gradient. This one is not 0 for a student that equals its teacher.
 
-    Equation: eq-distill-cross-entropy, eq-distill-meant, chapter 10.
+    Equation: eq-distill-cross-entropy, chapter 10.
+    Equation: eq-distill-meant, appendix article_distillation.
     """
     p = (widened(teacher.detach()) / temperature).log_softmax(dim=-1).exp()
     log_q = (widened(student) / temperature).log_softmax(dim=-1)
