@@ -51,7 +51,7 @@ def double_loop(rows: Tensor) -> dict[tuple[str, int, int], Tensor]:
 
 def merged(rows: Tensor, outgoing: Tensor) -> tuple[Tensor, Tensor]:
     """Return both layers without half of the neurons, each merged with the nearest that is kept."""
-    width_map = nearest_map(rows, keep_highest(row_norm(rows), 0.5))
+    width_map = nearest_map(rows, keep_highest(row_norm(rows), share=0.5))
     return map_axis(rows, 0, width_map.merge), map_axis(outgoing, 1, width_map.unmerge.T)
 
 

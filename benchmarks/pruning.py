@@ -50,7 +50,7 @@ def answering(network: Network) -> Callable[[], Tensor]:
 def narrow_case(name: str) -> Case:
     """Return a network of half its units against the one in which the other units are masked."""
     network = load_checkpoint(name).eval()
-    keep = {label: keep_highest(score, 0.5) for label, score in scores(network).items()}
+    keep = {label: keep_highest(score, share=0.5) for label, score in scores(network).items()}
     return Case(
         f"{name} without half of its units, batch {BATCH}",
         "its masked twin",

@@ -54,7 +54,7 @@ def without_half(network: nn.Module, image: Tensor) -> nn.Module:
     keep = {}
     for label in graph.widths:
         rows = compress.incoming_rows(network, label, graph)
-        keep[label] = keep_highest(row_norm(rows), 0.5)
+        keep[label] = keep_highest(row_norm(rows), share=0.5)
     return compress.remove_units(network, keep, graph)
 
 

@@ -173,8 +173,8 @@ EXERCISES["narrow-halves"] = Exercise(
         ),
         "the accuracies are right": (
             near(HALVED, TOLERANCE),
-            "keep_highest(row_norm(incoming_rows(network, label)), 0.5) for one label at a time, "
-            "the others whole; dataset.validation[:1000].",
+            "keep_highest(row_norm(incoming_rows(network, label)), share=0.5) for one label at a "
+            "time, the others whole; dataset.validation[:1000].",
         ),
     },
     mistakes={

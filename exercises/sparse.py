@@ -1,4 +1,4 @@
-"""Exercises of chapter 13: thresholds and schedules by hand, global masks, one layer pruned."""
+"""Exercises of chapter 13: thresholds and schedules, rounds, global masks, one layer, bytes."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exercises import sparse_rounds
 from exercises.framework import (
     Case,
     Exercise,
@@ -22,41 +23,46 @@ from exercises.framework import (
     numbers,
 )
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {**sparse_rounds.EXERCISES}
 
 # -- by hand: thresholds, schedule, rounds, patterns -----------------------------------------------
 
 SOFT, HARD, GROWN, ROUNDS, PATTERNS = -1.5, -2.0, 0.555, 6, 20
-"""S and H of −2 at τ = ½; 0.96 · 37/64; (2/3)^6 ≤ 1/10; three places of six."""
+"""Soft and hard threshold of −2 at τ = ½; 0.96 · 37/64; (2/3)^6 ≤ 1/10; three places of six."""
 
 
 EXERCISES["sparse-hand"] = Exercise(
     kind=numbers(5),
     claims={
         "the soft threshold is right": (at(0, SOFT, within=1e-9), "sign(x) · max(|x| − τ, 0)."),
-        "the hard threshold is right": (at(1, HARD, within=1e-9), "What stays, stays as it is."),
+        "the hard threshold is right": (
+            at(1, HARD, within=1e-9),
+            "The hard threshold does not move what it keeps.",
+        ),
         "the sparsity after a quarter is right": (
             at(2, GROWN, within=0.0055),
-            "s_f − s_f (1 − t/n)³ with t/n = ¼.",
+            "ζ_end − ζ_end (1 − t/N)³ with t/N = ¼.",
         ),
         "the rounds are right": (
             at(3, ROUNDS),
-            "Two thirds of what is left stay each round: the first power below a tenth.",
+            "Each round keeps two thirds of what is left: find the first power below a tenth.",
         ),
         "the patterns are right": (at(4, PATTERNS), "Three of six places: 6! / (3! 3!)."),
     },
     mistakes={
         "You lost the sign: the soft threshold is odd.": at(0, 1.5, within=1e-9),
         "You added τ: a threshold moves towards 0.": at(0, -2.5, within=1e-9),
-        "You moved what the hard threshold keeps; only the soft one does.": at(
+        "You moved a weight that is kept; only the soft threshold does that.": at(
             1, -1.5, within=1e-9
         ),
-        "You took t/n for 1 − t/n; most goes early.": at(2, 0.96 / 64, within=0.0015),
-        "You gave the share that is still to go.": at(2, 0.405, within=0.0015),
+        "You took t/N for 1 − t/N; most weights are removed early.": at(
+            2, 0.96 / 64, within=0.0015
+        ),
+        "You gave the share that is still to be removed.": at(2, 0.405, within=0.0015),
         "You took a straight line; the schedule is cubic.": at(2, 0.24, within=0.0015),
-        "You gave per cent; a share is asked.": at(2, 55.5, within=0.15),
+        "You gave percent; a share is asked for.": at(2, 55.5, within=0.15),
         "You stopped a round early: (2/3)^5 is 13 %.": at(3, 5),
-        "A third of what is left goes each round, and two thirds stay.": at(3, 3),
+        "Each round removes a third of what is left, and keeps two thirds.": at(3, 3),
         "You counted orders; a pattern is a set of places.": at(4, 120),
         "You counted all masks of six places; three of them are true.": at(4, 64),
     },
@@ -127,44 +133,44 @@ def _makes(formula: Callable[[list[Tensor], float], Any]) -> Test:
 EXERCISES["sparse-masks"] = Exercise(
     kind=a_function("masks(weights, sparsity)"),
     claims={
-        "round(sparsity * n) weights are dropped of all together": (
+        "of all weights together, round(sparsity * n) are removed": (
             _counts,
-            "Count: sort the magnitudes, and drop so many from the front.",
+            "Count: sort the sizes, and remove that many from the front.",
         ),
-        "no dropped weight is larger than a kept one, whatever its tensor": (
+        "no removed weight is larger than a kept one, whatever its tensor": (
             _smallest,
             "One order of all magnitudes: concatenate before you sort.",
         ),
         "ties are decided by the order of the list": (
             agrees(_right, lambda: [(_tied(), s) for s in (0.1, 0.2, 0.3, 0.6)], _run),
-            "A threshold cannot part equals; argsort(stable=True) keeps their order.",
+            "A threshold cannot separate equals; argsort(stable=True) keeps their order.",
         ),
-        "a sparsity of 0 drops nothing": (
+        "a sparsity of 0 removes nothing": (
             lambda answer: _n_dropped(answer, 0.0) == 0,
             "x[:0] is empty, x[-0:] is not.",
         ),
-        "what it is given stays as it is": (
+        "the weights are left as they were": (
             leaves(lambda: (_drawn(), 0.5)),
             "Return masks, change nothing.",
         ),
     },
     mistakes={
-        "You dropped a share of each tensor; the smallest of all together are to go.": _makes(
+        "You removed a share of each tensor; remove the smallest of all tensors together.": _makes(
             lambda weights, sparsity: [_right([w], sparsity)[0] for w in weights]
         ),
-        "Your masks are true where a weight is dropped.": _makes(
+        "Your masks are true where a weight is removed.": _makes(
             lambda *case: [~mask for mask in _right(*case)]
         ),
-        "You dropped the largest magnitudes.": _makes(
+        "You removed the largest weights.": _makes(
             lambda weights, sparsity: [~mask for mask in _right(weights, 1 - sparsity)]
         ),
-        "You forgot the magnitude: a large negative weight is large.": _makes(_signed),
-        "You dropped one too many: a comparison <= with the threshold drops the threshold, "
+        "You forgot the absolute value: a large negative weight is large.": _makes(_signed),
+        "You removed one too many: a comparison <= with the threshold removes the threshold, "
         "too.": _makes(lambda weights, s: _signed([w.abs() for w in weights], s, more=1)),
     },
 )
 
-# -- to explore: 90 % of one layer of LeNet-300-100 ------------------------------------------------
+# -- predict before you run: 90 % of one layer of LeNet-300-100 ------------------------------------
 
 PRUNED = (44.8, 81.7, 67.0)
 """Accuracy on 1,000 validation images without 90 % of fc1, fc2, fc3."""
@@ -189,29 +195,29 @@ EXERCISES["sparse-layers"] = Exercise(
             lambda answer: all(1 < a <= 100 for a in as_numbers(answer)),
             "Accuracies in percent, of fc1, fc2 and fc3.",
         ),
-        "fc1 is the dearest, fc2 the cheapest": (
+        "fc1 costs the most, fc2 the least": (
             lambda answer: as_numbers(answer).argsort().tolist() == [0, 2, 1],
             "In the order of the layers: fc1, fc2, fc3.",
         ),
         "the accuracies are right": (
             near(PRUNED, TOLERANCE),
-            "apply_masks(network, {name: keep_highest(weight.abs(), 0.9)}) on a fresh copy for "
-            "each layer; dataset.validation[:1000].",
+            "apply_masks(network, {name: keep_highest(weight.abs(), share=0.1)}) on a fresh copy "
+            "for each layer; dataset.validation[:1000].",
         ),
     },
     mistakes={
         "You gave shares; multiply by 100.": near([a / 100 for a in PRUNED], 0.0075),
-        "You dropped the largest weights.": near(LARGEST_DROPPED, TOLERANCE),
-        "You forgot the magnitude: a large negative weight is large.": near(SIGNED, TOLERANCE),
-        "You kept 90 %, and dropped 10 %.": near(TENTH_DROPPED, TOLERANCE),
-        "You dropped 90 % of each row, not of the layer.": near(WITHIN_ROWS, TOLERANCE),
-        "You asked all validation images; the first 1,000 are meant.": near(ON_ALL, TOLERANCE),
+        "You removed the largest weights.": near(LARGEST_DROPPED, TOLERANCE),
+        "You forgot the absolute value: a large negative weight is large.": near(SIGNED, TOLERANCE),
+        "You kept 90 %, and removed 10 %.": near(TENTH_DROPPED, TOLERANCE),
+        "You removed 90 % of each row, not of the layer.": near(WITHIN_ROWS, TOLERANCE),
+        "You used all validation images; use the first 1,000.": near(ON_ALL, TOLERANCE),
         "You pruned one network more and more; take a fresh one.": near(ONE_BY_ONE, TOLERANCE),
         "You pruned the two other layers.": near(THE_OTHERS, TOLERANCE),
-        "Those are global masks; 90 % of each layer go.": near(OF_ALL_TOGETHER, TOLERANCE),
-        "You gave what is wrong, or lost; the share that is right is asked.": near(
+        "Those are global masks; remove 90 % of one layer.": near(OF_ALL_TOGETHER, TOLERANCE),
+        "You gave the wrong answers, or the loss; give the share of right answers.": near(
             [100 - a for a in PRUNED], TOLERANCE
         ),
-        "You looked at test images; choices are made on validation.": near(ON_TEST, 0.35),
+        "You used test images; use validation images.": near(ON_TEST, 0.35),
     },
 )

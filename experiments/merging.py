@@ -123,7 +123,9 @@ def ways(
 def by_norm(network: Network, sparsity: float, order: int) -> Keep:
     """Return label → units to keep, those of the highest norms of [w, b]."""
     return {
-        label: keep_highest(row_norm(compress.incoming_rows(network, label), order), sparsity)
+        label: keep_highest(
+            row_norm(compress.incoming_rows(network, label), order), share=1 - sparsity
+        )
         for label in network.widths
     }
 

@@ -30,10 +30,12 @@ def kept_units(x: torch.Tensor) -> torch.Tensor:
     hessian = torch.diag(1 + torch.linspace(0, 1, x.shape[1], dtype=x.dtype))
     wanda = pruning.wanda(x, hessian.diagonal())
     scores = [
-        pruning.keep_highest(rows, 0.5),
-        pruning.keep_highest_of_all({"w": wanda.sum(dim=1)}, 0.4)["w"],
+        pruning.keep_highest(rows, share=0.5),
+        pruning.keep_highest_of_all({"w": wanda.sum(dim=1)}, share=0.6)["w"],
         pruning.choose_highest(rows[None], 3)[0],
-        pruning.keep_highest(pruning.optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), 0.7),
+        pruning.keep_highest(
+            pruning.optimal_brain_surgeon(x, hessian.inverse()).sum(dim=1), share=0.3
+        ),
         merging.greedy_keep((IMAGES @ x.T).relu(), x, 4, ridge=0.1),
     ]
     return torch.stack(scores)
@@ -42,7 +44,7 @@ def kept_units(x: torch.Tensor) -> torch.Tensor:
 def partners(x: torch.Tensor) -> torch.Tensor:
     """Return for each pair of units whether they are put together."""
     similarity = merging.cosine_similarity(x)
-    keep = pruning.keep_highest(x.norm(dim=1), 0.5)
+    keep = pruning.keep_highest(x.norm(dim=1), share=0.5)
     labels = [
         merging.nearest_kept(similarity, keep),
         merging.complete_linkage(similarity, 0.3),

@@ -15,6 +15,9 @@ from reference_impl.checked import Count, Finite, Where, Within, checked
 Sparsity = Annotated[float, Within(0, 1, below=True)]
 """Share to drop, in [0, 1): something is always kept."""
 
+Kept = Annotated[float, Within(0, 1, above=True)]
+"""Share to keep, in (0, 1]."""
+
 Scores = Annotated[Mapping[str, Finite[Tensor, "..."]], Where("of one tensor or more", bool)]
 """Name → scores: the larger, the more worth keeping."""
 
@@ -51,23 +54,25 @@ def choose_highest(
 
 
 @checked
-def keep_highest(score: Finite[Tensor, "*shape"], sparsity: Sparsity) -> Bool[Tensor, "*shape"]:
-    """Return a mask that drops the round(sparsity · n) lowest scores; among equals, the first.
+def keep_highest(score: Finite[Tensor, "*shape"], *, share: Kept) -> Bool[Tensor, "*shape"]:
+    """Return a mask that keeps this share of n scores, the highest; among equals, the last.
 
-    A comparison ``score > threshold`` would drop all that tie with the threshold, or none.
+    It drops round((1 − share) · n), at most n − 1. A comparison ``score > threshold`` would drop
+    all that tie with the threshold, or none.
 
-    >>> keep_highest(torch.tensor([3.0, 1.0, 2.0, 1.0]), 0.25)
+    >>> keep_highest(torch.tensor([3.0, 1.0, 2.0, 1.0]), share=0.75)
     tensor([ True, False,  True,  True])
 
     Equation: eq-sparse-best, chapter 13.
     """
     n = score.numel()
-    return choose_highest(score.flatten(), n - n_dropped(sparsity, n)).view(score.shape)
+    dropped = min(round(round(1 - share, 12) * n), n - 1)  # 1 - 0.9 is a little less than 0.1
+    return choose_highest(score.flatten(), n - dropped).view(score.shape)
 
 
 @checked
-def keep_highest_of_all(scores: Scores, sparsity: Sparsity) -> Masks:
-    """Return masks that drop the lowest scores of all tensors together: global pruning.
+def keep_highest_of_all(scores: Scores, *, share: Kept) -> Masks:
+    """Return masks that keep the highest scores of all tensors together: global pruning.
 
     The scores must be comparable with one another. A whole tensor may be dropped: the caller
     decides whether the network works without its layer.
@@ -75,15 +80,16 @@ def keep_highest_of_all(scores: Scores, sparsity: Sparsity) -> Masks:
     Equation: eq-sparse-scale, chapter 13.
     """
     together = torch.cat([score.detach().flatten() for score in scores.values()])
-    parts = keep_highest(together, sparsity).split([score.numel() for score in scores.values()])
+    sizes = [score.numel() for score in scores.values()]
+    parts = keep_highest(together, share=share).split(sizes)
     pairs = zip(scores.items(), parts, strict=True)
     return {name: part.view(score.shape) for (name, score), part in pairs}
 
 
 @checked
-def keep_highest_of_each(scores: Scores, sparsity: Sparsity) -> Masks:
-    """Return masks that drop the same share of each tensor's scores: layerwise pruning."""
-    return {name: keep_highest(score, sparsity) for name, score in scores.items()}
+def keep_highest_of_each(scores: Scores, *, share: Kept) -> Masks:
+    """Return masks that keep the same share of each tensor's scores: layerwise pruning."""
+    return {name: keep_highest(score, share=share) for name, score in scores.items()}
 
 
 @checked

@@ -13,7 +13,7 @@ DroppedEachRound = Annotated[float, Within(0, 1, above=True, below=True)]
 def cubic_sparsity(
     step: FromZero, n_steps: Count, *, final: Sparsity, initial: Sparsity = 0.0
 ) -> float:
-    """Return s_t = s_f + (s_0 − s_f)(1 − t/n)³, and s_f from step n on; s_0 ≤ s_f.
+    """Return ζ_t = ζ_end + (ζ_0 − ζ_end)(1 − t/N)³, and ζ_end from step N on; ζ_0 ≤ ζ_end.
 
     >>> [round(cubic_sparsity(t, 4, final=0.8), 4) for t in (0, 1, 2, 4, 9)]
     [0.0, 0.4625, 0.7, 0.8, 0.8]
@@ -28,15 +28,15 @@ def cubic_sparsity(
 
 @checked
 def rounds_to(sparsity: Sparsity, share: DroppedEachRound) -> int:
-    """Return ⌈log(1 − s) / log(1 − p)⌉, the least r with 1 − (1 − p)^r ≥ s.
+    """Return ⌈ln(1 − ζ) / ln(1 − share)⌉, the fewest rounds that reach the sparsity ζ.
 
-    Each round drops the share p of what is left.
+    Each round drops this share of what is left.
 
     >>> rounds_to(0.92, 0.2), rounds_to(0.5, 0.5)
     (12, 1)
 
-    References: Frankle & Carbin 2019, "The lottery ticket hypothesis": p = 20 %.
+    References: Frankle & Carbin 2019, "The lottery ticket hypothesis": 20 %.
     Equation: eq-sparse-rounds, chapter 13.
     """
-    slack = 1e-12  # where r rounds reach s exactly, rounding must not add one
+    slack = 1e-12  # where rounds reach ζ exactly, rounding must not add one
     return math.ceil(math.log1p(slack - sparsity) / math.log1p(-share))

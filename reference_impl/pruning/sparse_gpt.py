@@ -61,7 +61,9 @@ def sparse_gpt(
     w = weight.detach().double().clone()
     for start in range(0, w.shape[1], block):
         end = min(start + block, w.shape[1])
-        keep = keep_highest(w[:, start:end].square() / u.diagonal()[start:end].square(), sparsity)
+        keep = keep_highest(
+            w[:, start:end].square() / u.diagonal()[start:end].square(), share=1 - sparsity
+        )
         for j in range(start, end):
             gone = ~keep[:, j - start]
             error = torch.where(gone, w[:, j] / u[j, j], 0)

@@ -12,7 +12,7 @@ Result = Float[Tensor, "*shape"]
 
 @checked
 def soft_threshold(x: Weight, threshold: NonNegative) -> Result:
-    """Return sign(x) · max(|x| − τ, 0), the w that minimises ½ (w − x)² + τ |w|.
+    """Return soft_τ(x) = sign(x) · max(|x| − τ, 0), the x̂ that minimises ½ (x̂ − x)² + τ |x̂|.
 
     >>> soft_threshold(torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0).tolist()
     [2.0, 0.0, 0.0, -1.0]
@@ -25,7 +25,7 @@ def soft_threshold(x: Weight, threshold: NonNegative) -> Result:
 
 @checked
 def hard_threshold(x: Weight, threshold: NonNegative) -> Result:
-    """Return x where |x| > τ, else 0: the w that minimises ½ (w − x)² + ½ τ² ‖w‖₀.
+    """Return hard_τ(x): x if |x| > τ, else 0; it minimises ½ (x̂ − x)² + ½ τ² ‖x̂‖₀.
 
     >>> hard_threshold(torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0).tolist()
     [3.0, 0.0, 0.0, -2.0]
@@ -39,9 +39,9 @@ def hard_threshold(x: Weight, threshold: NonNegative) -> Result:
 def proximal_step(
     weight: Weight, gradient: Weight, *, rate: Positive, penalty: NonNegative
 ) -> Result:
-    """Return S(w − η g, η λ): a step of rate η on L, then the soft threshold of the penalty λ ‖w‖₁.
+    """Return soft_τ(w − η ∇L) with τ = η λ: a step of rate η on L, then the penalty λ ‖w‖₁.
 
-    g is the gradient of L without the penalty; λ is in units of L per unit of |w|.
+    ∇L is the gradient of L without the penalty; λ is in units of L per unit of |w|.
 
     >>> w, g = torch.tensor([1.0, 0.1]), torch.tensor([2.0, 0.0])
     >>> proximal_step(w, g, rate=0.25, penalty=0.5).tolist()

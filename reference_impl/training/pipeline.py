@@ -81,7 +81,9 @@ class Merge(Stage):
         plain = replaced(network, {path: layer.layer for path, layer in learned.items()})
         found = compress.dependency_graph(plain, images[:1])
         keep = {
-            label: keep_highest(row_norm(compress.incoming_rows(plain, label, found)), self.share)
+            label: keep_highest(
+                row_norm(compress.incoming_rows(plain, label, found)), share=1 - self.share
+            )
             for label in found.widths
         }
         merged = compress.merge_least_squares(plain, keep, images, ridge=self.ridge)

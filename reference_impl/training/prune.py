@@ -16,23 +16,23 @@ from reference_impl.training.loop import example_steps
 from reference_impl.training.recipe import Recipe
 
 Masks = Mapping[str, Bool[Tensor, "..."]]  # name of a weight → true where it is kept
-Choose = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
-"""(scores, sparsity) → masks: `keep_highest_of_all` weights, or `keep_highest_of_each` layer."""
+Choose = Callable[..., dict[str, Tensor]]
+"""(scores, share=kept) → masks: `keep_highest_of_all` weights, or `keep_highest_of_each` layer."""
 
 
 @checked
 @dataclass(frozen=True)
 class Growth:
-    """How sparsity grows during a training: s_t of `cubic_sparsity` between two of its moments.
+    """How sparsity grows during a training: ζ_t of `cubic_sparsity` between two of its moments.
 
     >>> growth = Growth(0.8, begin=0.2, end=0.6)
     >>> [round(growth.at(step, 100), 3) for step in (0, 20, 40, 60, 99)]
     [0.0, 0.0, 0.7, 0.8, 0.8]
     """
 
-    final: Annotated[float, Within(0, 1, below=True)]  #: s_f
+    final: Annotated[float, Within(0, 1, below=True)]  #: ζ_end
     begin: Share = 0.1  #: share of all steps before the first weight is dropped
-    end: Share = 0.6  #: share of all steps when s_f is reached; ``begin`` itself: one shot
+    end: Share = 0.6  #: share of all steps when ζ_end is reached; ``begin`` itself: one shot
     every: Count = 50  #: steps between two choices of masks
     choose: Choose = keep_highest_of_all
 
@@ -48,7 +48,7 @@ class Growth:
         return self.final if step >= last else 0.0
 
     def is_due(self, step: int, n_steps: int) -> bool:
-        """Return whether masks are chosen after ``step`` steps; once s_f is reached, never."""
+        """Return whether masks are chosen after ``step`` steps; once ζ_end is reached, never."""
         last = round(self.end * n_steps)
         return step == last or (step < last and step % self.every == 0)
 
@@ -58,7 +58,8 @@ def magnitude_masks(
     network: nn.Module, sparsity: float, choose: Choose = keep_highest_of_all
 ) -> dict[str, Bool[Tensor, "..."]]:
     """Return masks that drop the share ``sparsity`` of all prunable weights whose |w| is least."""
-    return choose({n: w.detach().abs() for n, w in prunable_weights(network).items()}, sparsity)
+    scores = {name: weight.detach().abs() for name, weight in prunable_weights(network).items()}
+    return choose(scores, share=1 - sparsity)
 
 
 @checked
@@ -72,8 +73,8 @@ def masked_steps(
 ) -> Iterator[float]:
     """Yield the losses of ``n_steps`` training steps, the network being masked after each.
 
-    An optimizer's averages of past gradients go on moving a dropped weight; it is set back to 0
-    before anyone sees it. With a growth instead of masks, those are chosen by magnitude whenever
+    A dropped weight still has a gradient, and the optimizer moves it; it is set back to 0 before
+    anyone sees it. With a growth instead of masks, those are chosen by magnitude whenever
     it is due, before the first step too; a dropped weight has magnitude 0, and is dropped again.
     """
     if masks is not None and growth is not None:
@@ -113,7 +114,7 @@ def tickets(
 ) -> Iterator[dict[str, Bool[Tensor, "..."]]]:
     """Train, drop, rewind; yield each round's masks, the network being the ticket: m ⊙ w₀.
 
-    Each round drops a share p of the remaining weights: after round r, 1 − (1 − p)^r of all.
+    Each round drops this share of the remaining weights: after r rounds, (1 − share)^r are left.
     The network, which holds w₀, is changed in place: ``train`` trains it under the given masks.
 
     References: Frankle & Carbin (2019), The lottery ticket hypothesis.

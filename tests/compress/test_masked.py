@@ -22,7 +22,7 @@ from reference_impl.pruning import keep_highest_of_all
 
 def drawn_masks(network: nn.Module) -> dict[str, torch.Tensor]:
     scores = {name: weight.detach().abs() for name, weight in prunable_weights(network).items()}
-    return keep_highest_of_all(scores, 0.7)
+    return keep_highest_of_all(scores, share=0.3)
 
 
 @pytest.mark.parametrize("name", SMALL)

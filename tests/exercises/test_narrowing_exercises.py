@@ -205,7 +205,7 @@ def test_the_accuracies_of_halved_networks_are_measured():
             (alone, dataset.validation, narrow.FIRST_LAYER_ALONE),
             (norm, dataset.test, narrow.ON_TEST),
         ):
-            small = compress.remove_units(network, {label: keep_highest(score, 0.5)})
+            small = compress.remove_units(network, {label: keep_highest(score, share=0.5)})
             assert right(small, examples[:1000]) == pytest.approx(expected[place], abs=0.3)
 
 
@@ -215,7 +215,7 @@ def test_the_accuracies_of_merged_networks_are_measured():
     few, test = dataset.validation[:1000], dataset.test[:1000]
     for place, label in enumerate(teacher.widths):
         conv = teacher.get_submodule(label)
-        keep = {label: keep_highest(compress.incoming_rows(teacher, label).norm(dim=1), 0.5)}
+        keep = {label: keep_highest(compress.incoming_rows(teacher, label).norm(dim=1), share=0.5)}
         pruned = compress.remove_units(teacher, keep)
         merged = compress.merge_nearest(teacher, keep)
         unfolded = compress.nearest_map(conv.weight.detach().flatten(1), keep[label])

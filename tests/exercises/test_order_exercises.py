@@ -83,14 +83,14 @@ test_right_answers_pass, test_wrong_answers_are_named = judged(RIGHT, WRONG)
 def test_the_gap_of_a_lower_rank_is_measured():
     """Oracle: NumPy's singular vectors, and the two wrong ways."""
     W = load_checkpoint("lenet300").get_parameter("fc2.weight").detach()
-    mask = keep_highest(W.abs(), 0.5)
+    mask = keep_highest(W.abs(), share=0.5)
 
     def low_rank(w):
         left, s, right = map(torch.from_numpy, np.linalg.svd(w.numpy()))
         return (left[:, :25] * s[:25]) @ right[:25]
 
     assert order_gap(W, low_rank, lambda w: w * mask) == pytest.approx(order.RANK_GAP, abs=1e-3)
-    anew = order_gap(W, low_rank, lambda w: w * keep_highest(w.abs(), 0.5))
+    anew = order_gap(W, low_rank, lambda w: w * keep_highest(w.abs(), share=0.5))
     assert anew == pytest.approx(order.MASK_ANEW, abs=1e-3)
     lost = (W - low_rank(W)).norm() / W.norm()
     assert lost.item() == pytest.approx(order.TRUNCATED, abs=1e-3)

@@ -34,10 +34,20 @@ def by_sort(weights, sparsity):
 
 def by_package(weights, sparsity):
     scores = {str(i): w.abs() for i, w in enumerate(weights)}
-    return tuple(pruning.keep_highest_of_all(scores, sparsity).values())
+    return tuple(pruning.keep_highest_of_all(scores, share=1 - sparsity).values())
 
 
 KEEPING = "mask[places[n_dropped:]] = True"
+
+
+def next_mask(weight, mask, share):
+    left = sorted(mask.flatten().nonzero()[:, 0].tolist(), key=weight.abs().flatten().__getitem__)
+    kept = mask.flatten().clone()
+    kept[left[: round(share * len(left))]] = False
+    return kept.view(mask.shape)
+
+
+REMOVING = "left[: round(share * len(left))]"
 
 
 def right(w, g):
@@ -72,6 +82,8 @@ RIGHT = {
     "sparse-hand": [HAND, {2: 0.56}, BY_PACKAGE],
     "sparse-masks": [by_sort, by_package],
     "sparse-layers": [sparse.PRUNED, [a + 0.4 for a in sparse.PRUNED]],
+    "sparse-rounds": [next_mask, lambda *a: next_mask(*a).numpy()],
+    "sparse-storage": [[10, 9, 24, 0.667], [10, 9, 24 + 4097 * 4 / 2**20, 1 - 16 / 48]],
     "importance-surgeon": [[1.25, 3.33, 0, -1.5], [*COSTS, *LEFT]],
     "importance-unit": [
         right,
@@ -90,42 +102,77 @@ RIGHT = {
     "stability-threshold": [0.46],
 }
 
+AGAIN = "the second round", "a removed weight remains", "among equals"
+
 WRONG = {
     "sparse-hand": [
         ({0: 1.5}, "lost the sign"),
         ({0: -2.5}, "towards 0"),
         ({0: -1}, "max(|x| − τ, 0)", "the soft"),
-        ({1: -1.5}, "only the soft one"),
-        ({1: -1}, "stays as it is", "the hard"),
-        ({2: 0.015}, "t/n for 1"),
-        ({2: 0.405}, "still to go"),
+        ({1: -1.5}, "only the soft threshold"),
+        ({1: -1}, "does not move what it keeps", "the hard"),
+        ({2: 0.015}, "t/N for 1"),
+        ({2: 0.405}, "still to be removed"),
         ({2: 0.24}, "straight line"),
-        ({2: 55.5}, "a share is asked"),
-        ({2: 0.5}, "t/n = ¼", "the sparsity"),
+        ({2: 55.5}, "a share is asked for"),
+        ({2: 0.5}, "t/N = ¼", "the sparsity"),
         ({3: 5}, "a round early"),
-        ({3: 3}, "two thirds stay"),
+        ({3: 3}, "keeps two thirds"),
         ({3: 7}, "first power below a tenth", "the rounds"),
         ({4: 120}, "set of places"),
         ({4: 64}, "three of them"),
         ({4: 15}, "Three of six places", "the patterns"),
     ],
     "sparse-masks": [
-        (lambda ws, s: [by_sort([w], s)[0] for w in ws], "of each tensor", "no dropped", "ties"),
-        (lambda w, s: [~mask for mask in by_sort(w, s)], "true where a weight is dropped"),
-        ({"stable": "descending"}, "the largest magnitudes"),
-        ({".abs()": ""}, "forgot the magnitude"),
+        (lambda ws, s: [by_sort([w], s)[0] for w in ws], "of each tensor", "no removed", "ties"),
+        (lambda w, s: [~mask for mask in by_sort(w, s)], "true where a weight is removed"),
+        ({"stable": "descending"}, "the largest weights"),
+        ({".abs()": ""}, "forgot the absolute value"),
         ({KEEPING: "mask = flat > flat[places[n_dropped]]"}, "one too many"),
-        ({KEEPING: "mask = flat >= flat[places[n_dropped]]"}, "cannot part equals", "ties"),
+        ({KEEPING: "mask = flat >= flat[places[n_dropped]]"}, "cannot separate equals", "ties"),
         ({"places[n_dropped:]": "places.flip(0)[:-n_dropped]"}, "x[-0:] is not", "a sparsity of 0"),
-        (spoiling(by_sort), "change nothing", "what it is given"),
+        (spoiling(by_sort), "change nothing", "the weights are left"),
         (lambda w, s: by_sort(w, s)[0], "must return 3 masks"),
         (lambda *_: [True, True, True], "weight's shape"),
         (lambda w, s: [x != 0 for x in w], "Count:"),
     ],
+    "sparse-rounds": [
+        (
+            lambda w, _, share: w.abs() > w.abs().quantile(share),
+            "share of all weights, and",
+            *AGAIN,
+        ),
+        ({REMOVING: "left[: round(share * mask.numel())]"}, "share of all weights from", *AGAIN),
+        ({REMOVING: "left[: round((1 - share) * len(left))]"}, "kept the share"),
+        ({"return kept": "return ~kept"}, "true where a weight is removed"),
+        (
+            lambda w, m, share: next_mask(w, w != 0, share),
+            "Begin with the mask",
+            "a removed weight remains",
+        ),
+        (
+            lambda w, m, share: m & (w.abs() > w[m].abs().quantile(share)),
+            "cannot separate equal weights",
+            "among equals",
+        ),
+        ({"mask.flatten().clone()": "mask.view(-1)"}, "a copy of the mask", "weight and mask"),
+    ],
+    "sparse-storage": [
+        ({0: 8}, "places out", "the size with"),
+        ({0: 11}, "one bit for each", "the size with"),
+        ({1: 12}, "only kept ones", "the size in the pattern"),
+        ({1: 8}, "two bits for each", "the size in the pattern"),
+        ({0: 2}, "forgot the values", "the size with"),
+        ({2: 16}, "column numbers alone", "the size in compressed"),
+        ({2: 23}, "row starts", "the size in compressed"),
+        ({3: 1 / 3}, "share that is kept", "the sparsity"),
+        ({3: 0.5}, "32-bit weights", "the sparsity"),
+        ({3: 0.75}, "48 bits", "the sparsity"),
+    ],
     "sparse-layers": [
         ([a / 100 for a in sparse.PRUNED], "multiply by 100"),
-        (sparse.LARGEST_DROPPED, "dropped the largest"),
-        (sparse.SIGNED, "forgot the magnitude"),
+        (sparse.LARGEST_DROPPED, "removed the largest"),
+        (sparse.SIGNED, "forgot the absolute value"),
         (sparse.TENTH_DROPPED, "kept 90 %"),
         (sparse.WITHIN_ROWS, "of each row"),
         (sparse.ON_TEST, "test images"),
@@ -133,7 +180,7 @@ WRONG = {
         (sparse.ONE_BY_ONE, "a fresh one"),
         (sparse.THE_OTHERS, "two other layers"),
         (sparse.OF_ALL_TOGETHER, "global masks"),
-        ([100 - a for a in sparse.PRUNED], "that is right is asked"),
+        ([100 - a for a in sparse.PRUNED], "the share of right answers"),
         (sparse.PRUNED[::-1], "In the order of the layers"),
         ([a + 1 for a in sparse.PRUNED], "on a fresh copy", "the accuracies"),
         ([0.5, 81.7, 67.0], "Accuracies in percent", "they are percentages", "the accuracies"),
@@ -180,15 +227,15 @@ WRONG = {
     "stability-numbers": [
         ([4, 0.5, 5, 12], "not their share", "unit 1"),
         ([0.4, 0.5, 5, 12], "number of halves, 5", "unit 1"),
-        ([0.8, 1 / math.sqrt(6), 5, 12], "B − 1", "the coefficient"),
+        ([0.8, 1 / math.sqrt(6), 5, 12], "by 3 − 1", "the coefficient"),
         ([0.8, 1, 5, 12], "variance over the mean", "the coefficient"),
         ([0.8, 2, 5, 12], "That is the deviation", "the coefficient"),
         ([0.8, 0.5, 2, 12], "left 2π − 1 out", "the bound"),
         ([0.8, 0.5, 400 / 140, 12], "instead of 2π − 1", "the bound"),
         ([0.8, 0.5, 0.25, 12], "did not square", "the bound"),
-        ([0.8, 0.5, 5, math.sqrt(160)], "whole number", "the largest q"),
-        ([0.8, 0.5, 5, 13], "rounded up", "the largest q"),
-        ([0.8, 0.5, 5, 8], "v = 2", "the largest q"),
+        ([0.8, 0.5, 5, math.sqrt(160)], "whole number", "the largest number"),
+        ([0.8, 0.5, 5, 13], "rounded up", "the largest number"),
+        ([0.8, 0.5, 5, 8], "the limit is 2", "the largest number"),
     ],
     "stability-stable": [
         (lambda s, *rest: by_scatter(-s, *rest), "lowest", "of random", "a share", "55 of"),
@@ -198,18 +245,18 @@ WRONG = {
             *("chose once", "of random", "a share", "55 of"),
         ),
         ({"- 1e-6": "+ 1e-6", ">=": ">"}, "at least is enough", "a share", "55 of"),
-        ({" - 1e-6": ""}, "forgiving", "55 of"),
-        ({ENOUGH: ">= math.ceil(threshold * len(scores))"}, "forgiving", "55 of"),
+        ({" - 1e-6": ""}, "allowing", "55 of"),
+        ({ENOUGH: ">= math.ceil(threshold * len(scores))"}, "allowing", "55 of"),
         (spoiling(stable_by_package), "a new one", "the scores"),
         ({"_(1": "_(0", "q, dim=1": "min(q, len(scores)), dim=0"}, "column"),
-        (lambda *_: 3, "one truth a unit"),
+        (lambda *_: 3, "a boolean for each unit"),
         (lambda scores, *_: scores > 0, "the shape"),
         (lambda scores, *_: scores.mean(dim=0), "other numbers"),
     ],
     "stability-threshold": [
         (23, "divide it by 50", "and at"),
         (0.44, "sf(k − 1)", "at this"),
-        (smallest_threshold(units=1), "multiply by p", "at this"),
+        (smallest_threshold(units=1), "multiply by 300", "at this"),
         (smallest_threshold(samples=100), "50 pairs", "at this"),
         (0.52, "above a half only", "and at"),
         (0.6, "Go down", "and at"),
@@ -225,16 +272,16 @@ def test_the_accuracies_are_measured():
     dataset, weights = load_dataset(), prunable_weights(load_checkpoint("lenet300"))
     few, test = dataset.validation[:1000], dataset.test[:1000]
     scores = {name: weight.detach().abs() for name, weight in weights.items()}
-    each = pruning.keep_highest_of_each(scores, 0.9)
-    of_all = pruning.keep_highest_of_all(scores, 0.9)
+    each = pruning.keep_highest_of_each(scores, share=0.1)
+    of_all = pruning.keep_highest_of_all(scores, share=0.1)
     for place, (name, w) in enumerate(scores.items()):
-        rows = torch.stack([pruning.keep_highest(row, 0.9) for row in w])
+        rows = torch.stack([pruning.keep_highest(row, share=0.1) for row in w])
         up_to = dict(list(each.items())[: place + 1])
         for expected, masks, examples in (
             (sparse.PRUNED, {name: each[name]}, few),
-            (sparse.LARGEST_DROPPED, {name: pruning.keep_highest(-w, 0.9)}, few),
-            (sparse.SIGNED, {name: pruning.keep_highest(weights[name].detach(), 0.9)}, few),
-            (sparse.TENTH_DROPPED, {name: pruning.keep_highest(w, 0.1)}, few),
+            (sparse.LARGEST_DROPPED, {name: pruning.keep_highest(-w, share=0.1)}, few),
+            (sparse.SIGNED, {name: pruning.keep_highest(weights[name].detach(), share=0.1)}, few),
+            (sparse.TENTH_DROPPED, {name: pruning.keep_highest(w, share=0.9)}, few),
             (sparse.WITHIN_ROWS, {name: rows}, few),
             (sparse.ON_TEST, {name: each[name]}, test),
             (sparse.ON_ALL, {name: each[name]}, dataset.validation),

@@ -31,7 +31,7 @@ def test_adding_and_multiplying_differ_by_a_constant(seed, c, k):
 def test_a_mask_and_a_symmetric_grid_commute(seed, bits, sparsity):
     """Oracle: 0 is a code, so that a dropped weight is 0 before or after: no gap at all."""
     x = normal(40, seed=seed)
-    mask = keep_highest(x.abs(), sparsity)
+    mask = keep_highest(x.abs(), share=1 - sparsity)
     quantizer = symmetric_from_range(x.min(), x.max(), IntegerGrid(bits, signed=True, narrow=True))
     assert order_gap(x, lambda x: x * mask, quantizer.round_trip) == 0
 

@@ -23,12 +23,13 @@ from reference_impl.pruning import (
 )
 
 
-@given(st.integers(1, 60), st.floats(0, 0.999), st.integers(0, 1000))
-def test_exactly_the_rounded_share_is_dropped_also_under_ties(n, sparsity, seed):
+@given(st.integers(1, 60), st.integers(0, 99), st.integers(0, 1000))
+def test_exactly_the_rounded_share_is_dropped_also_under_ties(n, percent, seed):
     """Oracle: round(), on scores with many equals, which are left as they were."""
+    sparsity = percent / 100
     score = integers(0, 2, n, seed=seed).float().requires_grad_()
     before = score.detach().clone()
-    kept = keep_highest(score, sparsity)
+    kept = keep_highest(score, share=1 - sparsity)
     assert torch.equal(score.detach(), before)
     assert int((~kept).sum()) == min(round(sparsity * n), n - 1) == n_dropped(sparsity, n)
     if (~kept).any():
@@ -37,13 +38,13 @@ def test_exactly_the_rounded_share_is_dropped_also_under_ties(n, sparsity, seed)
 
 def test_of_equals_the_first_are_dropped_by_every_choice():
     """Oracle: by hand; a whole layer may be dropped from all."""
-    kept = keep_highest(torch.tensor([[1.0, 1.0], [1.0, 1.0]]), 0.5)
+    kept = keep_highest(torch.tensor([[1.0, 1.0], [1.0, 1.0]]), share=0.5)
     assert kept.tolist() == [[False, False], [True, True]]
     assert choose_highest(torch.ones(5), 2).tolist() == [False, False, False, True, True]
     score = torch.tensor([[1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 3.0, 1.0]])
     assert keep_n_of_m(score, 2, 4).int().tolist() == [[0, 0, 1, 1, 1, 0, 1, 0]]
     assert keep_n_of_m(score, 3, 4).int().tolist() == [[0, 1, 1, 1, 1, 0, 1, 1]]
-    all_layers = keep_highest_of_all({"low": torch.zeros(3), "high": torch.ones(3)}, 0.5)
+    all_layers = keep_highest_of_all({"low": torch.zeros(3), "high": torch.ones(3)}, share=0.5)
     assert not all_layers["low"].any()
     assert all_layers["high"].all()
 
@@ -53,14 +54,17 @@ def test_masks_of_magnitudes_are_torchs(sparsity):
     """Oracle: torch.nn.utils.prune's l1_unstructured, layer by layer, and global_unstructured."""
     layers = {"a": nn.Linear(40, 30), "b": nn.Linear(30, 5), "c": nn.Conv2d(3, 5, 3)}
     scores = {name: layer.weight.detach().abs() for name, layer in layers.items()}
-    each, over_all = keep_highest_of_each(scores, sparsity), keep_highest_of_all(scores, sparsity)
+    each, over_all = (
+        keep_highest_of_each(scores, share=1 - sparsity),
+        keep_highest_of_all(scores, share=1 - sparsity),
+    )
     alone = copy.deepcopy(layers)
     pairs = [(layer, "weight") for layer in layers.values()]
     torch_prune.global_unstructured(pairs, torch_prune.L1Unstructured, amount=sparsity)
     for name, layer in alone.items():
         torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
         assert torch.equal(each[name], layer.weight_mask.bool())
-        assert torch.equal(keep_highest(scores[name], sparsity), each[name])
+        assert torch.equal(keep_highest(scores[name], share=1 - sparsity), each[name])
         assert torch.equal(over_all[name], layers[name].weight_mask.bool())
 
 
@@ -81,7 +85,7 @@ def test_scores_of_several_precisions_are_compared_in_the_finest():
         "single": torch.tensor([1 - 1e-5, 1 + 1e-5]),
         "double": torch.tensor([1 + 1e-12, 0.5], dtype=torch.float64),
     }
-    found = [mask.tolist() for mask in keep_highest_of_all(scores, 0.5).values()]
+    found = [mask.tolist() for mask in keep_highest_of_all(scores, share=0.5).values()]
     assert found == [[False, True], [False, True], [True, False]]
 
 
@@ -102,7 +106,7 @@ def test_the_largest_weights_are_the_best_approximation(seed, n_dropped):
     w = normal(3, 3, seed=seed, dtype=torch.float64)
     square = w.flatten() ** 2
     errors = [float(square[list(gone)].sum()) for gone in combinations(range(9), n_dropped)]
-    kept = keep_highest(w.abs(), n_dropped / 9)
+    kept = keep_highest(w.abs(), share=1 - n_dropped / 9)
     assert float(((w - w * kept) ** 2).sum()) == pytest.approx(min(errors), abs=1e-12)
 
 
@@ -114,10 +118,10 @@ def test_a_factor_between_layers_changes_global_masks_alone():
     assert torch.equal(same, (x @ first.T).relu() @ second.T)  # c is a power of two
     one = {"first": first.abs(), "second": second.abs()}
     other = {"first": c * first.abs(), "second": second.abs() / c}
-    each = keep_highest_of_each(one, 0.3)
-    assert all(torch.equal(each[n], m) for n, m in keep_highest_of_each(other, 0.3).items())
-    assert keep_highest_of_all(one, 0.3)["second"].any()
-    assert not keep_highest_of_all(other, 0.34)["second"].any()
+    each = keep_highest_of_each(one, share=0.7)
+    assert all(torch.equal(each[n], m) for n, m in keep_highest_of_each(other, share=0.7).items())
+    assert keep_highest_of_all(one, share=0.7)["second"].any()
+    assert not keep_highest_of_all(other, share=0.66)["second"].any()
 
 
 @pytest.mark.equation("eq-sparse-patterns")

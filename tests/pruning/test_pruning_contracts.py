@@ -15,14 +15,14 @@ ONES, EYE, CHOSEN = torch.ones(3), torch.eye(3), W > 1
 DRAWS = torch.Generator().manual_seed(0)
 SETS = {"plain": W.abs(), "noise": W.square()}
 PAIR = {"weight": W, "gradient": W}
-BOUND = {"p": 10, "threshold": 0.8}
+BOUND = {"units": 10, "threshold": 0.8}
 
 CALLS = [
     partial(pruning.n_dropped, sparsity=0.5, n=10),
     partial(pruning.choose_highest, scores=W, q=1),
-    partial(pruning.keep_highest, score=W, sparsity=0.5),
-    partial(pruning.keep_highest_of_all, scores={"a": W}, sparsity=0.5),
-    partial(pruning.keep_highest_of_each, scores={"a": W}, sparsity=0.5),
+    partial(pruning.keep_highest, score=W, share=0.5),
+    partial(pruning.keep_highest_of_all, scores={"a": W}, share=0.5),
+    partial(pruning.keep_highest_of_each, scores={"a": W}, share=0.5),
     partial(pruning.keep_n_of_m, score=W, n=1, m=3),
     partial(pruning.soft_threshold, x=W, threshold=0.1),
     partial(pruning.hard_threshold, x=W, threshold=0.1),
@@ -61,15 +61,15 @@ CALLS = [
     partial(pruning.stable_units, chosen=CHOSEN, threshold=0.8),
     partial(pruning.coefficient_of_variation, scores=W),
     partial(keep_most_stable, chosen=CHOSEN, importance=ONES, n_keep=1),
-    partial(pruning.false_selections_bound, q=2, **BOUND),
-    partial(pruning.largest_choice, bound=1.0, **BOUND),
-    partial(pruning.rare_selections_bound, theta=0.2, expected=1.0, threshold=0.8),
+    partial(pruning.false_selections_bound, chosen=2, **BOUND),
+    partial(pruning.largest_choice, limit=1.0, **BOUND),
+    partial(pruning.rare_selections_bound, p_rare=0.2, expected=1.0, threshold=0.8),
     partial(pruning.shares, values=SETS),
     *[partial(rule, values=SETS, n_keep=1, generator=DRAWS) for rule in pruning.RULES.values()],
 ]
 
 REFUSED = [
-    (lambda: pruning.keep_highest_of_all({}, 0.5), "scores must be of one tensor or more"),
+    (lambda: pruning.keep_highest_of_all({}, share=0.5), "scores must be of one tensor or more"),
     (lambda: pruning.keep_n_of_m(W[:, :2], 3, 2), "n must be at most m = 2, got 3"),
     (lambda: pruning.keep_n_of_m(W, 1, 2), "m must divide 3, got 2"),
     (lambda: pruning.choose_highest(W, 4), r"q must be in \[1, 3\].*, got 4"),
@@ -91,7 +91,7 @@ REFUSED = [
     (lambda: pruning.sample_means(W, torch.tensor([[3]])), r"in \[0, 2\], got 3"),
     (lambda: pruning.coefficient_of_variation(W[:1]), "2 samples or more, got 1"),
     (lambda: keep_most_stable(CHOSEN, ONES, 4), r"must be in \[1, 3\]"),
-    (lambda: pruning.false_selections_bound(11, 10, 0.8), r"q must be in \(0, 10\], .* got 11"),
+    (lambda: pruning.false_selections_bound(11, 10, 0.8), r"chosen must be in \(0, 10\], .* 11"),
 ]
 
 SIX = torch.ones(3, 2)

@@ -29,7 +29,7 @@ def slow_sparse_gpt(w, h, sparsity, block):
     for start in range(0, d, block):
         columns = range(start, min(start + block, d))
         score = torch.stack([w[:, j] ** 2 / inverses[j][0, 0] for j in columns], dim=1)
-        keep = pruning.keep_highest(score, sparsity)
+        keep = pruning.keep_highest(score, share=1 - sparsity)
         for i, j in itertools.product(range(len(w)), columns):
             if not keep[i, j - start]:
                 w[i, j:] -= w[i, j] / inverses[j][0, 0] * inverses[j][0]
@@ -50,7 +50,7 @@ def test_error_is_that_of_the_outputs(seed):
 def test_refit_is_least_squares(seed, sparsity):
     """Oracle: torch.linalg.lstsq on the inputs that are kept, row by row."""
     w, x = layer(seed)
-    keep = pruning.keep_highest(w.abs(), sparsity)
+    keep = pruning.keep_highest(w.abs(), share=1 - sparsity)
     keep[0] = False  # all of a row may be dropped
     found = pruning.refit(w, pruning.input_hessian(x), keep)
     assert not found[~keep].any()
@@ -79,8 +79,10 @@ def test_sparse_gpt_beats_wanda_and_wanda_magnitude():
         w, x = layer(50 * seed, out=16)
         h = pruning.input_hessian(x)
         norm = torch.linalg.vector_norm(x, dim=0)
-        by_row = torch.stack([pruning.keep_highest(row, 0.5) for row in pruning.wanda(w, norm)])
-        by_size = pruning.keep_highest(pruning.magnitude(w), 0.5)
+        by_row = torch.stack(
+            [pruning.keep_highest(row, share=0.5) for row in pruning.wanda(w, norm)]
+        )
+        by_size = pruning.keep_highest(pruning.magnitude(w), share=0.5)
         for i, pruned in enumerate((pruning.sparse_gpt(w, h, 0.5), w * by_row, w * by_size)):
             errors[i] += pruning.reconstruction_error(w, pruned, h).sum() / 20
     assert errors[0] < 0.8 * errors[1]
