@@ -37,7 +37,7 @@ EXERCISES["coding-hand"] = Exercise(
         ),
         "the code of C is right": (
             at(1, 6, 110),
-            "In the order of length: the next code is (c + 1), with zeros up to its length.",
+            "In the order of length: the next code is (code + 1), with zeros up to its length.",
         ),
         "the number of entries is right": (
             at(2, 5),
@@ -178,7 +178,7 @@ EXERCISES["coding-gradient"] = Exercise(
     claims={
         "each value gets what its weights get, together": (
             _by(_shared),
-            "∂L/∂c_k = Σ ∂L/∂w_i over the weights with q_i = k.",
+            "∂L/∂v_k = Σ ∂L/∂w_i over the weights with q_i = k.",
         ),
         "a value without weights gets 0": (
             agrees(_shared, lambda: _cases(empty=True)),

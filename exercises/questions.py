@@ -37,11 +37,11 @@ EXERCISES["questions-block"] = Exercise(
         "the ratio is right": (at(1, SMALLER, within=0.05), "32 bits over the bits of a number."),
         "the tokens of a pass are right": (
             at(2, TOKENS, within=0.005),
-            "1 + a + a²: the token that the large model adds counts as well.",
+            "1 + ½ + ¼: the token that the large model adds counts as well.",
         ),
         "the tokens in the time of a pass are right": (
             at(3, SPEED, within=0.005),
-            "1 + a + a² + a³ tokens in the time of 1 + 3/10 passes.",
+            "1 + ½ + ¼ + ⅛ tokens in the time of 1 + 3/10 passes.",
         ),
     },
     mistakes={
@@ -61,7 +61,7 @@ EXERCISES["questions-rotation"] = Exercise(
     claims={
         "the outlier's largest magnitude is right": (
             at(0, 2.0, within=1e-4),
-            "Each entry of R is ±¼, and one entry of x is not 0.",
+            "Each entry of the matrix is ±¼, and one entry of x is not 0.",
         ),
         "the constant's largest magnitude is right": (
             at(1, 4.0, within=1e-4),
@@ -69,8 +69,8 @@ EXERCISES["questions-rotation"] = Exercise(
         ),
     },
     mistakes={
-        "The outlier is still in one place: each entry of R x is ±8/4.": at(0, 8.0, within=1e-4),
-        "You divided by 16; R is the matrix over √16.": at(0, 0.5, within=1e-4),
+        "The outlier is still in one place: each entry becomes ±8/4.": at(0, 8.0, within=1e-4),
+        "You divided by 16; the rotation is Hadamard's matrix over √16.": at(0, 0.5, within=1e-4),
         "A rotation keeps the length, not each entry: the ones meet in one place.": at(
             1, 1.0, within=1e-4
         ),

@@ -28,7 +28,7 @@ class Probability:
     zeros = ones = 0
 
     def of_zero(self) -> int:
-        """Return (n₀ + ½) / (n₀ + n₁ + 1) as a multiple of 2^−16, rounded down.
+        """Return (N₀ + ½) / (N₀ + N₁ + 1) as a multiple of 2^−16, rounded down.
 
         References: Krichevsky & Trofimov 1981, "The performance of universal encoding".
         """

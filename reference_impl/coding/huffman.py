@@ -1,6 +1,6 @@
 """Canonical Huffman codes: short codes for frequent symbols, none of which begins another.
 
-Lengths l_i are those of a prefix code if and only if Σ 2^−l_i ≤ 1 (Kraft). The lengths are enough
+Lengths are those of a prefix code if and only if Σ 2^−length_i ≤ 1 (Kraft). They are enough
 to rebuild the codes: in the order of length, then of symbol, the codes count upwards. So a file
 holds lengths only.
 """
@@ -23,7 +23,7 @@ Lengths = Annotated[Integer[Tensor, " symbols"], Within(0, LONGEST), ALPHABET]
 
 @checked
 def entropy(counts: Counts) -> float:
-    """Return H = −Σ p_i log₂ p_i in bits: no code needs less for a symbol on average.
+    """Return −Σ p_i log₂ p_i in bits: no code needs less for a symbol on average.
 
     >>> entropy(torch.tensor([4, 2, 1, 1]))
     1.75
@@ -37,9 +37,10 @@ def entropy(counts: Counts) -> float:
 
 @checked
 def mean_length(counts: Counts, lengths: Lengths) -> float:
-    """Return L = Σ p_i l_i, the bits of a symbol on average.
+    """Return Σ p_i length_i, the bits of a symbol on average.
 
-    Huffman's lengths have H ≤ L < H + 1; only a single symbol, with H = 0, takes L = 1.
+    With Huffman's lengths it is at least the entropy and less than a bit above it; only a single
+    symbol, of entropy 0, takes a whole bit.
 
     >>> mean_length(torch.tensor([4, 2, 1, 1]), torch.tensor([1, 2, 3, 3]))
     1.75
@@ -87,15 +88,16 @@ def _total(counts: Tensor) -> int:
 
 @checked
 def canonical_codes(lengths: Lengths) -> Int64[Tensor, " symbols"]:
-    """Return the codes as numbers: the first is 0, each next c_(i+1) = (c_i + 1) 2^(l_(i+1) − l_i).
+    """Return the codes as numbers: the first is 0, and the others count upwards.
 
-    The code of symbol i is the number c_i written with l_i binary digits.
+    In the order of length, code_(k+1) = (code_k + 1) 2^(length_(k+1) − length_k), and the k-th code
+    is this number written with length_k binary digits.
 
     >>> canonical_codes(torch.tensor([2, 3, 0, 3, 1])).tolist()  # 10, 110, absent, 111, 0
     [2, 6, 0, 7, 0]
 
     Raises:
-        ValueError: if Σ 2^−l_i > 1: no prefix code has such lengths.
+        ValueError: if Σ 2^−length_i > 1: no prefix code has such lengths.
 
     References: Schwartz & Kallick 1964, "Generating a canonical prefix encoding".
     Equation: eq-coding-canonical, chapter 18.
@@ -106,5 +108,5 @@ def canonical_codes(lengths: Lengths) -> Int64[Tensor, " symbols"]:
         code, last = (code + 1) << (int(lengths[i]) - last), int(lengths[i])
         codes[i] = code
     if code >> last > 0:
-        raise ValueError("lengths must be those of a prefix code, Σ 2^−l ≤ 1")
+        raise ValueError("lengths must be those of a prefix code, Σ 2^−length ≤ 1")
     return codes

@@ -25,8 +25,8 @@ class Price:
 def price(integers: Int64[Tensor, "*shape"]) -> Price:
     """Return the bits of integers that are 0 with probability p₀, and else fall off geometrically.
 
-    P(±m) = (1 − p₀)/2 · (1 − ρ) ρ^(m−1), with p₀ the share of zeros and ρ the share of steps beyond
-    ±1 that are followed by another one, both from the integers, half a count added to each side.
+    p_q = (1 − p₀)/2 · (1 − ϱ) ϱ^(|q|−1) for q ≠ 0, with p₀ the share of zeros and ϱ the share of
+    steps from 0 that lead beyond ±1, both from the integers, half a count added to each side.
     A zero costs at most b₁ − 1, as if there were as many zeros as ±1: where they are rare, the way
     to zero would not pay, and no weight could pass it.
 
@@ -44,11 +44,11 @@ def price(integers: Int64[Tensor, "*shape"]) -> Price:
 
 @checked
 def price_by_density(integers: Integers2d) -> Price:
-    """Return the bits if an integer is not 0 with the probability r_i c_j / d, a table of them.
+    """Return the bits if an integer is not 0 with the probability row_i col_j / all.
 
-    r_i is the share of integers of row i that are not 0, c_j that of column j, d that of all, two
-    counts of the mean d added to each row and column. So the last entry of a row or of a column
-    costs the most, and whole rows and columns become empty.
+    row_i is the share of integers of row i that are not 0, col_j that of column j, all that of
+    the table, two counts of the mean added to each row and column. So the last entry of a row or of
+    a column costs the most, and whole rows and columns become empty.
 
     Equation: eq-coding-independent, chapter 18.
     """

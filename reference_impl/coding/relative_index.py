@@ -19,7 +19,7 @@ def relative_indices(
     """Return the gaps, zeros before each entry, and which entries hold a kept weight.
 
     A gap of b bits is at most 2^b − 1. Where more zeros follow one another, every 2^b-th of them
-    becomes an entry of its own, a filler: ⌊z / 2^b⌋ fillers for z zeros, and a gap of z mod 2^b.
+    becomes an entry of its own, a filler: ⌊zeros / 2^b⌋ fillers, and a gap of zeros mod 2^b.
 
     >>> kept = torch.tensor([0, 1, 0, 0, 0, 0, 0, 0, 1, 1]).bool()
     >>> gaps, weights = relative_indices(kept, bits=2)
@@ -42,7 +42,7 @@ def relative_indices(
 
 @checked
 def positions(gaps: Gaps) -> Int64[Tensor, " entries"]:
-    """Return where the entries are: p_i = p_(i−1) + 1 + g_i, from p_0 = g_0 on.
+    """Return where the entries are: place_k = place_(k−1) + 1 + gap_k, the first at its own gap.
 
     >>> positions(torch.tensor([1, 3, 2, 0])).tolist()
     [1, 5, 8, 9]

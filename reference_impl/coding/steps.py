@@ -18,7 +18,7 @@ Exponents = Annotated[Int64[Tensor, " rows"], Within(-500, 400)]  # no weight ov
 
 @checked
 def steps(exponents: Exponents) -> Float32[Tensor, " rows"]:
-    """Return s = 2^(e/4) = 2^⌊e/4⌋ · 2^((e mod 4)/4), rounded to float32.
+    """Return s = 2^(exponent/4), rounded to float32: a power of 2 times one of `QUARTERS`.
 
     >>> steps(torch.tensor([-4, 0, 2, 8])).tolist()
     [0.5, 1.0, 1.4142135381698608, 4.0]

@@ -29,7 +29,7 @@ def write_tables(tables: Sequence[Weights]) -> tuple[bytes, dict[str, float]]:
     shared = _Shared(encoder)
     for i, table in enumerate(tables):
         if (grid := as_integers(table)) is None:
-            raise ValueError(f"tables must be integers times steps 2^(e/4), table {i} is not")
+            raise ValueError(f"tables must be integers times powers of 2^¼, table {i} is not")
         integers, exponents = grid
         plain, by_density = (_bits(integers, by_density=by) for by in (False, True))
         shared.integers(integers, by_density=by_density < plain)

@@ -31,8 +31,9 @@ BY_DENSITY = 5000
 class CodedLayer(nn.Module):
     """A linear or convolutional layer with integers q = round(u) as weights.
 
-    First y = BatchNorm(layer(x; q)), with |γ|; after `settle` y = 2^(e/4) layer(x; q) + b/8, with
-    an exponent e and a bias b for each output, both rounded like u. An output without weights is 0.
+    First y = BatchNorm(layer(x; q)), with |γ|; after `settle` y = 2^(exponent/4) layer(x; q) +
+    β/8, with an exponent and a bias β for each output, both rounded like u. An output without
+    weights is 0.
     """
 
     def __init__(self, layer: WeightLayer) -> None:

@@ -75,7 +75,7 @@ def write_arithmetic(network: nn.Module) -> NetworkFile:
     named = _parameters(network).items()
     tables = {name: p.view(_rows_and_columns(p.shape)) for name, p in named}
     if odd := [name for name, table in tables.items() if as_integers(table) is None]:
-        raise ValueError(f"network must have integers times steps 2^(e/4), {odd[:3]} are not")
+        raise ValueError(f"network must have integers times steps 2^(k/4), {odd[:3]} are not")
     data, items = write_tables(list(tables.values()))
     return _file(ARITHMETIC, _header(network) + data, items)
 

@@ -30,7 +30,7 @@ def order_gap(x: Signal, first: Operation, second: Operation) -> float:
 
 @checked
 def swap_gain(values: Orders, first: str, second: str) -> float:
-    """Return the mean of y(…AB…) − y(…BA…) over all orders in which A is right before B.
+    """Return the mean of acc(…AB…) − acc(…BA…) over all orders in which A is right before B.
 
     The two orders of a difference are the same except for this swap of neighbours.
 

@@ -63,12 +63,14 @@ class CodedRecipe(BaseRecipe):
 
 @checked
 def steer(price: Positive, rate: Positive, path: Positive) -> float:
-    """Return λ exp(0.01 clip(5 ln(R / R_t), −1, 1)), within `PRICES`: more if the rate is too high.
+    """Return λ exp(0.01 push), within `PRICES`, with push = clip(5 ln(rate / path), −1, 1).
+
+    So λ grows while the rate is too high.
 
     Args:
         price: λ so far, in nats per bit.
-        rate: R, in bits.
-        path: R_t, what it should be.
+        rate: that of the network, in bits.
+        path: what it should be.
 
     Equation: eq-coding-lambda, chapter 18.
     """

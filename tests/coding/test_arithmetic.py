@@ -136,7 +136,7 @@ def test_tables_are_read_exactly(sizes):
 @pytest.mark.equation("eq-coding-steps")
 @given(st.integers(-500, 400), st.integers(-(2**23), 2**23))
 def test_steps_are_quarters_of_an_octave(exponent, integer):
-    """Oracle: 2^(e/4) in float64, rounded to float32."""
+    """Oracle: 2^(exponent/4) in float64, rounded to float32."""
     found = coding.steps(torch.tensor([exponent])).item()
     assert found == pytest.approx(2.0 ** (exponent / 4), rel=2**-24)
     w = coding.from_integers(torch.tensor([[integer]]), torch.tensor([exponent]))

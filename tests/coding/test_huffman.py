@@ -46,7 +46,7 @@ def test_the_mean_length_is_less_than_a_bit_above_the_entropy(counts):
 @pytest.mark.equation("eq-coding-huffman")
 @pytest.mark.parametrize("counts", [[5, 3, 2, 1], [1, 1, 1, 1], [9, 1, 1, 4], [2, 7, 1, 8]])
 def test_no_prefix_code_is_shorter(counts):
-    """Oracle: all lengths up to 4 with Σ 2^−l ≤ 1."""
+    """Oracle: all lengths up to 4 with Σ 2^−length ≤ 1."""
     codes = itertools.product(range(1, 5), repeat=len(counts))
     allowed = (code for code in codes if sum(2.0**-length for length in code) <= 1)
     least = min(sum(np.multiply(code, counts)) for code in allowed)

@@ -43,7 +43,7 @@ def test_the_rate_is_what_a_file_takes():
 
 @pytest.mark.equation("eq-coding-independent")
 def test_rows_and_columns_that_differ_are_cheaper_by_density():
-    """Oracle: the probabilities r_i c_j / d that drew the table; the coder's bits."""
+    """Oracle: the probabilities row_i col_j / all that drew the table; the coder's bits."""
     rows, columns = torch.rand(80, generator=generator(1)) ** 2, torch.rand(90) * 0 + 0.5
     columns[::2] = 0.02
     there = torch.rand(80, 90, generator=generator(2)) < rows[:, None] * columns

@@ -76,7 +76,7 @@ WRONG = {
         ({0: 40}, "until one is left", "the bits"),
         ({1: 2}, "of fixed length"),
         ({1: 3}, "append a zero"),
-        ({1: 7}, "(c + 1)", "the code of C"),
+        ({1: 7}, "(code + 1)", "the code of C"),
         ({2: 6}, "after seven others"),
         ({2: 3}, "forgot the fillers"),
         ({2: 4}, "for every eight zeros", "the number"),
@@ -117,7 +117,7 @@ WRONG = {
         (lambda g, codes, size: by_bincount(g, codes, size)[codes], "gradient of the weights"),
         ({MINIMUM: ""}, "`size` entries", "a value without"),
         (spoiling(by_bincount), "new tensors", "the arguments"),
-        (lambda g, codes, size: -by_bincount(g, codes, size), "∂L/∂c_k", "each value", "a value"),
+        (lambda g, codes, size: -by_bincount(g, codes, size), "∂L/∂v_k", "each value", "a value"),
     ],
     "coding-blocks": [
         ({1: 1.455}, "of a pair"),
