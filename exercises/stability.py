@@ -1,4 +1,4 @@
-"""Exercises of chapter 15: frequencies and the bound by hand, stable units, blind choices."""
+"""Exercises of chapter 15: numbers by hand, stable units, blind choices, pairs, patients."""
 
 import math
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exercises import stability_pairs
 from exercises.framework import (
     Case,
     Exercise,
@@ -27,9 +28,9 @@ from exercises.framework import (
 )
 from reference_impl.pruning import choose_highest, selection_frequency
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {**stability_pairs.EXERCISES}
 
-# -- by hand: a frequency, a variation, the bound, the largest q -----------------------------------
+# -- by hand: a frequency, a variation, the bound, the most to choose ------------------------------
 
 
 _entry = partial(at, share=5e-3)
@@ -46,13 +47,13 @@ EXERCISES["stability-numbers"] = Exercise(
             _entry(1, 0.5),
             "The mean is 4; the sum of squared deviations, 8, is divided by 3 − 1.",
         ),
-        "the bound is q² / ((2π − 1) p)": (
+        "the bound is chosen² / ((2π − 1) C)": (
             _entry(2, 5),
             "400 over 0.4 · 200.",
         ),
-        "the largest q is √(v (2π − 1) p), rounded down": (
+        "the largest number chosen is √(limit (2π − 1) C), rounded down": (
             _entry(3, 12),
-            "Solve q² ≤ v (2π − 1) p with v = 2 and p = 200.",
+            "Solve chosen² ≤ limit (2π − 1) C with limit = 2 and C = 200.",
         ),
     },
     mistakes={
@@ -60,15 +61,15 @@ EXERCISES["stability-numbers"] = Exercise(
         "You divided by the number of choices, 10: divide by the number of halves, 5.": _entry(
             0, 0.4
         ),
-        "You divided by B, not B − 1, in the variance.": _entry(1, 1 / math.sqrt(6)),
+        "You divided by 3 samples, not by 3 − 1, in the variance.": _entry(1, 1 / math.sqrt(6)),
         "That is the variance over the mean: take the root of the variance first.": _entry(1, 1),
         "That is the deviation: divide it by the mean.": _entry(1, 2),
         "You left 2π − 1 out of the bound.": _entry(2, 2),
         "You divided by π instead of 2π − 1.": _entry(2, 400 / (0.7 * 200)),
-        "You did not square q in the bound.": _entry(2, 20 / (0.4 * 200)),
-        "q is a whole number, and one more breaks the bound.": _entry(3, 160**0.5),
+        "You did not square the number chosen in the bound.": _entry(2, 20 / (0.4 * 200)),
+        "The number chosen is a whole number, rounded down.": _entry(3, 160**0.5),
         "You rounded up: 13² is above 160.": _entry(3, 13),
-        "The bound of two, not of one: v = 2.": _entry(3, 8),
+        "That is for one null: the limit is 2.": _entry(3, 8),
     },
 )
 
@@ -77,23 +78,23 @@ EXERCISES["stability-numbers"] = Exercise(
 Stable = Callable[[Tensor, int, float], Any]
 
 _CASES = ((9, 6, 2, 0.6), (20, 8, 3, 0.51), (40, 12, 4, 0.89), (10, 5, 1, 0.75), (7, 9, 5, 0.95))
-"""Samples, units, q and π; no share is just π."""
+"""Samples, units, number chosen and π; no share is exactly π."""
 
 
 def _run(answer: Stable, case: Case) -> Tensor:
-    """Return what an answer returned as booleans: a tensor, an array or a list of truths."""
+    """Return what an answer returned as booleans: a tensor, an array or a list of them."""
     result = answer(*deepcopy(case))
     if not isinstance(result, Tensor | np.ndarray | list | tuple):
         raise WrongResultError(
-            f"The function must return one truth a unit; it returned a {type(result).__name__}."
+            f"The function must return a boolean for each unit, not a {type(result).__name__}."
         )
     found = torch.as_tensor(result)
     if found.ndim != 1:
         raise WrongResultError(
-            f"The function must return one truth a unit; it has the shape {tuple(found.shape)}."
+            f"The result must have one axis, the units; it has the shape {tuple(found.shape)}."
         )
     if not bool(((found == 0) | (found == 1)).all()):
-        raise WrongResultError("The function must return truths; it returned other numbers.")
+        raise WrongResultError("The function must return booleans; it returned other numbers.")
     return found.bool()
 
 
@@ -122,7 +123,7 @@ def _in_columns(scores: Tensor, q: int, threshold: float) -> Tensor:
 
 
 def _keeps(*cases: tuple[int, int, float]) -> Test:
-    """Return the test whether a unit chosen in just the share π is stable, and one less is not."""
+    """Return the test whether a unit chosen in exactly the share π is stable, and in less not."""
 
     def first_is_stable(answer: Stable, hits: int, samples: int, threshold: float) -> bool:
         first = (torch.arange(samples) < hits).float()
@@ -145,7 +146,7 @@ EXERCISES["stability-stable"] = Exercise(
     claims={
         "of random scores the stable units are right": (
             _made_by(_right),
-            "On each row mark the q highest scores; a unit's share is the mean of its column.",
+            "Mark the highest scores of each row; a unit's share is the mean of its column.",
         ),
         "a share equal to the threshold is stable, a smaller one is not": (
             _meets_the_threshold,
@@ -154,7 +155,7 @@ EXERCISES["stability-stable"] = Exercise(
         "55 of 100 meet 0.55, whatever the rounding": (
             _survives_rounding,
             "0.55 · 100 is above 55 in floating point, and float32 shares are off as well: "
-            "forgive a difference of 1e-6, say.",
+            "allow a difference of 1e-6, say.",
         ),
         "the scores are left as they were": (
             leaves(lambda: (_scores(11, 6, 4), 2, 0.6)),
@@ -163,7 +164,7 @@ EXERCISES["stability-stable"] = Exercise(
     },
     mistakes={
         "You chose the lowest scores.": _made_by(lambda scores, *rest: _right(-scores, *rest)),
-        "You chose by magnitude: the scores are what they are, with their sign.": _made_by(
+        "You chose by magnitude: rank the scores with their sign.": _made_by(
             lambda scores, *rest: _right(scores.abs(), *rest)
         ),
         "You averaged the scores and chose once: choose on each sample, then count.": _made_by(
@@ -174,19 +175,21 @@ EXERCISES["stability-stable"] = Exercise(
         "You required more than the threshold: at least is enough.": lambda answer: (
             _made_by(_right)(answer) and not _meets_the_threshold(answer)
         ),
-        "You compared with threshold · B, or a float32 share, without forgiving its "
-        "rounding.": lambda answer: _meets_the_threshold(answer) and not _survives_rounding(answer),
+        "You compared with threshold times samples, or a float32 share, without allowing for "
+        "its rounding.": lambda answer: (
+            _meets_the_threshold(answer) and not _survives_rounding(answer)
+        ),
     },
 )
 
-# -- to explore: how low may the threshold be? -----------------------------------------------------
+# -- predict: how low may the threshold be? -----------------------------------------------------
 
 UNITS, CHOSEN, SAMPLES, ACCEPTED = 300, 60, 50, 0.01
-"""Of the exercise: p, q, B, and the number of stable units that is allowed by chance."""
+"""Of the exercise: units, chosen, samples, and how many may be stable by chance."""
 
 
 def _tail(k: int, samples: int) -> float:
-    """Return P(X ≥ k) of X binomial: the chance that a blind choice hits a unit k times."""
+    """Return the binomial P(count ≥ k): the chance that a unit is chosen blindly k times."""
     rate = CHOSEN / UNITS
     return sum(
         math.comb(samples, i) * rate**i * (1 - rate) ** (samples - i) for i in range(k, samples + 1)
@@ -206,7 +209,7 @@ EXERCISES["stability-threshold"] = Exercise(
     claims={
         "at this threshold fewer than 0.01 units are stable by chance": (
             value(lambda pi: pi > smallest_threshold() - 5e-3),
-            "300 · P(X ≥ 50 π) must be below 0.01; X is binomial with 50 trials and 60/300.",
+            "300 · P(count ≥ 50 π) must be below 0.01; the count is binomial: 50 trials, 60/300.",
         ),
         "and at 1/50 less there are more": (
             value(lambda pi: pi < smallest_threshold() + 5e-3),
@@ -217,16 +220,16 @@ EXERCISES["stability-threshold"] = Exercise(
         "That is the number of choices: divide it by 50.": near(
             lambda: SAMPLES * smallest_threshold(), 5e-3
         ),
-        "sf(k) is P(X > k): at least k is sf(k − 1).": near(
+        "sf(k) is P(count > k): at least k is sf(k − 1).": near(
             lambda: smallest_threshold() - 1 / SAMPLES, 5e-3
         ),
-        "That is for one unit: there are 300, so multiply by p.": near(
+        "That is for one unit: there are 300, so multiply by 300.": near(
             lambda: smallest_threshold(units=1), 5e-3
         ),
-        "You counted 50 pairs, which are 100 choices: here are 50.": near(
+        "You counted 50 pairs, which are 100 choices: the exercise has 50.": near(
             lambda: smallest_threshold(samples=2 * SAMPLES), 5e-3
         ),
-        "You searched above a half only: that is what the bound needs, not blind choices.": near(
+        "You searched above a half only: the bound needs a majority, blind choices do not.": near(
             0.52, 5e-3
         ),
     },

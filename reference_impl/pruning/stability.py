@@ -1,8 +1,9 @@
 """Stability of a choice of units: how often a unit is chosen when the data are drawn again.
 
-A half-sample of n examples has ⌊n/2⌋ of them, drawn without replacement. On each of B samples the q
-highest scores are chosen; unit j is chosen in a share Π̂_j of them. *Stable* are the units with
-Π̂_j ≥ π > ½. `reference_impl.pruning.stability_bounds` bounds how many of them are so by chance.
+A half-sample of n examples has ⌊n/2⌋ of them, drawn without replacement. On each sample as many of
+the highest scores are chosen; unit j is chosen in a share Π̂_j of the samples. *Stable* are the
+units with Π̂_j ≥ π > ½. `reference_impl.pruning.stability_bounds` bounds how many of them are so
+by chance.
 """
 
 import math
@@ -48,7 +49,7 @@ def half_samples(n: Examples, count: Count, generator: Chance) -> Int64[Tensor, 
 
 @checked
 def sample_means(values: Values, samples: RowNumbers) -> Float[Tensor, "*samples units"]:
-    """Return x̄_bj = (1/|S_b|) Σ_{i ∈ S_b} x_ij: each unit's mean over each sample of examples.
+    """Return I_bj, the mean of x_ij over the examples i of sample b, for each unit j.
 
     ``samples`` are numbers of rows; one that occurs twice counts twice.
 
@@ -66,7 +67,7 @@ def sample_means(values: Values, samples: RowNumbers) -> Float[Tensor, "*samples
 
 @checked
 def selection_frequency(chosen: Choices) -> Float64[Tensor, " units"]:
-    """Return Π̂_j = (1/B) Σ_b [j ∈ Ŝ_b], the share of the samples on which a unit is chosen.
+    """Return Π̂_j = mean_b [sample b chooses j], the share of the samples that choose a unit.
 
     >>> selection_frequency(torch.tensor([[True, False], [True, True]]))
     tensor([1.0000, 0.5000], dtype=torch.float64)
@@ -90,7 +91,7 @@ def simultaneous_frequency(chosen: Bool[Tensor, "pairs 2 units"]) -> Float64[Ten
 
 @checked
 def stable_units(chosen: Choices, threshold: Threshold) -> Bool[Tensor, " units"]:
-    """Return true where Π̂_j ≥ π: chosen on at least ⌈π B⌉ of the B samples.
+    """Return true where Π̂_j ≥ π: chosen on at least the share π of the samples.
 
     References: Meinshausen & Bühlmann 2010, equation 7.
     Equation: eq-stability-set, chapter 15.
@@ -101,7 +102,7 @@ def stable_units(chosen: Choices, threshold: Threshold) -> Bool[Tensor, " units"
 
 @checked
 def coefficient_of_variation(scores: Finite[Tensor, "samples units"]) -> Float[Tensor, " units"]:
-    """Return c_j = s_j / |x̄_j| with s_j² = Σ_b (x_bj − x̄_j)² / (B − 1).
+    """Return cv_j = σ_j / |x̄_j|; σ_j² = Σ_b (x_bj − x̄_j)² over the number of samples − 1.
 
     It has no unit, and a factor common to all of a unit's scores cancels. A unit whose mean is 0,
     such as a dead one, gets inf. There are two samples or more.

@@ -1,16 +1,16 @@
 """How many units are in a stable choice by chance: bounds on their expected number.
 
 The examples are independent draws from one distribution, and every half-sample is treated alike.
-With V the number of *null* units among those chosen on a share ≥ π > ½ of the half-samples, each of
-which chooses q of p on average (Meinshausen & Bühlmann),
+Stable units are chosen on a share ≥ π > ½ of the half-samples. *False* are the null units among
+them (Meinshausen & Bühlmann). Of C units each half-sample chooses ``chosen`` on average; then
 
-    E[V] ≤ q² / ((2π − 1) p),
+    E[false] ≤ chosen² / ((2π − 1) C),
 
-if the nulls are exchangeable and the choice is at least as good as one at random. With L the units
-whose own probability of being chosen on one half-sample is at most θ (Shah & Samworth), for
-complementary pairs and without any assumption on units or scores,
+if the nulls are exchangeable and the choice is at least as good as one at random. *Rare* are the
+units whose own probability of being chosen on one half-sample is at most p_rare (Shah & Samworth):
+for complementary pairs, and without any assumption on units or scores,
 
-    E|Ŝ ∩ L| ≤ θ / (2π − 1) · E|Ŝ_half ∩ L|.
+    E[rare among the stable] ≤ p_rare / (2π − 1) · E[rare among those a half-sample chooses].
 """
 
 import math
@@ -23,48 +23,49 @@ Threshold = Annotated[float, Within(0.5, 1, above=True)]
 
 
 @checked
-def false_selections_bound(q: Positive, p: Count, threshold: Threshold) -> float:
-    """Return q² / ((2π − 1) p), the bound of the expected number of stable nulls.
+def false_selections_bound(chosen: Positive, units: Count, threshold: Threshold) -> float:
+    """Return chosen² / ((2π − 1) C), the bound of the expected number of stable nulls.
 
-    q ≤ p units are chosen on average, a null with a probability of at most q/p.
+    A half-sample chooses so many of the C ``units`` on average; a null with a probability of at
+    most chosen / C.
 
-    >>> false_selections_bound(q=30, p=300, threshold=0.75)
+    >>> false_selections_bound(chosen=30, units=300, threshold=0.75)
     6.0
 
     References: Meinshausen & Bühlmann 2010, theorem 1.
     Equation: eq-stability-bound, chapter 15.
     """
-    if q > p:
-        raise ValueError(f"q must be in (0, {p}], the units, got {q}")
-    return q**2 / ((2 * threshold - 1) * p)
+    if chosen > units:
+        raise ValueError(f"chosen must be in (0, {units}], the units, got {chosen}")
+    return chosen**2 / ((2 * threshold - 1) * units)
 
 
 @checked
-def largest_choice(p: Count, threshold: Threshold, bound: Positive) -> int:
-    """Return ⌊√(bound · (2π − 1) p)⌋, at most p: the largest q that keeps to the bound.
+def largest_choice(units: Count, threshold: Threshold, limit: Positive) -> int:
+    """Return ⌊√(limit · (2π − 1) C)⌋, at most C: the most to choose with a bound within the limit.
 
     It is 0 if even one unit chosen from each half-sample is too many.
 
-    >>> largest_choice(p=300, threshold=0.75, bound=6.0)
+    >>> largest_choice(units=300, threshold=0.75, limit=6.0)
     30
 
     Equation: eq-stability-choice, chapter 15.
     """
-    slack = 5e-13  # rounding must not lose a q that meets the bound exactly
-    return math.floor(min(math.sqrt(bound * (2 * threshold - 1) * p) * (1 + slack), p))
+    slack = 5e-13  # rounding must not lose a choice that meets the limit exactly
+    return math.floor(min(math.sqrt(limit * (2 * threshold - 1) * units) * (1 + slack), units))
 
 
 @checked
-def rare_selections_bound(theta: Share, expected: NonNegative, threshold: Threshold) -> float:
-    """Return θ / (2π − 1) · E|Ŝ_half ∩ L|, the bound of the stable units that are rarely chosen.
+def rare_selections_bound(p_rare: Share, expected: NonNegative, threshold: Threshold) -> float:
+    """Return p_rare / (2π − 1) · ``expected``, the bound of the stable units rarely chosen.
 
-    The half-samples are complementary pairs, of any number. What a half-sample chooses of L on
-    average, ``expected``, is at most q, and at most θ |L|.
+    The half-samples are complementary pairs, of any number. ``expected`` is how many rarely chosen
+    units one half-sample chooses on average, at most p_rare times their number.
 
-    >>> rare_selections_bound(theta=0.1, expected=15.0, threshold=0.75)
+    >>> rare_selections_bound(p_rare=0.1, expected=15.0, threshold=0.75)
     3.0
 
     References: Shah & Samworth 2013, theorem 1.
     Equation: eq-stability-rare, chapter 15.
     """
-    return theta / (2 * threshold - 1) * expected
+    return p_rare / (2 * threshold - 1) * expected

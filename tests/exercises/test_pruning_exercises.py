@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from exercises import sparse
+from exercises import importance_wanda, sparse
 from exercises.importance import channels_to_spare
 from exercises.stability import smallest_threshold
 from reference_impl import pruning
@@ -54,6 +54,16 @@ def right(w, g):
     return (g * w).sum(dim=2).square().mean(dim=0)
 
 
+def wanda_mask(w, x, n_kept):
+    best = (w.abs() * x.norm(dim=0)).topk(n_kept, dim=1).indices
+    return torch.zeros(w.shape, dtype=torch.bool).scatter(1, best, value=True)
+
+
+def above_threshold(w, x, n_kept):
+    score = w.abs() * x.norm(dim=0)
+    return score > score.sort(dim=1, descending=True).values[:, n_kept, None]
+
+
 W = torch.tensor([1.0, -2.0], dtype=torch.float64)
 INVERSE = pruning.inverse_hessian(torch.tensor([[3.0, 1.0], [1.0, 2.0]], dtype=torch.float64))
 COSTS, LEFT = pruning.optimal_brain_surgeon(W, INVERSE), W + pruning.surgeon_update(W, INVERSE, 0)
@@ -91,6 +101,11 @@ RIGHT = {
         lambda w, g: right(w, g).float(),
     ],
     "importance-spare": [9],
+    "importance-wanda": [
+        wanda_mask,
+        lambda w, x, n_kept: pruning.choose_highest(w.abs() * x.norm(dim=0), n_kept).double(),
+    ],
+    "importance-sensors": [[0.04, 0.0304, 0.86], importance_wanda.SENSORS],
     "stability-numbers": [[0.8, 0.5, 5, 12], STABLE_NUMBERS],
     "stability-stable": [
         by_scatter,
@@ -190,8 +205,8 @@ WRONG = {
         ([2.5, 6.667, 0, -1.5], "factor ½"),
         ([1.25, 3.333, 0, -2], "where it was", "the other weight"),
         ([1.25, 3.333, 0, -2.5], "wrong sign"),
-        ([1.25, 3.333, -1, 0.5], "the step δw"),
-        ([1.25, 3.333, 0.333, 0], "the dearer weight"),
+        ([1.25, 3.333, -1, 0.5], "the step Δw"),
+        ([1.25, 3.333, 0.333, 0], "the more expensive weight"),
         ([1.2, 3.333, 0, -1.5], "invert H first", "both costs"),
         ([1.25, 3.333, 1, -1.5], "its place is 0", "the cheaper"),
     ],
@@ -216,9 +231,32 @@ WRONG = {
         (lambda w, g: right(w, g) * (1 + 0.01 * (len(w) > 1)), "mean over images of", "the scores"),
         (spoiling(right, 1), "Do not work in place", "the arguments"),
     ],
+    "importance-wanda": [
+        ({"dim=0": "dim=1"}, "Your norm runs"),
+        (
+            lambda w, x, n_kept: pruning.choose_highest(
+                (w.abs() * x.norm(dim=0)).flatten(), n_kept * len(w)
+            ).view_as(w),
+            "ranked all rows together",
+            "each row",
+            "the mask",
+        ),
+        ({"w.abs() *": "-w.abs() *"}, "kept the lowest", "the mask"),
+        ({" * x.norm(dim=0)": ""}, "by magnitude alone", "the mask"),
+        (above_threshold, "keeps all that tie", "equal scores"),
+        (spoiling(wanda_mask, 1), "Do not work in place", "the arguments"),
+    ],
+    "importance-sensors": [
+        ([0.08, 0.0608, 0.86], "left out the ½", "the cost without", "the cost with"),
+        ([0.04, 0.0475, 0.86], "the second is cheaper", "the cost with"),
+        ([0.04, 0.04, 0.86], "the third sensor in both", "the cost with"),
+        ([0.04, 0.0304, 0.9], "take over all", "the first sensor"),
+        ([0.04, 0.0304, 0.5], "as it was", "the first sensor"),
+        ([0.05, 0.0304, 0.86], "twice the matrix", "the cost without"),
+    ],
     "importance-spare": [
         (10, "broke the limit"),
-        (23, "that stay"),
+        (23, "that are kept"),
         (8, "norms"),
         (6, "mean over images"),
         (11, "next layer's output"),
