@@ -44,10 +44,10 @@ def price(integers: Int64[Tensor, "*shape"]) -> Price:
 
 @checked
 def price_by_density(integers: Integers2d) -> Price:
-    """Return the bits if an integer is not 0 with the probability row_i col_j / all.
+    """Return the bits if an integer is not 0 with the probability row_i col_j / density.
 
-    row_i is the share of integers of row i that are not 0, col_j that of column j, all that of
-    the table, two counts of the mean added to each row and column. So the last entry of a row or of
+    row_i is the share of integers of row i that are not 0, col_j that of column j, density
+    that of the table, two counts of the mean added to each row and column. So the last entry of a row or of
     a column costs the most, and whole rows and columns become empty.
 
     Equation: eq-coding-independent, chapter 18.
