@@ -55,8 +55,8 @@ def density_class(in_row: FromZero, before: FromZero, in_column: FromZero, above
     """Return the class of a place, 1 + ⌊2 log₂ ⌊2^16 left · above⌋⌋, or 0.
 
     left = (in_row + ½) / (before + 1) is the share of the places before it in its row that are not
-    zero, above = (in_column + ½) / (above + 1) that of the places above it in its column. If rows and
-    columns are independent, their product is proportional to the probability of not being zero.
+    zero, above = (in_column + ½) / (above + 1) that of the places above it in its column. If rows
+    and columns are independent, their product is proportional to the probability of not being zero.
 
     >>> density_class(0, 0, 0, 0), density_class(3, 9, 3, 9)
     (29, 26)

@@ -47,8 +47,8 @@ def price_by_density(integers: Integers2d) -> Price:
     """Return the bits if an integer is not 0 with the probability row_i col_j / density.
 
     row_i is the share of integers of row i that are not 0, col_j that of column j, density
-    that of the table, two counts of the mean added to each row and column. So the last entry of a row or of
-    a column costs the most, and whole rows and columns become empty.
+    that of the table, two counts of the mean added to each row and column. So the last entry of a
+    row or of a column costs the most, and whole rows and columns become empty.
 
     Equation: eq-coding-independent, chapter 18.
     """
