@@ -157,9 +157,9 @@ def spread_labels(
     *,
     spread: Annotated[float, Within(0, 1, below=True)],
 ) -> Float[Tensor, "m classes"]:
-    """Return (1 − a) (I − a K)⁻¹ y, the fixed point of f ← a K f + (1 − a) y: a soft clamp.
+    """Return (1 − a) (I − a K)⁻¹ f₀, the fixed point of f ← a K f + (1 − a) f₀: a soft clamp.
 
-    y holds the labelled rows of f, zeros elsewhere, and a = ``spread`` is the weight of the
+    f₀ holds the labelled rows of f, zeros elsewhere, and a = ``spread`` is the weight of the
     neighbours' opinion. A known label may be overruled.
 
     References: Zhou et al. 2004, "Learning with local and global consistency", with D⁻¹ W in the
