@@ -1,4 +1,4 @@
-"""Exercises of chapter 14: the surgeon by hand, a unit's Taylor score, channels to spare."""
+"""Exercises of chapter 14: the surgeon by hand, units, channels to spare; see importance_wanda."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exercises import importance_wanda
 from exercises.framework import (
     Case,
     Exercise,
@@ -37,13 +38,13 @@ from reference_impl.pruning import (
 )
 from reference_impl.training import load_checkpoint
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {**importance_wanda.EXERCISES}
 
 # -- by hand: two weights, H = [[3, 1], [1, 2]], w = (1, −2) ---------------------------------------
 
 
 BY_HAND = (1.25, 10 / 3, 0.0, -1.5)
-"""Both weights' costs, and what is left of each once the cheaper one is gone."""
+"""Both weights' costs, and both weights after the cheaper one was removed."""
 
 
 def _left(*weights: float) -> Test:
@@ -58,23 +59,25 @@ EXERCISES["importance-surgeon"] = Exercise(
             near(BY_HAND[:2], 0.01),
             "ΔL_q = w_q²/(2 [H⁻¹]_qq): invert H first, then read the diagonal.",
         ),
-        "the cheaper weight is gone": (
+        "the cheaper weight is removed": (
             at(2, 0, within=0.01),
-            "The weight of the smaller cost goes: its place is 0.",
+            "The weight of the smaller cost is removed: its place is 0.",
         ),
-        "the other weight makes up": (
+        "the other weight is adjusted": (
             at(3, BY_HAND[3], within=0.01),
-            "δw = −(w_q/[H⁻¹]_qq) H⁻¹ e_q: the other moves by the off-diagonal entry's share.",
+            "Δw = −(w_q/[H⁻¹]_qq) times column q of H⁻¹; its other element moves the other weight.",
         ),
     },
     mistakes={
         "These costs are optimal brain damage, ½ [H]_qq w_q²: the surgeon divides by the "
         "diagonal of the inverse.": near([1.5, 4.0], 0.01),
         "You left the factor ½ out of the costs.": near([2.5, 20 / 3], 0.01),
-        "You left the other weight where it was: that is optimal brain damage.": _left(0.0, -2.0),
+        "You left the other weight where it was; that is optimal brain damage.": _left(0.0, -2.0),
         "The update has the wrong sign: the other weight moves the other way.": _left(0.0, -2.5),
-        "You gave the step δw: asked is what is left, w + δw.": _left(-1.0, 0.5),
-        "You removed the dearer weight: the one of the smaller cost goes.": _left(1 / 3, 0.0),
+        "You gave the step Δw; give the weights after it, w + Δw.": _left(-1.0, 0.5),
+        "You removed the more expensive weight; remove that of the smaller cost.": _left(
+            1 / 3, 0.0
+        ),
     },
 )
 
@@ -112,7 +115,7 @@ EXERCISES["importance-unit"] = Exercise(
             lambda f: called(f, _layer(0)).shape == (5,),
             "Sum over a unit's weights and average over the images: what is left is one axis.",
         ),
-        "a unit's weights go together: their contributions may cancel": (
+        "a unit's weights are removed together: their contributions may cancel": (
             _score([1.0, 2.0], [[2.0, -1.0], [4.0, -2.0]], 0),
             "Sum g w over the unit's weights before you square.",
         ),
@@ -149,7 +152,7 @@ EXERCISES["importance-unit"] = Exercise(
     },
 )
 
-# -- to explore: how many channels go before accuracy falls below 62 % -----------------------------
+# -- predict: how many channels can be removed before accuracy falls below 62 % --------------------
 
 _ENOUGH = 0.62
 """All four orders cross it by two images of a hundred, and at different counts."""
@@ -200,15 +203,15 @@ EXERCISES["importance-spare"] = Exercise(
     claims={
         "the answer counts channels: a whole number from 0 to 31": (
             value(lambda count: count in range(32)),
-            "Count the channels that go; one of the 32 has to stay.",
+            "Count the channels that were removed; at least one of the 32 is kept.",
         ),
-        "with so many gone, and with fewer, accuracy is at least 62 %": (
+        "with so many removed, and with fewer, accuracy is at least 62 %": (
             value(lambda count: count <= _most()),
             "Stop before accuracy first falls below 62 %.",
         ),
         "with one more it falls below": (
             value(lambda count: count >= _most()),
-            "The next channel still leaves 62 %: go on.",
+            "After the next channel the accuracy is still 62 % or more.",
         ),
     },
     mistakes={
@@ -222,6 +225,6 @@ EXERCISES["importance-spare"] = Exercise(
             lambda: channels_to_spare()["output"], 0.4
         ),
         "You counted the channel that broke the limit.": near(lambda: _most() + 1, 0.4),
-        "You counted the channels that stay.": near(lambda: 32 - _most(), 0.4),
+        "You counted the channels that are kept.": near(lambda: 32 - _most(), 0.4),
     },
 )

@@ -239,6 +239,7 @@ WRONG = {
             ).view_as(w),
             "ranked all rows together",
             "each row",
+            "equal scores",
             "the mask",
         ),
         ({"w.abs() *": "-w.abs() *"}, "kept the lowest", "the mask"),
