@@ -23,9 +23,10 @@ from exercises.framework import (
     numbers,
     value,
 )
+from exercises.student_views import PAPER, VIEWS
 from reference_impl.distillation import best_class_bias
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {"student-views": VIEWS, "student-paper": PAPER}
 
 # -- by hand: a paired gain and its interval -------------------------------------------------------
 
@@ -89,7 +90,7 @@ _OFTEN = 6
 
 
 def _problem(seed: int) -> Case:
-    """Return logits that know the class k but hold it back by 4, the labels and k.
+    """Return logits from which class k was reduced by 4, the labels and k.
 
     With the seed `_OFTEN` the class answers too often instead: the right bias is below 0.
     """
@@ -136,11 +137,11 @@ def _recognises_all(answer: Fit) -> bool:
 EXERCISES["student-bias"] = Exercise(
     kind=a_function("class_bias(logits, labels, k)"),
     claims={
-        "of a class that was held back it finds a bias as good as the best": (
+        "for a class with too low logits it finds a bias as good as the best": (
             lambda answer: _as_good(answer, *range(_OFTEN)),
-            "Try many b: add b to column k, count the right answers, keep the b of the most.",
+            "Try many biases: add each to column k, count the right answers, keep the best.",
         ),
-        "of a class that answers too often as well: b may be below 0": (
+        "for a class with too high logits too: the bias may be below 0": (
             lambda answer: _as_good(answer, _OFTEN),
             "Try numbers below 0 too.",
         ),
@@ -150,18 +151,18 @@ EXERCISES["student-bias"] = Exercise(
         ),
     },
     mistakes={
-        "Your sign is the wrong way round: b is added to the logit.": lambda answer: (
+        "Your sign is the wrong way round: the bias is added to the logit.": lambda answer: (
             not _as_good(answer, 0) and _as_good(answer, 0, sign=-1)
         ),
-        "You count only the examples of class k: with a large b all of them are right, and "
+        "You count only the examples of class k: with a large bias all of them are right, and "
         "many others wrong.": _recognises_all,
-        "That is 0, no correction.": lambda answer: all(
+        "That is 0: it corrects nothing.": lambda answer: all(
             abs(_bias(answer, seed)) < 1e-6 for seed in range(_OFTEN)
         ),
     },
 )
 
-# -- to explore: the temperature that calibrates a network -----------------------------------------
+# -- to predict: the temperature that calibrates a network -----------------------------------------
 
 CALIBRATED = 1.661
 """T of the least NLL of `lenet300` on the validation images."""
@@ -181,8 +182,8 @@ EXERCISES["student-scaling"] = Exercise(
         ),
         "it lowers the confidence": (
             value(lambda t: t > 1),
-            "The network is surer than it is right, on images that it has not seen; T > 1 makes "
-            "it less sure.",
+            "On images that it has not seen the network is too confident; T > 1 makes it less "
+            "confident.",
         ),
         "the NLL of the validation images is least there": (
             near(CALIBRATED, 0.045),  # 1.7 as well: two digits are asked for
@@ -192,9 +193,9 @@ EXERCISES["student-scaling"] = Exercise(
     },
     mistakes={
         "You multiplied the logits by it: that is 1 / T.": near(1 / CALIBRATED, 0.012),
-        "You fitted it on the training images, which the network knows too well.": near(
+        "You fitted it on the training images, on which the network is more often right.": near(
             ON_TRAINING_IMAGES, 0.03
         ),
-        "You minimised the ECE: it asks for less, see the chapter.": near(LEAST_ECE, 0.03),
+        "You minimised the ECE, not the negative log-likelihood.": near(LEAST_ECE, 0.03),
     },
 )

@@ -1,8 +1,10 @@
-"""Chapter 11: students alone and distilled (two hours)."""
+"""Chapter 11: students alone and distilled (three hours)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import product
+from statistics import mean
 from typing import Any, ClassVar
 
 import torch
@@ -10,14 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from experiments.measures import answered, logits_of, mean_of_last, percent_right, recovered, told
+from experiments.retrain import RECIPES
 from reference_impl import training
-from reference_impl.data import Dataset
+from reference_impl.data import Dataset, Examples
 from reference_impl.measuring import reliability
 from reference_impl.models import Network
 from reference_impl.training import View
 
 FEW, ALL = 10_000, 55_000
 N_VIEWS = 12
+OWN = "of the same images"  #: the teacher that has seen the student's `FEW` images and no others
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Run:
 
     purpose: str  #: which table of the chapter it belongs to
     student: str = "student"
-    teacher: str | None = "teacher"  #: name of a checkpoint; None for a student alone
+    teacher: str | None = "teacher"  #: name of a checkpoint, or `OWN`; None for a student alone
     temperature: float = 1.0  #: T; 1 for a student alone
     alpha: float = 0.9  #: weight of the soft targets; 0 for a student alone
     n_images: int = FEW
@@ -59,6 +63,16 @@ TEMPERATURES = (1.0, 2.0, 4.0, 20.0)
 ALPHAS = (0.5, 0.9, 1.0)
 TEACHERS = ("student", "lenet300", "lenet5", "separable", "teacher")
 OMITTED = Run("omitted", n_images=20_000, epochs=12, alpha=1.0)
+#: T → α, which the sweep adds to `TEMPERATURES` × `ALPHAS`: the gradient of the soft part grows
+#: with T, so that a high T needs a smaller α, and a T below 1 an α near 1
+MORE: Mapping[float, Sequence[float]] = {
+    0.25: (0.9, 1.0),
+    0.5: (0.9, 1.0),
+    1.0: (0.3,),
+    2.0: (0.3,),
+    4.0: (0.1, 0.3),
+    20.0: (0.03, 0.1),
+}
 BIASES = [b / 4 for b in range(-16, 49)]  #: what a curve adds to the logit of the omitted class
 
 
@@ -81,8 +95,28 @@ class Curve:
         return asdict(run) | {"bias": BIASES, "all_right": right, "own_right": own}
 
 
-def planned(_: Sequence[Any]) -> Iterator[Run | Curve]:
-    """Yield the runs in the order in which they are made.
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher `OWN`, trained by the recipe of the shipped one, for as many epochs."""
+
+    place: ClassVar = ("own_teacher",)
+    seed: int = 0
+
+    def measured(self, dataset: Dataset) -> dict[str, Any]:
+        """Return its recipe, its accuracies in percent, and its losses in nats."""
+        network, best_epoch = own_teacher(dataset.train, dataset.validation)
+        found = {"recipe": asdict(RECIPES["teacher"]), "n_images": FEW, "best_epoch": best_epoch}
+        few = replace(dataset, train=dataset.train[:FEW])
+        for part in ("train", "validation", "test"):
+            examples = getattr(few, part)
+            logits = training.predict(network, examples.images)
+            found[part] = percent_right(logits, examples.labels)
+            found[f"{part}_nll"] = F.cross_entropy(logits, examples.labels).item()
+        return found
+
+
+def planned(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Curve | Teacher]:
+    """Yield the runs in the order in which they are made; the leading ones once α is chosen.
 
     All others have the temperature and α that the sweep chose on the validation set, except that
     α is 1 for an omitted class, which only the soft targets describe.
@@ -105,6 +139,36 @@ def planned(_: Sequence[Any]) -> Iterator[Run | Curve]:
     yield from paired(Run("main", "student", n_images=ALL, epochs=24), SEEDS)
     yield from paired(Run("main", "separable", n_images=ALL, epochs=12), SEEDS[:3])
     yield from map(Curve, ("labels", "teacher"))
+    yield from added(rows)
+
+
+def added(rows: Sequence[Mapping[str, Any]]) -> Iterator[Run | Teacher]:
+    """Yield a wider sweep, a teacher of the same images, and each temperature with its own α."""
+    for (temperature, alphas), seed in product(MORE.items(), SEEDS[:2]):
+        for alpha in alphas:
+            yield Run("sweep", temperature=temperature, alpha=alpha, seed=seed)
+    yield Teacher()
+    for seed in SEEDS:
+        yield Run("own images", teacher=OWN, seed=seed)
+    for seed, temperature in product(SEEDS[2:], MORE):
+        best = chosen_alpha(rows, temperature)
+        if best is not None and (temperature, best) != (1.0, 0.9):  # as "main", made above
+            yield Run("leading", temperature=temperature, alpha=best, seed=seed)
+
+
+def chosen_alpha(rows: Sequence[Mapping[str, Any]], temperature: float) -> float | None:
+    """Return the sweep's α of the best mean validation accuracy; of equals the smallest.
+
+    None as long as some of its runs have not been made.
+    """
+    wanted = {*MORE[temperature], *(ALPHAS if temperature in TEMPERATURES else ())}
+    found: dict[float, list[float]] = {alpha: [] for alpha in sorted(wanted)}
+    for row in rows:
+        if (row["purpose"], row["temperature"]) == ("sweep", temperature) and row["teacher"]:
+            found[row["alpha"]].append(row["validation"])
+    if any(len(values) < len(SEEDS[:2]) for values in found.values()):
+        return None
+    return max(found, key=lambda alpha: mean(found[alpha]))
 
 
 def paired(run: Run, seeds: Sequence[int]) -> Iterator[Run]:
@@ -118,8 +182,12 @@ def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
     """Return the student and its mean loss at the end."""
     views = []
     for seed in range(100, 100 + N_VIEWS) if run.augment else [None]:
-        n = FEW if run.augment else None
-        one = answered(run.teacher or "teacher", dataset.train, n, seed)
+        if run.teacher == OWN:
+            network, _ = own_teacher(dataset.train, dataset.validation)
+            one = training.view(network, dataset.train[:FEW], seed=seed)
+        else:
+            n = FEW if run.augment else None
+            one = answered(run.teacher or "teacher", dataset.train, n, seed)
         images, labels, logits = (x[: run.n_images] for x in (one.images, one.labels, one.logits))
         seen = slice(None) if run.omitted is None else labels != run.omitted
         views.append(View(images[seen], labels[seen], logits[seen]))
@@ -127,6 +195,14 @@ def taught(run: Run, dataset: Dataset) -> tuple[Network, float]:
     student = training.new_student(recipe)
     steps = training.student_steps(student, views, told(run.temperature, run.alpha), recipe)
     return student, mean_of_last(steps)
+
+
+@cache
+def own_teacher(train: Examples, validation: Examples) -> tuple[Network, int]:
+    """Return the teacher `OWN`, and its best epoch on the validation images."""
+    few = Dataset(train[:FEW], validation, validation)  # no test image is needed
+    *_, last = training.fit(RECIPES["teacher"], few)
+    return last.best.to(memory_format=torch.channels_last), last.best_epoch
 
 
 def calibration(logits: Tensor, labels: Tensor) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from reference_impl.distillation.soft_targets import ClassedLogits, Labels, requ
 
 @checked
 def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> float:
-    """Return b for which adding b to logit ``index`` gets most examples right.
+    """Return β for which adding β to logit ``index`` gets most examples right.
 
-    An example is answered with class k = ``index`` as soon as b exceeds its gap max_j≠k z_j − z_k.
-    So the number of right answers changes at the gaps alone, and all values between two of them
-    are as good as another: every possibility is counted. The widest of the best intervals is
-    taken, and its middle; if 0 lies inside one of the best, b is 0. The examples were held out.
+    An example is answered with class k = ``index`` as soon as β exceeds its gap
+    Δ = max_j≠k z_j − z_k. So the number of right answers changes at the gaps alone, and all values
+    between two of them are equally good: every possibility is counted. The result is the middle of
+    the widest of the best intervals, or 0 if 0 lies inside one of them. Use held-out examples.
 
     Raises:
         ValueError: if ``index`` is not a class.
@@ -31,7 +31,7 @@ def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> f
     right = torch.cat([torch.zeros(1, dtype=torch.long), gained[order].cumsum(0)])
     ends = torch.cat([gap[:1] - 1, gap, gap[-1:] + 1])  # interval i lies in ends[i] … ends[i + 1]
     right = right.masked_fill(ends[1:] == ends[:-1], -len(labels) - 1)  # nothing between equal gaps
-    if right[(gap < 0).sum()] == right.max() and not (gap == 0).any():  # at a gap, b = 0 is a tie
+    if right[(gap < 0).sum()] == right.max() and not (gap == 0).any():  # at a gap, β = 0 is a tie
         return 0.0
     widths = (ends[1:] - ends[:-1]).masked_fill(right < right.max(), -1)
     best = int(widths.argmax())

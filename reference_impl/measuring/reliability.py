@@ -1,4 +1,4 @@
-"""Is a network right as often as it says? Confidence against accuracy, bin by bin."""
+"""Is a network right as often as it is confident? Confidence against accuracy, bin by bin."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Reliability:
 
     @property
     def expected_error(self) -> float:
-        """ECE = Σ_b share_b |accuracy_b − confidence_b|, between 0 and 1; empty bins add 0.
+        """ECE = Σ_j share_j |accuracy_j − confidence_j|, between 0 and 1; empty bins add 0.
 
         Equation: eq-student-ece, chapter 11.
         """
@@ -36,7 +36,9 @@ class Reliability:
 
 @checked
 def reliability(logits: Logits, labels: Labels, *, n_bins: Count = 15) -> Reliability:
-    """Return confidence, accuracy and share of the bins ((b − 1)/B, b/B], b = 1 … B = ``n_bins``.
+    """Return confidence, accuracy and share of ``n_bins`` equal bins of confidence.
+
+    Bin j holds the confidences above (j − 1) / n_bins and up to j / n_bins.
 
     The confidence of an example is its largest probability, softmax(z) at T = 1.
 

@@ -8,16 +8,18 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import softmax as scipy_softmax
-from scipy.stats import entropy
+from scipy.stats import entropy, ttest_ind
 
 from exercises import report, student
 from exercises.distill import RIGHT as BY_HAND
-from exercises.relation import INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from exercises.relation_numbers import CLIPS, INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from exercises.student_views import DEVIATIONS, DIFFERENCE, ERROR, NEEDED, T_8, VARIANCES
 from reference_impl.data import load_dataset
 from reference_impl.distillation import (
     best_class_bias,
     distance_relation_loss,
     distillation_objective,
+    similarity_preserving_loss,
 )
 from reference_impl.measuring import mean_interval, paired_gain, reliability
 from reference_impl.training import load_checkpoint, predict
@@ -35,6 +37,11 @@ def by_torch(z, v, labels, t, alpha):
 
 def by_reference(student, teacher, labels, temperature, alpha):
     return distillation_objective(student, teacher, labels, temperature=temperature, alpha=alpha)
+
+
+def by_pixel(z, v, t):
+    z, v = (x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in (z, v.detach()))
+    return t**2 * F.kl_div(F.log_softmax(z / t, 1), F.softmax(v / t, 1), reduction="batchmean")
 
 
 HAND = [0.8, 0.7710, 0.7632, -0.59]
@@ -79,6 +86,21 @@ def hints(student, teacher):
     return F.mse_loss(student.mean(1), teacher.mean(1))
 
 
+def stored_views(teacher, images, change, seeds):
+    teacher.eval()
+    found = []
+    for seed in seeds:
+        changed = change(images, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            found.append((changed, teacher(changed)))
+    return found
+
+
+def similarities(student, teacher):
+    g, h = (F.normalize(x.flatten(1) @ x.flatten(1).T) for x in (student, teacher.detach()))
+    return F.mse_loss(g, h)
+
+
 ALL_PAIRS = {"F.pdist": "lambda x: torch.cdist(x, x)"}
 WITHOUT_ZEROS = {"d.mean()": "d[d > 0].mean()", "e.mean()": "e[e > 0].mean()"}
 SUMMED = {"e.mean())": 'e.mean(), reduction="sum")'}
@@ -86,22 +108,28 @@ SUMMED = {"e.mean())": 'e.mean(), reduction="sum")'}
 RIGHT = {
     "distill-hand": [HAND, [0.8, 0.77, 0.76, -0.59]],
     "distill-objective": [by_torch, by_reference, lambda *a: by_torch(*a)[None]],
+    "distill-alpha": [0.0220049, 0.022],
+    "distill-pixels": [by_pixel, lambda *a: by_pixel(*a)[None]],
     "student-gain": [[0.6, 0.43], [0.6, 0.4303]],
     "student-bias": [best_class_bias, by_grid, lambda *a: torch.tensor(by_grid(*a))],
     "student-scaling": [1.66, 1.7, 1.65],
+    "student-views": [stored_views, lambda *a: [list(pair) for pair in stored_views(*a)]],
+    "student-paper": [[0.2864, 0.6603, 10], [0.286, 0.66, 10]],
     "relation-parts": [[TARGET, OTHERS, WHOLE], [0.092, 0.549, 0.201]],
     "relation-distances": [relations, {"F.pdist": "ordered_pairs"}, distance_relation_loss],
+    "relation-similarities": [similarities, similarity_preserving_loss],
+    "relation-clips": [CLIPS],
     "relation-batch": [SMALLEST, math.exp(INFORMATION) + 1, math.ceil(math.exp(INFORMATION))],
 }
 
 WRONG = {
     "distill-hand": [
         ({0: 16 / 17}, "divide the logits by T first", "p1 is right"),
-        ({1: 0.1927}, "left out T²", "T² KL is right"),
-        ({1: 0.3855}, "not by T", "T² KL is right"),
-        ({1: 0.8926}, "swapped the two", "T² KL is right"),
-        ({1: 1.1123}, "base 2", "T² KL is right"),
-        ({1: 4 * math.log(2)}, "cross-entropy", "T² KL is right"),
+        ({1: 0.1927}, "left out T²", "T² D is right"),
+        ({1: 0.3855}, "not by T", "T² D is right"),
+        ({1: 0.8926}, "swapped the two", "T² D is right"),
+        ({1: 1.1123}, "base 2", "T² D is right"),
+        ({1: 4 * math.log(2)}, "cross-entropy", "T² D is right"),
         ({2: 0.7009}, "swapped the weights", "the objective is right"),
         ({3: -0.51}, "swapped the weights", "the slope is right"),
         ({3: 0.59}, "wrong sign", "the slope is right"),
@@ -132,6 +160,30 @@ WRONG = {
         ({"return": "v *= 2\n    return"}, "in-place operation", "no gradient reaches"),
         ({"log_softmax(z / t, 1)": "softmax(z / t, 1).log()"}, "Use log_softmax", "large l"),
     ],
+    "distill-alpha": [
+        (0.0825688, "the mean over the 100 classes"),
+        (0.6923, "factor T in the place of T²"),
+        (0.005594, "T² is missing only once"),
+        (0.00225, "divide it by the sum"),
+        (0.0225, "ratio of the two weights"),
+        (0.99972, "made the soft part larger"),
+        (0.9, "times too small", "the ratio"),
+    ],
+    "distill-pixels": [
+        ({"t**2 *": "z.shape[0] / 3 * t**2 *"}, "along axis 1", "the values"),
+        (lambda z, v, t: z[0, 0].numel() * by_pixel(z, v, t), "number of images only"),
+        ({"batchmean": "mean"}, "mean over the classes"),
+        ({"t**2 *": ""}, "left out T²"),
+        ({"batchmean": "sum"}, "sum over images and pixels"),
+        ({"0, 2, 3, 1": "0, 1, 2, 3", "-1, x.shape[1]": "-1, x.shape[3]"}, "columns"),
+        ({"0, 2, 3, 1": "1, 2, 3, 0", "-1, x.shape[1]": "-1, x.shape[0]"}, "over the images"),
+        ({"F.kl_div": "2 * F.kl_div"}, "along axis 1", "the values"),
+        (lambda z, v, t: by_pixel(v, z, t), "swapped student and teacher"),
+        (lambda z, v, t: t**2 * F.cross_entropy(z / t, F.softmax(v / t, 1)), "entropy"),
+        ({".detach()": ""}, "Detach the teacher", "no gradient reaches"),
+        (lambda z, *rest: by_pixel(z.detach(), *rest), "must not be detached", "the student"),
+        (lambda z, v, t: z - v, "must be one number"),
+    ],
     "student-gain": [
         ([-0.6, 0.43], "wrong way round"),
         ([0.5, 0.43], "difference distilled − alone of each seed"),
@@ -149,8 +201,8 @@ WRONG = {
     "student-bias": [
         (lambda *a: -best_class_bias(*a), "sign is the wrong way round"),
         (most_recall, "You count only the examples of class k"),
-        (lambda *_: 0.0, "no correction"),
-        (lambda *_: 1.0, "Try many b"),
+        (lambda *_: 0.0, "corrects nothing"),
+        (lambda *_: 1.0, "Try many biases"),
         (on_grid(0), "Try numbers below 0 too"),
         (spoiling(best_class_bias), "Add to a copy"),
     ],
@@ -158,9 +210,28 @@ WRONG = {
         (0.6, "You multiplied the logits"),
         (0.78, "You fitted it on the training images"),
         (1.57, "You minimised the ECE"),
-        (1.0, "surer than it is right"),
+        (1.0, "too confident"),
         (2.5, "take the least"),
         (-1.0, "T > 0"),
+    ],
+    "student-views": [
+        ({"teacher(changed)": "teacher(images)"}, "must see the changed", "the answers are those"),
+        ({"teacher.eval()": "teacher.train()"}, "teacher.eval()", "the teacher answers in"),
+        (
+            {"teacher(changed)": "teacher(changed).softmax(1)"},
+            "Store the logits",
+            "the answers are l",
+        ),
+        ({"torch.no_grad()": "torch.enable_grad()"}, "torch.no_grad()", "the answers carry"),
+        ({"manual_seed(seed)": "manual_seed(0)"}, "one call for each seed"),
+        (lambda *_: [], "one pair for each seed"),
+    ],
+    "student-paper": [
+        ({0: 0.640}, "did not divide", "the standard error"),
+        ({0: 0.402}, "add their squares", "the standard error"),
+        ({1: 0.561}, "eight degrees", "the half width"),
+        ({2: 9.84}, "round up", "the number of runs"),
+        ({2: 5}, "smallest n", "the number of runs"),
     ],
     "relation-parts": [
         ([0.1046, 0.5493, 0.3243], "swapped"),
@@ -193,7 +264,31 @@ WRONG = {
         (2**INFORMATION, "2 to the power"),
         (INFORMATION, "itself, in nats"),
         (1000, "ceiling of the bound", "with a batch of that size"),
-        (1e7, "e to the power of I", "with none"),
+        (1e7, "e to the power of I", "a noticeably smaller"),
+    ],
+    "relation-similarities": [
+        ({"x.flatten(1).T)": "x.flatten(1).T, 1)"}, "power", "matrices", "feature maps"),
+        (
+            {
+                "x.flatten(1).T)": "x.flatten(1).T, 1)",
+                "F.mse_loss(g, h)": "len(g) * F.mse_loss(g, h)",
+            },
+            "power",
+        ),
+        ({"F.mse_loss(g, h)": "len(g) * F.mse_loss(g, h)"}, "n² entries"),
+        ({"F.mse_loss(g, h)": "F.l1_loss(g, h)"}, "length 1", "matrices", "feature maps"),
+        ({".detach()": ""}, "Detach", "no gradient"),
+    ],
+    "relation-clips": [
+        ({0: 64 * 512}, "biases", "the parameters"),
+        ({0: 3_328_000}, "one moment"),
+        ({1: 4032}, "twice", "the number of distances"),
+        ({1: 4096}, "to itself"),
+        ({2: 64 * 63}, "A corner", "the number of angles"),
+        ({3: 204.8}, "two bytes", "the kilobytes"),
+        ({3: 1024}, "100 moments"),
+        ({0: 3}, "64 weights"),
+        ({1: 3}, "Each pair once"),
     ],
 }
 
@@ -237,6 +332,16 @@ def test_the_gain_is_the_packages_and_the_interval_of_the_differences():
     )
     gains = [b - a for a, b in zip(student.ALONE, student.DISTILLED, strict=True)]
     assert found.half_width == pytest.approx(mean_interval(gains).half_width)
+
+
+def test_the_papers_interval_is_scipys():
+    """Oracle: ``scipy.stats.ttest_ind`` on five numbers with these means and deviations."""
+    unit = np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)  # standard deviation 1
+    first, second = DEVIATIONS
+    found = ttest_ind(DIFFERENCE + second * unit, first * unit).confidence_interval(0.95)
+    assert found.high - found.low == pytest.approx(2 * T_8 * ERROR)
+    assert 1.96 * math.sqrt(VARIANCES / NEEDED) <= DIFFERENCE
+    assert 1.96 * math.sqrt(VARIANCES / (NEEDED - 1)) > DIFFERENCE
 
 
 def test_the_temperatures_are_the_minima():

@@ -120,3 +120,44 @@ def test_the_bias_is_fitted_on_validation_images_alone():
     logits = {"validation": validation, "test": test}
     found = recorder.recovered(0, logits, Dataset(part, part, part))
     assert found == {"bias": 1.5, "recall": 0, "corrected_recall": 0, "corrected_test": 50}
+
+
+def test_a_student_of_the_same_images_has_a_teacher_that_saw_no_others(monkeypatch, small):
+    """Oracle: that teacher trained by hand; the student's pair, with its answers."""
+    recipe = training.Recipe("lenet300", epochs=2)
+    monkeypatch.setattr(recorder, "RECIPES", {"teacher": recipe})
+    monkeypatch.setattr(recorder, "FEW", 256)
+    few = small.train[:256]
+    *_, last = training.fit(recipe, Dataset(few, small.validation, small.test))
+    found = recorder.Teacher().measured(small)
+    assert (found["best_epoch"], found["n_images"]) == (last.best_epoch, 256)
+    for part, examples in (("train", few), ("test", small.test)):
+        assert found[part] == training.accuracy(last.best, examples)
+        logits = training.predict(last.best, examples.images)
+        expected = F.cross_entropy(logits, examples.labels).item()
+        assert found[f"{part}_nll"] == pytest.approx(expected, rel=1e-5)
+    run = replace(QUICK, teacher=recorder.OWN)
+    student, _ = recorder.taught(run, small)
+    by_hand = training.new_student(training.Recipe("lenet300", epochs=2, learning_rate=1e-2))
+    steps = training.student_steps(
+        by_hand,
+        [training.view(last.best, few)],
+        recorder.told(2.0, 0.9),
+        training.Recipe("lenet300", epochs=2, learning_rate=1e-2),
+    )
+    list(steps)
+    assert all(map(torch.equal, student.state_dict().values(), by_hand.state_dict().values()))
+
+
+def test_each_temperature_has_the_alpha_of_the_best_mean_validation_accuracy():
+    """Oracle: by hand; the choice, and with it the leading runs, wait for the whole sweep."""
+    runs = [run for run in recorder.planned([]) if isinstance(run, Run) and run.purpose == "sweep"]
+    rows = [asdict(run) | {"validation": 80 + run.seed - abs(run.alpha - 0.3)} for run in runs]
+    chosen = {t: recorder.chosen_alpha(rows, t) for t in recorder.MORE}
+    assert chosen == {0.25: 0.9, 0.5: 0.9, 1.0: 0.3, 2.0: 0.3, 4.0: 0.3, 20.0: 0.1}
+    assert recorder.chosen_alpha(rows[:-1], 20.0) is None
+    leading = [run for run in recorder.planned(rows) if getattr(run, "purpose", "") == "leading"]
+    assert len(leading) == 3 * len(recorder.MORE)
+    assert {run.seed for run in leading} == {2, 3, 4}
+    rows = [row | {"validation": row["alpha"]} for row in rows]
+    assert recorder.chosen_alpha(rows, 1.0) == 1.0
