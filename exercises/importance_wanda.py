@@ -52,10 +52,17 @@ def _ranked_together(w: Tensor, x: Tensor, n_kept: int) -> Tensor:
 
 
 def _counts(case: Callable[[], Case]) -> Test:
+    """Return the test whether each of the four rows keeps as many weights as the case asks for."""
+
     def holds(answer: Callable[..., Any]) -> bool:
-        return called(answer, case()).double().sum(dim=1).tolist() == [2.0] * 4
+        *_, n_kept = given = case()
+        return called(answer, given).double().sum(dim=1).tolist() == [n_kept] * 4
 
     return holds
+
+
+def _keeping(n_kept: int) -> Case:
+    return *_case(0)[:2], n_kept
 
 
 EXERCISES["importance-wanda"] = Exercise(
@@ -72,6 +79,14 @@ EXERCISES["importance-wanda"] = Exercise(
         "equal scores are chosen by count": (
             _counts(lambda: (torch.ones(4, 6), torch.zeros(9, 6), 2)),
             "A comparison with a threshold keeps all that tie with it, or none.",
+        ),
+        "a row can keep all its weights": (
+            _counts(lambda: _keeping(6)),
+            "No score stands at index 6 of 6: choose the places, not a threshold.",
+        ),
+        "a row can keep none": (
+            _counts(lambda: _keeping(0)),
+            "[-0:] is everything, because −0 is 0: take the first n_kept in descending order.",
         ),
         "the mask is right": (_masks(_wanda_mask), "Keep the largest |W| ‖X_j‖ of each row."),
         "the arguments stay as they were": (leaves(lambda: _case(9)), "Do not work in place."),

@@ -136,7 +136,9 @@ ERROR = math.sqrt(VARIANCES / RUNS)
 T_8 = 2.306004
 """Student's 97.5 % quantile with eight degrees of freedom."""
 
-NEEDED = math.ceil((1.96 / DIFFERENCE) ** 2 * VARIANCES)
+NEEDED = 12
+"""Smallest n with t √((0.4² + 0.5²)/n) ≤ 0.4, t with 2n − 2 degrees of freedom."""
+
 _half = partial(at, 1, within=0.012)
 
 PAPER = Exercise(
@@ -152,7 +154,7 @@ PAPER = Exercise(
         ),
         "the number of runs is right": (
             at(2, NEEDED),
-            "Find the smallest n with 1.96 √((0.4² + 0.5²)/n) ≤ 0.4.",
+            "Find the smallest n with t √((0.4² + 0.5²)/n) ≤ 0.4, where t depends on n too.",
         ),
     },
     mistakes={
@@ -163,8 +165,9 @@ PAPER = Exercise(
         "You took 1.96 for five runs: with eight degrees of freedom it is 2.306.": _half(
             1.96 * ERROR
         ),
-        "A number of runs is whole: round up.": at(
-            2, (1.96 / DIFFERENCE) ** 2 * VARIANCES, within=0.1
+        "You took 1.96: with so few runs the quantile is larger.": at(
+            2, 10, (1.96 / DIFFERENCE) ** 2 * VARIANCES, within=0.1
         ),
+        "With eleven runs of each the half width is 0.403, a little too large.": at(2, 11),
     },
 )

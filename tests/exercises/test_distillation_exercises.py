@@ -21,7 +21,7 @@ from reference_impl.distillation import (
     distillation_objective,
     similarity_preserving_loss,
 )
-from reference_impl.measuring import mean_interval, paired_gain, reliability
+from reference_impl.measuring import mean_interval, paired_gain, reliability, student_quantile
 from reference_impl.training import load_checkpoint, predict
 from tests.exercises.claims import forms, judged, spoiling
 
@@ -114,7 +114,7 @@ RIGHT = {
     "student-bias": [best_class_bias, by_grid, lambda *a: torch.tensor(by_grid(*a))],
     "student-scaling": [1.66, 1.7, 1.65],
     "student-views": [stored_views, lambda *a: [list(pair) for pair in stored_views(*a)]],
-    "student-paper": [[0.2864, 0.6603, 10], [0.286, 0.66, 10]],
+    "student-paper": [[0.2864, 0.6603, 12], [0.286, 0.66, 12]],
     "relation-parts": [[TARGET, OTHERS, WHOLE], [0.092, 0.549, 0.201]],
     "relation-distances": [relations, {"F.pdist": "ordered_pairs"}, distance_relation_loss],
     "relation-similarities": [similarities, similarity_preserving_loss],
@@ -230,7 +230,9 @@ WRONG = {
         ({0: 0.640}, "did not divide", "the standard error"),
         ({0: 0.402}, "add their squares", "the standard error"),
         ({1: 0.561}, "eight degrees", "the half width"),
-        ({2: 9.84}, "round up", "the number of runs"),
+        ({2: 10}, "1.96", "the number of runs"),
+        ({2: 9.84}, "1.96", "the number of runs"),
+        ({2: 11}, "eleven", "the number of runs"),
         ({2: 5}, "smallest n", "the number of runs"),
     ],
     "relation-parts": [
@@ -340,8 +342,9 @@ def test_the_papers_interval_is_scipys():
     first, second = DEVIATIONS
     found = ttest_ind(DIFFERENCE + second * unit, first * unit).confidence_interval(0.95)
     assert found.high - found.low == pytest.approx(2 * T_8 * ERROR)
-    assert 1.96 * math.sqrt(VARIANCES / NEEDED) <= DIFFERENCE
-    assert 1.96 * math.sqrt(VARIANCES / (NEEDED - 1)) > DIFFERENCE
+    for runs in (NEEDED - 1, NEEDED):
+        half_width = student_quantile(0.95, 2 * runs - 2) * math.sqrt(VARIANCES / runs)
+        assert (half_width <= DIFFERENCE) == (runs == NEEDED)
 
 
 def test_the_temperatures_are_the_minima():

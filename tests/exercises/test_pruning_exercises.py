@@ -64,6 +64,15 @@ def above_threshold(w, x, n_kept):
     return score > score.sort(dim=1, descending=True).values[:, n_kept, None]
 
 
+def above_threshold_or_all(w, x, n_kept):
+    return above_threshold(w, x, n_kept) if n_kept < w.shape[1] else torch.ones_like(w) > 0
+
+
+def from_the_end(w, x, n_kept):
+    best = (w.abs() * x.norm(dim=0)).argsort(dim=1)[:, -n_kept:]
+    return torch.zeros(w.shape, dtype=torch.bool).scatter(1, best, value=True)
+
+
 W = torch.tensor([1.0, -2.0], dtype=torch.float64)
 INVERSE = pruning.inverse_hessian(torch.tensor([[3.0, 1.0], [1.0, 2.0]], dtype=torch.float64))
 COSTS, LEFT = pruning.optimal_brain_surgeon(W, INVERSE), W + pruning.surgeon_update(W, INVERSE, 0)
@@ -103,7 +112,9 @@ RIGHT = {
     "importance-spare": [9],
     "importance-wanda": [
         wanda_mask,
-        lambda w, x, n_kept: pruning.choose_highest(w.abs() * x.norm(dim=0), n_kept).double(),
+        lambda w, x, n_kept: (
+            (n_kept > 0) * pruning.choose_highest(w.abs() * x.norm(dim=0), n_kept or 1).double()
+        ),
     ],
     "importance-sensors": [[0.04, 0.0304, 0.86], importance_wanda.SENSORS],
     "stability-numbers": [[0.8, 0.5, 5, 12], STABLE_NUMBERS],
@@ -240,11 +251,14 @@ WRONG = {
             "ranked all rows together",
             "each row",
             "equal scores",
+            "a row can keep none",
             "the mask",
         ),
         ({"w.abs() *": "-w.abs() *"}, "kept the lowest", "the mask"),
         ({" * x.norm(dim=0)": ""}, "by magnitude alone", "the mask"),
-        (above_threshold, "keeps all that tie", "equal scores"),
+        (above_threshold, "keeps all that tie", "equal scores", "a row can keep all"),
+        (above_threshold_or_all, "keeps all that tie", "equal scores"),
+        (from_the_end, "−0 is 0", "a row can keep none"),
         (spoiling(wanda_mask, 1), "Do not work in place", "the arguments"),
     ],
     "importance-sensors": [
