@@ -1,94 +1,29 @@
-"""Exercises of chapter 12: parts of a divergence, distances between examples, a batch's ceiling."""
+"""Exercises of chapter 12: losses of distances and similarities; the others."""
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exercises import relation_numbers
 from exercises.framework import (
     Case,
     Exercise,
     Test,
     a_function,
-    a_number,
     a_tensor,
     agrees,
-    at,
     called,
     either,
-    near,
     normals,
-    numbers,
     same,
-    value,
 )
 from reference_impl.distillation import distance_relation_loss
 
-EXERCISES: dict[str, Exercise] = {}
-
-# -- by hand: the parts of KL(p ‖ q), p = (0.8, 0.15, 0.05), q = (0.6, 0.1, 0.3) -------------------
-
-TARGET = 0.8 * math.log(4 / 3) - 0.2 * math.log(2)
-"""Of the pairs (0.8, 0.2) and (0.6, 0.4)."""
-
-OTHERS = 0.5 * math.log(3)
-"""Of (3/4, 1/4) and (1/4, 3/4): p and q without the first class."""
-
-WHOLE = TARGET + 0.2 * OTHERS
-
-SWAPPED = (
-    0.6 * math.log(3 / 4) + 0.4 * math.log(2),
-    OTHERS,
-    0.6 * math.log(3 / 4) + 0.1 * math.log(2 / 3) + 0.3 * math.log(6),
-)
-"""The three of KL(q ‖ p)."""
-
-_entry = partial(at, within=0.0015)
-
-
-def _in_base(base: float) -> Test:
-    return near([part / math.log(base) for part in (TARGET, OTHERS, WHOLE)], 0.0015)
-
-
-EXERCISES["relation-parts"] = Exercise(
-    kind=numbers(3),
-    claims={
-        "the target part is right": (
-            _entry(0, TARGET),
-            "It compares two numbers with two: (0.8, 0.2) with (0.6, 0.4).",
-        ),
-        "the others' part is right": (
-            _entry(1, OTHERS),
-            "Leave the first class out and divide the rest by its sum: (3/4, 1/4), (1/4, 3/4).",
-        ),
-        "the whole is right": (
-            _entry(2, WHOLE),
-            "The target part plus 1 − 0.8 times the others' part; or Σ p log(p/q) of all three.",
-        ),
-    },
-    mistakes={
-        "You swapped teacher and student: KL(p ‖ q) weights with the teacher's p.": near(
-            SWAPPED, 0.0015
-        ),
-        "You took another logarithm: nats are asked for, the natural one.": either(
-            _in_base(2), _in_base(10)
-        ),
-        "You did not divide the others by their sum: they are then no distribution.": _entry(
-            1, 0.15 * math.log(1.5) - 0.05 * math.log(6)
-        ),
-        "You left the second term of the target part out: (0.8, 0.2) are two outcomes.": _entry(
-            0, 0.8 * math.log(4 / 3)
-        ),
-        "You added the parts without the weight 1 − p_y of the second.": _entry(2, TARGET + OTHERS),
-        "You weighted the second part with p_y: the surer the teacher, the *less* it "
-        "counts.": _entry(2, TARGET + 0.8 * OTHERS),
-        "You weighted with the student's 1 − q_y.": _entry(2, TARGET + 0.4 * OTHERS),
-    },
-)
+EXERCISES: dict[str, Exercise] = {**relation_numbers.EXERCISES}
 
 # -- to implement: the distances of relational distillation ----------------------------------------
 
@@ -167,10 +102,10 @@ EXERCISES["relation-distances"] = Exercise(
         ),
     },
     mistakes={
-        "You took means over all n² pairs. The distance of an example to itself is 0 and is "
-        "no relation: leave the diagonal out, of μ as well.": _is(_relation(_of_all_pairs)),
-        "Your μ is right, your last mean is over all n² pairs: the diagonal adds zeros to "
-        "it.": _times(lambda n: (n - 1) / n),
+        "You took means over all n² pairs. The distance of an example to itself is always 0: leave "
+        "the diagonal out, in the mean distance as well.": _is(_relation(_of_all_pairs)),
+        "Your mean distance is right, your last mean is over all n² pairs: the diagonal adds "
+        "zeros to it.": _times(lambda n: (n - 1) / n),
         "You divided by the same mean in both networks: each has its own scale.": _is(
             _relation(one_scale=True)
         ),
@@ -186,36 +121,52 @@ EXERCISES["relation-distances"] = Exercise(
     },
 )
 
-# -- to explore: a batch whose ceiling is high enough ----------------------------------------------
+# -- spot the bug: similarities whose rows are divided by another norm -----------------------------
 
-INFORMATION = -0.5 * 5 * math.log(1 - 0.98**2)
-"""Of five pairs of Gaussians with the correlation 0.98, in nats."""
 
-SMALLEST = math.ceil(math.exp(INFORMATION)) + 1
-"""The smallest batch n with log(n − 1) of at least that."""
+def _similarities(power: float = 2, *, by: int = 2) -> Loss:
+    """Return the loss with the norm of another power, divided by n to another power."""
 
-EXERCISES["relation-batch"] = Exercise(
-    kind=a_number,
+    def loss(student: Tensor, teacher: Tensor) -> Tensor:
+        x, y = student.flatten(1), teacher.flatten(1)
+        g, h = (F.normalize(a @ a.T, p=power) for a in (x, y))
+        return (g - h).square().sum() / math.pow(len(g), by)
+
+    return loss
+
+
+def _batches() -> list[Case]:
+    a, b, c, d = normals(12, (4, 3), (4, 5), (6, 2, 3, 3), (6, 4, 3, 3))
+    return [(a, b), (c, d)]
+
+
+def _like(*of_loss: float, batches: slice = slice(None), **kept: Any) -> Test:
+    cases = lambda: _batches()[batches]  # noqa: E731
+    return agrees(_similarities(*of_loss, **kept), cases, share=1e-3, within=1e-5)
+
+
+def _teacher_is_fixed(answer: Callable[..., Any]) -> bool:
+    student, teacher = (x.requires_grad_() for x in _batches()[0])
+    a_tensor(answer(student, teacher)).backward()
+    return teacher.grad is None or not teacher.grad.any()
+
+
+EXERCISES["relation-similarities"] = Exercise(
+    kind=a_function("similarities(student, teacher)"),
     claims={
-        "with a batch of that size, log N reaches the information": (
-            value(lambda n: n >= SMALLEST - 1),
-            "The ceiling of the bound is log N with N = n − 1: that must reach I.",
+        "matrices of features give the right loss": (
+            _like(batches=slice(1)),
+            "Each row of X Xᵀ has length 1, and the squares are divided by n².",
         ),
-        "with none that is noticeably smaller does it": (
-            value(lambda n: n <= SMALLEST + 1),
-            "Solve log N = I for N: it is e to the power of I.",
+        "feature maps give the right loss": (
+            _like(batches=slice(1, 2)),
+            "All numbers of an example form one row: flatten(1).",
         ),
+        "no gradient reaches the teacher": (_teacher_is_fixed, "Detach the teacher's features."),
     },
     mistakes={
-        "That is the batch for one pair of coordinates: the information of five adds up.": near(
-            math.exp(INFORMATION / 5) + 1, 1.5
-        ),
-        "You left out the factor ½ of I.": value(
-            lambda n: abs(math.log(abs(n) + 1) - 2 * INFORMATION) < 0.01
-        ),
-        "You took 2 to the power of I: that would hold if I were in bits.": near(
-            2**INFORMATION + 1, 1.5
-        ),
-        "That is I itself, in nats; the question is how many examples.": near(8.07, 1.5),
+        "You still divide by the sum of magnitudes: F.normalize's second argument is the power "
+        "of the norm, not the axis.": either(_like(1), _like(1, by=1)),
+        "You divided by n, and the matrix has n² entries.": _like(by=1),
     },
 )

@@ -20,16 +20,16 @@ Scores = Annotated[
     Within(),  # the loss of a score of −inf may be 0
     Where("of two examples or more", lambda scores: len(scores) >= 2),
 ]
-"""s, of every student with every teacher; the diagonal holds the pairs that belong together."""
+"""ψ, of every student with every teacher; the diagonal holds the pairs that belong together."""
 
 
 @checked
 def pair_scores(
     student: Finite[Tensor, "n d"], teacher: Finite[Tensor, "n d"], *, temperature: Positive = 0.1
 ) -> Float[Tensor, "n n"]:
-    """Return ⟨f_i, g_j⟩ / τ of the normalised features of every student i and teacher j.
+    """Return cos(f_i, f'_j) / T_c of the features of every student i and teacher j.
 
-    Both come after an adapter to d numbers; the teacher's learns too. τ is the temperature.
+    Both come after an adapter to d numbers; the teacher's learns too. T_c is the temperature.
     """
     f, g = unit.__wrapped__(widened(student)), unit.__wrapped__(widened(teacher))
     dtype = torch.promote_types(f.dtype, g.dtype)
@@ -38,30 +38,30 @@ def pair_scores(
 
 @checked
 def contrastive_loss(scores: Scores) -> Scalar:
-    """Return −E log h(i, i) − (n − 1) E log(1 − h(i, j)), i ≠ j, in nats; h = e^s / (e^s + n − 1).
+    """Return −E ln P_ii − (n − 1) E ln(1 − P_ij), i ≠ j, in nats; P = e^ψ / (e^ψ + n − 1).
 
-    h is the probability that a pair is one of the same example, when each of those comes with
-    N = n − 1 pairs of different ones. The best score is log p(f, g) / (p(f) p(g)). The mutual
-    information is at least log N minus this loss, whatever the scores: see `information_bound`.
+    P is the probability that a pair is one of the same example, when each of those comes with
+    n − 1 pairs of different ones. The best score is ln p(f, f') / (p(f) p(f')). The mutual
+    information is at least ln(n − 1) less this loss, whatever the scores: `information_bound`.
 
     References: Tian et al. 2020, "Contrastive representation distillation", section 3, with the
     batch as the source of other examples.
     Equation: eq-relation-posterior, eq-relation-contrast, chapter 12.
     """
     n = len(scores)
-    odds = widened(scores) - math.log(n - 1)  # log h / (1 − h)
+    odds = widened(scores) - math.log(n - 1)  # ln P / (1 − P)
     others = odds.flatten()[1:].view(n - 1, n + 1)[:, :-1]  # all but the diagonal
     return -F.logsigmoid(odds.diagonal()).mean() - (n - 1) * F.logsigmoid(-others).mean()
 
 
 @checked
 def information_bound(scores: Scores) -> Scalar:
-    """Return log N − `contrastive_loss`, in nats, with N = n − 1: at most I(f; g), in the mean.
+    """Return ln(n − 1) − `contrastive_loss`, in nats: in the mean at most the information I.
 
-    It cannot exceed log N, so a large mutual information needs a large batch to be seen. And in
-    the mean it cannot exceed I(f; g) − 1, however large the batch: for the best score the loss is
-    log N − I + N E (1 + x) log(1 + x) ≥ log N − I + 1, with x = e^s / N of pairs of different
-    examples, whose mean is 1/N.
+    It cannot exceed ln(n − 1), so a large information needs a large batch to be seen. And in the
+    mean it cannot exceed I − 1, however large the batch: for the best score the loss is
+    ln(n − 1) − I + (n − 1) E (1 + x) ln(1 + x) ≥ ln(n − 1) − I + 1, with the odds x = e^ψ / (n − 1)
+    of pairs of different examples, whose mean is 1/(n − 1).
 
     References: Tian et al. 2020, "Contrastive representation distillation", section 3.
     Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 12.

@@ -72,10 +72,10 @@ def decoupled_loss(
     target_weight: NonNegative = 1.0,
     others_weight: NonNegative = 8.0,
 ) -> Scalar:
-    """Return T² (α TCKD + β NCKD), mean over the batch, in nats.
+    """Return T² (w_target TCKD + w_others NCKD), mean over the batch, in nats.
 
-    In Hinton's loss β is 1 − p_y: the surer the teacher, the less its dark knowledge counts.
-    Here α = ``target_weight`` and β = ``others_weight`` are constants.
+    In Hinton's loss w_others is 1 − p_y: the more confident the teacher, the less the other classes
+    count. Here both weights are constants.
 
     References: Zhao et al. 2022, "Decoupled knowledge distillation".
     Equation: eq-relation-decoupled, chapter 12.

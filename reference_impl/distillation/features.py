@@ -17,9 +17,9 @@ from reference_impl.distillation.numerics import unit
 def hint_loss(
     student: Finite[Tensor, "n d *shape"], teacher: Finite[Tensor, "n d *shape"]
 ) -> Scalar:
-    """Return Σ (f − g)² / m, mean over the batch; m is the number of features of an example.
+    """Return Σ (adapt(f) − f')² / size, mean over the batch; size is the features of an example.
 
-    The student's features f come after the adapter. The paper has ½ Σ (f − g)², without the
+    The student's features come after the adapter; f' are the teacher's. The paper has ½ without the
     division: a weight that suits one layer then suits no other.
 
     References: Romero et al. 2015, "FitNets: hints for thin deep nets", equation 3.
@@ -30,7 +30,7 @@ def hint_loss(
 
 @checked
 def attention_map(features: Finite[Tensor, "n c h w"]) -> Float[Tensor, "n positions"]:
-    """Return A / ‖A‖ with A_x = Σ_c f_cx², over the positions x, row by row of the image.
+    """Return energy / ‖energy‖, the sum of f² over the channels, at each position of the image.
 
     Where all features of an example are 0, so is the map.
 
@@ -47,7 +47,7 @@ def attention_map(features: Finite[Tensor, "n c h w"]) -> Float[Tensor, "n posit
 def attention_transfer_loss(
     student: Finite[Tensor, "n c1 h w"], teacher: Finite[Tensor, "n c2 h w"]
 ) -> Scalar:
-    """Return ‖a − b‖², mean over the batch, of the attention maps a and b: 2 − 2 cos(a, b).
+    """Return ‖m − m'‖² = 2 − 2 cos(m, m'), mean over the batch, of both networks' attention maps.
 
     The number of channels may differ, so no adapter is needed. The paper writes the norm without
     a square; its code takes the mean of the squares over the positions, h w times less than this.

@@ -25,7 +25,9 @@ LogitsOfTwo = Annotated[
 
 @checked
 def similarity_preserving_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
-    """Return ‖G_s − G_t‖_F² / n², where row i of G is row i of A Aᵀ divided by its norm.
+    """Return Σ_ij (sim_ij − sim'_ij)² / n²; row i of sim is row i of F Fᵀ divided by its norm.
+
+    A row of F holds an example's features; sim' is the teacher's.
 
     References: Tung & Mori 2019, "Similarity-preserving knowledge distillation".
     Equation: eq-relation-similarity, chapter 12.
@@ -37,9 +39,9 @@ def similarity_preserving_loss(student: FeaturesOfTwo, teacher: Features) -> Sca
 
 @checked
 def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
-    """Return the mean of h(d_ij − d'_ij) over i ≠ j; d_ij = ‖a_i − a_j‖ / μ, μ their mean.
+    """Return the mean of hub(d_ij − d'_ij) over i ≠ j; d_ij = ‖f_i − f_j‖ over their mean.
 
-    h is Huber's function, ½ e² up to |e| = 1 and |e| − ½ beyond; d' are the teacher's distances.
+    hub(e) is ½ e² up to |e| = 1 and |e| − ½ beyond (Huber); d' are the teacher's distances.
     Moving, turning or scaling all examples of a network changes nothing.
 
     Raises:
@@ -54,10 +56,10 @@ def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
 
 @checked
 def angle_relation_loss(student: Features, teacher: Features) -> Scalar:
-    """Return the mean of h(c_ijk − c'_ijk) over distinct i, j, k; c is the cosine at j.
+    """Return the mean of hub(cos_ijk − cos'_ijk) over distinct i, j, k: the cosine at j.
 
-    c_ijk = ⟨e_ij, e_kj⟩ with e_ij = (a_i − a_j) / ‖a_i − a_j‖; between equal examples there is no
-    direction, e is 0 and so is its gradient. h is Huber's function, c' are the teacher's cosines.
+    cos_ijk is that of f_i − f_j and f_k − f_j; between equal examples there is no direction, it is
+    0 and so is its gradient. hub is Huber's function, cos' are the teacher's cosines.
     Takes memory for n³ cosines.
 
     References: Park et al. 2019, "Relational knowledge distillation", section 3.2.2.
@@ -81,12 +83,13 @@ def correlation_loss(
     between_classes: NonNegative = 1.0,
     within_classes: NonNegative = 1.0,
 ) -> Scalar:
-    """Return T² (β (1 − ρ_rows) + γ (1 − ρ_columns)): DIST, of the softened probabilities.
+    """Return T² (w_row (1 − corr_rows) + w_col (1 − corr_columns)): DIST, of p and q.
 
-    ρ_rows is Pearson's correlation of p and q over the classes, mean over the examples, and β =
-    ``between_classes`` its weight; ρ_columns and γ = ``within_classes`` those over the examples,
-    mean over the classes. ρ is 0, without a gradient, where one of the two is constant; and close
-    to 0 for a class whose probabilities differ by less than 10⁻¹⁸.
+    corr_rows is Pearson's correlation of the softened p and q over the classes, mean over the
+    examples, with the weight w_row = ``between_classes``; corr_columns and w_col =
+    ``within_classes`` are over the examples, mean over the classes. A correlation is 0, without a
+    gradient, where one of the two is constant; and close to 0 for a class whose probabilities
+    differ by less than 10⁻¹⁸.
 
     References: Huang et al. 2022, "Knowledge distillation from a stronger teacher".
     Equation: eq-relation-correlation, chapter 12.
@@ -94,10 +97,10 @@ def correlation_loss(
     q = (widened(student) / temperature).softmax(dim=1)
     p = (widened(teacher.detach()) / temperature).softmax(dim=1)
     n, classes = q.shape
-    beta, gamma = between_classes, within_classes
+    w_row, w_col = between_classes, within_classes
     (rows_q, columns_q), (rows_p, columns_p) = _standardised(q), _standardised(p)
-    rows, columns = rows_q * (beta / n * rows_p), columns_q * (gamma / classes * columns_p)
-    return temperature**2 * (beta + gamma - (rows + columns).sum())
+    rows, columns = rows_q * (w_row / n * rows_p), columns_q * (w_col / classes * columns_p)
+    return temperature**2 * (w_row + w_col - (rows + columns).sum())
 
 
 def _rows(features: Float[Tensor, "n _ ..."]) -> Float[Tensor, "n d"]:
@@ -113,7 +116,7 @@ def _relative_distances(name: str, a: Float[Tensor, "n d"]) -> Float[Tensor, " p
 
 
 def _cosines(a: Float[Tensor, "n d"]) -> Float[Tensor, "n n n"]:
-    """Return c_ijk as entry (j, i, k); 0 where i = j or k = j."""
+    """Return cos_ijk as entry (j, i, k); 0 where i = j or k = j."""
     directions = unit.__wrapped__(a[None] - a[:, None])  # entry (j, i): from j to i
     return directions @ directions.mT
 
