@@ -1,6 +1,7 @@
 """Settings of every test."""
 
 import os
+from unittest import mock
 
 import pytest
 import torch
@@ -15,6 +16,16 @@ pytest.register_assert_rewrite("contracts")  # so that a failure shows what was 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples each time
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """Give the environment back as it was: each notebook's kernel inherits it.
+
+    A cluster of `distributed` sets MALLOC_TRIM_THRESHOLD_, which makes large tensors 7 times slower.
+    """
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture
