@@ -1,7 +1,8 @@
 """Make room for a chapter: ``python -m book_tools.renumber 06`` moves 06 and all later ones by one.
 
-Files, links, and the words "chapter 06" in texts, docstrings, tests and records move together. The
-old address of each page leads to the new one. The new chapter is yours to write.
+Files, links, the words "chapter 06" in texts, docstrings, tests and records, and the column of
+chapters in the page of notation move together. The old address of each page leads to the new one.
+The new chapter is yours to write.
 """
 
 import argparse
@@ -61,7 +62,10 @@ def make_room(root: Path, first: int) -> str:
     changed = 0
     for path in _texts(root):
         old = path.read_text("utf-8")
-        if (new := renumbered(old, stems, first)) != old:
+        new = renumbered(old, stems, first)
+        if path.name == "notation.md":
+            new = re.sub(r"(?<=\| )\d\d(?= \|)", lambda number: _next(number[0], first), new)
+        if new != old:
             write_whole(path, new)
             changed += 1
     for path in later:

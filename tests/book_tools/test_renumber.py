@@ -38,6 +38,7 @@ def book(tmp_path):
         "07_times": "see [chapter 06](06_sizes.ipynb)",
     }.items():
         (tmp_path / f"chapters/{name}.ipynb").write_text(text, "utf-8")
+    (tmp_path / "chapters/notation.md").write_text("| b | bits | 06 | 05 |", "utf-8")
     (tmp_path / "_toc.yml").write_text("- file: chapters/06_sizes\n", "utf-8")
     return tmp_path
 
@@ -50,6 +51,7 @@ def test_room_is_made(book):
         "05_errors.ipynb": "nothing of chapter 05 moves",
         "07_sizes.ipynb": "see [chapter 08](08_times.ipynb)",
         "08_times.ipynb": "see [chapter 07](07_sizes.ipynb)",
+        "notation.md": "| b | bits | 07 | 05 |",
     }
     assert (book / "_toc.yml").read_text("utf-8") == "- file: chapters/07_sizes\n"
     page = Page(book / "_extra/chapters/07_times.html")
