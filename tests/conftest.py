@@ -22,7 +22,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 def environment():
     """Give the environment back as it was: each notebook's kernel inherits it.
 
-    A cluster of `distributed` sets MALLOC_TRIM_THRESHOLD_, which makes large tensors 7 times slower.
+    A cluster of `distributed` sets MALLOC_TRIM_THRESHOLD_, and large tensors are slow with it.
     """
     with mock.patch.dict(os.environ):
         yield
