@@ -97,6 +97,7 @@ def output_change(outgoing: Rows, mean_square: MeanSquare) -> Score:
     """Return ‖W'_{:,i}‖² mean_n a_ni², how far the next layer's output moves without unit i.
 
     The mean over examples of the squared distance; the unit's column of Wanda, squared and summed.
+    For a channel it is an estimate: positions under one kernel are counted as if uncorrelated.
     ``outgoing`` is such as `reference_impl.compress.outgoing_columns`.
 
     >>> output_change(torch.tensor([[3.0, 4.0]]), torch.tensor([2.0]))
