@@ -80,30 +80,30 @@ EXERCISES["relation-batch"] = Exercise(
     claims={
         "with a batch of that size, ln(n − 1) reaches the information": (
             value(lambda n: n >= SMALLEST - 1),
-            "The ceiling of the bound is ln(n − 1): that must reach I.",
+            "The ceiling of the bound is ln(n − 1): that must reach MI.",
         ),
         "a noticeably smaller batch does not reach it": (
             value(lambda n: n <= SMALLEST + 1),
-            "Solve ln(n − 1) = I for n: n is e to the power of I, plus 1.",
+            "Solve ln(n − 1) = MI for n: n is e to the power of MI, plus 1.",
         ),
     },
     mistakes={
         "That is the batch for one pair of coordinates: the information of five adds up.": near(
             math.exp(INFORMATION / 5) + 1, 1.5
         ),
-        "You left out the factor ½ of I.": value(
+        "You left out the factor ½ of MI.": value(
             lambda n: abs(math.log(abs(n) + 1) - 2 * INFORMATION) < 0.01
         ),
-        "You took 2 to the power of I: that would hold if I were in bits.": near(
+        "You took 2 to the power of MI: that would hold if MI were in bits.": near(
             2**INFORMATION + 1, 1.5
         ),
-        "That is I itself, in nats; the question is how many examples.": near(8.07, 1.5),
+        "That is MI itself, in nats; the question is how many examples.": near(8.07, 1.5),
     },
 )
 
 # -- to carry over: clips of sound -----------------------------------------------------------------
 
-CLIPS = [64 * 512 + 512, 64 * 63 // 2, 64 * 63 * 62, 512 * 100 * 2 / 1e3]
+CLIPS = [64 * 512 + 512, 64 * 63 // 2, 64 * 63 * 62 // 2, 512 * 100 * 2 / 1e3]
 """Parameters of the adapter, distances, angles, kilobytes of a clip."""
 
 EXERCISES["relation-clips"] = Exercise(
@@ -116,7 +116,7 @@ EXERCISES["relation-clips"] = Exercise(
         "the number of distances is right": (at(1, CLIPS[1]), "Each pair once: n (n − 1) / 2."),
         "the number of angles is right": (
             at(2, CLIPS[2]),
-            "A corner, and two others in their order: n (n − 1) (n − 2).",
+            "A corner, and two of the others: n (n − 1) (n − 2) / 2.",
         ),
         "the kilobytes of a clip are right": (
             at(3, CLIPS[3], within=0.5),
@@ -129,6 +129,7 @@ EXERCISES["relation-clips"] = Exercise(
             0, CLIPS[0] * 100, (64 * 100) * (512 * 100)
         ),
         "You counted each distance twice.": at(1, 64 * 63),
+        "You counted each angle twice: cos_ijk = cos_kji.": at(2, 64 * 63 * 62),
         "You counted the distance of each clip to itself.": at(1, 64 * 65 // 2, 64**2),
         "Float16 has two bytes.": at(3, 2 * CLIPS[3], CLIPS[3] / 2, within=0.5),
     },

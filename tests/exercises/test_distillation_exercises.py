@@ -266,7 +266,7 @@ WRONG = {
         (2**INFORMATION, "2 to the power"),
         (INFORMATION, "itself, in nats"),
         (1000, "ceiling of the bound", "with a batch of that size"),
-        (1e7, "e to the power of I", "a noticeably smaller"),
+        (1e7, "e to the power of MI", "a noticeably smaller"),
     ],
     "relation-similarities": [
         ({"x.flatten(1).T)": "x.flatten(1).T, 1)"}, "power", "matrices", "feature maps"),
@@ -287,6 +287,7 @@ WRONG = {
         ({1: 4032}, "twice", "the number of distances"),
         ({1: 4096}, "to itself"),
         ({2: 64 * 63}, "A corner", "the number of angles"),
+        ({2: 249_984}, "angle twice", "the number of angles"),
         ({3: 204.8}, "two bytes", "the kilobytes"),
         ({3: 1024}, "100 moments"),
         ({0: 3}, "64 weights"),
