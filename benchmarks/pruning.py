@@ -70,7 +70,7 @@ def torch_pruned(network: Network, ratio: float = 0.5) -> torch.nn.Module:
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         global_pruning=True,
         pruning_ratio=ratio,
-        ignored_layers=[theirs.head],
+        ignored_layers=[m for m in theirs.modules() if isinstance(m, torch.nn.Linear)][-1:],
     ).step()
     return theirs.eval()
 

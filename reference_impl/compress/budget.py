@@ -32,10 +32,10 @@ Normalise = Callable[[Float[Tensor, " units"]], Float[Tensor, " units"]]
 @checked
 @dataclass(frozen=True)
 class MacFormula:
-    """MACs(n) = Σ_l c_l Π_{j of l} n_j, the multiply–accumulates of one image by the widths n.
+    """MACs = Σ_k fixed_k Π_{j in layer k} C_j, of one image, by the widths C_j.
 
-    ``terms`` has for each layer c_l and the labels j; c_l is the positions of its output times what
-    is fixed in its weight's shape (kernel, pixels, classes).
+    ``terms`` has for each layer fixed_k and the labels j; fixed_k is the positions of its output
+    times what is fixed in its weight's shape (kernel, pixels, classes).
 
     Equation: eq-narrow-macs, chapter 16.
     """
@@ -44,7 +44,7 @@ class MacFormula:
 
     @checked
     def __call__(self, widths: Mapping[str, Count]) -> int:
-        """Return MACs(n)."""
+        """Return the MACs at these widths."""
         if missing := sorted({j for _, labels in self.terms for j in labels} - set(widths)):
             raise ValueError(f"widths must hold every label, got none for {missing}")
         return sum(c * math.prod(widths[j] for j in labels) for c, labels in self.terms)
@@ -81,7 +81,7 @@ def unchanged(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
 
 @checked
 def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
-    """Return S_i / mean(S): how a unit compares with the mean of its own layer.
+    """Return I_i / mean(I): how a unit compares with the mean of its own layer.
 
     Raises:
         ValueError: if the mean is not positive.
@@ -96,7 +96,7 @@ def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
 
 @checked
 def by_rank(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
-    """Return (rank_i + ½) / n, in (0, 1), as float64: layers lose about the same share of units.
+    """Return (rank_i + ½) / C, in (0, 1), as float64: layers lose about the same share of units.
 
     Equation: eq-narrow-normalised, chapter 16.
     """
@@ -121,7 +121,7 @@ def masks_to_budget(
     normalise: Normalise = by_mean,
     least: Count = 1,
 ) -> dict[str, Bool[Tensor, " units"]]:
-    """Return masks that keep the highest scores, as many as MACs(n) ≤ ``max_macs`` allows.
+    """Return masks that keep the highest scores, as many as MACs ≤ ``max_macs`` allows.
 
     All units stand in one line, lowest normalised score first, equals in the order of the layers;
     one after another is removed until the budget holds, except the last ``least`` of a layer.

@@ -20,11 +20,11 @@ Masks = Mapping[str, Bool[Tensor, " _"]]
 
 @checked
 def map_width(network: Net, label: str, width_map: WidthMap, example: Example = None) -> Net:
-    """Return a network in which the units of one width are mapped: W_k = M W, W'_k = W' U.
+    """Return a network in which the units of one width are mapped.
 
-    M acts on each first axis that carries the label (the rows that write the units: weights,
-    biases, BatchNorm), U on every other one (the columns that read them). All the rest of the
-    network is a copy: modes, layouts, what is frozen, strides, settings of its classes.
+    W_kept = M W, W'_kept = W' U: M acts on each first axis that carries the label (the rows that
+    compute the units: weights, biases, BatchNorm), U on every other one (the columns that read
+    them). All the rest is a copy: modes, layouts, what is frozen, strides, settings of classes.
 
     Raises:
         ValueError: if the map is made for another width, the width cannot be cut, BatchNorm would

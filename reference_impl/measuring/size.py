@@ -117,10 +117,10 @@ def bitmap_size(model: nn.Module, *, weight_bits: Bits = 32) -> Size:
 
 @checked
 def csr_size(model: nn.Module, *, weight_bits: Bits = 32, index_bits: Bits = INDEX_BITS) -> Size:
-    """Return N≠0 (b + b_i) + (rows + 1) b_i: each value with its column, and where rows begin.
+    """Return N≠0 (b + b_index) + (rows + 1) b_index: values, columns, and where rows begin.
 
-    Compressed sparse rows, the form in which a sparse product runs; a filter is a row. With b_i = b
-    it is less than dense only if the density is below ½, and a little more for the rows.
+    Compressed sparse rows, the form in which a sparse product runs; a filter is a row. With
+    b_index = b it is less than dense only if the density is below ½, less a little for the rows.
 
     Equation: eq-narrow-csr, chapter 16.
     """
