@@ -63,7 +63,7 @@ def peer_sizes(network: Network) -> dict[str, int]:
 
 
 def cases() -> Iterator[Case]:
-    """Yield the cases of chapter 18; constriction's peer is its range coder, which is compiled."""
+    """Yield the cases of chapter 19; constriction's peer is its range coder, which is compiled."""
     symbols = drawn()
     counts = torch.bincount(symbols, minlength=SYMBOLS)
     lengths = code_lengths(counts)

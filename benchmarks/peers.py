@@ -1,4 +1,4 @@
-"""Chapter 18: LeNet-300-100 in files of other tools and of the course (a few minutes).
+"""Chapter 19: LeNet-300-100 in files of other tools and of the course (a few minutes).
 
 `python -m benchmarks.peers NAME` measures one tool's rows of `data/results/peers.json`; measure
 `ours` and `nncodec` after a change of `smallest.json`. Accuracies are in percent of Fashion-MNIST's
@@ -62,7 +62,7 @@ def ours(data: Dataset, _: Path) -> Iterator[Row]:
 
 
 def untrained() -> nn.Module:
-    """Return chapter 18's network: 92 % zeros, 32 shared values a layer, no training after."""
+    """Return chapter 19's network: 92 % zeros, 32 shared values a layer, no training after."""
     network = training.load_checkpoint("lenet300")
     compress.apply_masks(network, training.magnitude_masks(network, 0.92))
     with torch.no_grad():

@@ -19,8 +19,6 @@ from book_tools.refresh import chosen
 from reference_impl.notebook import Table
 
 WORDS, LINES = 3500, 300  #: at most
-#: chapters that do not have the form of docs/authoring.md yet
-PENDING = "16", "17"
 #: how the headings of a chapter's parts begin, and the titles of its exercises
 PARTS = (
     *("The question", "The idea", "The formula", "By hand", "In code", "On real data"),

@@ -11,7 +11,7 @@ from exercises.framework import Exercise, Report, examine
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "adaround", "qat"),
     *("distill", "student", "relation", "sparse", "importance", "stability", "narrow"),
-    *("merge", "coding", "order", "deploy", "questions"),
+    *("merge", "merge_data", "coding", "order", "deploy", "questions"),
 )
 """The modules with the exercises of the chapters, in their order."""
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 18: codes by hand, a table to check, shared values, weights in pairs."""
+"""Exercises of chapter 19: codes by hand, a table to check, shared values, weights in pairs."""
 
 from collections.abc import Callable
 from functools import cache, partial

@@ -1,4 +1,4 @@
-"""Exercises of chapter 20: bytes of a file, what is fused, packed codes, a quiet round, Amdahl."""
+"""Exercises of chapter 21: bytes of a file, what is fused, packed codes, a quiet round, Amdahl."""
 
 from collections.abc import Callable
 from typing import Any

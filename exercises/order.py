@@ -1,4 +1,4 @@
-"""Exercises of chapter 19: gaps by hand and predicted, a wrong contrast, a front, another pair."""
+"""Exercises of chapter 20: gaps by hand and predicted, a wrong contrast, a front, another pair."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

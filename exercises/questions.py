@@ -1,4 +1,4 @@
-"""Exercises of chapter 21: blocks and drafts by hand, a rotation, a bug, a length, a cache."""
+"""Exercises of chapter 22: blocks and drafts by hand, a rotation, a bug, a length, a cache."""
 
 from collections.abc import Callable
 

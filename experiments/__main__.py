@@ -17,8 +17,8 @@ EXPERIMENTS = {
     name: f"{'benchmarks' if name in ('roofline', 'integer') else 'experiments'}.{name}"
     for name in (
         *("roofline", "granularity", "integer", "ptq", "qat", "objective", "distillation"),
-        *("mnist", "relations", "sparsity", "stability", "narrowing", "merging", "decay"),
-        *("deep_compression", "smallest", "order", "deployment"),
+        *("mnist", "relations", "sparsity", "stability", "narrowing", "merging"),
+        *("decay", "unlabelled", "deep_compression", "smallest", "order", "deployment"),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Chapter 17: does weight decay make pruning cheap? (twenty minutes).
+"""Chapter 18: does weight decay make pruning cheap? (twenty minutes).
 
 The two recipes of `experiments.merging` differ in epochs, learning rate and weight decay at
 once. Here LeNet-300-100 is trained for 12 epochs with either learning rate, with decay and without,

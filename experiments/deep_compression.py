@@ -1,4 +1,4 @@
-"""Chapter 18: Deep Compression, step by step (15 minutes; MNIST too if it is in data/MNIST).
+"""Chapter 19: Deep Compression, step by step (15 minutes; MNIST too if it is in data/MNIST).
 
 A network is trained; weights are dropped little by little, while the whole network teaches what is
 left of it; the weights that are left share a few values a layer, which are trained as well; and a

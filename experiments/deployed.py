@@ -1,4 +1,4 @@
-"""The network of chapter 20: distilled, trained at 4 bits, written as ONNX (an hour and a half).
+"""The network of chapter 21: distilled, trained at 4 bits, written as ONNX (an hour and a half).
 
 ``python -m experiments.deployed`` makes ``data/deployed``. Interrupted after the distillation, it
 continues with the training at 4 bits.

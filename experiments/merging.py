@@ -1,4 +1,4 @@
-"""Chapter 17: units merged, pruned, solved for by least squares (25 minutes).
+"""Chapter 18: units merged, pruned, solved for by least squares (25 minutes).
 
 LeNet-300-100 loses half of the units of both hidden layers and more, and is not trained again. The
 units that stay are the same for pruning, merging and least squares, so that these are compared in

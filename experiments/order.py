@@ -1,4 +1,4 @@
-"""Chapter 19: prune, merge, distil and quantize in every order (two hours).
+"""Chapter 20: prune, merge, distil and quantize in every order (two hours).
 
 Every order has the same number of training steps on the same batches. Orders that begin alike
 share what they have in common, so that a run makes all orders with one first stage.

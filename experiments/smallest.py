@@ -1,4 +1,4 @@
-"""Chapter 18: networks trained towards files of so many bytes (three hours; five more with MNIST).
+"""Chapter 19: networks trained towards files of so many bytes (three hours; five more with MNIST).
 
 A teacher answers for changed copies of the training images. Students learn from its answers and
 their labels, with the rate of their integers in the loss; the result is the file, whole, and what

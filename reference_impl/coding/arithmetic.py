@@ -22,7 +22,7 @@ RECENT = 2**10  #: so many bits are remembered; then all counts are halved
 class Probability:
     """That the next bit is 0, from the bits so far.
 
-    Equation: eq-coding-adaptive, chapter 18.
+    Equation: eq-coding-adaptive, chapter 19.
     """
 
     zeros = ones = 0
@@ -58,7 +58,7 @@ class Encoder:
     def code(self, p: Probability, bit: int = 0) -> int:
         """Write the bit, let the probability learn from it, and return it.
 
-        Equation: eq-coding-interval, chapter 18.
+        Equation: eq-coding-interval, chapter 19.
         """
         zero = p.of_zero()
         split = self._width * zero // ONE

@@ -29,7 +29,7 @@ def entropy(counts: Counts) -> float:
     1.75
 
     References: Shannon 1948, "A Mathematical Theory of Communication", theorem 9.
-    Equation: eq-coding-entropy, chapter 18.
+    Equation: eq-coding-entropy, chapter 19.
     """
     p = counts[counts > 0].double() / _total(counts)
     return (p * (1 / p).log2()).sum().item()
@@ -45,7 +45,7 @@ def mean_length(counts: Counts, lengths: Lengths) -> float:
     >>> mean_length(torch.tensor([4, 2, 1, 1]), torch.tensor([1, 2, 3, 3]))
     1.75
 
-    Equation: eq-coding-length, chapter 18.
+    Equation: eq-coding-length, chapter 19.
     """
     return (counts.double() @ lengths.double()).item() / _total(counts)
 
@@ -65,7 +65,7 @@ def code_lengths(counts: Counts) -> Int64[Tensor, " symbols"]:
         ValueError: if all counts are 0.
 
     References: Huffman 1952, "A Method for the Construction of Minimum-Redundancy Codes".
-    Equation: eq-coding-huffman, chapter 18.
+    Equation: eq-coding-huffman, chapter 19.
     """
     _total(counts := counts.long())  # a narrow type would overflow below
     occurring = counts.nonzero().ravel().tolist()
@@ -100,7 +100,7 @@ def canonical_codes(lengths: Lengths) -> Int64[Tensor, " symbols"]:
         ValueError: if Σ 2^−length_i > 1: no prefix code has such lengths.
 
     References: Schwartz & Kallick 1964, "Generating a canonical prefix encoding".
-    Equation: eq-coding-canonical, chapter 18.
+    Equation: eq-coding-canonical, chapter 19.
     """
     order = torch.argsort(lengths, stable=True)
     codes, code, last = torch.zeros(len(lengths), dtype=torch.int64), -1, 0

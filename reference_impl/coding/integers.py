@@ -61,7 +61,7 @@ def density_class(in_row: FromZero, before: FromZero, in_column: FromZero, above
     >>> density_class(0, 0, 0, 0), density_class(3, 9, 3, 9)
     (29, 26)
 
-    Equation: eq-coding-density, chapter 18.
+    Equation: eq-coding-density, chapter 19.
     """
     product = (2 * in_row + 1) * (2 * in_column + 1) * 2**14 // ((before + 1) * (above + 1))
     return (product * product).bit_length()

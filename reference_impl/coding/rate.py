@@ -34,7 +34,7 @@ def price(integers: Int64[Tensor, "*shape"]) -> Price:
     >>> [round(x.item(), 2) for x in (found.zero, found.first, found.further)]
     [0.61, 2.95, 2.0]
 
-    Equation: eq-coding-price, chapter 18.
+    Equation: eq-coding-price, chapter 19.
     """
     n, there, steps = integers.numel(), integers.count_nonzero(), integers.abs().sum()
     p0, rho = (n - there + 0.5) / (n + 1), (steps - there + 0.5) / (steps + 1)
@@ -50,7 +50,7 @@ def price_by_density(integers: Integers2d) -> Price:
     that of the table, two counts of the mean added to each row and column. So the last entry of a
     row or of a column costs the most, and whole rows and columns become empty.
 
-    Equation: eq-coding-independent, chapter 18.
+    Equation: eq-coding-independent, chapter 19.
     """
     there = (integers != 0).float()
     d = there.mean() + 1 / there.numel()
@@ -72,7 +72,7 @@ def rate(u: Values, price: Price) -> Scalar:
     >>> rate(u, Price(torch.tensor(1.0), torch.tensor(3.0), torch.tensor(2.0))).item()
     10.0
 
-    Equation: eq-coding-rate, chapter 18.
+    Equation: eq-coding-rate, chapter 19.
     """
     size = u.abs()
     bits = price.zero + size.clamp(max=1) * (price.first - price.zero)

@@ -27,7 +27,7 @@ def relative_indices(
     ([1, 3, 2, 0], [True, False, True, True])
 
     References: Han, Mao & Dally 2016, "Deep Compression", section 2 and figure 2.
-    Equation: eq-coding-gaps, chapter 18.
+    Equation: eq-coding-gaps, chapter 19.
     """
     at = kept.nonzero().ravel()
     zeros = torch.diff(at, prepend=at.new_tensor([-1])) - 1
@@ -47,6 +47,6 @@ def positions(gaps: Gaps) -> Int64[Tensor, " entries"]:
     >>> positions(torch.tensor([1, 3, 2, 0])).tolist()
     [1, 5, 8, 9]
 
-    Equation: eq-coding-positions, chapter 18.
+    Equation: eq-coding-positions, chapter 19.
     """
     return torch.cumsum(gaps + 1, dim=0) - 1

@@ -23,7 +23,7 @@ def steps(exponents: Exponents) -> Float32[Tensor, " rows"]:
     >>> steps(torch.tensor([-4, 0, 2, 8])).tolist()
     [0.5, 1.0, 1.4142135381698608, 4.0]
 
-    Equation: eq-coding-steps, chapter 18.
+    Equation: eq-coding-steps, chapter 19.
     """
     return torch.ldexp(QUARTERS[exponents % 4], exponents // 4)
 
@@ -32,7 +32,7 @@ def steps(exponents: Exponents) -> Float32[Tensor, " rows"]:
 def from_integers(integers: Table, exponents: Exponents) -> Float32[Tensor, "rows columns"]:
     """Return w_ij = s_i q_ij, rounded to float32.
 
-    Equation: eq-coding-steps, chapter 18.
+    Equation: eq-coding-steps, chapter 19.
     """
     return integers.float() * steps(exponents)[:, None]
 

@@ -75,7 +75,7 @@ def student_quantile(level: Level, freedom: Count) -> float:
 
 @checked
 def bonferroni_level(n: Count, *, level: Level = 0.95) -> float:
-    """Return 1 − (1 − level) / n, the level of each of n intervals that are to hold together.
+    """Return 1 − (1 − level) / n, the level of each of n simultaneous intervals.
 
     Each misses its true value with probability (1 − level) / n at most, so that one of them or
     more does with 1 − level at most, however they depend on each other.
@@ -84,6 +84,6 @@ def bonferroni_level(n: Count, *, level: Level = 0.95) -> float:
     0.9979
 
     References: Dunn 1961, "Multiple comparisons among means".
-    Equation: eq-order-bonferroni, chapter 19.
+    Equation: eq-order-bonferroni, chapter 20.
     """
     return 1 - (1 - level) / n

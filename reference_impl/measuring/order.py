@@ -22,7 +22,7 @@ def order_gap(x: Signal, first: Operation, second: Operation) -> float:
     >>> order_gap(torch.tensor([3.0, 4.0]), torch.round, lambda x: x / 2)
     0.1
 
-    Equation: eq-order-gap, chapter 19.
+    Equation: eq-order-gap, chapter 20.
     """
     gap = second(first(x)).double() - first(second(x)).double()
     return float(gap.norm() / x.double().norm())
@@ -40,7 +40,7 @@ def swap_gain(values: Orders, first: str, second: str) -> float:
     Raises:
         ValueError: if the two are nowhere neighbours, or a swapped order is missing.
 
-    Equation: eq-order-swap, chapter 19.
+    Equation: eq-order-swap, chapter 20.
     """
     gains = []
     for order, value in values.items():

@@ -17,7 +17,7 @@ Factor = Float[Tensor, " units"]
 
 @checked
 def batch_norm_factor(gamma: PerUnit, variance: Variance, *, eps: NonNegative) -> Factor:
-    """Return a = γ / √(σ² + ε), by which BatchNorm multiplies each unit in evaluation mode."""
+    """Return γ / √(variance + ε), by which BatchNorm multiplies a unit in evaluation mode."""
     return gamma / torch.sqrt(variance + eps)
 
 
@@ -32,12 +32,13 @@ def normalised_relation(
     variance: Variance,
     eps: NonNegative,
 ) -> tuple[PerPair, PerPair]:
-    """Return S, B of y_j = S y_i + B after BatchNorm, where w_j = s w_i before it.
+    """Return c_fold, β_fold of a_j · x = c_fold (a_i · x) + β_fold, where w_j = c w_i.
 
-    S = s a_j / a_i with BatchNorm's factors a = γ / √(σ² + ε), and B = b_j − S b_i with the folded
-    biases b = β − a · mean, the running mean less the layer's own bias if there is one. ``pairs``
-    are the kept units i and the units j. γ_i must not be 0: y_i is then constant. Through ReLU the
-    relation passes only where S > 0 and B = 0, or where S = 0 ≤ B and y_j is constant.
+    a are the rows with BatchNorm folded, w the filters before it. c_fold = c (γ_j/σ_j) / (γ_i/σ_i)
+    with σ = √(variance + ε), and β_fold = β_j − c_fold β_i with the folded biases
+    β_norm − γ mean / σ, the running mean less the layer's own bias if there is one. ``pairs`` are
+    the kept units i and the units j. γ_i must not be 0: unit i is then constant. Through ReLU the
+    relation passes only where c_fold > 0 and β_fold = 0, or where c_fold = 0 ≤ β_fold.
 
     References: Kim et al. 2020, "Neuron merging: compensating for pruned neurons".
     Equation: eq-merge-norm, chapter 17.

@@ -15,7 +15,7 @@ SomeKept = Annotated[Keep, Where("true for one unit or more", lambda keep: bool(
 
 @checked
 def connected_components(similarity: Similarity, threshold: Cosine) -> Units:
-    """Return for each unit the first one that a chain of pairs with S ≥ threshold leads to.
+    """Return for each unit the first one that a chain of pairs above the threshold leads to.
 
     Units at the ends of a chain may be unlike: A ~ B ~ C says nothing about A and C.
     """
@@ -31,7 +31,7 @@ def connected_components(similarity: Similarity, threshold: Cosine) -> Units:
 
 @checked
 def complete_linkage(similarity: Similarity, threshold: Cosine) -> Units:
-    """Return clusters, named by their first units, in which all pairs have S ≥ threshold.
+    """Return clusters, named by their first units, whose pairs all reach the threshold.
 
     The two clusters whose least similar pair is most similar become one, until none is similar
     enough; among equals, the first. O(n³) comparisons.

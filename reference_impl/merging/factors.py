@@ -1,7 +1,7 @@
 """By which factor c a ReLU unit stands for another: ReLU(a_j · x) ≈ c ReLU(a_i · x).
 
-Rows a = [w, b] act on x = [inputs, 1]. Pairs are given row by row: kept a_i, gone a_j. Factors are
-computed in float64 and returned in the wider of the rows' types.
+Rows a = [w, β] act on x = [inputs, 1]. Pairs are given row by row: kept a_i, removed a_j. Factors
+are computed in float64 and returned in the wider of the rows' types.
 """
 
 import math
@@ -73,9 +73,9 @@ def kappa(cosine: Cosines) -> Float[Tensor, "*shape"]:
 
 @checked
 def relative_error(cosine: Cosines, ratio: Finite[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return E(ReLU(a_j·x) − c ReLU(a_i·x))² / E ReLU(a_j·x)² = 1 + r² − 2 r κ, Gaussian x.
+    """Return E(h_j − c h_i)² / E h_j² = 1 + ratio² − 2 κ ratio, with h = ReLU(a · x), Gaussian x.
 
-    r = c ‖a_i‖ / ‖a_j‖: 0 prunes, cos θ projects, 1 is the ratio of norms, κ is the best.
+    ratio = c ‖a_i‖ / ‖a_j‖: 0 prunes, cos θ projects, 1 is the ratio of norms, κ is the best.
 
     Equation: eq-merge-relative, chapter 17.
     """

@@ -50,7 +50,7 @@ def reproduce(
     >>> found.offset.round(decimals=6).abs().tolist()
     [0.0, 1.0]
 
-    Equation: eq-merge-least-squares, eq-merge-solution, chapter 17.
+    Equation: eq-merge-least-squares, eq-merge-solution, chapter 18.
     """
     h, kept, start = (x.detach().double() for x in (targets, regressors, towards))
     mean, kept_mean = (x.mean(dim=0) * intercept for x in (h, kept))

@@ -27,7 +27,7 @@ def pair_saliency(rows: Rows, outgoing: Outgoing) -> Float[Tensor, "n n"]:
             [36.,  0.]])
 
     References: Srinivas & Babu 2015, "Data-free parameter pruning", equation 4.
-    Equation: eq-merge-saliency, chapter 17.
+    Equation: eq-merge-saliency, chapter 18.
     """
     w, a = rows.detach().double(), outgoing.detach().double()
     distance = torch.cdist(w, w, compute_mode="donot_use_mm_for_euclid_dist")  # exact near 0

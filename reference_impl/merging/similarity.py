@@ -9,11 +9,11 @@ from reference_impl.checked import Finite, checked, widened
 
 @checked
 def cosine_similarity(rows: Finite[Tensor, "n d"]) -> Float[Tensor, "n n"]:
-    """Return S_ij = a_i · a_j / (‖a_i‖ ‖a_j‖) = (U Uᵀ)_ij in [−1, 1], with u_i = a_i / ‖a_i‖.
+    """Return cos θ_ij = a_i · a_j / (‖a_i‖ ‖a_j‖) = (Â Âᵀ)_ij, where row i of Â is a_i / ‖a_i‖.
 
     A row has a unit's incoming weights, with its bias if there is one; a zero row has no direction.
-    S is exactly symmetric: NumPy computes one half of A Aᵀ and mirrors it, torch computes both. A
-    cosine that rounding alone keeps below 1 is 1, so that a copy of a row is as like it as can be.
+    The result is exactly symmetric: NumPy computes one half of Â Âᵀ and mirrors it, torch computes
+    both. A cosine that rounding alone keeps below 1 is 1: a row and its copy are parallel.
 
     >>> cosine_similarity(torch.tensor([[3.0, 4.0], [6.0, 8.0], [-4.0, 3.0]])).round(decimals=6)
     tensor([[1., 1., 0.],

@@ -72,7 +72,7 @@ def steer(price: Positive, rate: Positive, path: Positive) -> float:
         rate: that of the network, in bits.
         path: what it should be.
 
-    Equation: eq-coding-lambda, chapter 18.
+    Equation: eq-coding-lambda, chapter 19.
     """
     above = min(max(5 * math.log(rate / path), -1), 1)
     return min(max(price * math.exp(0.01 * above), PRICES[0]), PRICES[1])

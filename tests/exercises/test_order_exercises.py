@@ -1,4 +1,4 @@
-"""The checkers of chapter 19 accept right answers, and name wrong ones."""
+"""The checkers of chapter 20 accept right answers, and name wrong ones."""
 
 import itertools
 

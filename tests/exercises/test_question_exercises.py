@@ -1,4 +1,4 @@
-"""The checkers of chapter 21 accept right answers, and name wrong ones."""
+"""The checkers of chapter 22 accept right answers, and name wrong ones."""
 
 import math
 

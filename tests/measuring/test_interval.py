@@ -61,7 +61,7 @@ def test_an_interval_is_printed_with_its_margin():
 
 @pytest.mark.equation("eq-order-bonferroni")
 @pytest.mark.parametrize(("n", "level"), [(1, 0.95), (24, 0.95), (6, 0.9)])
-def test_intervals_hold_together_as_often_as_the_union_bound_says(n, level):
+def test_simultaneous_intervals_hold_as_often_as_the_union_bound_says(n, level):
     """Oracle: n disjoint misses, the worst case, and n independent ones, which miss less."""
     each = bonferroni_level(n, level=level)
     assert 1 - n * (1 - each) == pytest.approx(level)

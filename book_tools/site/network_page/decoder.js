@@ -1,4 +1,4 @@
-/* The file of chapter 18, decoded: what reference_impl/coding does to read it, in JavaScript.
+/* The file of chapter 19, decoded: what reference_impl/coding does to read it, in JavaScript.
    Its numbers hold integers up to 2^53 exactly; its bitwise operators keep 32 bits only. */
 const QUARTERS = [1, 1.1892071, 1.4142135, 1.6817929].map(Math.fround);
 
