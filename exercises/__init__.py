@@ -18,7 +18,7 @@ CHAPTERS = (
 
 @cache
 def all_exercises() -> Mapping[str, Exercise]:
-    """Return every exercise of the book by its name, in the order of the chapters."""
+    """Return every exercise of the course by its name, in the order of the chapters."""
     modules = [import_module(f"exercises.{chapter}") for chapter in CHAPTERS]
     return MappingProxyType({n: one for module in modules for n, one in module.EXERCISES.items()})
 
