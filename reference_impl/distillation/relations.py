@@ -58,7 +58,7 @@ def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
 def angle_relation_loss(student: Features, teacher: Features) -> Scalar:
     """Return the mean of hub(cos_ijk − cos'_ijk) over distinct i, j, k: the cosine at j.
 
-    cos_ijk is that of f_i − f_j and f_k − f_j; between equal examples there is no direction, it is
+    cos_ijk is that of f_i − f_j and f_k − f_j; equal examples have no direction, and it is
     0 and so is its gradient. hub is Huber's function, cos' are the teacher's cosines.
     Takes memory for n³ cosines.
 
