@@ -1,4 +1,4 @@
-/* Formulas that are wider than the screen scroll in their own box; here the keyboard reaches it. */
+/* Formulas: the keyboard reaches those that scroll in a box, and marks stay on their line. */
 (() => {
   const boxes = "div.math, .bd-article figure, .bd-article .output.text_html, .pst-scrollable-table-container";
   const reach = () => {
@@ -7,8 +7,21 @@
       else box.removeAttribute("tabindex");
     }
   };
+  // A formula may not be parted from the full stop after it, or the bracket before it.
+  const join = (formula) => {
+    const word = Object.assign(document.createElement("span"), { className: "word" });
+    const [before, after] = [formula.previousSibling, formula.nextSibling];
+    const start = before?.nodeType === 3 ? before.data.match(/\S*$/)[0] : "";
+    const end = after?.nodeType === 3 ? after.data.match(/^\S*/)[0] : "";
+    if (!start && !end) return;
+    formula.before(word);
+    word.append(start, formula, end);
+    if (start) before.data = before.data.slice(0, -start.length);
+    if (end) after.data = after.data.slice(end.length);
+  };
   window.addEventListener("load", async () => {
     await window.MathJax?.startup?.promise;
+    document.querySelectorAll(".bd-article span.math").forEach(join);
     reach();
     new ResizeObserver(reach).observe(document.body);
   });

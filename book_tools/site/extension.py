@@ -13,6 +13,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from pybtex.database import Entry
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.plain import Style as PlainStyle
@@ -30,6 +31,9 @@ _CLEANER = (
         r'<a class="figure-alone" href="\2" title="Open the figure alone">\1</a>',
     ),
 )
+
+#: The spaces of "47 %" and "1.0 ± 0.4", which do not end a line.
+_TOGETHER = re.compile(r"(?<=\d) (?=(?:±|%|µs|ms|s|dB|B|KB|MB|KiB|MiB|px)(?!\w))|(?<=±) ")
 
 _ENTRY = "tex-chtml-full.js"
 _PARTS = (
@@ -54,6 +58,14 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             shutil.copytree(source / part, target / part, dirs_exist_ok=True)
         else:
             shutil.copyfile(source / part, target / part)
+
+
+def keep_together(_app: Sphinx, page: nodes.document, _name: str) -> None:
+    """Keep a number and its unit, and both sides of ±, on one line."""
+    for text in list(page.findall(nodes.Text)):  # type: ignore[no-untyped-call]
+        if not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.math):
+            joined = _TOGETHER.sub("\N{NO-BREAK SPACE}", text)
+            text.parent.replace(text, nodes.Text(joined))  # type: ignore[no-untyped-call]
 
 
 def clean_html(*arguments: Any) -> None:
@@ -93,6 +105,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", {}, "html")
     app.config.mathjax_path = f"mathjax/{_ENTRY}"
     app.connect("build-finished", copy_mathjax)
+    app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", clean_html)
     register_plugin("pybtex.style.formatting", "book_author_year", BookStyle)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from docutils.core import publish_doctree
 from pybtex.database import Entry, Person
 from pybtex.plugin import find_plugin
 
 from book_tools.site import extension
 from book_tools.site.api_pages import correct
-from book_tools.site.extension import clean_html, copy_mathjax
+from book_tools.site.extension import clean_html, copy_mathjax, keep_together
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(tmp_path):
@@ -47,6 +48,14 @@ def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines, shown):
     correct(lines)
     assert lines[0] == shown
     assert not any(lines[1:])
+
+
+def test_a_number_and_its_unit_stay_on_one_line_and_code_as_it_is():
+    """Oracle: by hand; docutils reads the text."""
+    page = publish_doctree("It has 47 % and 3 sums, ``47 % 5`` and 1.0 ± 0.4 points in 5 s.")
+    keep_together(Mock(), page, "page")
+    shown = page.astext().replace("\N{NO-BREAK SPACE}", "~")
+    assert shown == "It has 47~% and 3 sums, 47 % 5 and 1.0~±~0.4 points in 5~s."
 
 
 FIGURE = '<img alt="Two curves." src="../_images/0123.svg" />'
