@@ -75,9 +75,13 @@ FIGURE = '<img alt="Two curves." src="../_images/0123.svg" />'
             f'title="Open the figure alone">{FIGURE}</a></figure>',
         ),
         ('<img src="logo.png" />', '<img src="logo.png" />'),
+        (
+            "<p>(从而, 剪枝，量化)</p>",
+            '<p>(<span lang="zh">从而</span>, <span lang="zh">剪枝，量化</span>)</p>',
+        ),
     ],
 )
-def test_identifiers_of_exercises_become_classes_and_figures_link_to_themselves(body, cleaned):
+def test_the_html_is_cleaned(body, cleaned):
     """Oracle: by hand; other sections and pictures remain as they are."""
     context = {"body": body}
     clean_html(None, "page", "page.html", context, None)
