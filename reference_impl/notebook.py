@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import warnings
 from collections.abc import Sequence
 from html import escape
@@ -14,6 +15,8 @@ from reference_impl import plots
 from reference_impl.checked import Within, checked
 
 MAX_THREADS = 1024
+_ZERO = re.compile(r"(?<!\w)-(?=0(?:\.0+)?(?![.\d]))")  # of a number that was rounded to -0
+_MINUS = re.compile(r"(?<![\w.)])-(?=\.?\d)")
 
 
 @checked
@@ -49,27 +52,34 @@ def begin(seed: Annotated[int, Within(0, 2**32 - 1)] = 0) -> None:
 class Table:
     """A table as the last line of a cell: HTML on a page, aligned columns in a terminal.
 
-    The first column names the rows and stands left, the others stand right.
+    The first column names the rows and stands left, as do columns without a digit; columns of
+    numbers stand right. A minus is a minus sign, and 0 has none.
 
-    >>> Table(["step", "bytes"], [["float32", "1,066"], ["Huffman", "26"]])
-    step     bytes
-    float32  1,066
-    Huffman     26
+    >>> Table(["step", "bytes", "change"], [["float32", "1,066", "–"], ["Huffman", "26", "-1,040"]])
+    step     bytes  change
+    float32  1,066       –
+    Huffman     26  −1,040
     """
 
     def __init__(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Take the heads, with their units, and the cells as they are to be read."""
         if wrong := [row for row in rows if len(row) != len(head)]:
             raise ValueError(f"rows must have {len(head)} cells, got {wrong[0]}")
-        self._lines = [list(head), *map(list, rows)]
+        cells = [list(map(_with_minus_signs, row)) for row in rows]
+        self._lines = [list(head), *cells]
+        columns = list(zip(*cells, strict=True)) or [()] * len(head)
+        self._right = [
+            place > 0 and any(map(str.isdigit, "".join(column)))
+            for place, column in enumerate(columns)
+        ]
 
     def __repr__(self) -> str:
         """Return the columns, two spaces between them."""
         widths = [max(map(len, column)) for column in zip(*self._lines, strict=True)]
         padded = (
             [
-                line[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(line, widths, self._right, strict=True)
             ]
             for line in self._lines
         )
@@ -77,13 +87,19 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return the table with a head for each column and each row."""
-        right = ' style="text-align: right"'
+        style = [' style="text-align: right"' if right else "" for right in self._right]
         head, *rows = [[escape(cell) for cell in line] for line in self._lines]
-        heads = "".join(f'<th scope="col"{right if i else ""}>{c}</th>' for i, c in enumerate(head))
+        heads = "".join(
+            f'<th scope="col"{where}>{cell}</th>' for cell, where in zip(head, style, strict=True)
+        )
         body = "\n".join(
             f'<tr><th scope="row">{row[0]}</th>'
-            + "".join(f"<td{right}>{cell}</td>" for cell in row[1:])
+            + "".join(f"<td{w}>{c}</td>" for c, w in zip(row[1:], style[1:], strict=True))
             + "</tr>"
             for row in rows
         )
         return f'<table class="table">\n<tr>{heads}</tr>\n{body}\n</table>'
+
+
+def _with_minus_signs(cell: str) -> str:
+    return _MINUS.sub("\N{MINUS SIGN}", _ZERO.sub("", cell))

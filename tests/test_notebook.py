@@ -91,3 +91,31 @@ def test_a_table_is_html_with_heads_and_its_cells_are_text():
     assert repr(table) == "step   bytes < 5\na & b          1\n<b>           20"
     with pytest.raises(ValueError, match="rows must have 2 cells, got"):
         Table(["step", "bytes"], [["a"]])
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("-1.5 ± 0.2", "−1.5 ± 0.2"),
+        ("-0.0 ± 0.2", "0.0 ± 0.2"),
+        ("-0.00", "0.00"),
+        ("(-0)", "(0)"),
+        ("-0.01", "−0.01"),
+        ("-.5", "−.5"),
+        ("LeNet-300-100", "LeNet-300-100"),
+        ("2-5", "2-5"),
+        ("1e-05", "1e-05"),
+        ("256-0.5", "256-0.5"),
+    ],
+)
+def test_a_minus_in_a_table_is_a_minus_sign_and_zero_has_none(cell, shown):
+    html = Table(["", "x"], [["a", cell]])._repr_html_()
+    assert f">{shown}</td>" in html
+
+
+def test_columns_of_words_stand_left_and_columns_of_numbers_right():
+    table = Table(["", "limit", "time"], [["a", "memory", "1"], ["b", "sums", "20"]])
+    assert repr(table) == "   limit   time\na  memory     1\nb  sums      20"
+    rows = ElementTree.fromstring(table._repr_html_()).iter("tr")
+    styles = [[cell.get("style") for cell in row][1:] for row in rows]
+    assert styles == [[None, "text-align: right"]] * 3
