@@ -64,11 +64,11 @@ N_SEARCHED, N_NEAREST = 2000, 10
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a student, on CE + w · loss."""
+    """One training of a student, on CE + λ · loss."""
 
     purpose: str  #: "choice" of a weight, "comparison", or "wider"
     method: str  #: of `reference_impl.training.guided.METHODS`, or one of those named above
-    weight: float  #: w
+    weight: float  #: λ
     seed: int  #: of the initial weights, the adapters and the order
     epochs: int = 30
 

@@ -56,12 +56,12 @@ def contrastive_loss(scores: Scores) -> Scalar:
 
 @checked
 def information_bound(scores: Scores) -> Scalar:
-    """Return ln(n − 1) − `contrastive_loss`, in nats: in the mean at most the information I.
+    """Return ln(n − 1) − `contrastive_loss`, in nats: in the mean at most the information MI.
 
     It cannot exceed ln(n − 1), so a large information needs a large batch to be seen. And in the
-    mean it cannot exceed I − 1, however large the batch: for the best score the loss is
-    ln(n − 1) − I + (n − 1) E (1 + x) ln(1 + x) ≥ ln(n − 1) − I + 1, with the odds x = e^ψ / (n − 1)
-    of pairs of different examples, whose mean is 1/(n − 1).
+    mean it cannot exceed MI − 1, however large the batch: for the best score the loss is
+    ln(n − 1) − MI + (n − 1) E (1 + x) ln(1 + x) ≥ ln(n − 1) − MI + 1, with the odds
+    x = e^ψ / (n − 1) of pairs of different examples, whose mean is 1/(n − 1).
 
     References: Tian et al. 2020, "Contrastive representation distillation", section 3.
     Equation: eq-relation-bound, eq-relation-nat, eq-relation-gaussian, chapter 12.

@@ -63,7 +63,7 @@ class Method:
 
     @checked
     def objective(self, guided: Guided, weight: NonNegative) -> Objective:
-        """Return CE(y, softmax(z)) + w · loss, a function of the outputs of ``guided``."""
+        """Return CE(y, softmax(z)) + λ · loss, a function of the outputs of ``guided``."""
 
         def objective(outputs: Outputs, targets: Targets) -> Tensor:
             hard = F.cross_entropy(outputs["logits"], targets.labels)
