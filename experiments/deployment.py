@@ -1,4 +1,4 @@
-"""Chapter 21: files of the networks, their agreement and their times in runtimes (ten minutes)."""
+"""Chapter 21: files of the networks, their agreement, their times in runtimes (three minutes)."""
 
 import os
 import tempfile
