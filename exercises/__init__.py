@@ -1,4 +1,4 @@
-"""Checkers for learners' answers: ``check("min-max-codes", answer)``."""
+"""Checkers for learners' answers: ``check("rounding-hand", answer)``."""
 
 from collections.abc import Mapping
 from functools import cache

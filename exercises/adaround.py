@@ -116,7 +116,7 @@ def settled(codes: Tensor, case: Case) -> bool:
 
 _two = partial(near, share=0.01)
 
-EXERCISES["round-by-hand"] = Exercise(
+EXERCISES["ptq-four"] = Exercise(
     kind=numbers(3),
     claims={
         "the first code is right": (
@@ -157,7 +157,7 @@ def least_rounding(correlation: float) -> tuple[int, int]:
     return one, two
 
 
-EXERCISES["nearest-until"] = Exercise(
+EXERCISES["ptq-alike"] = Exercise(
     kind=a_number,
     claims={
         "a little below it the nearest rounding is the best": (
@@ -195,7 +195,7 @@ def _same_codes(other: Callable[..., Tensor]) -> Test:
     return everywhere(lambda codes, case: torch.equal(codes, other(*case).double()))
 
 
-EXERCISES["one-flip"] = Exercise(
+EXERCISES["ptq-flip"] = Exercise(
     kind=a_function("flip(weight, step, gram)"),
     claims={
         "every code is one of the two neighbours of w/s": (
@@ -224,7 +224,7 @@ EXERCISES["one-flip"] = Exercise(
 
 # -- to implement: the best of all roundings -------------------------------------------------------
 
-EXERCISES["best-rounding"] = Exercise(
+EXERCISES["ptq-best"] = Exercise(
     kind=a_function("best_rounding(weight, step, gram)"),
     claims={
         "every code is one of the two neighbours of w/s": (
@@ -251,7 +251,7 @@ EXERCISES["best-rounding"] = Exercise(
 
 # -- to carry over: round one weight, then move the other ------------------------------------------
 
-EXERCISES["round-then-move"] = Exercise(
+EXERCISES["ptq-move"] = Exercise(
     kind=numbers(3),
     claims={
         "the second weight moves to the right place": (

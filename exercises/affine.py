@@ -111,7 +111,7 @@ def _unmoved_by(*factors: float) -> Test:
     return holds
 
 
-EXERCISES["per-channel-weights"] = Exercise(
+EXERCISES["affine-channel"] = Exercise(
     kind=a_function("per_channel(weight, bits)"),
     claims={
         "the largest magnitude of each channel comes back": (
@@ -215,7 +215,7 @@ def _reaches(bits: int, size: int) -> bool:
     return group_sqnr(bits, size) >= DECIBELS
 
 
-EXERCISES["scale-budget"] = Exercise(
+EXERCISES["affine-budget"] = Exercise(
     kind=numbers(2),
     claims={
         "bits are 2 to 8, and the group size divides 784": (

@@ -25,7 +25,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 # -- by hand: low −1, high 2.2, 4 bits; the codes of 0, 0.36 and 3 ---------------------------------
 
-EXERCISES["affine-by-hand"] = Exercise(
+EXERCISES["affine-hand"] = Exercise(
     kind=numbers(5),
     claims={
         "the scale divides the range into 15 steps": (
@@ -189,7 +189,7 @@ SWISH = [
     LOWEST / STEPS[2],
 ]
 
-EXERCISES["swish-codes"] = Exercise(
+EXERCISES["affine-swish"] = Exercise(
     kind=numbers(3),
     claims={
         "the gain in decibels is right": (

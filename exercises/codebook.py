@@ -41,7 +41,7 @@ def _pair(test: Callable[[Tensor], bool]) -> Test:
     return lambda answer: test(as_numbers(answer).sort().values)
 
 
-EXERCISES["best-pair"] = Exercise(
+EXERCISES["codebook-hand"] = Exercise(
     kind=numbers(2),
     claims={
         "each value is the mean of the numbers nearest to it": (
@@ -103,7 +103,7 @@ def _made_by(formula: Step, *, gap: bool = False) -> Test:
     return agrees(formula, lambda: _draws(gap=gap), share=0, within=1e-4)
 
 
-EXERCISES["lloyd-step"] = Exercise(
+EXERCISES["codebook-step"] = Exercise(
     kind=a_function("step(x, levels)"),
     claims={
         "each level moves to the mean of the numbers nearest to it": (

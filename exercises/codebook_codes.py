@@ -70,7 +70,7 @@ def _places(answer: Codes) -> bool:
     return all(bool(((codes >= 0) & (codes < size)).all()) for codes, size in found)
 
 
-EXERCISES["nearest-codes"] = Exercise(
+EXERCISES["codebook-nearest"] = Exercise(
     kind=a_function("codes_of(x, levels)"),
     claims={
         "every code is a place in the list": (
@@ -106,7 +106,7 @@ EXERCISES["nearest-codes"] = Exercise(
 _WEIGHTED = [0.0, 6.4, 43.2]
 
 
-EXERCISES["weighted-pair"] = Exercise(
+EXERCISES["codebook-importance"] = Exercise(
     kind=numbers(3),
     claims={
         "the lower level is right": (

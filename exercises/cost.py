@@ -36,7 +36,7 @@ def _image(size: int) -> Test:
     return _convolutions(size**2 * 64 * 3 * 9, size**2 * 128 * 64 * 9)
 
 
-EXERCISES["cost-article-macs"] = Exercise(
+EXERCISES["cost-article"] = Exercise(
     kind=numbers(4),
     claims={
         layer: (
@@ -79,7 +79,7 @@ def _limit(expected: float) -> Test:
     return at(0, expected, share=0.01)
 
 
-EXERCISES["cost-intensity-limit"] = Exercise(
+EXERCISES["cost-limit"] = Exercise(
     kind=numbers(2),
     claims={
         "the limit, within 1 %": (
@@ -163,7 +163,7 @@ def _divides_by_zero(answer: Callable[..., Any]) -> bool:
     return False
 
 
-EXERCISES["cost-smallest-batch"] = Exercise(
+EXERCISES["cost-batch"] = Exercise(
     kind=a_function("smallest_batch(inputs, outputs, ridge)"),
     claims={
         f"{case[0]} → {case[1]} reaches {case[2]} FLOP/byte at the right batch": (
@@ -231,7 +231,7 @@ def _is(formula: Callable[[int, int, int], float], *layers: tuple[int, int, int]
     return holds
 
 
-EXERCISES["cost-intensity"] = Exercise(
+EXERCISES["cost-bug"] = Exercise(
     kind=a_function("intensity(n, inputs, outputs)"),
     claims={
         "the intensity of one example": (

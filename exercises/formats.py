@@ -27,7 +27,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 # -- by hand: a byte, a rounded number, the smallest number ----------------------------------------
 
-EXERCISES["float-by-hand"] = Exercise(
+EXERCISES["format-hand"] = Exercise(
     kind=numbers(3),
     claims={
         "the byte in E5M2": (
@@ -56,7 +56,7 @@ EXERCISES["float-by-hand"] = Exercise(
 
 # -- predict: how many blocks of MXFP6 saturate ----------------------------------------------------
 
-EXERCISES["saturating-blocks"] = Exercise(
+EXERCISES["format-saturating"] = Exercise(
     kind=a_number,
     claims={
         "the share of the blocks, in percent": (
@@ -113,7 +113,7 @@ def _rounds(formula: Rounding, cases: Callable[[], list[Case]]) -> Test:
     )
 
 
-EXERCISES["mx-bug"] = Exercise(
+EXERCISES["format-bug"] = Exercise(
     kind=a_function("mxfp4(x)"),
     claims={
         "blocks whose largest magnitude is positive": (
@@ -181,7 +181,7 @@ def _decodes(formula: Rounding, cases: Callable[[], list[Case]]) -> Test:
     return agrees(formula, cases, share=0, within=0)
 
 
-EXERCISES["e4m3-decoder"] = Exercise(
+EXERCISES["format-decoder"] = Exercise(
     kind=a_function("decode(codes)"),
     claims={
         "positive normal numbers": (
@@ -223,7 +223,7 @@ EXERCISES["e4m3-decoder"] = Exercise(
 
 # -- to carry over: a light meter ------------------------------------------------------------------
 
-EXERCISES["light-meter"] = Exercise(
+EXERCISES["format-meter"] = Exercise(
     kind=numbers(3),
     claims={
         "the exponent bits": (

@@ -29,7 +29,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 # -- by hand: codes (3, 0, 7) with z_a = 2, weights (2, −1, 4), bias 12, M = 0.35, z_y = 5 ---------
 
-EXERCISES["integer-by-hand"] = Exercise(
+EXERCISES["integer-hand"] = Exercise(
     kind=numbers(3),
     claims={
         "the accumulator is right": (
@@ -227,7 +227,7 @@ def pair_fits(bits: float) -> bool:
     return 2 * (2.0 ** int(bits) - 1) * 127 <= 2**15 - 1
 
 
-EXERCISES["integer-pair-bits"] = Exercise(
+EXERCISES["integer-pair"] = Exercise(
     kind=a_number,
     claims={
         "the answer is a whole number of bits": (

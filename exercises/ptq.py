@@ -33,7 +33,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 _factors = partial(near, share=0.01)
 
-EXERCISES["equalize-by-hand"] = Exercise(
+EXERCISES["ptq-equalize"] = Exercise(
     kind=numbers(2),
     claims={
         "both factors are above 0": (
@@ -91,7 +91,7 @@ def _folds(
     return agrees(fold, _layers, lambda answer, case: _folded(answer, case)[parts])
 
 
-EXERCISES["fold-batch-norm"] = Exercise(
+EXERCISES["ptq-fold"] = Exercise(
     kind=a_function("fold(weight, bias, norm)"),
     claims={
         "the weight is right, for linear layers and convolutions": (
@@ -134,7 +134,7 @@ EXERCISES["fold-batch-norm"] = Exercise(
 # -- to implement: correcting a bias ---------------------------------------------------------------
 
 
-EXERCISES["correct-bias"] = Exercise(
+EXERCISES["ptq-correct"] = Exercise(
     kind=a_function("corrected_bias(weight, rounded, bias, x, x_hat)"),
     claims={
         "the mean output of every channel is that of the layer before rounding": (
@@ -194,7 +194,7 @@ def _least_error() -> float:
     return min(clipping_error(k / 20) for k in range(20, 201))
 
 
-EXERCISES["where-to-clip"] = Exercise(
+EXERCISES["ptq-clip"] = Exercise(
     kind=a_number,
     claims={
         "the end is positive and not above the largest value": (
@@ -233,7 +233,7 @@ def _range(place: int) -> Test:
     return at(place, _BLOCK[place - 1], share=0.01)
 
 
-EXERCISES["equalize-residual"] = Exercise(
+EXERCISES["ptq-residual"] = Exercise(
     kind=numbers(5),
     claims={
         "the largest writing range equals the largest reading range": (

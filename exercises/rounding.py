@@ -33,7 +33,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 # -- by hand: the codes of −1, −0.5, 0.7 and 1.4, 3 bits -------------------------------------------
 
-EXERCISES["min-max-codes"] = Exercise(
+EXERCISES["rounding-hand"] = Exercise(
     kind=numbers(4),
     claims={
         "the smallest value has code 0": (
@@ -79,7 +79,7 @@ def _inverse(q: Tensor, low: float, high: float, bits: int) -> Tensor:
     return low + (high - low) / ((1 << bits) - 1) * q.double()
 
 
-EXERCISES["min-max-inverse"] = Exercise(
+EXERCISES["rounding-inverse"] = Exercise(
     kind=a_function("inverse(codes, low, high, bits)"),
     claims={
         "code 0 comes back as the minimum": (
@@ -173,7 +173,7 @@ def _never_varies(expected: Callable[[float], float]) -> Test:
     return lambda answer: not _varies(answer) and _means_are(expected)(answer)
 
 
-EXERCISES["stochastic-rounding"] = Exercise(
+EXERCISES["rounding-stochastic"] = Exercise(
     kind=a_function("stochastic(x, generator)"),
     claims={
         "every result is a neighbouring integer": (
@@ -229,7 +229,7 @@ def _bits(last: int | None = None) -> int:
     return next(b for b in range(1, 17) if sqnr(x, min_max_quantizer(x, b).round_trip(x)) >= 40)
 
 
-EXERCISES["outlier-bits"] = Exercise(
+EXERCISES["rounding-outlier"] = Exercise(
     kind=a_number,
     claims={
         "the answer is a whole number of bits": (
@@ -257,7 +257,7 @@ EXERCISES["outlier-bits"] = Exercise(
 
 CODES = 1440 * 7 / 8  #: bytes of the codes of a day: 120 steps of 0.1 °C need 7 bits
 
-EXERCISES["thermometer"] = Exercise(
+EXERCISES["rounding-thermometer"] = Exercise(
     kind=numbers(3),
     claims={
         "the bits for a year are right": (

@@ -36,7 +36,7 @@ EXERCISES: dict[str, Exercise] = {**stability_pairs.EXERCISES}
 _entry = partial(at, share=5e-3)
 
 
-EXERCISES["stability-numbers"] = Exercise(
+EXERCISES["stability-hand"] = Exercise(
     kind=numbers(4),
     claims={
         "unit 1 is chosen from four of five halves": (
@@ -141,7 +141,7 @@ _survives_rounding = _keeps(
     (55, 100, 0.55), (56, 100, 0.56), (57, 100, 0.57), (7, 10, 0.7), (90, 100, 0.9)
 )
 
-EXERCISES["stability-stable"] = Exercise(
+EXERCISES["stability-implement"] = Exercise(
     kind=a_function("stable(scores, q, threshold)"),
     claims={
         "of random scores the stable units are right": (

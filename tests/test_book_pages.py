@@ -27,6 +27,12 @@ def markdown_of(path: Path) -> str:
     return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
 
 
+def code_of(path: Path) -> str:
+    """Return the code cells of a notebook."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
 def chapters() -> list[Path]:
     return sorted(CHAPTERS.glob("[0-9]*.ipynb"))
 
@@ -157,12 +163,14 @@ def test_each_figure_is_numbered_captioned_and_described(path):
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
 def test_each_chapter_has_three_exercises_with_solutions(path):
-    """Oracle: the labels of exercises and solutions."""
+    """Oracle: the labels of exercises and solutions, which are the checkers' names, used in both."""
     text = markdown_of(path)
     asked = re.findall(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", text, re.MULTILINE)
     solved = re.findall(r"^`{3,}\{solution-start\} (ex-[\w-]+)", text, re.MULTILINE)
     assert len(asked) >= 3
     assert solved == asked
+    calls = re.findall(r'\bcheck\(\s*"([\w-]+)"', code_of(path))
+    assert sorted(calls) == sorted(2 * [label.removeprefix("ex-") for label in asked])
 
 
 def test_references_are_complete_and_cited_keys_exist():

@@ -72,15 +72,15 @@ def one_pass(weight, step, gram, *, squares=True):
 
 
 RIGHT = {
-    "round-by-hand": [[1, -1, 0.0315]],
-    "nearest-until": [1 / 3, 0.33, 0.34],
-    "one-flip": [flip, flip_in_order, best_as_tensor],
-    "best-rounding": [best_by_loops, best_as_tensor],
-    "round-then-move": [[0.68, 1, 0.192]],
+    "ptq-four": [[1, -1, 0.0315]],
+    "ptq-alike": [1 / 3, 0.33, 0.34],
+    "ptq-flip": [flip, flip_in_order, best_as_tensor],
+    "ptq-best": [best_by_loops, best_as_tensor],
+    "ptq-move": [[0.68, 1, 0.192]],
 }
 
 WRONG = {
-    "round-by-hand": [
+    "ptq-four": [
         ([1, 0, 0.1165], "This is the nearest rounding"),
         ([0.5, -0.5, 0.0315], "You gave the values s q"),
         ([1, -1, 0.126], "You left out the step"),
@@ -91,7 +91,7 @@ WRONG = {
         ([1, 1, 0.0315], "errors of the same sign cancel"),
         ([1, -1, 0.5], "with Δw = s q − w"),
     ],
-    "nearest-until": [
+    "ptq-alike": [
         (0.5, "beats the nearest, but (1, 0)"),
         (2 / 3, "counted the product of the errors once"),
         (-1 / 3, "lets errors of opposite sign cancel"),
@@ -99,7 +99,7 @@ WRONG = {
         (0.2, "Set the errors of (0, 0)"),
         (50.0, "Compare the errors of the four"),
     ],
-    "one-flip": [
+    "ptq-flip": [
         (colleagues_flip, "what the colleague's function returns"),
         (lambda w, s, _: torch.round(w / s), "no weight was flipped"),
         (lambda *a: a[1] * flip(*a), "return the codes q"),
@@ -111,7 +111,7 @@ WRONG = {
         (spoiling(flip), "changed one of its arguments"),
         (lambda *_: torch.tensor(1), "the shape of the weight, (1,)"),
     ],
-    "best-rounding": [
+    "ptq-best": [
         (lambda w, s, _: torch.round(w / s), "looks at each weight alone"),
         (lambda w, s, _: torch.floor(w / s), "rounded down everywhere"),
         ({"math.inf": "-math.inf", "loss < least": "loss > least"}, "the worst rounding"),
@@ -120,7 +120,7 @@ WRONG = {
         (lambda *_: torch.tensor(1), "the shape of the weight, (1,)"),
         (lambda w, s, g: best_by_loops(w, s, torch.ones_like(g)), "without the second moments"),
     ],
-    "round-then-move": [
+    "ptq-move": [
         ([-0.28, 0, 0.552], "the wrong way"),
         ([0.48, 0, 0.552], "add it to 0.2"),
         ([0.44, 0, 0.552], "its own moment counts"),

@@ -51,10 +51,10 @@ def tried(most):
 
 
 RIGHT = {
-    "cost-article-macs": [MACS],
-    "cost-smallest-batch": [by_formula, cost.smallest_batch, by_bisection],
-    "cost-intensity-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.0, 1500]],
-    "cost-intensity": [intensity, by_fractions],
+    "cost-article": [MACS],
+    "cost-batch": [by_formula, cost.smallest_batch, by_bisection],
+    "cost-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.0, 1500]],
+    "cost-bug": [intensity, by_fractions],
     "cost-separable": [[37_748_736, 4_784_128, 112.39, 8.965], [37_748_736, 4_784_128, 112, 9]],
 }
 
@@ -65,7 +65,7 @@ def wrong_at(case, instead):
 
 
 WRONG = {
-    "cost-article-macs": [
+    "cost-article": [
         ({0: 1_728, 1: 73_728}, "These are the weights"),
         ([1_792, 73_856, 8_193_000, 10_010], "parameters, biases"),
         ([2 * count for count in MACS], "operations"),
@@ -82,7 +82,7 @@ WRONG = {
         ({2: MACS[2] + 1}, "fc1: how many", "fc1"),
         ({3: MACS[3] + 1}, "fc2: how many", "fc2"),
     ],
-    "cost-smallest-batch": [
+    "cost-batch": [
         (lambda _i, _o, ridge: math.ceil(2 * ridge), "input and the output"),
         (lambda i, o, ridge: by_formula(i, o, 2 * ridge), "counts MACs"),
         (lambda i, o, ridge: by_formula(i, o, ridge / 4), "four bytes"),
@@ -102,7 +102,7 @@ WRONG = {
         (wrong_at((1024, 1024, 255.75), None), "at batch 523,776", "a batch exactly"),
         (wrong_at((100, 10, 20.0), 10**9), "never exceeds", "None where no batch"),
     ],
-    "cost-intensity-limit": [
+    "cost-limit": [
         ([41.75, 1506], "half the limit"),
         ([334, 1506], "per value"),
         ([111.47, 1506], "counted once"),
@@ -112,7 +112,7 @@ WRONG = {
         ([71.47, 1506], "64 or 1000"),
         ([84.4, 1506], "no longer count", "the limit"),
     ],
-    "cost-intensity": [
+    "cost-bug": [
         ({"2 * batch": "batch"}, "two operations", "the intensity of one", "the intensity of a b"),
         (lambda n, i, o: intensity(n, i, o) * (n > 1), "over 945,136", "the intensity of one"),
         (
@@ -184,7 +184,7 @@ def test_a_debuggers_trace_survives_an_examination():
     """Oracle: the trace function set before."""
     before, trace = sys.gettrace(), mock.Mock(return_value=None)
     sys.settrace(trace)
-    report("cost-smallest-batch", cost.smallest_batch)
+    report("cost-batch", cost.smallest_batch)
     after = sys.gettrace()
     sys.settrace(before)
     assert after is trace

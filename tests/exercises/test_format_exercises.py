@@ -30,20 +30,20 @@ def decode_in_ml_dtypes(codes):
 
 
 RIGHT = {
-    "float-by-hand": [[10, 0.6875, 2**-9], [10, 0.6875, 0.001953125]],
-    "saturating-blocks": [9.3, 9.6, 9],
-    "mx-bug": [mxfp4, lambda x: microscaling(x).values, lambda x: mxfp4(x.double())],
-    "e4m3-decoder": [
+    "format-hand": [[10, 0.6875, 2**-9], [10, 0.6875, 0.001953125]],
+    "format-saturating": [9.3, 9.6, 9],
+    "format-bug": [mxfp4, lambda x: microscaling(x).values, lambda x: mxfp4(x.double())],
+    "format-decoder": [
         decode,
         decode_in_ml_dtypes,
         E4M3.dequantize,
         lambda codes: codes.view(torch.float8_e4m3fn).float(),
     ],
-    "light-meter": [[5, 5, 27]],
+    "format-meter": [[5, 5, 27]],
 }
 
 WRONG = {
-    "float-by-hand": [
+    "format-hand": [
         ({0: 2}, "1.25, not 0.25", "the byte"),
         ({0: 5}, "2^(b_e − 1) − 1 = 15", "the byte"),
         ({0: 4.5}, "five bits here", "the byte"),
@@ -55,14 +55,14 @@ WRONG = {
         ({2: 2**-7 * 1.125}, "no implied one", "the smallest"),
         ({2: 0}, "It is subnormal", "the smallest"),
     ],
-    "saturating-blocks": [
+    "format-saturating": [
         (0.093, "a percentage"),
         (12.5, "its logarithm is"),
         (90.7, "do not saturate"),
         (41.5, "which ends at 6"),
         (25, "between 4 and 8", "the share"),
     ],
-    "mx-bug": [
+    "format-bug": [
         (
             {
                 ".abs()": "",
@@ -84,7 +84,7 @@ WRONG = {
         (spoiling(mxfp4), "Work on new tensors", "x is left"),
         (lambda x: mxfp4(x).flatten(), "shape of x"),
     ],
-    "e4m3-decoder": [
+    "format-decoder": [
         ({"field - 7": "field - 8"}, "− 1 = 7", "positive", "negative"),
         ({"2.0**-6 * mantissa": "2.0**-6 * (1 + mantissa)"}, "no implied one", "zero", "negative"),
         ({"2.0**-6": "2.0**-7"}, "exponent 1 − bias", "zero", "negative"),
@@ -95,7 +95,7 @@ WRONG = {
         ({"codes.int()": "codes"}, "6 − 7 is 255", "positive", "negative"),
         (E2M1.dequantize, "It raised"),
     ],
-    "light-meter": [
+    "format-meter": [
         ({0: 4}, "23 are needed", "the exponent bits"),
         ({0: 23}, "how many bits does the field", "the exponent bits"),
         ({0: 6}, "23 powers of two", "the exponent bits"),

@@ -84,16 +84,16 @@ def test_an_exercise_needs_a_claim():
 
 def test_check_prints_the_report(capsys):
     """Oracle: report() on the same answer."""
-    check("min-max-codes", [0, 1, 5, 7])
+    check("rounding-hand", [0, 1, 5, 7])
     printed = capsys.readouterr().out
-    assert printed.splitlines() == [*report("min-max-codes", [0, 1, 5, 7]).lines, "Right."]
-    check("min-max-codes", [0, 1, 5, 6])
+    assert printed.splitlines() == [*report("rounding-hand", [0, 1, 5, 7]).lines, "Right."]
+    check("rounding-hand", [0, 1, 5, 6])
     assert "Right." not in capsys.readouterr().out
 
 
 def test_an_unknown_name_lists_the_known_ones():
     """Oracle: the registry."""
-    with pytest.raises(ValueError, match=r"name must be one of .*min-max-codes.*; got 'min-max'"):
+    with pytest.raises(ValueError, match=r"name must be one of .*rounding-hand.*; got 'min-max'"):
         check("min-max", 1)
     with pytest.raises(TypeError, match="name must be a string, got int"):
         check(3, 1)
@@ -112,7 +112,7 @@ def test_every_exercise_says_what_no_answer_is(name, exercise):
         assert "The answer is the function itself" in report(name, exercise).lines[0]
         assert "→ It raised ZeroDivisionError" in report(name, lambda *_: 1 / 0).lines[-1]
         assert "→ It raised TypeError" in report(name, lambda: 1).lines[-1]
-        if name != "cost-smallest-batch":  # where None is an answer
+        if name != "cost-batch":  # where None is an answer
             assert "must return" in report(name, lambda *_: None).lines[-1]
     else:
         assert "numbers; this has 0." in report(name, []).lines[0]

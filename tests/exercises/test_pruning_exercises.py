@@ -117,8 +117,8 @@ RIGHT = {
         ),
     ],
     "importance-sensors": [[0.04, 0.0304, 0.86], importance_wanda.SENSORS],
-    "stability-numbers": [[0.8, 0.5, 5, 12], STABLE_NUMBERS],
-    "stability-stable": [
+    "stability-hand": [[0.8, 0.5, 5, 12], STABLE_NUMBERS],
+    "stability-implement": [
         by_scatter,
         lambda *a: by_scatter(*a).numpy(),
         lambda *a: by_scatter(*a).tolist(),
@@ -277,7 +277,7 @@ WRONG = {
         (11, "next layer's output"),
         (2.5, "Count the channels", "the answer counts", "with one more"),
     ],
-    "stability-numbers": [
+    "stability-hand": [
         ([4, 0.5, 5, 12], "not their share", "unit 1"),
         ([0.4, 0.5, 5, 12], "number of halves, 5", "unit 1"),
         ([0.8, 1 / math.sqrt(6), 5, 12], "by 3 − 1", "the coefficient"),
@@ -290,7 +290,7 @@ WRONG = {
         ([0.8, 0.5, 5, 13], "rounded up", "the largest number"),
         ([0.8, 0.5, 5, 8], "the limit is 2", "the largest number"),
     ],
-    "stability-stable": [
+    "stability-implement": [
         (lambda s, *rest: by_scatter(-s, *rest), "lowest", "of random", "a share", "55 of"),
         ({"scores.topk": "scores.abs().topk"}, "with their sign", "of random"),
         (

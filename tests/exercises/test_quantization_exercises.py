@@ -102,31 +102,31 @@ def codes_by_distance(x, levels):
 
 
 RIGHT = {
-    "min-max-codes": [[0, 1, 5, 7], quantization.min_max_quantizer(VALUES, 3).quantize(VALUES)],
-    "min-max-inverse": [inverse, numpy_inverse],
-    "stochastic-rounding": [
+    "rounding-hand": [[0, 1, 5, 7], quantization.min_max_quantizer(VALUES, 3).quantize(VALUES)],
+    "rounding-inverse": [inverse, numpy_inverse],
+    "rounding-stochastic": [
         stochastic,
         ceiling_stochastic,
         {"(draw < part).float()": "torch.bernoulli(part, generator=generator)"},
         {"(x.shape": "(out=torch.empty(x.shape), size=x.shape"},
         {"(x.shape": "(*x.shape, dtype=torch.float64"},
     ],
-    "outlier-bits": [11],
-    "thermometer": [[10, 7, 1268]],
-    "affine-by-hand": [[0.21, 5, 5, 7, 15], [FOUR_BITS.scale, FOUR_BITS.zero_point, *CODES]],
-    "per-channel-weights": [by_channel, channels_by_torch, lambda w, b: by_channel(w.double(), b)],
-    "scale-budget": [[5, 56]],
+    "rounding-outlier": [11],
+    "rounding-thermometer": [[10, 7, 1268]],
+    "affine-hand": [[0.21, 5, 5, 7, 15], [FOUR_BITS.scale, FOUR_BITS.zero_point, *CODES]],
+    "affine-channel": [by_channel, channels_by_torch, lambda w, b: by_channel(w.double(), b)],
+    "affine-budget": [[5, 56]],
     "affine-bug": [affine_codes, affine_of_the_package],
-    "swish-codes": [[5.66, 11, 11.8], [5.7, 11, 11.8]],
-    "best-pair": [[4.6, 22], [22, 4.6]],
-    "lloyd-step": [looping_step, lambda *a: looping_step(*a).numpy()],
+    "affine-swish": [[5.66, 11, 11.8], [5.7, 11, 11.8]],
+    "codebook-hand": [[4.6, 22], [22, 4.6]],
+    "codebook-step": [looping_step, lambda *a: looping_step(*a).numpy()],
     "codebook-size": [7],
-    "nearest-codes": [codes_by_order, codes_by_distance],
-    "weighted-pair": [[0, 6.4, 43.2]],
+    "codebook-nearest": [codes_by_order, codes_by_distance],
+    "codebook-importance": [[0, 6.4, 43.2]],
 }
 
 WRONG = {
-    "min-max-codes": [
+    "rounding-hand": [
         ([0, 2, 6, 8], "2^b − 1 steps"),
         ([-3, -1, 2, 4], "subtract the minimum"),
         ([0, 1, 4, 7], "cut the fraction off"),
@@ -135,7 +135,7 @@ WRONG = {
         ([0, 1, 5, 6], "count from 0 to 7", "the largest", "all four"),
         ([0, 2, 5, 7], "Divide (x − min) by the step", "all four"),
     ],
-    "min-max-inverse": [
+    "rounding-inverse": [
         ({"low + (": "("}, "left the minimum out"),
         ({"(2**bits - 1)": "2**bits"}, "Your step is"),
         ({"/ (2**bits - 1) * q.float()": "* q / (2**bits - 1)"}, "wraps around"),
@@ -149,7 +149,7 @@ WRONG = {
             *("a code of more than 8 bits", "codes in between"),
         ),
     ],
-    "stochastic-rounding": [
+    "rounding-stochastic": [
         (lambda x, _: torch.round(x), "nothing is random"),
         (lambda x, _: torch.floor(x), "always rounds down"),
         ({PART: "(draw > part) & (part > 0)"}, "Up and down are swapped"),
@@ -170,7 +170,7 @@ WRONG = {
         ({PART: "(draw < part) | (x >= 100_000)"}, "must never move", "integers stay"),
         ({PART: "draw < part + 0.05 * (part > 0)"}, "Go up with probability", "the mean"),
     ],
-    "outlier-bits": [
+    "rounding-outlier": [
         (7, "rule of thumb"),
         (8, "without the outlier"),
         (10, "stays below 40 dB", "this many bits"),
@@ -178,7 +178,7 @@ WRONG = {
         (11.5, "whole number of bits", "the answer is a whole"),
         (17, "from 1 to 16", "the answer is a whole", "this many bits", "one bit fewer"),
     ],
-    "thermometer": [
+    "rounding-thermometer": [
         ([11, 8, 1448], "0.05 °C is half a step"),
         ({0: 9}, "how many steps have 65", "the bits for a year"),
         ({1: 6}, "12 °C instead of 65", "the bits for a day"),
@@ -188,7 +188,7 @@ WRONG = {
         ({2: 1808}, "bits of a year for a day", "the bytes of a day"),
         ({2: 1264}, "need 4 bytes each", "the bytes of a day"),
     ],
-    "affine-by-hand": [
+    "affine-hand": [
         ([0.2, 5, 5, 7, 15], "16 codes have 15 steps", "the scale"),
         ([0.147, 7, 7, 9, 15], "lower end"),
         ([0.213, -5, -5, -3, 9], "wrong sign"),
@@ -199,7 +199,7 @@ WRONG = {
         ([0.213, 5, 5, 7, 19], "no code above 15"),
         ([0.213, 5, 5, 7, 16], "Four bits end", "the value outside"),
     ],
-    "per-channel-weights": [
+    "affine-channel": [
         ({"range(1, ": "range("}, "one scale for the whole tensor"),
         ({"tuple(range(1,": "(0, *range(2,"}, "belong to the inputs"),
         ({"/ q_max": "/ (q_max + 1)"}, "q_max is one less"),
@@ -220,7 +220,7 @@ WRONG = {
         (lambda w, b: by_channel(w.view(len(w), 8), b), "right for a matrix"),
         (lambda w, b: by_channel(w, b).flatten(), "the shape of the weight"),
     ],
-    "scale-budget": [
+    "affine-budget": [
         ([2, 1], "left the scales out"),
         ([6, 784], "smaller groups need fewer", "no choice"),
         ([5, 784], "25 dB are not reached", "this choice"),
@@ -268,7 +268,7 @@ WRONG = {
         (lambda x, b: (affine_codes(x, b)[0], x, x), "one number each"),
         (lambda x, b: (affine_codes(x, b)[0][:1], x[0], x[0]), "the shape of x"),
     ],
-    "swish-codes": [
+    "affine-swish": [
         ({0: 6.02}, "never negative", "the gain"),
         ({0: 6.05}, "never negative", "the gain"),
         ({0: 2.83}, "10 log10 of its square", "the gain"),
@@ -281,14 +281,14 @@ WRONG = {
         ({2: 11.3}, "6/255", "the largest"),
         ({2: 10}, "clipped to 0", "the largest"),
     ],
-    "best-pair": [
+    "codebook-hand": [
         ([2, 13], "fixed point", "no other pair"),
         ([1, 22], "min–max"),
         ([3, 22], "medians"),
         ([4, 20], "Give each number to the nearer"),
         ([4.6, 21.8], "both must be means of theirs", "each value is the mean"),
     ],
-    "lloyd-step": [
+    "codebook-step": [
         ({"(nearest == k).any()": "True"}, "became nan"),
         (
             {"(nearest == k).any()": "True", "mean()": "sum() / max((nearest == k).sum(), 1)"},
@@ -310,7 +310,7 @@ WRONG = {
         (6, "Measure", "this many levels"),
         (9, "smaller codebook", "one level fewer"),
     ],
-    "nearest-codes": [
+    "codebook-nearest": [
         (torch.bucketize, "still the levels"),
         (
             lambda x, levels: torch.bucketize(x, levels).clamp(max=len(levels) - 1),
@@ -330,7 +330,7 @@ WRONG = {
         ),
         (spoiling(codes_by_order, 1), "Work on new tensors", "x and levels"),
     ],
-    "weighted-pair": [
+    "codebook-importance": [
         ([10 / 3, 12, 56 / 3], "without importances"),
         ([2, 12, 64], "unweighted problem"),
         ([1, 8, 48], "another cut"),

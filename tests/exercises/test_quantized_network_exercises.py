@@ -95,16 +95,16 @@ def by_autograd(w, s, q_max, gradient_of, rate):
 
 
 RIGHT = {
-    "integer-by-hand": [[36, 1, 18]],
+    "integer-hand": [[36, 1, 18]],
     "integer-product": [four_terms, difference_product, lambda *a: difference_product(*a).numpy()],
     "integer-rescale": [banker_shift, by_fractions],
-    "integer-pair-bits": [7],
+    "integer-pair": [7],
     "integer-leaky": [[7, 10, 49, 17]],
-    "equalize-by-hand": [[3, 0.25]],
-    "fold-batch-norm": [fold, fold_by_torch],
-    "correct-bias": [by_mean_inputs, by_outputs],
-    "where-to-clip": [4.9, 4.83, 4.8],
-    "equalize-residual": [[1.5, 6, 10 / 3, 1.5, 6], [1.5, 6, 3.33, 1.5, 6]],
+    "ptq-equalize": [[3, 0.25]],
+    "ptq-fold": [fold, fold_by_torch],
+    "ptq-correct": [by_mean_inputs, by_outputs],
+    "ptq-clip": [4.9, 4.83, 4.8],
+    "ptq-residual": [[1.5, 6, 10 / 3, 1.5, 6], [1.5, 6, 3.33, 1.5, 6]],
     "qat-slopes": [[-4, 0.2, 0.3, -0.4]],
     "qat-trainable": [by_where, learned_by_torch],
     "qat-settles": [2 - 2**0.5, 0.586, 0.585],
@@ -113,7 +113,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "integer-by-hand": [
+    "integer-hand": [
         ([46, 1, 18], "left the zero point of the input out"),
         ([56, 1, 18], "added z_a"),
         ([24, 1, 18], "left the bias out"),
@@ -151,7 +151,7 @@ WRONG = {
         (lambda a, m, t: torch.round(a.double() * m / 2**t).long(), "a float64: it has 53 bits"),
         (lambda a, m, t: (a.int() * m).long() >> t, "Add half of 2"),
     ],
-    "integer-pair-bits": [
+    "integer-pair": [
         (8, "but two are added"),
         (9, "largest pair is 2"),
         (6, "Try one bit more"),
@@ -172,14 +172,14 @@ WRONG = {
         ([7, 10, 50, 17], "Multiply 4,900"),
         ([7, 10, 49, 16], "Multiply −4,900"),
     ],
-    "equalize-by-hand": [
+    "ptq-equalize": [
         ([1 / 3, 4], "upside down"),
         ([9, 1 / 16], "left out the square root"),
         ([3, 2], "ranges that come out"),
         ([-3, -0.25], "only positive factors"),
         ([1, 1], "solve for c"),
     ],
-    "fold-batch-norm": [
+    "ptq-fold": [
         ({" + norm.eps": ""}, "left ε, norm.eps, out"),
         ({"torch.sqrt(norm.running_var +": "(torch.sqrt(norm.running_var) +"}, "under it"),
         ({"torch.sqrt": ""}, "divided by the variance"),
@@ -193,7 +193,7 @@ WRONG = {
         (lambda *_: (1.0, 2.0), "must return two tensors"),
         (lambda *a: (a[0].flatten(), a[1]), "the shape of the weight"),
     ],
-    "correct-bias": [
+    "ptq-correct": [
         ({"bias + weight": "weight"}, "the shift alone"),
         ({"bias + weight": "bias - weight", "- rounded": "+ rounded"}, "Your sign is wrong"),
         ({"x_hat.mean(dim=axes)": "x.mean(dim=axes)"}, "do not read the same"),
@@ -205,7 +205,7 @@ WRONG = {
         (lambda *a: by_mean_inputs(*a).sum(), "the shape of the bias, (4,)"),
         (spoiling(by_mean_inputs, 2), "changed one of its arguments"),
     ],
-    "where-to-clip": [
+    "ptq-clip": [
         (float(exponential_signal().max()), "clips nothing"),
         (4.9 / 7, "You gave the step"),
         (2.0, "clips too much"),
@@ -213,7 +213,7 @@ WRONG = {
         (50.0, "a range beyond the largest value"),
         (-1.0, "beyond the largest value wastes"),
     ],
-    "equalize-residual": [
+    "ptq-residual": [
         ([2 / 3, 13.5, 7.5, 2 / 3, 8 / 3], "upside down"),
         ([9 / 4, 4, 20 / 9, 9 / 4, 9], "left out the square root"),
         ([(14 / 5) ** 0.5, 5.38, 2.99, 1.67, 6.69], "sums of the ranges"),
