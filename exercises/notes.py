@@ -1,0 +1,31 @@
+"""What a chapter's TOML file says about its exercises: difficulty, minutes and hints."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def notes(chapter: str) -> dict[str, Any]:
+    """Return the tables of ``exercises/<chapter>.toml``, as ``notes("rounding")["exercises"]``.
+
+    Args:
+        chapter: the name of the chapter's module in this folder.
+
+    Returns:
+        ``exercises``, a table for each name with ``difficulty`` (1 to 3), ``minutes`` and two
+        ``hints``, and what else the file holds. Empty if there is no file.
+
+    Raises:
+        ValueError: if the file is not TOML; the message names the file.
+    """
+    path = FOLDER / f"{chapter}.toml"
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name} must be TOML: {error}") from error
