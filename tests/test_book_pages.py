@@ -163,7 +163,7 @@ def test_each_figure_is_numbered_captioned_and_described(path):
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
 def test_each_chapter_has_three_exercises_with_solutions(path):
-    """Oracle: the labels of exercises and solutions, which are the checkers' names, used in both."""
+    """Oracle: the labels of exercises and solutions; both call the checker of this name."""
     text = markdown_of(path)
     asked = re.findall(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", text, re.MULTILINE)
     solved = re.findall(r"^`{3,}\{solution-start\} (ex-[\w-]+)", text, re.MULTILINE)

@@ -1,0 +1,190 @@
+"""The figures to play with: their controls moved in Chromium, against the package in Python."""
+
+import shutil
+from functools import partial
+
+import pytest
+import torch
+
+from book_tools.files import ROOT
+from book_tools.site import check as site_check
+from book_tools.site import playable
+from book_tools.site.check import browser
+from reference_impl.measuring import sqnr
+from reference_impl.quantization import MinMaxQuantizer, predicted_sqnr
+
+pytestmark = pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
+
+#: As Sphinx writes a figure; the picture is one pixel.
+FIGURE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+<article class="bd-article"><figure id="{}"><a class="figure-alone" href="#"><img alt="A picture" src="data:image/gif;base64,
+R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="></a><figcaption>Found</figcaption></figure></article>
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the scripts, as the built site has them."""
+    folder = tmp_path_factory.mktemp("playable")
+    for name, text in playable.files().items():
+        (folder / name).write_text(text, "utf-8")
+    return folder
+
+
+@pytest.fixture
+def opened(chromium, site):
+    """Return a function that opens a page with one figure; afterwards no script has failed."""
+    errors, pages = [], []
+
+    def open_figure(name, width=1000, **options):
+        scripts = ("play.js", playable.SCRIPTS[name].name)
+        tags = "".join(f'<script defer src="{one}"></script>' for one in scripts)
+        file = site / f"{name}.html"
+        style = '<link rel="stylesheet" href="playable.css">'
+        file.write_text(FIGURE.format(name) + style + tags, "utf-8")
+        page = chromium.new_page(**options)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("pageerror", partial(list.append, errors))
+        page.goto(file.as_uri())
+        pages.append(page)
+        return page
+
+    yield open_figure
+    for page in pages:
+        page.close()
+    assert errors == []
+
+
+def drawn(page):
+    page.wait_for_selector(".playable-chart svg")
+    return page
+
+
+def move(page, **values):
+    """Move controls as a hand would: each to a value, with the event that a browser sends."""
+    for name, value in values.items():
+        control = page.locator(f"[name={name}]")
+        if control.evaluate("(e) => e.tagName") == "SELECT":
+            control.select_option(value)
+        else:
+            control.fill(str(value))
+            assert float(control.input_value()) == pytest.approx(value), (
+                "the control has this value"
+            )
+
+
+def numbers(page) -> dict[str, float]:
+    """Return the numbers that the figure shows, with all digits."""
+    rows = page.locator(".playable-numbers dd").all()
+    found = {row.get_attribute("data-name"): row.get_attribute("data-value") for row in rows}
+    return {name: float(value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize("name", playable.SCRIPTS)
+def test_a_figure_to_play_with_is_a_figure_of_a_chapter(name):
+    """Oracle: the names of the figures in the notebooks."""
+    chapters = (path.read_text("utf-8") for path in (ROOT / "chapters").glob("*.ipynb"))
+    assert sum(f'"name": "{name}"' in text for text in chapters) == 1
+
+
+@pytest.mark.parametrize("name", playable.SCRIPTS)
+@pytest.mark.parametrize("width", [1000, 390])
+def test_it_starts_by_itself_and_fits(opened, name, width):
+    """Oracle: the picture has gone, something is drawn, and nothing is cut or scrolls sideways."""
+    page = drawn(opened(name, width))
+    assert not page.locator("img").is_visible()
+    assert page.locator(".playable-chart svg :is(path, rect, line)[d], .mark-rule line").count() > 2
+    box, chart = (page.locator(s).bounding_box() for s in (".playable", ".playable-chart svg"))
+    assert chart["x"] >= box["x"]
+    assert chart["x"] + chart["width"] <= box["x"] + box["width"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("name", playable.SCRIPTS)
+def test_each_control_moves_by_keyboard_and_has_a_name(opened, name):
+    """Oracle: an arrow key changes the value that is told; a reset gives the first numbers back."""
+    page = drawn(opened(name))
+    first = page.locator(".playable-numbers").inner_text()
+    controls = page.locator(".playable :is(input, select)").all()
+    assert len(controls) >= 2
+    for control in controls:
+        assert control.evaluate("(e) => e.labels[0].innerText.trim()")
+        value = control.input_value()
+        control.focus()
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowDown", "ArrowDown"):
+            page.keyboard.press(key)
+            if control.input_value() != value:
+                break
+        assert control.input_value() != value
+    page.click("text=Start again")
+    assert page.locator(".playable-numbers").inner_text() == first
+
+
+@pytest.mark.parametrize("name", playable.SCRIPTS)
+def test_the_picture_stands_in_print_and_without_scripts(opened, chromium, site, name):
+    """Oracle: the rules for print; a browser in which nothing runs."""
+    page = drawn(opened(name))
+    page.emulate_media(media="print")
+    assert page.locator("img").is_visible()
+    assert not page.locator(".playable").is_visible()
+    with chromium.browser.new_context(java_script_enabled=False) as still:
+        quiet = still.new_page()
+        quiet.goto((site / f"{name}.html").as_uri())
+        assert quiet.locator("img").is_visible()
+
+
+def test_a_page_asks_for_the_scripts_of_its_figures_only():
+    """Oracle: a body with such a figure, and one without."""
+
+    class App:
+        def __init__(self):
+            self.asked = []
+
+        def add_js_file(self, name, **_):
+            self.asked.append(name)
+
+        add_css_file = add_js_file
+
+    with_one, without = App(), App()
+    playable.add_scripts(with_one, "p", "t", {"body": '<figure id="fig-rounding-staircase">'})
+    assert with_one.asked == [f"playable/{n}" for n in ("play.js", "rounding.js", "playable.css")]
+    playable.add_scripts(without, "p", "t", {"body": '<figure id="fig-rounding-line">'})
+    assert without.asked == []
+
+
+def test_vega_keeps_its_names_to_itself(chromium):
+    """Oracle: Sphinx's scripts declare `_`, and so does the bundle."""
+    page = chromium.new_page()
+    page.add_script_tag(content="const _ = 1;")
+    page.add_script_tag(content=playable.vega())
+    assert page.evaluate("[_, typeof vegaEmbed]") == [1, "function"]
+    page.close()
+
+
+@pytest.mark.parametrize(("bits", "low", "high"), [(3, 1.2, 4.5), (1, 0.2, 5.5), (8, 2.2, 3.5)])
+def test_the_staircase_is_that_of_the_quantizer(opened, bits, low, high):
+    """Oracle: `MinMaxQuantizer`, `sqnr` and `predicted_sqnr` on the same 1,001 values."""
+    page = drawn(opened("fig-rounding-staircase"))
+    move(page, bits=bits, low=low, high=high)
+    x = 1.2 + 3.3 * torch.arange(1001, dtype=torch.float64) / 1000
+    quantizer = MinMaxQuantizer(low, high, bits)
+    restored = quantizer.round_trip(x)
+    assert numbers(page) == pytest.approx(
+        {
+            "Step s": quantizer.step,
+            "Largest error": (restored - x).abs().max().item(),
+            "Levels used": restored.unique().numel(),
+            "SQNR, predicted": predicted_sqnr(x.square().mean().item(), high - low, bits),
+            "SQNR, measured": sqnr(x, restored),
+        },
+        rel=1e-3,  # a value half-way between two levels may take either
+    )
