@@ -19,9 +19,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 #: As Sphinx writes a figure; the picture is one pixel.
-FIGURE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
-<article class="bd-article"><figure id="{}"><a class="figure-alone" href="#"><img alt="A picture" src="data:image/gif;base64,
-R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="></a><figcaption>Found</figcaption></figure></article>
+_PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+FIGURE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+<article class="bd-article"><figure id="{{}}">
+<a class="figure-alone" href="#"><img alt="A picture" src="{_PIXEL}"></a>
+<figcaption>Found</figcaption></figure></article>
 """
 
 
