@@ -11,7 +11,8 @@ from torchvision.datasets.utils import extract_archive
 from torchvision.transforms import ToTensor
 
 from benchmarks.harness import Case
-from reference_impl.data import FASHION_MNIST, load_dataset
+from reference_impl.data import load_dataset
+from reference_impl.folders import FASHION_MNIST
 
 FILES = sorted(FASHION_MNIST.glob("*.gz"))
 

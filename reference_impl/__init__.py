@@ -26,7 +26,7 @@ The formulas of the first five see tensors, never
     measuring | compress
     models
     quantization | distillation | pruning | merging | coding
-    data : shifts : files : checked : rules : arrays
+    data : shifts : folders : files : checked : rules : arrays
 """
 
 import importlib

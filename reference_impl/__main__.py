@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from reference_impl.data import CLASS_NAMES, IMAGE_SIZE
+from reference_impl.data import IMAGE_SIZE
 from reference_impl.files import ROOT, file_error, read_bytes
+from reference_impl.folders import CLASS_NAMES
 
 NETWORK = ROOT / "data" / "deployed" / "fashion.onnx"
 MOST_PIXELS = 50_000_000  #: a picture of a telephone has 12 to 50 million

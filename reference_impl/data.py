@@ -1,7 +1,7 @@
 """Fashion-MNIST and MNIST: four files in, tensors and seeded batches out.
 
-The files are in the IDX format, gzipped: a magic number (0x0800 + number of axes) and the size of
-each axis, as big-endian 32-bit numbers; then one unsigned byte per entry, last axis fastest.
+The files are in the IDX format, gzipped or not: a magic number (0x0800 + number of axes) and the
+size of each axis, as big-endian 32-bit numbers; then a byte for each entry, last axis fastest.
 
 References: LeCun, Cortes & Burges, The MNIST database of handwritten digits, "File formats".
 """
@@ -21,16 +21,15 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from reference_impl.checked import FINITE, Count, Within, checked
-from reference_impl.files import ROOT, file_error, folder_or, read_bytes
-
-FASHION_MNIST = ROOT / "data" / "FashionMNIST"
-"""The data set's folder in the repository; an installed package does not have it."""
-
-CLASS_NAMES = (
-    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+from reference_impl.files import file_error, read_bytes
+from reference_impl.folders import (
+    CLASS_NAMES,
+    KINDS,
+    N_LABELS,
+    class_names,
+    data_file,
+    data_folder,
 )
-"""Fashion-MNIST's class of each label 0 … 9 (Xiao, Rasul & Vollgraf 2017, table 2)."""
 
 IMAGE_SIZE = 28
 
@@ -74,6 +73,7 @@ class Dataset:
     train: Examples
     validation: Examples
     test: Examples
+    classes: tuple[str, ...] = CLASS_NAMES  #: the name of each label 0 … 9
 
 
 @checked
@@ -113,7 +113,7 @@ def batches(examples: Examples, batch_size: int, *, seed: int | None = None) -> 
 
 
 @checked
-def load_dataset(folder: str | Path | None = None, *, n_validation: Count = 5000) -> Dataset:
+def load_dataset(data: str | Path | None = None, *, n_validation: Count | None = None) -> Dataset:
     """Read Fashion-MNIST, or a data set in the same four files, such as MNIST.
 
     The validation set is the last ``n_validation`` of the training images. The files are already
@@ -121,9 +121,12 @@ def load_dataset(folder: str | Path | None = None, *, n_validation: Count = 5000
     and in every version of every library.
 
     Args:
-        folder: holds ``{train,t10k}-images-idx3-ubyte.gz`` and ``…-labels-idx1-ubyte.gz``;
-            None is Fashion-MNIST in the repository, `FASHION_MNIST`.
-        n_validation: examples taken from the training images.
+        data: a folder below the course's ``data``, by its name, or a path. It holds
+            ``{train,t10k}-images-idx3-ubyte`` and ``…-labels-idx1-ubyte``, with ``.gz`` or without,
+            and perhaps ``classes.txt``, the names of the labels from 0 on, one a line. None is
+            Fashion-MNIST in the repository.
+        n_validation: examples taken from the training images; None takes 5,000, or a sixth where
+            there are fewer than 30,000.
 
     Raises:
         FileNotFoundError: if the folder or a file is missing.
@@ -132,15 +135,19 @@ def load_dataset(folder: str | Path | None = None, *, n_validation: Count = 5000
 
     References: Xiao et al. (2017), Fashion-MNIST, arXiv:1708.07747.
     """
-    root = folder_or(folder, FASHION_MNIST)
-    images, labels = _read_examples(root, "train")
+    root = data_folder(data)
+    classes = class_names(root)
+    images, labels = _read_examples(root, "train", len(classes))
+    if n_validation is None:
+        n_validation = min(5000, max(1, len(images) // 6))
     n_train = len(images) - n_validation
     if n_train < 1:
         raise ValueError(f"n_validation must be in [1, {len(images) - 1}], got {n_validation}")
     return Dataset(
         train=Examples(images[:n_train], labels[:n_train]),
         validation=Examples(images[n_train:], labels[n_train:]),
-        test=Examples(*_read_examples(root, "t10k")),
+        test=Examples(*_read_examples(root, "t10k", len(classes))),
+        classes=(*classes, *map(str, range(len(classes), N_LABELS))),
     )
 
 
@@ -148,7 +155,7 @@ def load_dataset(folder: str | Path | None = None, *, n_validation: Count = 5000
 def read_idx(
     path: str | Path, magic: Annotated[int, Within(0x0801, 0x08FF)]
 ) -> UInt8[np.ndarray, "*shape"]:
-    """Read one gzipped IDX file of unsigned bytes into a read-only array.
+    """Read one IDX file of unsigned bytes, gzipped if its name ends so, into a read-only array.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -156,7 +163,7 @@ def read_idx(
             longer or shorter than its header says.
     """
     file = Path(path)
-    content = _unzip(file)
+    content = _unzip(file) if file.suffix == ".gz" else read_bytes(file)
     n_axes = magic % 256
     body = 4 * (1 + n_axes)
     found = int.from_bytes(content[:4], "big")
@@ -168,18 +175,17 @@ def read_idx(
     return np.frombuffer(content, dtype=np.uint8, offset=body).reshape(shape)
 
 
-def _read_examples(root: Path, split: str) -> tuple[Tensor, Tensor]:
+def _read_examples(root: Path, split: str, n_classes: int) -> tuple[Tensor, Tensor]:
     """Return images in [0, 1] and labels of one split, checked against each other."""
-    image_file = root / f"{split}-images-idx3-ubyte.gz"
-    label_file = root / f"{split}-labels-idx1-ubyte.gz"
+    image_file, label_file = (data_file(root, f"{split}-{kind}") for kind in KINDS)
     pixels = read_idx(image_file, IMAGES_MAGIC)
     labels = read_idx(label_file, LABELS_MAGIC)
     if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
         raise file_error(image_file, f"images of {pixels.shape[1:]} pixels, expected 28×28")
     if len(labels) != len(pixels):
         raise file_error(label_file, f"{len(labels)} labels for {len(pixels)} images")
-    if (highest := int(labels.max())) >= len(CLASS_NAMES):
-        raise file_error(label_file, f"a label {highest}, expected 0 … {len(CLASS_NAMES) - 1}")
+    if (highest := int(labels.max())) >= n_classes:
+        raise file_error(label_file, f"a label {highest}, expected 0 … {n_classes - 1}")
     images = np.divide(pixels, np.float32(255), dtype=np.float32)
     return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torchvision.transforms.functional import adjust_contrast, gaussian_blur
 
 from reference_impl.checked import NonNegative, Within, checked
-from reference_impl.data import CLASS_NAMES, Examples, Seed
+from reference_impl.data import Examples, Seed
+from reference_impl.folders import CLASS_NAMES
 
 NOISE, BLUR, CONTRAST, DEGREES = 0.2, 1.0, 0.5, 15.0
 """How far `shifted_sets` goes: σ of the noise, σ of the blur in pixels, f, and an angle."""

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from reference_impl.__main__ import main, picture, prepared
-from reference_impl.data import CLASS_NAMES, load_dataset
+from reference_impl.data import load_dataset
+from reference_impl.folders import CLASS_NAMES
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,8 +18,6 @@ from idx_files import idx_bytes, write_folder, write_idx
 from torchvision import datasets, transforms
 
 from reference_impl.data import (
-    CLASS_NAMES,
-    FASHION_MNIST,
     IMAGES_MAGIC,
     LABELS_MAGIC,
     Batches,
@@ -29,6 +27,7 @@ from reference_impl.data import (
     read_idx,
 )
 from reference_impl.files import sha256
+from reference_impl.folders import CLASS_NAMES, FASHION_MNIST
 
 MNIST = FASHION_MNIST.parent / "MNIST"
 WITH_MNIST = pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not shipped")
@@ -182,7 +181,7 @@ def test_examples_are_images_with_labels_and_so_are_their_parts():
 def test_a_package_without_the_repository_asks_for_a_folder(tmp_path, monkeypatch):
     """Oracle: the words of the message."""
     absent = tmp_path / "site-packages" / "data"
-    monkeypatch.setattr("reference_impl.data.FASHION_MNIST", absent)
+    monkeypatch.setattr("reference_impl.folders.FASHION_MNIST", absent)
     with pytest.raises(FileNotFoundError, match=f"{absent}: no such folder; .*give another as"):
         load_dataset()
 

@@ -15,7 +15,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from book_tools.files import ROOT
-from reference_impl.data import CLASS_NAMES, FASHION_MNIST, IMAGES_MAGIC, LABELS_MAGIC, read_idx
+from reference_impl.data import IMAGES_MAGIC, LABELS_MAGIC, read_idx
+from reference_impl.folders import CLASS_NAMES, FASHION_MNIST
 
 FILES = {"clothes": ROOT / "data/deployed/fashion.bin", "digits": ROOT / "data/deployed/mnist.bin"}
 SCRIPTS = [Path(__file__).parent / f"{name}.js" for name in ("decoder", "network", "page")]
