@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 
 from reference_impl.checked import Count, NonNegative, Where, Within, checked
 from reference_impl.files import ROOT, file_error, read_bytes, write_atomically
+from reference_impl.folders import data_folder, data_identity
 from reference_impl.models import MODELS, Network
 from reference_impl.training.recipe import ModelName
 
@@ -33,6 +34,7 @@ class Provenance:
     model: ModelName
     widths: Mapping[str, int]  #: label → number of units, as `Network.widths`
     parameters: Count  #: how many numbers were trained
+    data: Mapping[str, str]  #: what it was trained on, as `data_identity` names it
     command: str  #: rebuilds it, from the folder of the course
     recipe: Mapping[str, Any]  #: every choice of the training, the seed among them
     epochs: Count
@@ -92,16 +94,34 @@ def provenance(name: CheckpointName, *, folder: Path | str | None = None) -> Pro
 
 
 @checked
-def load_checkpoint(name: CheckpointName, *, folder: Path | str | None = None) -> Network:
+def load_checkpoint(
+    name: CheckpointName,
+    data: str | Path | None = None,
+    *,
+    folder: Path | str | None = None,
+) -> Network:
     """Return a trained network in evaluation mode, its weights verified by their SHA-256.
 
-    Without a folder it is a shipped network, such as "teacher", from the repository's ``data``.
+    Args:
+        name: of its files, such as "teacher".
+        data: the data set on which it is to be used, as `load_dataset` takes it. Its networks are
+            in its folder, in ``checkpoints``; None takes a shipped network and asks nothing.
+        folder: where the network is, if it is elsewhere.
 
     Raises:
         FileNotFoundError: if the folder, the weights or their record are missing.
-        ValueError: if the weights are not those of the record, or do not fit the network.
+        ValueError: if the weights are not those of the record, do not fit the network, or were
+            trained on other data.
     """
+    if data is not None and folder is None:
+        folder = _folder_of(name, data)
     record = provenance(name, folder=folder)
+    if data is not None and record.data["sha256"] != (here := data_identity(data))["sha256"]:
+        other = "other files of it" if here["name"] == record.data["name"] else record.data["name"]
+        raise ValueError(
+            f"{name} was not trained on {data}, but on {other}: "
+            f"`make retrain DATA={data}` makes one for it"
+        )
     weights, side = _files(name, folder)
     content = read_bytes(weights)
     if (found := hashlib.sha256(content).hexdigest()) != record.sha256:
@@ -113,6 +133,12 @@ def load_checkpoint(name: CheckpointName, *, folder: Path | str | None = None) -
     except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
         raise file_error(weights, f"weights that do not fit {record.model} ({error})") from error
     return model.eval()
+
+
+def _folder_of(name: str, data: str | Path) -> Path:
+    """Return the folder of a data set's own networks, or the shipped ones' where it has none."""
+    own = data_folder(data) / "checkpoints"
+    return own if (own / f"{name}.json").is_file() else CHECKPOINTS
 
 
 @checked

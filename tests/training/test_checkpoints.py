@@ -1,16 +1,19 @@
 """reference_impl.training.checkpoints: the shipped networks, a round trip, every kind of damage."""
 
 import json
+import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from idx_files import write_folder
 from safetensors.torch import save
 
-from reference_impl import training
+from reference_impl import folders, training
 from reference_impl.files import sha256, write_atomically
+from reference_impl.folders import data_identity
 from reference_impl.models import MODELS, LeNet300
 
 # fmt: off
@@ -18,6 +21,7 @@ RECORD = {
     "command": "make it", "recipe": {"seed": 7}, "epochs": 3, "best_epoch": 2,
     "validation_accuracy": 80.5, "test_accuracy": 79.25, "seconds": 1.5,
     "versions": {"torch": "2"}, "date": "2026-01-31",
+    "data": {"name": "made up", "sha256": "0"},
 }
 TARGETS = {
     "lenet300": 89.5, "lenet5": 91.0, "teacher": 93.5,
@@ -169,3 +173,24 @@ def test_a_save_broken_off_between_the_two_files_is_noticed_when_loading(saved, 
     assert side.read_bytes() == before
     with pytest.raises(ValueError, match=r"expected .* of small\.json; to repair"):
         training.load_checkpoint("small", folder=weights.parent)
+
+
+def test_a_network_refuses_other_data_than_its_own(tmp_path, monkeypatch):
+    """Oracle: two data sets, a network saved for one of them, and a copy under another name."""
+    monkeypatch.setattr(folders, "ROOT", tmp_path)
+    mine, yours = tmp_path / "data" / "mine", tmp_path / "data" / "yours"
+    for seed, folder in enumerate((mine, yours)):
+        write_folder(folder, n_train=6, n_test=2, seed=seed)
+    record = RECORD | {"data": data_identity("mine")}
+    training.save_checkpoint(LeNet300((4, 3)), "lenet300", folder=mine / "checkpoints", **record)
+    assert training.load_checkpoint("lenet300", "mine").widths["hidden1"] == 4
+    assert training.load_checkpoint("lenet300", folders.FASHION_MNIST).widths["hidden1"] == 300
+    shutil.copytree(mine, tmp_path / "copy")
+    assert training.load_checkpoint("lenet300", tmp_path / "copy").widths["hidden1"] == 4
+    with pytest.raises(ValueError, match="lenet300 was not trained on yours, but on FashionMNIST"):
+        training.load_checkpoint("lenet300", "yours")
+    with pytest.raises(ValueError, match="but on mine: `make retrain DATA=yours` makes one"):
+        training.load_checkpoint("lenet300", "yours", folder=mine / "checkpoints")
+    write_folder(mine, n_train=6, n_test=2, seed=2)
+    with pytest.raises(ValueError, match="not trained on mine, but on other files of it"):
+        training.load_checkpoint("lenet300", "mine")
