@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from reference_impl.notebook import Table, begin
 
@@ -119,3 +120,37 @@ def test_columns_of_words_stand_left_and_columns_of_numbers_right():
     rows = ElementTree.fromstring(table._repr_html_()).iter("tr")
     styles = [[cell.get("style") for cell in row][1:] for row in rows]
     assert styles == [[None, "text-align: right"]] * 3
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """Return a shell such as a notebook has."""
+    made = InteractiveShell()
+    monkeypatch.setattr("IPython.get_ipython", lambda: made)
+    return made
+
+
+@pytest.mark.parametrize("data", [None, "FashionMNIST"])
+def test_on_its_own_data_a_sentence_that_does_not_hold_stops_a_notebook(shell, data):
+    """Oracle: the error of the cell."""
+    begin(data=data)
+    assert isinstance(shell.run_cell("assert 1 > 2, 'One is more.'").error_in_exec, AssertionError)
+
+
+def test_on_other_data_a_sentence_that_does_not_hold_is_printed(shell, capsys, tmp_path):
+    """Oracle: the lines printed, a sentence each; what follows in the cell runs."""
+    for _ in range(2):  # a cell may be run again
+        begin(data=tmp_path)
+    cell = "assert 1 > 2, f'One is {1:.1f}.'\nassert 2 > 1, 'Two is more.'\nassert not 3\ny = 4"
+    assert shell.run_cell(cell).success
+    lines = ["this sentence needs a look: One is 1.0.", "this sentence needs a look: not 3"]
+    assert capsys.readouterr().out.splitlines() == lines
+    assert shell.user_ns["y"] == 4
+
+
+def test_a_data_set_that_does_not_exist_is_refused_and_sets_nothing():
+    """Oracle: the state of torch's generator before."""
+    before = torch.get_rng_state()
+    with pytest.raises(FileNotFoundError, match="nowhere: neither"):
+        begin(1, data="nowhere")
+    assert torch.equal(torch.get_rng_state(), before)
