@@ -64,8 +64,11 @@ mutants: $(STAMP)  ## break each formula: a test and a cell must notice
 mutation-score: $(STAMP)  ## the share of random changes that tests notice
 	@$(BIN)/python -m book_tools.mutation_score
 
-retrain: $(STAMP)  ## train every checkpoint again (about an hour; resumes)
-	@$(BIN)/python -m experiments.retrain
+retrain: $(STAMP)  ## train every network again, in an hour (DATA=folder, CHAPTER=02)
+	@$(BIN)/python -m experiments.retrain $(if $(DATA),--data "$(DATA)") $(if $(CHAPTER),--chapter "$(CHAPTER)")
+
+adapt: $(STAMP)  ## run a chapter on other data: what moves (CHAPTER=02 DATA=folder)
+	@$(BIN)/python -m book_tools.adapt "$(CHAPTER)" $(if $(DATA),DATA="$(DATA)")
 
 results: $(STAMP)  ## measure all of data/results again (ten hours)
 	@$(BIN)/python -m experiments $(filter-out peers,$(basename $(notdir $(wildcard data/results/*.json)))) --anew
@@ -96,5 +99,5 @@ $(INDEX): | $(STAMP)
 
 .NOTPARALLEL:  # timings
 
-.PHONY: help site serve book test lab refresh lint test-site formulas bench portability mutants mutation-score retrain \
+.PHONY: help site serve book test lab refresh lint test-site formulas bench portability mutants mutation-score retrain adapt \
   results lock env clean

@@ -1,13 +1,17 @@
-"""``make retrain``: train the networks of ``data/checkpoints`` again.
+"""``make retrain``: train the networks of ``data/checkpoints`` again, or those of other data.
 
-Each new network replaces the old one as soon as it is finished. A command that was interrupted
-continues after its last finished network when it is given again.
+With ``DATA=folder`` the networks learn a data set of yours in MNIST's format and are written to
+``checkpoints`` in its folder; ``CHAPTER=02`` trains what that chapter needs. Each new network
+replaces the old one as soon as it is finished. A command that was interrupted continues after its
+last finished network when it is given again.
 """
 
 import argparse
+import ast
+import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +22,9 @@ import torch
 from experiments.workers import fingerprint, machine
 from reference_impl import training
 from reference_impl.data import Dataset, load_dataset
+from reference_impl.files import ROOT
+from reference_impl.folders import data_folder, data_identity
+from reference_impl.models import MODELS
 from reference_impl.training import CHECKPOINTS, Recipe, accuracy
 
 #: checkpoint name → how it is trained; chosen by validation accuracy alone
@@ -37,17 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.retrain", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {[*RECIPES]}, default: all")
-    parser.add_argument("--folder", type=Path, default=CHECKPOINTS, help="of the checkpoints")
+    parser.add_argument("--data", help="a folder below data, or a path; default: FashionMNIST")
+    parser.add_argument("--chapter", help="such as 02: train what this chapter needs")
+    parser.add_argument("--folder", type=Path, help="of the checkpoints")
     options = parser.parse_args(arguments)
-    names = options.names or [*RECIPES]
-    if unknown := {*names} - RECIPES.keys():
+    if unknown := {*options.names} - RECIPES.keys():
         parser.error(f"unknown {sorted(unknown)}, choose from {[*RECIPES]}")
     torch.set_num_threads(1)
     try:
-        dataset = load_dataset()
-        for name in names:
-            if not is_finished(name, options.folder):
-                retrain(name, dataset, options.folder)
+        names = options.names or (needed(options.chapter) if options.chapter else [*RECIPES])
+        own = data_folder(options.data) / "checkpoints" if options.data else CHECKPOINTS
+        folder, dataset = options.folder or own, load_dataset(options.data)
+        identity = data_identity(options.data)
+        missing = [name for name in names if not is_finished(name, folder, identity)]
+        print(expected(missing, len(dataset.train)), flush=True)
+        for name in missing:
+            retrain(name, dataset, folder, options.data)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command keeps the finished networks", file=sys.stderr)
         return 130
@@ -57,7 +69,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def retrain(name: str, dataset: Dataset, folder: Path) -> None:
+def needed(chapter: str) -> list[str]:
+    """Return the networks that a chapter names in its parameters, or where it loads networks.
+
+    Raises:
+        ValueError: if there is no such chapter.
+    """
+    chapters = {path.name[:2]: path for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))}
+    if chapter.zfill(2) not in chapters:
+        raise ValueError(f"there is no chapter {chapter}, choose from {', '.join(chapters)}")
+    notebook = json.loads(chapters[chapter.zfill(2)].read_text(encoding="utf-8"))
+    found = set()
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        parameters = "parameters" in cell["metadata"].get("tags", ())
+        if cell["cell_type"] == "code" and (parameters or "load_checkpoint(" in source):
+            found |= {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
+    return [name for name in RECIPES if name in found]
+
+
+def expected(names: Sequence[str], n_images: int) -> str:
+    """Return a line with the time to expect, from the records of the shipped networks."""
+    shipped = {name: training.provenance(name).seconds for name in names if name in MODELS}
+    minutes = sum(shipped.values()) * n_images / 55_000 / 60
+    return f"to train: {', '.join(names) or 'nothing'}; about {minutes:.0f} minutes on one core"
+
+
+def retrain(name: str, dataset: Dataset, folder: Path, data: str | None = None) -> None:
     """Follow the recipe, measure the test accuracy once, and write the network."""
     recipe = RECIPES[name]
     seconds = 0.0
@@ -71,7 +109,8 @@ def retrain(name: str, dataset: Dataset, folder: Path) -> None:
         epoch.best,
         name,
         folder=folder,
-        command=f"python -m experiments.retrain {name}",
+        data=data_identity(data),
+        command=f"python -m experiments.retrain {name}" + (f" --data {data}" if data else ""),
         recipe=asdict(recipe),
         epochs=recipe.epochs,
         best_epoch=epoch.best_epoch,
@@ -84,13 +123,13 @@ def retrain(name: str, dataset: Dataset, folder: Path) -> None:
     print(f"{name}: test {record.test_accuracy:.2f} %, best epoch {record.best_epoch}")
 
 
-def is_finished(name: str, folder: Path) -> bool:
-    """Return whether the folder has this network, whole, by today's code and recipe."""
+def is_finished(name: str, folder: Path, identity: Mapping[str, str]) -> bool:
+    """Return whether the folder has this network, whole, by today's data, code and recipe."""
     with suppress(FileNotFoundError, ValueError):
         training.load_checkpoint(name, folder=folder)
         found = training.provenance(name, folder=folder)
-        now = asdict(RECIPES[name]), fingerprint()["sources"]
-        if (found.recipe, found.versions.get("sources")) == now:
+        now = asdict(RECIPES[name]), fingerprint()["sources"], identity["sha256"]
+        if (found.recipe, found.versions.get("sources"), found.data["sha256"]) == now:
             print(f"{name}: finished before; to train it again, delete {folder / name}.json")
             return True
     return False

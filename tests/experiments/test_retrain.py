@@ -8,10 +8,12 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from idx_files import write_folder
 
 from experiments import retrain
 from reference_impl import training
 from reference_impl.data import load_dataset
+from reference_impl.folders import data_identity
 from reference_impl.models import MODELS
 from reference_impl.training import Recipe, accuracy, load_checkpoint, provenance
 
@@ -22,7 +24,7 @@ NAMES = ("lenet300", "student")
 def command(monkeypatch, tmp_path, small):
     """Return the command on a part of the data, with short recipes and a folder of its own."""
     monkeypatch.setattr(retrain, "RECIPES", {name: Recipe(name, epochs=2) for name in NAMES})
-    monkeypatch.setattr(retrain, "load_dataset", lambda: small)
+    monkeypatch.setattr(retrain, "load_dataset", lambda _: small)
     return lambda *arguments: retrain.main([*arguments, "--folder", str(tmp_path)])
 
 
@@ -65,7 +67,7 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
         patch.setattr(training, "fit", interrupted)
         assert command() == 130
     first = capsys.readouterr()
-    begun = ["lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2"]
+    begun = ["to train", "lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2"]
     assert [line.split(":")[0] for line in first.out.splitlines()] == begun
     assert first.err == "\ninterrupted; the same command keeps the finished networks\n"
     assert {path.stem for path in tmp_path.iterdir()} == {"lenet300"}
@@ -113,7 +115,7 @@ def test_a_full_disk_is_one_line(command, monkeypatch, capsys):
 
 def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypatch, capsys):
     """Oracle: the exit code of argparse."""
-    monkeypatch.setattr(retrain, "load_dataset", lambda: pytest.fail("data was read"))
+    monkeypatch.setattr(retrain, "load_dataset", lambda _: pytest.fail("data was read"))
     with pytest.raises(SystemExit, match="2"):
         command("lenet9000")
     assert "lenet9000" in capsys.readouterr().err
@@ -131,3 +133,61 @@ def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys, tmp_path):
         signal.signal(signal.SIGTERM, before)
     error = capsys.readouterr().err
     assert error == "\ninterrupted; the same command keeps the finished networks\n"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Return a folder with a small data set: 300 images to train on, 60 to validate."""
+    write_folder(tmp_path / "mine", n_train=360, n_test=50)
+    return tmp_path / "mine"
+
+
+def test_other_data_get_networks_of_their_own(mine, monkeypatch, capsys):
+    """Oracle: the folder, the record, the accuracy measured by hand; a second call, other data."""
+    monkeypatch.setattr(retrain, "RECIPES", {name: Recipe(name, epochs=2) for name in NAMES})
+    arguments = ["--data", str(mine), "lenet300"]
+    assert retrain.main(arguments) == 0
+    assert "to train: lenet300; about 0 minutes" in capsys.readouterr().out
+    folder = mine / "checkpoints"
+    assert {path.stem for path in folder.iterdir()} == {"lenet300"}
+    record = provenance("lenet300", folder=folder)
+    assert record.data == data_identity(mine)
+    assert record.command == f"python -m experiments.retrain lenet300 --data {mine}"
+    test = load_dataset(mine).test
+    assert record.test_accuracy == accuracy(load_checkpoint("lenet300", mine), test)
+    assert retrain.main(arguments) == 0
+    assert "to train: nothing" in capsys.readouterr().out
+    write_folder(mine, n_train=360, n_test=50, seed=1)
+    assert retrain.main(arguments) == 0
+    assert "lenet300 2/2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("chapter", "names"),
+    [("2", ["lenet300", "lenet5"]), ("08", ["lenet5", "separable", "teacher"])],
+)
+def test_a_chapter_needs_the_networks_that_it_loads(chapter, names):
+    """Oracle: the chapter's tables."""
+    assert retrain.needed(chapter) == names
+
+
+def test_the_time_to_expect_is_that_of_the_records():
+    """Oracle: 48.6 s and 408.4 s for 55,000 images, in the shipped records."""
+    assert retrain.expected(["lenet300", "lenet5"], 110_000).endswith(
+        "about 15 minutes on one core"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--chapter", "99"], "there is no chapter 99, choose from 01, 02, 03"),
+        (["--data", "nowhere"], "nowhere: neither a folder below"),
+    ],
+)
+def test_what_does_not_exist_is_one_line(capsys, arguments, told):
+    """Oracle: the exit code and the line."""
+    assert retrain.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"retrain: {told}")
+    assert error.count("\n") == 1
