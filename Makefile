@@ -64,10 +64,10 @@ mutants: $(STAMP)  ## break each formula: a test and a cell must notice
 mutation-score: $(STAMP)  ## the share of random changes that tests notice
 	@$(BIN)/python -m book_tools.mutation_score
 
-retrain: $(STAMP)  ## train every network again, in an hour (DATA=folder, CHAPTER=02)
+retrain: $(STAMP)  ## train every network (an hour; DATA=… CHAPTER=…)
 	@$(BIN)/python -m experiments.retrain $(if $(DATA),--data "$(DATA)") $(if $(CHAPTER),--chapter "$(CHAPTER)")
 
-adapt: $(STAMP)  ## run a chapter on other data: what moves (CHAPTER=02 DATA=folder)
+adapt: $(STAMP)  ## what moves on other data (DATA=… CHAPTER=…)
 	@$(BIN)/python -m book_tools.adapt "$(CHAPTER)" $(if $(DATA),DATA="$(DATA)")
 
 results: $(STAMP)  ## measure all of data/results again (ten hours)
