@@ -80,8 +80,8 @@ class Chapter:
 
 
 def folded(cell: NotebookNode) -> bool:
-    """Return whether a page hides the input of a cell until it is asked for."""
-    return "hide-input" in cell.metadata.get("tags", ())
+    """Return whether a page hides the input of a cell, until it is asked for or altogether."""
+    return not {"hide-input", "remove-cell"}.isdisjoint(cell.metadata.get("tags", ()))
 
 
 def read_chapter(path: Path) -> Chapter:

@@ -1,0 +1,1 @@
+"""Editions of the chapters: a learner's copies, the students', one chapter as an archive."""
