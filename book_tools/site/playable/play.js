@@ -4,6 +4,7 @@
  *   compute   from the controls' values and the figure's data to {numbers, rows}: numbers are
  *             {name: [value, digits, unit]}, rows are Vega-Lite's data sets
  *   spec      a Vega-Lite specification, given the width in pixels
+ *   ask       what there is to find out, if the caption does not say it
  *
  * The figure's picture stands until Vega has come, and in print. */
 const PLAYABLE = {};
@@ -65,7 +66,7 @@ const PLAYABLE_DATA = {};
     return { element: make("label", {}, make("span", {}, `${label} `, reads), input), put, told };
   }
 
-  function play(figure, { controls, compute, spec }, data) {
+  function play(figure, { controls, compute, spec, ask }, data) {
     const values = Object.fromEntries(controls.map(({ name, value }) => [name, value]));
     const moved = (name, value) => { values[name] = value; update(); };
     const inputs = controls.map((one) => control(one, moved));
@@ -78,6 +79,7 @@ const PLAYABLE_DATA = {};
     numbers.setAttribute("aria-live", "polite");
     const title = make("legend", {}, "Play with this figure");
     const box = make("fieldset", { className: "playable" }, title);
+    if (ask) box.append(make("p", {}, ask));
     box.append(make("div", { className: "playable-controls" }, ...inputs.map((i) => i.element)));
     box.append(numbers, chart, reset);
     let view;
