@@ -11,7 +11,14 @@ from book_tools.site import check as site_check
 from book_tools.site import playable
 from book_tools.site.check import browser
 from reference_impl.measuring import sqnr
-from reference_impl.quantization import MinMaxQuantizer, predicted_sqnr
+from reference_impl.quantization import (
+    AffineQuantizer,
+    IntegerGrid,
+    MinMaxQuantizer,
+    affine_from_range,
+    predicted_sqnr,
+    symmetric_from_range,
+)
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, site_check._BROWSERS)),
@@ -190,3 +197,66 @@ def test_the_staircase_is_that_of_the_quantizer(opened, bits, low, high):
         },
         rel=1e-3,  # a value half-way between two levels may take either
     )
+
+
+def grid_of(name: str, bits: int, low: float, high: float):
+    """Return the quantizer of a row of chapter 03's figure."""
+    full, narrow = (IntegerGrid(bits, signed=True, narrow=narrow) for narrow in (False, True))
+    ends = torch.tensor([low, high], dtype=torch.float64)
+    made = {
+        "asymmetric": affine_from_range(*ends, IntegerGrid(bits)),
+        "symmetric, narrow": symmetric_from_range(*ends, narrow),
+        "symmetric, signed": symmetric_from_range(*ends, full),
+        "symmetric, torch": AffineQuantizer(
+            2 * ends.abs().max() / full.steps, torch.tensor(0), full
+        ),
+    }
+    return made[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "low", "high"),
+    [
+        ("asymmetric", 3, -1, 2),
+        ("asymmetric", 6, -0.1, 0.1),
+        ("symmetric, narrow", 4, -2, 0.7),
+        ("symmetric, signed", 3, -0.5, 1.5),
+        ("symmetric, torch", 6, -0.4, 2),
+    ],
+)
+def test_the_grids_round_and_clip_as_the_quantizers(opened, name, bits, low, high):
+    """Oracle: `AffineQuantizer`; `sqnr`, where each value counts as the bell curve is high."""
+    page = drawn(opened("fig-affine-grids"))
+    move(page, grid=name, bits=bits, low=low, high=high)
+    x = -1 + torch.arange(1501, dtype=torch.float64) / 500
+    many = torch.exp(-2 * (x - 0.5).square())
+    made = grid_of(name, bits, low, high)
+    codes = torch.round(x / made.scale) + made.zero_point
+    clipped = codes != made.quantize(x)
+    noise = many * (made.round_trip(x) - x).square()
+    assert numbers(page) == pytest.approx(
+        {
+            "Scale s": made.scale.item(),
+            "Zero point z": made.zero_point.item(),
+            "0 is restored as": 0,
+            "Values clipped": 100 * (many[clipped].sum() / many.sum()).item(),
+            "Noise from clipping": 100 * (noise[clipped].sum() / noise.sum()).item(),
+            "SQNR": sqnr(many.sqrt() * x, many.sqrt() * made.round_trip(x)),
+        },
+        rel=1e-3,
+    )
+
+
+@pytest.mark.parametrize(("bits", "low", "high"), [(3, -1, 2), (6, -1.9, 0.1)])
+def test_the_ruler_of_chapter_02_misses_zero(opened, bits, low, high):
+    """Oracle: `MinMaxQuantizer` on zero, and on the values of the figure."""
+    page = drawn(opened("fig-affine-grids"))
+    move(page, grid="min–max", bits=bits, low=low, high=high)
+    made = MinMaxQuantizer(low, high, bits)
+    x = -1 + torch.arange(1501, dtype=torch.float64) / 500
+    root = torch.exp(-((x - 0.5).square()))
+    found = numbers(page)
+    zero = made.round_trip(torch.zeros(1)).item()
+    assert zero != 0
+    assert found["0 is restored as"] == pytest.approx(zero, rel=1e-3)
+    assert found["SQNR"] == pytest.approx(sqnr(root * x, root * made.round_trip(x)), rel=1e-3)
