@@ -49,6 +49,9 @@ lint: $(STAMP)  ## style, types, imports, spelling; notebooks too
 test-site: site  ## open every page of the site in headless Chromium
 	@$(BIN)/python -m book_tools.site.check _build/html
 
+pdf: site  ## print the whole book to _build/pdf, in Chromium
+	@$(BIN)/python -m book_tools.site.pdf
+
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 	@$(BIN)/python -m book_tools.formulas
 
@@ -100,4 +103,4 @@ $(INDEX): | $(STAMP)
 .NOTPARALLEL:  # timings
 
 .PHONY: help site serve book test lab refresh lint test-site formulas bench portability mutants mutation-score retrain adapt \
-  results lock env clean
+  results lock env clean pdf
