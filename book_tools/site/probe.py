@@ -21,6 +21,7 @@ _OPEN_EVERYTHING = """() => {
   document.head.append(still);
   for (const d of document.querySelectorAll('main details, article details')) d.open = true;
   for (const e of document.querySelectorAll('.toggle-hidden')) e.classList.remove('toggle-hidden');
+  for (const e of document.querySelectorAll('article [hidden]')) e.hidden = false;
 }"""
 
 #: Returns a list of sentences.

@@ -1,0 +1,167 @@
+/* Questions before results, and exercises that the reader has solved; the browser keeps both. */
+(() => {
+  const KEY = "model-compression";
+  const read = () => {
+    try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; }
+  };
+  const keep = (part, name, value) => {
+    const all = read();
+    all[part] = { ...all[part], [name]: value };
+    try { localStorage.setItem(KEY, JSON.stringify(all)); } catch { /* this visit only */ }
+  };
+  const make = (tag, properties, ...children) => {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children);
+    return element;
+  };
+  const button = (text, clicked) => {
+    const made = make("button", { type: "button" }, text);
+    made.addEventListener("click", clicked);
+    return made;
+  };
+
+  /* How far off a guess was: the same sentences as exercises/predictions.py. */
+  const compared = ({ kind, answer, unit, close }, guess, options) => {
+    const number = (value) =>
+      value.toLocaleString("en", { maximumFractionDigits: 6 }).replace("-", "−");
+    if (kind === "number") {
+      const [off, of] = [guess - answer, unit ? ` ${unit}` : ""];
+      const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.`;
+      if (Math.abs(off) <= close) return `${told} Close.`;
+      return `${told} Your guess is ${number(Number(Math.abs(off).toPrecision(3)))} too ${off > 0 ? "high" : "low"}.`;
+    }
+    if (kind === "choice") {
+      const right = options[answer.charCodeAt(0) - 97];
+      return `You chose ${guess}; it is ${answer}: ${right}`;
+    }
+    const pairs = [...answer].flatMap((a, i) => [...answer.slice(i + 1)].map((b) => [a, b]));
+    const kept = pairs.filter(([a, b]) => guess.indexOf(a) < guess.indexOf(b)).length;
+    return `You said ${guess}; it is ${answer}: ${kept} of ${pairs.length} pairs are in order.`;
+  };
+
+  /* The fields of a guess, and a function that reads them: null while nothing is chosen. */
+  const fields = {
+    number({ unit }) {
+      const input = make("input", { type: "number", step: "any", autocomplete: "off" });
+      const label = make("label", {}, "Your guess ", input, unit ? ` ${unit}` : "");
+      return [label, () => (input.value === "" ? null : Number(input.value))];
+    },
+    choice({ name }, list) {
+      for (const item of list.children) {
+        const input = make("input", { type: "radio", name, value: item.dataset.letter });
+        item.replaceChildren(make("label", {}, input, " ", ...item.childNodes));
+      }
+      return ["", () => list.querySelector(":checked")?.value ?? null];
+    },
+    order(_, list) {
+      for (const item of list.children) {
+        const up = button("↑", () => {
+          item.previousElementSibling?.before(item);
+          up.focus();
+        });
+        up.setAttribute("aria-label", `Move up: ${item.textContent}`);
+        item.prepend(up, " ");
+      }
+      return ["", () => [...list.children].map((item) => item.dataset.letter).join("")];
+    },
+  };
+
+  /* What follows a question: up to the next one, or the next section. */
+  const following = (box) => {
+    const found = [];
+    for (let e = box.nextElementSibling; e && !e.matches("section, .prediction"); e = e.nextElementSibling)
+      found.push(e);
+    return found;
+  };
+
+  const ask = (box) => {
+    const facts = JSON.parse(box.dataset.facts);
+    const [answer, list, results] = [box.querySelector("details"), box.querySelector("ol"), following(box)];
+    const options = [...(list?.children ?? [])].map((item) => item.textContent);
+    const said = make("p", { className: "prediction-said" });
+    said.setAttribute("role", "status");
+    const show = () => results.forEach((e) => { e.hidden = false; });
+    const [field, guess] = fields[facts.kind](facts, list);
+    const form = make("form", {});
+    const done = (value) => {
+      form.remove();
+      for (const input of list?.querySelectorAll("input, button") ?? []) input.disabled = true;
+      if (value !== null) said.textContent = compared(facts, value, options);
+      answer.hidden = false;
+      answer.open = true;
+      show();
+    };
+    const end = (value) => { keep("guesses", facts.name, value); done(value); };
+    form.append(
+      field,
+      make("button", { type: "submit" }, "Lock in my guess"),
+      button("Show me", () => end(null)),
+      make("span", { className: "prediction-note" }, "The result is hidden until then. "),
+      button("Never hide results", () => {
+        keep("settings", "hide", false);
+        document.querySelectorAll(".prediction ~ *").forEach((e) => { e.hidden = false; });
+      }),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const value = guess();
+      if (value === null) said.textContent = "Guess first; a wrong guess teaches as well.";
+      else end(value);
+    });
+    answer.before(form, said);
+    answer.hidden = true;
+    const { guesses = {}, settings = {} } = read();
+    if (facts.name in guesses) return done(guesses[facts.name]);
+    if (settings.hide === false) return;
+    for (const e of results) {
+      e.hidden = "until-found"; // the browser's search finds it, and shows it
+      e.addEventListener("beforematch", show);
+    }
+  };
+
+  const goTo = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    let hidden = target && target.closest("[hidden]");
+    if (!hidden) return;
+    for (; hidden; hidden = target.closest("[hidden]")) hidden.hidden = false;
+    target.scrollIntoView();
+  };
+
+  /* An exercise has a box to tick; a page that lists exercises shows which are solved. */
+  const solvable = (exercise) => {
+    const name = exercise.id.slice(3);
+    const box = make("input", { type: "checkbox", checked: !!read().solved?.[name] });
+    box.addEventListener("change", () => keep("solved", name, box.checked));
+    exercise.append(make("label", { className: "exercise-solved" }, box, " I have solved this"));
+  };
+  const listed = (table) => {
+    const solved = read().solved ?? {};
+    for (const link of table.querySelectorAll('a[href*="#ex-"]')) {
+      const name = link.hash.slice(4);
+      link.parentElement.querySelector(".exercise-done")?.remove();
+      if (solved[name]) link.after(make("span", { className: "exercise-done" }, " ✓ solved"));
+    }
+  };
+
+  document.querySelectorAll(".prediction[data-facts]").forEach(ask);
+  document.querySelectorAll('.exercise.admonition[id^="ex-"]').forEach(solvable);
+  document.querySelectorAll("table").forEach(listed);
+  window.addEventListener("hashchange", goTo);
+  goTo();
+
+  /* The page of all exercises takes the file that the notebooks keep. */
+  const chooser = document.querySelector("#exercises-progress");
+  chooser?.addEventListener("change", async () => {
+    const told = document.querySelector("#exercises-told");
+    try {
+      const { exercises } = JSON.parse(await chooser.files[0].text());
+      const passed = Object.keys(exercises).filter((name) => exercises[name].passed);
+      passed.forEach((name) => keep("solved", name, true));
+      told.textContent = `${passed.length} solved exercises read.`;
+    } catch {
+      told.textContent = "This is not a progress.json of the course.";
+    }
+    chooser.value = ""; // the same file may come again
+    document.querySelectorAll("table").forEach(listed);
+  });
+})();

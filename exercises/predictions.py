@@ -1,0 +1,132 @@
+"""Questions that a chapter asks before it shows a result: ``guess("rounding-three-bits", 8)``.
+
+They stand beside the exercises, in the chapter's TOML file. An answer is a number, the letter of an
+option, or the letters of all options in their order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from string import ascii_lowercase
+from types import MappingProxyType
+from typing import Any
+
+from exercises import CHAPTERS
+from exercises.framework import a_number, as_number
+from exercises.notes import notes
+
+
+def shown(number: float) -> str:
+    """Return a number as text, with at most six decimals.
+
+    >>> shown(-15595.25)
+    '−15,595.25'
+    """
+    return f"{round(number, 6):,.15g}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A question and its answer.
+
+    Args:
+        question: in one or two sentences.
+        answer: a number; the letter of an option; or the letters of all options, in order.
+        why: what explains the answer, in one to three sentences.
+        shown: texts that later outputs of the chapter print, the answer's evidence: the number
+            itself, or one for each option where these are put in an order.
+        options: none for a number.
+        unit: of the number.
+        close: how far from the answer a number may be that counts as close.
+    """
+
+    question: str
+    answer: float | str
+    why: str
+    shown: list[str]
+    options: tuple[str, ...] = ()
+    unit: str = ""
+    close: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """Return "number", "choice" or "order"."""
+        if not isinstance(self.answer, str):
+            return "number"
+        return "choice" if len(self.answer) == 1 else "order"
+
+    @property
+    def asked(self) -> list[str]:
+        """Return the lines of the question, with the letters of the options."""
+        options = zip(ascii_lowercase, self.options, strict=False)
+        return [self.question, *(f"  {letter}  {option}" for letter, option in options)]
+
+    def wrong_kind(self, guess: Any) -> str | None:
+        """Return what is wrong with the kind of a guess, or None."""
+        if self.kind == "number":
+            return a_number(guess)
+        letters = list(ascii_lowercase[: len(self.options)])
+        if self.kind == "choice":
+            return None if guess in letters else f"The guess is one letter: {', '.join(letters)}."
+        if isinstance(guess, str) and sorted(guess) == letters:
+            return None
+        return f'The guess has each of the letters {", ".join(letters)} once, as "{self.worst}".'
+
+    @property
+    def worst(self) -> str:
+        """Return the answer of an order turned round."""
+        return str(self.answer)[::-1]
+
+    def compared(self, guess: Any) -> str:
+        """Return the sentence that says how far off a guess was."""
+        unit = f" {self.unit}" if self.unit else ""
+        if not isinstance(self.answer, str):
+            off = as_number(guess) - self.answer
+            said = f"You said {shown(as_number(guess))}{unit}; it is {shown(self.answer)}{unit}."
+            if abs(off) <= self.close:
+                return f"{said} Close."
+            distance = shown(float(f"{abs(off):.3g}"))
+            return f"{said} Your guess is {distance} too {'high' if off > 0 else 'low'}."
+        if self.kind == "choice":
+            right = self.options[ascii_lowercase.index(self.answer)]
+            return f"You chose {guess}; it is {self.answer}: {right}"
+        pairs = list(combinations(self.answer, 2))
+        kept = sum(guess.index(a) < guess.index(b) for a, b in pairs)
+        return f"You said {guess}; it is {self.answer}: {kept} of {len(pairs)} pairs are in order."
+
+
+@cache
+def all_predictions() -> Mapping[str, Prediction]:
+    """Return every question of the course by its name, in the order of the chapters."""
+    tables = [notes(chapter).get("predictions", {}) for chapter in CHAPTERS]
+    return MappingProxyType({n: Prediction(**one) for table in tables for n, one in table.items()})
+
+
+_locked: dict[str, Any] = {}
+
+
+def guess(name: str, answer: Any) -> None:
+    """Print a question, or how far off a guess is; the first guess stands.
+
+    Args:
+        name: of the question.
+        answer: the guess: a number, a letter, letters in their order, or ``...`` for none yet.
+
+    Raises:
+        ValueError: if no question has that name.
+    """
+    if name not in all_predictions():
+        raise ValueError(f"name must be one of {', '.join(all_predictions())}; got {name!r}")
+    one = all_predictions()[name]
+    lines = [*one.asked]
+    if answer is ...:
+        lines.append("Put your guess in the place of the dots and run the cell, or read on.")
+    elif wrong := one.wrong_kind(answer):
+        lines.append(f"✗ {wrong}")
+    else:
+        first = _locked.setdefault(name, answer)
+        if first is not answer and first != answer:
+            lines.append(f"Your first guess, {first}, stands.")
+        lines += [one.compared(first), one.why]
+    print("\n".join(lines))  # noqa: T201 — the learner reads it below the cell

@@ -1,0 +1,184 @@
+"""What a page asks of its reader: the script in Chromium, on a page as Sphinx writes it."""
+
+import json
+import shutil
+from functools import partial
+
+import pytest
+
+from book_tools.site import check as site_check
+from book_tools.site import learner
+from book_tools.site.check import browser
+from exercises.predictions import Prediction
+
+pytestmark = pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
+
+WHY = "Because of this."
+ONES = {
+    "number": Prediction("How many?", -20.5, WHY, [], unit="points", close=2),
+    "choice": Prediction("Which?", "b", WHY, [], options=("this", "that")),
+    "order": Prediction("In which order?", "cab", WHY, [], options=("one", "two", "three")),
+}
+
+
+def box(name: str) -> str:
+    one = ONES[name]
+    facts = {"name": name, "kind": one.kind, "answer": one.answer}
+    facts |= {"unit": one.unit, "close": one.close}
+    items = "".join(f'<li data-letter="{"abc"[i]}">{o}</li>' for i, o in enumerate(one.options))
+    options = f'<ol type="a">{items}</ol>' if items else ""
+    return (
+        f"<aside class='prediction admonition' data-facts='{json.dumps(facts)}'>"
+        f'<p class="admonition-title">Predict first</p><p>{one.question}</p>{options}'
+        f"<details><summary>The answer</summary><p>{WHY}</p></details></aside>"
+    )
+
+
+PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+<article class="bd-article"><section><p>Before</p>FIRST<p id="result">Result</p>
+<p id="more">More</p>{box("choice")}<p id="other">Other</p>
+<section><h2>Next section</h2><p id="next">Next</p></section></section>
+<div class="exercise admonition" id="ex-one-hand"><p>Do it.</p></div>
+<table><tr><td><a href="#ex-one-hand">Exercise</a></td></tr></table></article>
+<input type="file" id="exercises-progress"><p id="exercises-told"></p>
+<script src="learner.js"></script>"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(chromium, tmp_path):
+    """Return a function that opens the page with one question first; no script fails."""
+    for name in learner.FILES:
+        shutil.copy(learner.FOLDER / name, tmp_path / name)
+    errors = []
+    context = chromium.browser.new_context()
+
+    def open_page(name="number", anchor=""):
+        file = tmp_path / "page.html"
+        file.write_text(PAGE.replace("FIRST", box(name)), "utf-8")
+        page = context.new_page()
+        page.on("pageerror", partial(list.append, errors))
+        page.goto(file.as_uri() + anchor)
+        return page
+
+    yield open_page
+    context.close()
+    assert errors == []
+
+
+def visible(page) -> list[str]:
+    names = ("result", "more", "other", "next")
+    return [name for name in names if page.evaluate(f"!document.getElementById('{name}').hidden")]
+
+
+def test_the_result_is_hidden_until_a_guess_is_locked_in(opened):
+    """Oracle: what follows up to the next question or section; the guess stands after a reload."""
+    page = opened()
+    assert visible(page) == ["next"]
+    page.click("text=Lock in my guess >> nth=0")
+    assert page.inner_text(".prediction-said").startswith("Guess first")
+    assert visible(page) == ["next"]
+    page.fill("input[type=number]", "8")
+    page.keyboard.press("Enter")
+    assert visible(page) == ["result", "more", "next"]
+    assert WHY in page.inner_text(".prediction >> nth=0")
+    page.reload()
+    assert visible(page) == ["result", "more", "next"]
+    assert page.locator("input[type=number]").count() == 0
+    assert page.inner_text(".prediction-said >> nth=0").startswith("You said 8 points")
+
+
+def test_a_reader_may_decline_once_or_for_ever(opened):
+    """Oracle: nothing is compared; afterwards no page hides anything."""
+    page = opened()
+    page.click("text=Show me >> nth=0")
+    assert visible(page) == ["result", "more", "next"]
+    assert page.locator(".prediction-said >> nth=0").inner_text() == ""
+    page.click("text=Never hide results")
+    assert visible(page) == ["result", "more", "other", "next"]
+    again = opened("order")
+    assert visible(again) == ["result", "more", "other", "next"]
+    assert again.locator("text=Lock in my guess").count() == 2
+
+
+def test_a_link_to_something_hidden_shows_it(opened):
+    """Oracle: an address with an anchor, at the start and later."""
+    page = opened(anchor="#more")
+    assert "more" in visible(page)
+    page.evaluate("location.hash = '#other'")
+    page.wait_for_function("!document.getElementById('other').hidden")
+
+
+@pytest.mark.parametrize("said", [-20.5, -22.4, -23, 8, 0.125, 1234567])
+def test_the_page_compares_numbers_as_the_notebook_does(opened, said):
+    """Oracle: `Prediction.compared`."""
+    page = opened()
+    page.fill("input[type=number]", str(said))
+    page.keyboard.press("Enter")
+    assert page.inner_text(".prediction-said >> nth=0") == ONES["number"].compared(said)
+
+
+def test_the_page_compares_choices_and_orders_as_the_notebook_does(opened):
+    """Oracle: `Prediction.compared`; the keyboard chooses, and moves an item up."""
+    page = opened("order")
+    page.get_by_label("Move up: three").focus()
+    page.keyboard.press("Enter")  # acb
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Move up: three"
+    page.keyboard.press("Enter")  # cab
+    page.get_by_label("Move up: two").press("Enter")  # cba
+    page.click("text=Lock in my guess >> nth=0")
+    assert page.inner_text(".prediction-said >> nth=0") == ONES["order"].compared("cba")
+    page.get_by_label("this", exact=True).check()
+    page.click("text=Lock in my guess")
+    assert page.inner_text(".prediction-said >> nth=1") == ONES["choice"].compared("a")
+
+
+def test_solved_exercises_are_kept_and_listed(opened, tmp_path):
+    """Oracle: the box ticked, the page loaded again; and a notebook's progress.json."""
+    page = opened()
+    assert page.locator(".exercise-done").count() == 0
+    page.get_by_label("I have solved this").check()
+    page.reload()
+    assert page.get_by_label("I have solved this").is_checked()
+    assert page.locator(".exercise-done").count() == 1
+    page.get_by_label("I have solved this").uncheck()
+    page.reload()
+    assert page.locator(".exercise-done").count() == 0
+    progress = tmp_path / "progress.json"
+    progress.write_text('{"exercises": {"one-hand": {"tries": 2, "passed": "2026-01-01"}}}')
+    page.set_input_files("#exercises-progress", progress)
+    page.wait_for_selector(".exercise-done")
+    assert page.inner_text("#exercises-told") == "1 solved exercises read."
+    progress.write_text("[]")
+    page.set_input_files("#exercises-progress", progress)
+    page.wait_for_function("document.querySelector('#exercises-told').innerText.startsWith('This')")
+
+
+def test_everything_is_printed(opened):
+    """Oracle: the rules for print."""
+    page = opened()
+    page.add_style_tag(path=learner.FOLDER / "learner.css")
+    page.emulate_media(media="print")
+    assert page.locator("#result").is_visible()
+    assert page.locator(".prediction >> nth=0").get_by_text("The answer").is_visible()
+    assert not page.get_by_text("Lock in my guess").first.is_visible()
+
+
+def test_cells_become_questions_and_hints():
+    """Oracle: a chapter of three cells."""
+    code = {"cell_type": "code", "source": ['guess("rounding-three-bits", ...)']}
+    other = {"cell_type": "code", "source": ["x = 1"]}
+    text = ["```{exercise} By hand\n", ":label: ex-rounding-hand\n", "\n", "Do it.\n", "```"]
+    made = learner.prepared([code, other, {"cell_type": "markdown", "source": text}])
+    assert made[0]["source"] == "```{prediction} rounding-three-bits\n```"
+    assert made[1] == other
+    assert made[3]["source"].count("{dropdown}") == 2
+    assert learner.hints()["rounding-hand"][1] in made[3]["source"]
