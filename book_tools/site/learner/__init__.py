@@ -103,11 +103,12 @@ class Question(SphinxDirective):
 
     def _inline(self, text: str) -> list[nodes.Node]:
         """Return a text without a paragraph of its own."""
-        return [child for node in self.parse_text_to_nodes(text) for child in node.children]
+        found = self.parse_text_to_nodes(text)
+        return [child for node in found if isinstance(node, nodes.Element) for child in node]
 
     @staticmethod
     def _html(text: str) -> nodes.Node:
-        return nodes.raw("", text, format="html")  # type: ignore[no-untyped-call, no-any-return]
+        return nodes.raw("", text, format="html")  # type: ignore[no-untyped-call]
 
 
 def _told(one: Prediction) -> str:
