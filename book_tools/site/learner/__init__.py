@@ -104,7 +104,7 @@ class Question(SphinxDirective):
     def _inline(self, text: str) -> list[nodes.Node]:
         """Return a text without a paragraph of its own."""
         found = self.parse_text_to_nodes(text)
-        return [child for node in found if isinstance(node, nodes.Element) for child in node]
+        return [child for p in found if isinstance(p, nodes.paragraph) for child in p.children]
 
     @staticmethod
     def _html(text: str) -> nodes.Node:
