@@ -16,6 +16,8 @@ from reference_impl.quantization import (
     IntegerGrid,
     MinMaxQuantizer,
     affine_from_range,
+    lloyd,
+    normal_codebook,
     predicted_sqnr,
     symmetric_from_range,
 )
@@ -260,3 +262,50 @@ def test_the_ruler_of_chapter_02_misses_zero(opened, bits, low, high):
     assert zero != 0
     assert found["0 is restored as"] == pytest.approx(zero, rel=1e-3)
     assert found["SQNR"] == pytest.approx(sqnr(root * x, root * made.round_trip(x)), rel=1e-3)
+
+
+def gaussian_numbers() -> torch.Tensor:
+    """Return 400,000 numbers that lie as a standard normal one does: its quantiles."""
+    places = torch.arange(400_000, dtype=torch.float64) + 0.5
+    return torch.special.ndtri(places / len(places))
+
+
+@pytest.mark.parametrize(
+    ("start", "low", "size", "steps"),
+    [("even, −3 to 3", -3, 2, 1), ("even, 0 to 3", 0, 16, 12), ("even, −3 to 3", -3, 7, 60)],
+)
+def test_the_codebook_moves_as_lloyds_iteration(opened, start, low, size, steps):
+    """Oracle: `lloyd` on 400,000 numbers, `normal_codebook` for the least error."""
+    page = drawn(opened("fig-codebook-gaussian"))
+    move(page, size=size, start=start, steps=steps)
+    x = gaussian_numbers()
+    levels = torch.linspace(low, 3, size, dtype=torch.float64)
+    run = lloyd(x, levels, steps=steps)
+    best = normal_codebook(size).round_trip(x)
+    mine, least = run.errors[-1], (x - best).square().mean().item()
+    last = run.quantizer.quantize(x) == size - 1
+    exact = {
+        "Mean squared error": mine,
+        "Least possible": least,
+        "SQNR": sqnr(x, run.quantizer.round_trip(x)),
+        "SQNR, least error": sqnr(x, best),
+    }
+    percent = {
+        "It is smaller by": 100 * (1 - least / mine),
+        "Last level serves": 100 * last.double().mean().item(),
+    }
+    found = numbers(page)
+    assert {name: found.pop(name) for name in percent} == pytest.approx(percent, abs=0.01)
+    assert found == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [2, 8, 16])
+def test_the_codebook_of_equal_use_is_that_of_equal_parts(opened, size):
+    """Oracle: 400,000 sorted numbers, cut into equal parts; each takes the mean of its part."""
+    page = drawn(opened("fig-codebook-gaussian"))
+    move(page, size=size)
+    parts = gaussian_numbers().tensor_split(size)
+    errors = torch.cat([part - part.mean() for part in parts])
+    found = numbers(page)
+    assert found["Mean squared error"] == pytest.approx(errors.square().mean().item(), rel=1e-3)
+    assert found["Last level serves"] == pytest.approx(100 / size)
