@@ -6,7 +6,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from exercises.framework import Exercise, Report, examine
+from exercises.examination import Report, examine
+from exercises.framework import Exercise
 
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "adaround", "qat"),
@@ -43,7 +44,8 @@ def check(name: str, answer: Any) -> None:
     Args:
         name: of the exercise, as printed above it.
         answer: a number, a list of numbers or a function, as the exercise asks. ``...`` stands
-            for no answer yet.
+            for no answer yet. A whole number must be exact; any other number may be off by 0.5 %,
+            so that three significant digits are enough, unless the exercise asks for fewer or more.
 
     Raises:
         TypeError: if ``name`` is not a string.

@@ -114,7 +114,7 @@ def settled(codes: Tensor, case: Case) -> bool:
 
 # -- by hand: w = (0.65, −0.2), s = 0.5, second moments 1 and 1, mixed −0.9 ------------------------
 
-_two = partial(near, share=0.01)
+_two = partial(near)
 
 EXERCISES["ptq-four"] = Exercise(
     kind=numbers(3),
@@ -128,19 +128,17 @@ EXERCISES["ptq-four"] = Exercise(
             "Here E[x1 x2] is negative: errors of the same sign cancel.",
         ),
         "the error of the output is right": (
-            at(2, 0.0315, share=0.01),
+            at(2, 0.0315),
             "Δw1² + Δw2² − 1.8 Δw1 Δw2, with Δw = s q − w.",
         ),
     },
     mistakes={
         "This is the nearest rounding: the other three are to be tried too.": _two([1, 0]),
         "You gave the values s q: give the codes q.": _two([0.5, -0.5]),
-        "You left out the step: this error is that of weights divided by s.": at(
-            2, 0.126, share=0.01
-        ),
-        "You added the product of the errors: E[x1 x2] is negative.": at(2, 0.1935, share=0.01),
-        "You counted the product once: it stands in the form twice.": at(2, 0.072, share=0.01),
-        "You left out the product of the two errors.": at(2, 0.1125, share=0.01),
+        "You left out the step: this error is that of weights divided by s.": at(2, 0.126),
+        "You added the product of the errors: E[x1 x2] is negative.": at(2, 0.1935),
+        "You counted the product once: it stands in the form twice.": at(2, 0.072),
+        "You left out the product of the two errors.": at(2, 0.1125),
     },
 )
 
@@ -170,10 +168,8 @@ EXERCISES["ptq-alike"] = Exercise(
         ),
     },
     mistakes={
-        "From there on (0, 1) beats the nearest, but (1, 0) does so earlier.": near(0.5, 0.01),
-        "You counted the product of the errors once: it stands in the form twice.": near(
-            2 / 3, 0.01
-        ),
+        "From there on (0, 1) beats the nearest, but (1, 0) does so earlier.": near(0.5),
+        "You counted the product of the errors once: it stands in the form twice.": near(2 / 3),
         "A positive E[x1 x2] lets errors of opposite sign cancel.": value(lambda found: found < 0),
     },
 )
@@ -255,26 +251,22 @@ EXERCISES["ptq-move"] = Exercise(
     kind=numbers(3),
     claims={
         "the second weight moves to the right place": (
-            at(0, 0.68, share=0.01),
+            at(0, 0.68),
             "Set the derivative of the error by Δw2 to 0, with Δw1 = −0.4.",
         ),
         "its code is right": (at(1, 1), "Round the moved weight to the nearest."),
         "the error of the output is right": (
-            at(2, 0.192, share=0.01),
+            at(2, 0.192),
             "2 Δw1² + Δw2² + 2.4 Δw1 Δw2: Δw2 is measured from 0.2, the weight of the network.",
         ),
     },
     mistakes={
-        "You moved the second weight the wrong way: the mixed moment is positive.": at(
-            0, -0.28, within=0.005
-        ),
-        "You gave the change of the second weight: add it to 0.2.": at(0, 0.48, within=0.005),
-        "You divided by E[x1²]: the second weight moves, so its own moment counts.": at(
-            0, 0.44, within=0.005
-        ),
+        "You moved the second weight the wrong way: the mixed moment is positive.": at(0, -0.28),
+        "You gave the change of the second weight: add it to 0.2.": at(0, 0.48),
+        "You divided by E[x1²]: the second weight moves, so its own moment counts.": at(0, 0.44),
         "You measured Δw2 from the moved weight: the error counts from the network's own.": at(
-            2, 0.1152, share=0.01
+            2, 0.1152
         ),
-        "This is the error of the nearest rounding.": at(2, 0.552, share=0.01),
+        "This is the error of the nearest rounding.": at(2, 0.552),
     },
 )

@@ -29,7 +29,7 @@ EXERCISES["affine-hand"] = Exercise(
     kind=numbers(5),
     claims={
         "the scale divides the range into 15 steps": (
-            at(0, 3.2 / 15, within=0.004),
+            at(0, 3.2 / 15),
             "s = (2.2 − (−1.0)) / (q_max − q_min), to three decimals.",
         ),
         "the zero point is right": (
@@ -48,9 +48,9 @@ EXERCISES["affine-hand"] = Exercise(
     },
     mistakes={
         "You divided by 2^b: 16 codes have 15 steps between them.": at(0, 0.2),
-        "You left the lower end out of the width.": at(0, 2.2 / 15, within=0.001),
+        "You left the lower end out of the width.": at(0, 2.2 / 15),
         "The zero point has the wrong sign: it is q_min − round(low / s).": at(1, -5),
-        "The zero point must be a code, hence a whole number.": at(1, 4.6875, within=0.1),
+        "The zero point must be a code, hence a whole number.": at(1, 4.6875),
         "You cut the fraction of the zero point off: round it.": at(1, 4),
         "You rounded (x − low) / s, the formula of chapter 02: here x / s is rounded, and z, "
         "a whole number, is added.": at(3, 6),
@@ -193,7 +193,7 @@ EXERCISES["affine-swish"] = Exercise(
     kind=numbers(3),
     claims={
         "the gain in decibels is right": (
-            at(0, SWISH[0], within=0.04),
+            at(0, SWISH[0]),
             "The noise is proportional to s²: what are the two steps?",
         ),
         "the number of codes is right": (
@@ -201,25 +201,17 @@ EXERCISES["affine-swish"] = Exercise(
             "The codes below the zero point stand for negative numbers.",
         ),
         "the largest error is right": (
-            at(2, SWISH[2], within=0.06),
+            at(2, SWISH[2]),
             "An output of −0.278 is clipped to 0; divide this error by the step.",
         ),
     },
     mistakes={
-        "6.1 dB is the gain for outputs that are never negative.": either(
-            at(0, 6.02, within=0.02), at(0, 6.05, within=0.02)
-        ),
-        "Use 20 log10 of the ratio of the steps, or 10 log10 of its square.": at(
-            0, SWISH[0] / 2, within=0.03
-        ),
-        "The gain is positive: the asymmetric grid has the smaller step.": at(
-            0, -SWISH[0], within=0.06
-        ),
-        "A narrow grid of 8 bits has q_max = 127.": near([5.59], 0.025),
+        "6.1 dB is the gain for outputs that are never negative.": either(at(0, 6.02), at(0, 6.05)),
+        "Use 20 log10 of the ratio of the steps, or 10 log10 of its square.": at(0, SWISH[0] / 2),
+        "The gain is positive: the asymmetric grid has the smaller step.": at(0, -SWISH[0]),
+        "A narrow grid of 8 bits has q_max = 127.": near([5.59]),
         "Zero's own code does not stand for a negative number.": at(1, 12),
         "The bound of half a step holds inside the range only.": at(2, 0.5),
-        "The range of the third question is [0, 6]: its step is 6/255.": at(
-            2, LOWEST / STEPS[0], within=0.06
-        ),
+        "The range of the third question is [0, 6]: its step is 6/255.": at(2, LOWEST / STEPS[0]),
     },
 )

@@ -55,9 +55,9 @@ EXERCISES["codebook-hand"] = Exercise(
     },
     mistakes={
         "Three numbers each, 2 and 13, is a fixed point of Lloyd's iteration, with the squared "
-        "error 124; another cut has less than half of it.": _pair(near([2, 13], 0.05)),
-        "These are the ends: the two levels of min–max rounding.": _pair(near([1, 22], 0.05)),
-        "You took medians: the squared error is least about the mean.": _pair(near([3, 22], 0.05)),
+        "error 124; another cut has less than half of it.": _pair(near([2, 13])),
+        "These are the ends: the two levels of min–max rounding.": _pair(near([1, 22])),
+        "You took medians: the squared error is least about the mean.": _pair(near([3, 22])),
     },
 )
 

@@ -110,28 +110,24 @@ EXERCISES["codebook-importance"] = Exercise(
     kind=numbers(3),
     claims={
         "the lower level is right": (
-            at(0, _WEIGHTED[0], within=0.05),
+            at(0, _WEIGHTED[0]),
             "Compute the weighted error of all three cuts; a level is a weighted mean.",
         ),
         "the upper level is right": (
-            at(1, _WEIGHTED[1], within=0.05),
+            at(1, _WEIGHTED[1]),
             "A level is the weighted mean of its cell, Σ I x / Σ I.",
         ),
         "the weighted error is right": (
-            at(2, _WEIGHTED[2], within=0.05),
+            at(2, _WEIGHTED[2]),
             "Multiply each squared error by the importance of its weight, then add.",
         ),
     },
     mistakes={
-        "That is the best pair without importances, and its error.": near(
-            [10 / 3, 12, 56 / 3], 0.05
-        ),
-        "You kept the cut of the unweighted problem.": near([2, 12, 64], 0.05),
-        "This pair meets both conditions, and another cut has a smaller error.": near(
-            [1, 8, 48], 0.05
-        ),
+        "That is the best pair without importances, and its error.": near([10 / 3, 12, 56 / 3]),
+        "You kept the cut of the unweighted problem.": near([2, 12, 64]),
+        "This pair meets both conditions, and another cut has a smaller error.": near([1, 8, 48]),
         "The cut is right; the upper level is a plain mean instead of a weighted one.": at(
-            1, 22 / 3, within=0.05
+            1, 22 / 3
         ),
     },
 )

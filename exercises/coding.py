@@ -48,7 +48,7 @@ EXERCISES["coding-hand"] = Exercise(
     mistakes={
         "That is the mean length; all 16 symbols are asked for.": at(0, 2),
         "That is a code of three bits for each of the five symbols.": at(0, 48),
-        "You took the entropy; a Huffman code has whole lengths.": at(0, 31.6, within=0.1),
+        "You took the entropy; a Huffman code has whole lengths.": at(0, 31.6),
         "You added the lengths of the five codes; A occurs seven times.": at(0, 14),
         "That is C's code in a code of fixed length.": at(1, 2),
         "You forgot to append a zero: C's code is longer than B's.": at(1, 3),
@@ -84,17 +84,17 @@ EXERCISES["coding-predict"] = Exercise(
     kind=a_number,
     claims={
         "it is how many times fewer bytes the indices take": (
-            near(fewer, share=0.02),
+            near(fewer),
             "Divide the bytes at 10 % by the bytes at 1 %: index_bytes(0.1) / index_bytes(0.01).",
         ),
     },
     mistakes={
         "Ten times fewer weights, but each is farther from the last one: its gap takes more "
-        "bits.": near(10, share=0.05),
+        "bits.": near(10),
         "You divided the bits of a single gap: there are ten times fewer gaps too.": either(
-            near(lambda: fewer() / 10, share=0.05), near(lambda: 10 / fewer(), share=0.05)
+            near(lambda: fewer() / 10), near(lambda: 10 / fewer())
         ),
-        "You divided the smaller by the larger.": near(lambda: 1 / fewer(), share=0.05),
+        "You divided the smaller by the larger.": near(lambda: 1 / fewer()),
     },
 )
 # -- to spot: which totals of the paper's tables are not those of its rows -------------------------
@@ -103,15 +103,15 @@ EXERCISES["coding-tables"] = Exercise(
     kind=numbers(4),
     claims={
         "LeNet-300-100's bits of a weight are right": (
-            at(0, 4.40, within=0.011),
+            at(0, 4.40),
             "Each kept weight takes the bits of its layer: weigh the rows by the kept weights.",
         ),
         "LeNet-5's bits of a weight are right": (
-            at(1, 4.766, within=0.04),
+            at(1, 4.766),
             "As for the other network: 330, 3,000, 32,000 and 950 weights are kept.",
         ),
         "LeNet-5's size is right": (
-            at(2, 2.734, within=0.008),
+            at(2, 2.734),
             "A row's size is a share of its layer: weigh the rows by all weights of the layers.",
         ),
         "the most bits of ip2's weights are right": (
@@ -124,16 +124,16 @@ EXERCISES["coding-tables"] = Exercise(
             at(0, 5.1), at(1, 4.1), at(2, 2.55)
         ),
         "You took the plain mean of the rows; a large layer counts more.": either(
-            at(0, 4.367, within=0.01), at(1, 6.025, within=0.01), at(2, 20.33, within=0.01)
+            at(0, 4.367), at(1, 6.025), at(2, 20.33)
         ),
         "You weighed the bits by all weights; only those that are kept are in the file.": at(
-            1, 4.668, within=0.01
+            1, 4.668
         ),
         "You weighed the sizes by the kept weights; a size is a share of the whole layer.": at(
-            2, 3.37, within=0.01
+            2, 3.37
         ),
         "You gave how many times smaller the network is; its size in percent is asked for.": at(
-            2, 36.6, 39, within=0.2
+            2, 36.6, 39
         ),
         "That is what the table says; 32 values have a code of fixed length, too.": at(3, 5.2),
     },
@@ -224,31 +224,31 @@ EXERCISES["coding-blocks"] = Exercise(
     kind=numbers(3),
     claims={
         "the bits of a weight by itself are right": (
-            at(0, 1.1, within=0.001),
+            at(0, 1.1),
             "Code lengths 2, 1, 2.",
         ),
         "the bits of a weight in pairs are right": (
-            at(1, lambda: block_bits(TERNARY, 2), within=0.001),
+            at(1, lambda: block_bits(TERNARY, 2)),
             "Nine symbols with the products of the shares: 0.81, 0.045 four times, 0.0025 four "
             "times.",
         ),
         "the bits of a weight in triples are right": (
-            at(2, lambda: block_bits(TERNARY, 3), within=0.001),
+            at(2, lambda: block_bits(TERNARY, 3)),
             "27 symbols; outer products give their counts.",
         ),
     },
     mistakes={
         "Those are the bits of a pair; divide by its weights.": at(
-            1, lambda: 2 * block_bits(TERNARY, 2), within=0.001
+            1, lambda: 2 * block_bits(TERNARY, 2)
         ),
         "Those are the bits of a triple; divide by its weights.": at(
-            2, lambda: 3 * block_bits(TERNARY, 3), within=0.001
+            2, lambda: 3 * block_bits(TERNARY, 3)
         ),
         "That is the entropy, which a code of whole bits does not reach.": either(
-            *(at(i, lambda: entropy(torch.tensor(TERNARY)), within=0.001) for i in range(3))
+            *(at(i, lambda: entropy(torch.tensor(TERNARY))) for i in range(3))
         ),
         "You gave all nine pairs the same share; multiply the shares of the two weights.": at(
-            1, 29 / 18, within=0.001
+            1, 29 / 18
         ),
         "That is a code of fixed length for three values.": at(0, 2),
     },

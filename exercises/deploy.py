@@ -196,23 +196,23 @@ EXERCISES["deploy-amdahl"] = Exercise(
     kind=numbers(3),
     claims={
         "the factor with products four times as fast is right": (
-            at(0, 1 / 0.55, within=0.01),
+            at(0, 1 / 0.55),
             "What is left of the time: 0.6 / 4 for the products and 0.4 for the rest.",
         ),
         "the limit is right": (
-            at(1, 2.5, within=0.01),
+            at(1, 2.5),
             "Products that take no time leave 0.4 of it.",
         ),
         "the factor for eight frames at once is right": (
-            at(2, 1 / (0.15 + 0.25 + 0.15 / 8), within=0.01),
+            at(2, 1 / (0.15 + 0.25 + 0.15 / 8)),
             "The fixed part, 0.15, is paid once for eight frames: 0.15 / 8 for each.",
         ),
     },
     mistakes={
-        "Four times as fast is true of the products only.": at(0, 4, within=0.01),
-        "You divided the rest too.": at(0, 1 / (0.15 + 0.1), within=0.01),
-        "You gave what is left of the time; the factor is its inverse.": at(0, 0.55, within=0.01),
-        "You divided all by eight; only the fixed part is shared.": at(2, 8 / 0.55, within=0.1),
-        "You left the products as slow as before.": at(2, 1 / (0.85 + 0.15 / 8), within=0.01),
+        "Four times as fast is true of the products only.": at(0, 4),
+        "You divided the rest too.": at(0, 1 / (0.15 + 0.1)),
+        "You gave what is left of the time; the factor is its inverse.": at(0, 0.55),
+        "You divided all by eight; only the fixed part is shared.": at(2, 8 / 0.55),
+        "You left the products as slow as before.": at(2, 1 / (0.85 + 0.15 / 8)),
     },
 )

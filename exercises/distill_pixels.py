@@ -31,14 +31,14 @@ REPORTED, CLASSES, TEMPERATURE = 0.9, 100, 4
 
 def _reproduced(divisor: float) -> Test:
     soft = REPORTED / divisor
-    return near(soft / (1 - REPORTED + soft), share=0.005)
+    return near(soft / (1 - REPORTED + soft))
 
 
 EXERCISES["distill-alpha"] = Exercise(
     kind=a_number,
     claims={
         "the ratio of both parts is that of the colleague": (
-            near(effective_alpha(REPORTED, CLASSES * TEMPERATURE), share=0.01),
+            near(effective_alpha(REPORTED, CLASSES * TEMPERATURE)),
             "Find how many times too small the soft part is; with α/that beside 1 − α, divide by "
             "the sum of both.",
         ),
@@ -50,13 +50,13 @@ EXERCISES["distill-alpha"] = Exercise(
         "reduction.": _reproduced(TEMPERATURE),
         "The factor is T, not 1: T² is missing only once.": _reproduced(CLASSES * TEMPERATURE**2),
         "You have the soft part's weight; divide it by the sum of both weights.": near(
-            REPORTED / (CLASSES * TEMPERATURE), share=0.01
+            REPORTED / (CLASSES * TEMPERATURE)
         ),
         "That is the ratio of the two weights; divide the soft one by their sum.": near(
-            REPORTED / (CLASSES * TEMPERATURE) / (1 - REPORTED), share=0.01
+            REPORTED / (CLASSES * TEMPERATURE) / (1 - REPORTED)
         ),
         "You made the soft part larger; the colleague's is too small.": near(
-            1 / (1 + (1 - REPORTED) / (REPORTED * CLASSES * TEMPERATURE)), share=1e-5
+            1 / (1 + (1 - REPORTED) / (REPORTED * CLASSES * TEMPERATURE))
         ),
     },
 )

@@ -65,7 +65,7 @@ EXERCISES["format-saturating"] = Exercise(
         ),
     },
     mistakes={
-        "The answer is a percentage.": near(math.log2(8 / 7.5), 0.005),
+        "The answer is a percentage.": near(math.log2(8 / 7.5)),
         "That would be right if the largest value itself were uniform between 4 and 8; here its "
         "logarithm is.": near(12.5, 0.5),
         "That is the share of the blocks that do not saturate.": near(100 * math.log2(7.5 / 4), 1),

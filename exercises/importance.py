@@ -49,29 +49,29 @@ BY_HAND = (1.25, 10 / 3, 0.0, -1.5)
 
 def _left(*weights: float) -> Test:
     """Return the test of right costs, and these weights."""
-    return near((*BY_HAND[:2], *weights), 0.01)
+    return near((*BY_HAND[:2], *weights))
 
 
 EXERCISES["importance-surgeon"] = Exercise(
     kind=numbers(4),
     claims={
         "both costs are right": (
-            near(BY_HAND[:2], 0.01),
+            near(BY_HAND[:2]),
             "ΔL_q = w_q²/(2 [H⁻¹]_qq): invert H first, then read the diagonal.",
         ),
         "the cheaper weight is removed": (
-            at(2, 0, within=0.01),
+            at(2, 0),
             "The weight of the smaller cost is removed: its place is 0.",
         ),
         "the other weight is adjusted": (
-            at(3, BY_HAND[3], within=0.01),
+            at(3, BY_HAND[3]),
             "Δw = −(w_q/[H⁻¹]_qq) times column q of H⁻¹; its other element moves the other weight.",
         ),
     },
     mistakes={
         "These costs are optimal brain damage, ½ [H]_qq w_q²: the surgeon divides by the "
-        "diagonal of the inverse.": near([1.5, 4.0], 0.01),
-        "You left the factor ½ out of the costs.": near([2.5, 20 / 3], 0.01),
+        "diagonal of the inverse.": near([1.5, 4.0]),
+        "You left the factor ½ out of the costs.": near([2.5, 20 / 3]),
         "You left the other weight where it was; that is optimal brain damage.": _left(0.0, -2.0),
         "The update has the wrong sign: the other weight moves the other way.": _left(0.0, -2.5),
         "You gave the step Δw; give the weights after it, w + Δw.": _left(-1.0, 0.5),
@@ -216,15 +216,15 @@ EXERCISES["importance-spare"] = Exercise(
     },
     mistakes={
         "That is the count in the order of the filters' norms.": near(
-            lambda: channels_to_spare()["norm"], 0.4
+            lambda: channels_to_spare()["norm"]
         ),
         "That is the count with the mean over images before the square.": near(
-            lambda: channels_to_spare()["mean first"], 0.4
+            lambda: channels_to_spare()["mean first"]
         ),
         "That is the count in the order of the change of the next layer's output.": near(
-            lambda: channels_to_spare()["output"], 0.4
+            lambda: channels_to_spare()["output"]
         ),
-        "You counted the channel that broke the limit.": near(lambda: _most() + 1, 0.4),
-        "You counted the channels that are kept.": near(lambda: 32 - _most(), 0.4),
+        "You counted the channel that broke the limit.": near(lambda: _most() + 1),
+        "You counted the channels that are kept.": near(lambda: 32 - _most()),
     },
 )

@@ -115,23 +115,23 @@ EXERCISES["importance-sensors"] = Exercise(
     kind=numbers(3),
     claims={
         "the cost without adjusting is right": (
-            at(0, SENSORS[0], within=5e-4),
+            at(0, SENSORS[0]),
             "½ H_qq w_q², and H is twice the matrix of mean products: take the least of three.",
         ),
         "the cost with adjusting is right": (
-            at(1, SENSORS[1], within=5e-4),
+            at(1, SENSORS[1]),
             "w_q² / (2 [H⁻¹]_qq): for a twin, 1/[H⁻¹]_qq is 2 (1 − 0.9²).",
         ),
         "the first sensor's weight is right": (
-            at(2, SENSORS[2], within=5e-3),
+            at(2, SENSORS[2]),
             "The first sensor takes over 0.9 of the second's weight.",
         ),
     },
     mistakes={
-        "You left out the ½, or the 2 in H.": near([0.08, 0.0608], within=5e-4),
-        "You removed the first sensor; the second is cheaper.": at(1, 0.0475, within=5e-4),
-        "You removed the third sensor in both cases.": at(1, 0.04, within=5e-4),
-        "The first sensor cannot take over all of the second's weight.": at(2, 0.9, within=5e-3),
-        "You left the first sensor's weight as it was.": at(2, 0.5, within=5e-3),
+        "You left out the ½, or the 2 in H.": near([0.08, 0.0608]),
+        "You removed the first sensor; the second is cheaper.": at(1, 0.0475),
+        "You removed the third sensor in both cases.": at(1, 0.04),
+        "The first sensor cannot take over all of the second's weight.": at(2, 0.9),
+        "You left the first sensor's weight as it was.": at(2, 0.5),
     },
 )

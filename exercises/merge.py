@@ -15,7 +15,7 @@ BOUND = 6 * math.sqrt(1 - (16 / 18) ** 2)
 """⟨a_1, a_2⟩ = 16, ‖a_1‖ = 3, ‖a_2‖ = 6: the outgoing weight by both factors, ‖a_2‖ sin θ."""
 
 
-_is = partial(at, within=0.006)
+_is = partial(at)
 
 
 EXERCISES["merge-hand"] = Exercise(
@@ -76,11 +76,9 @@ EXERCISES["merge-right-angle"] = Exercise(
         ),
     },
     mistakes={
-        "You took κ = 0; at 90° it is 1/π, because values are never negative.": near(
-            (1, 2, 1), 0.006
-        ),
+        "You took κ = 0; at 90° it is 1/π, because values are never negative.": near((1, 2, 1)),
         "You gave the factors, over the ratio of norms; the task asks for errors.": near(
-            (0, 1, KAPPA), 0.006
+            (0, 1, KAPPA)
         ),
         "The projection prunes at 90°: its error is 1, not 0.": _is(0, 0),
         "You forgot that 2 κ is subtracted from 2: the error is 2 − 2 κ.": either(

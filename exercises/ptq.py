@@ -31,7 +31,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 # -- by hand: equalizing two channels, r1 = (9, 0.5) and r2 = (1, 8) -------------------------------
 
-_factors = partial(near, share=0.01)
+_factors = partial(near)
 
 EXERCISES["ptq-equalize"] = Exercise(
     kind=numbers(2),
@@ -211,7 +211,7 @@ EXERCISES["ptq-clip"] = Exercise(
         ),
     },
     mistakes={
-        "This clips nothing: it is the range of min–max.": near(_largest, 0.1),
+        "This clips nothing: it is the range of min–max.": near(_largest),
         "You gave the step; the question is for the end of the range, 7 steps.": value(
             lambda step: 0 < step < 1 and clipping_error(7 * step) <= 1.02 * _least_error()
         ),
@@ -230,14 +230,14 @@ _BLOCK = 9 / 1.5, 5 / 1.5, 1 * 1.5, 4 * 1.5
 
 
 def _range(place: int) -> Test:
-    return at(place, _BLOCK[place - 1], share=0.01)
+    return at(place, _BLOCK[place - 1])
 
 
 EXERCISES["ptq-residual"] = Exercise(
     kind=numbers(5),
     claims={
         "the largest writing range equals the largest reading range": (
-            at(0, 1.5, share=0.01),
+            at(0, 1.5),
             "Set max(9, 5)/c = max(1, 4) c and solve for c.",
         ),
         "both layers that write are divided by c": (
@@ -250,15 +250,13 @@ EXERCISES["ptq-residual"] = Exercise(
         ),
     },
     mistakes={
-        "This is the factor upside down: layers that write are divided by c.": at(
-            0, 1 / 1.5, share=0.01
-        ),
-        "You left out the square root.": at(0, 9 / 4, share=0.01),
+        "This is the factor upside down: layers that write are divided by c.": at(0, 1 / 1.5),
+        "You left out the square root.": at(0, 9 / 4),
         "You took the sums of the ranges: a range is the largest magnitude of all.": at(
-            0, (14 / 5) ** 0.5, share=0.01
+            0, (14 / 5) ** 0.5
         ),
         "You equalized the first writer and the first reader: the others share their channel.": at(
-            0, 3, share=0.01
+            0, 3
         ),
     },
 )

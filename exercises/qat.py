@@ -31,8 +31,8 @@ EXERCISES: dict[str, Exercise] = {}
 # -- by hand: ∂x̂/∂s of −2.6, −0.6, 0.35, 1.7 with s = 0.5 on −4 … 3: x/s is −5.2, −1.2, 0.7, 3.4 ---
 
 
-_slope_is = partial(at, within=0.006)
-_slopes_are = partial(near, within=0.006)
+_slope_is = partial(at)
+_slopes_are = partial(near)
 
 
 EXERCISES["qat-slopes"] = Exercise(
@@ -214,17 +214,17 @@ EXERCISES["qat-settles"] = Exercise(
             "Solve for a gradient of zero; the estimator's is not the true one.",
         ),
         "the estimator's gradient vanishes there": (
-            near(SETTLED, 0.005),
+            near(SETTLED),
             "Inside, |x| < 1.5 s, the gradient is (x̂ − x)²/s; beyond, it is x̂ − x times the sign. "
             "Balance the two.",
         ),
     },
     mistakes={
-        "That is the best step, 2/3: the estimator does not find it.": near(BEST, 0.005),
+        "That is the best step, 2/3: the estimator does not find it.": near(BEST),
         "That is the other root of s² − 4 s + 2. Inside would end at 1.5 s, beyond all "
-        "values.": near(2 + math.sqrt(2), 0.006),
-        "You clipped first, as the paper does: that settles at 0.71.": near(CLIPPED_FIRST, 0.005),
-        "That is where LSQ starts, 2 E|x| / √q_max = 1, not where it settles.": near(1, 0.005),
+        "values.": near(2 + math.sqrt(2)),
+        "You clipped first, as the paper does: that settles at 0.71.": near(CLIPPED_FIRST),
+        "That is where LSQ starts, 2 E|x| / √q_max = 1, not where it settles.": near(1),
     },
 )
 
@@ -236,14 +236,14 @@ _SIGMOID = 1 / (1 + math.exp(0.5))
 _GATE = -4 * _SIGMOID * (1 - _SIGMOID)  # −0.940
 
 
-_gate_is = partial(near, within=0.006)
+_gate_is = partial(near)
 
 
 EXERCISES["qat-gate"] = Exercise(
     kind=numbers(3),
     claims={
         "the derivative at first is right": (
-            at(0, _GATE, within=0.006),
+            at(0, _GATE),
             "By the chain rule: (gate · 2 − 2) · 2 · sigmoid · (1 − sigmoid), with a gate of 0.",
         ),
         "the update is right": (
@@ -251,14 +251,14 @@ EXERCISES["qat-gate"] = Exercise(
             "The new u is −0.5 minus the derivative.",
         ),
         "the derivative after the update is right": (
-            at(2, 0, within=0.001),
+            at(2, 0),
             "u is above 0 now, so the gate is 1, and gate · 2 − 2 = 0.",
         ),
     },
     mistakes={
         "That is the true derivative, 0: take the slope of the surrogate.": _gate_is((0,)),
         "You let the forward pass use the sigmoid; it uses the gate, which is 0 at first.": at(
-            0, (2 * _SIGMOID - 2) * _GATE / -2, within=0.006
+            0, (2 * _SIGMOID - 2) * _GATE / -2
         ),
         "You took the slope 1, that of rounding; the surrogate here is the sigmoid.": _gate_is(
             (-4,)

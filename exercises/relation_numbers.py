@@ -24,11 +24,11 @@ SWAPPED = (
 )
 """The three of KL(q ‖ p)."""
 
-_entry = partial(at, within=0.0015)
+_entry = partial(at)
 
 
 def _in_base(base: float) -> Test:
-    return near([part / math.log(base) for part in (TARGET, OTHERS, WHOLE)], 0.0015)
+    return near([part / math.log(base) for part in (TARGET, OTHERS, WHOLE)])
 
 
 EXERCISES["relation-parts"] = Exercise(
@@ -48,9 +48,7 @@ EXERCISES["relation-parts"] = Exercise(
         ),
     },
     mistakes={
-        "You swapped teacher and student: KL(p ‖ q) weights with the teacher's p.": near(
-            SWAPPED, 0.0015
-        ),
+        "You swapped teacher and student: KL(p ‖ q) weights with the teacher's p.": near(SWAPPED),
         "You took another logarithm: nats are asked for, the natural one.": either(
             _in_base(2), _in_base(10)
         ),
@@ -78,26 +76,30 @@ SMALLEST = math.ceil(math.exp(INFORMATION)) + 1
 EXERCISES["relation-batch"] = Exercise(
     kind=a_number,
     claims={
+        "the answer is a whole number of examples": (
+            value(float.is_integer),
+            "A batch has a whole number of examples: the first that is large enough.",
+        ),
         "with a batch of that size, ln(n − 1) reaches the information": (
-            value(lambda n: n >= SMALLEST - 1),
+            value(lambda n: n >= SMALLEST),
             "The ceiling of the bound is ln(n − 1): that must reach MI.",
         ),
-        "a noticeably smaller batch does not reach it": (
-            value(lambda n: n <= SMALLEST + 1),
-            "Solve ln(n − 1) = MI for n: n is e to the power of MI, plus 1.",
+        "with one example fewer it does not": (
+            value(lambda n: n <= SMALLEST),
+            "Solve ln(n − 1) = MI for n: n is e to the power of MI, plus 1, rounded up.",
         ),
     },
     mistakes={
         "That is the batch for one pair of coordinates: the information of five adds up.": near(
-            math.exp(INFORMATION / 5) + 1, 1.5
+            math.exp(INFORMATION / 5) + 1
         ),
         "You left out the factor ½ of MI.": value(
             lambda n: abs(math.log(abs(n) + 1) - 2 * INFORMATION) < 0.01
         ),
         "You took 2 to the power of MI: that would hold if MI were in bits.": near(
-            2**INFORMATION + 1, 1.5
+            2**INFORMATION + 1
         ),
-        "That is MI itself, in nats; the question is how many examples.": near(8.07, 1.5),
+        "That is MI itself, in nats; the question is how many examples.": near(8.07),
     },
 )
 
@@ -119,7 +121,7 @@ EXERCISES["relation-clips"] = Exercise(
             "A corner, and two of the others: n (n − 1) (n − 2) / 2.",
         ),
         "the kilobytes of a clip are right": (
-            at(3, CLIPS[3], within=0.5),
+            at(3, CLIPS[3]),
             "512 numbers at each of 100 moments, two bytes each; 1 kB is 1,000 bytes.",
         ),
     },
@@ -131,6 +133,6 @@ EXERCISES["relation-clips"] = Exercise(
         "You counted each distance twice.": at(1, 64 * 63),
         "You counted each angle twice: cos_ijk = cos_kji.": at(2, 64 * 63 * 62),
         "You counted the distance of each clip to itself.": at(1, 64 * 65 // 2, 64**2),
-        "Float16 has two bytes.": at(3, 2 * CLIPS[3], CLIPS[3] / 2, within=0.5),
+        "Float16 has two bytes.": at(3, 2 * CLIPS[3], CLIPS[3] / 2),
     },
 )

@@ -34,13 +34,13 @@ SOFT, HARD, GROWN, ROUNDS, PATTERNS = -1.5, -2.0, 0.555, 6, 20
 EXERCISES["sparse-hand"] = Exercise(
     kind=numbers(5),
     claims={
-        "the soft threshold is right": (at(0, SOFT, within=1e-9), "sign(x) · max(|x| − τ, 0)."),
+        "the soft threshold is right": (at(0, SOFT), "sign(x) · max(|x| − τ, 0)."),
         "the hard threshold is right": (
-            at(1, HARD, within=1e-9),
+            at(1, HARD),
             "The hard threshold does not move what it keeps.",
         ),
         "the sparsity after a quarter is right": (
-            at(2, GROWN, within=0.0055),
+            at(2, GROWN),
             "ζ_end − ζ_end (1 − t/N)³ with t/N = ¼.",
         ),
         "the rounds are right": (
@@ -50,17 +50,13 @@ EXERCISES["sparse-hand"] = Exercise(
         "the patterns are right": (at(4, PATTERNS), "Three of six places: 6! / (3! 3!)."),
     },
     mistakes={
-        "You lost the sign: the soft threshold is odd.": at(0, 1.5, within=1e-9),
-        "You added τ: a threshold moves towards 0.": at(0, -2.5, within=1e-9),
-        "You moved a weight that is kept; only the soft threshold does that.": at(
-            1, -1.5, within=1e-9
-        ),
-        "You took t/N for 1 − t/N; most weights are removed early.": at(
-            2, 0.96 / 64, within=0.0015
-        ),
-        "You gave the share that is still to be removed.": at(2, 0.405, within=0.0015),
-        "You took a straight line; the schedule is cubic.": at(2, 0.24, within=0.0015),
-        "You gave percent; a share is asked for.": at(2, 55.5, within=0.15),
+        "You lost the sign: the soft threshold is odd.": at(0, 1.5),
+        "You added τ: a threshold moves towards 0.": at(0, -2.5),
+        "You moved a weight that is kept; only the soft threshold does that.": at(1, -1.5),
+        "You took t/N for 1 − t/N; most weights are removed early.": at(2, 0.96 / 64),
+        "You gave the share that is still to be removed.": at(2, 0.405),
+        "You took a straight line; the schedule is cubic.": at(2, 0.24),
+        "You gave percent; a share is asked for.": at(2, 55.5),
         "You stopped a round early: (2/3)^5 is 13 %.": at(3, 5),
         "Each round removes a third of what is left, and keeps two thirds.": at(3, 3),
         "You counted orders; a pattern is a set of places.": at(4, 120),
@@ -216,7 +212,7 @@ EXERCISES["sparse-layers"] = Exercise(
         "You pruned the two other layers.": near(THE_OTHERS, TOLERANCE),
         "Those are global masks; remove 90 % of one layer.": near(OF_ALL_TOGETHER, TOLERANCE),
         "You gave the wrong answers, or the loss; give the share of right answers.": near(
-            [100 - a for a in PRUNED], TOLERANCE
+            [100 - a for a in PRUNED]
         ),
         "You used test images; use validation images.": near(ON_TEST, 0.35),
     },

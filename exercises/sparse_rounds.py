@@ -102,34 +102,30 @@ EXERCISES["sparse-storage"] = Exercise(
     kind=numbers(4),
     claims={
         "the size with a bitmap is right": (
-            at(0, BITMAP, within=0.05),
+            at(0, BITMAP),
             "The values of a quarter of the weights, and one bit for each of all 2^24.",
         ),
         "the size in the pattern 1:4 is right": (
-            at(1, PATTERN, within=0.05),
+            at(1, PATTERN),
             "The values of a quarter of the weights, and two bits for each kept one.",
         ),
         "the size in compressed sparse rows is right": (
-            at(2, ROWS, within=0.05),
+            at(2, ROWS),
             "Each kept weight takes 16 + 32 bits; add the row starts.",
         ),
         "the sparsity is right": (
-            at(3, LEAST, within=0.004),
+            at(3, LEAST),
             "48 bits for each kept weight must be less than 16 bits for each weight.",
         ),
     },
     mistakes={
-        "You left the places out; nobody can restore the layer from its values alone.": at(
-            0, 8, within=0.05
-        ),
-        "You gave the index bits to all weights; only kept ones have an index.": at(
-            1, 12, within=0.05
-        ),
-        "You forgot the values of the weights.": at(0, 2, within=0.05),
+        "You left the places out; nobody can restore the layer from its values alone.": at(0, 8),
+        "You gave the index bits to all weights; only kept ones have an index.": at(1, 12),
+        "You forgot the values of the weights.": at(0, 2),
         "You left the values out of the rows: 16 MiB are the column numbers alone.": at(
-            2, 16, 16.016, within=0.01
+            2, 16, 16.016
         ),
-        "You gave the share that is kept; the sparsity is asked.": at(3, 1 / 3, within=0.004),
-        "You compared with 32-bit weights; these have 16 bits.": at(3, 0.5, within=0.004),
+        "You gave the share that is kept; the sparsity is asked.": at(3, 1 / 3),
+        "You compared with 32-bit weights; these have 16 bits.": at(3, 0.5),
     },
 )

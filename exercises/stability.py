@@ -33,7 +33,7 @@ EXERCISES: dict[str, Exercise] = {**stability_pairs.EXERCISES}
 # -- by hand: a frequency, a variation, the bound, the most to choose ------------------------------
 
 
-_entry = partial(at, share=5e-3)
+_entry = partial(at)
 
 
 EXERCISES["stability-hand"] = Exercise(
@@ -218,19 +218,19 @@ EXERCISES["stability-threshold"] = Exercise(
     },
     mistakes={
         "That is the number of choices: divide it by 50.": near(
-            lambda: SAMPLES * smallest_threshold(), 5e-3
+            lambda: SAMPLES * smallest_threshold()
         ),
         "sf(k) is P(count > k): at least k is sf(k − 1).": near(
-            lambda: smallest_threshold() - 1 / SAMPLES, 5e-3
+            lambda: smallest_threshold() - 1 / SAMPLES
         ),
         "That is for one unit: there are 300, so multiply by 300.": near(
-            lambda: smallest_threshold(units=1), 5e-3
+            lambda: smallest_threshold(units=1)
         ),
         "You counted 50 pairs, which are 100 choices: the exercise has 50.": near(
-            lambda: smallest_threshold(samples=2 * SAMPLES), 5e-3
+            lambda: smallest_threshold(samples=2 * SAMPLES)
         ),
         "You searched above a half only: the bound needs a majority, blind choices do not.": near(
-            0.52, 5e-3
+            0.52
         ),
     },
 )

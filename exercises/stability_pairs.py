@@ -1,7 +1,6 @@
 """Two exercises of chapter 15: pairs of halves that overlap, and samples that belong together."""
 
 from collections.abc import Callable
-from functools import partial
 from math import comb
 from typing import Any
 
@@ -10,9 +9,11 @@ from torch import Tensor
 
 from exercises.framework import (
     Exercise,
+    Test,
     WrongResultError,
     a_function,
     a_tensor,
+    as_numbers,
     at,
     numbers,
 )
@@ -112,35 +113,39 @@ MISSED = comb(PATIENTS * EACH - EACH, PATIENTS * EACH // 2) / comb(
 )
 """The probability that a random half of the samples has none of a patient."""
 
-_entry = partial(at, within=5e-3)
+
+def _patients(right: float) -> Test:
+    """Return the test of the first number, for which the exercise asks two decimals."""
+    return lambda answer: abs(float(as_numbers(answer)[0]) - right) < 0.006
+
 
 EXERCISES["stability-patients"] = Exercise(
     kind=numbers(3),
     claims={
         "the patients in both halves of a pair of halves of samples are right": (
-            _entry(0, PATIENTS * (1 - 2 * MISSED)),
+            _patients(PATIENTS * (1 - 2 * MISSED)),
             "A half misses a patient with probability hypergeom(240, 10, 120).pmf(0); two halves "
             "can miss the patient, never both at once.",
         ),
         "the samples of a half by patients are right": (
-            _entry(1, PATIENTS // 2 * EACH),
+            at(1, PATIENTS // 2 * EACH),
             "Half of the patients, with all of their samples.",
         ),
         "the largest number of genes is right": (
-            _entry(2, 24),
+            at(2, 24),
             "⌊√(limit · (2π − 1) · C)⌋ with C = 1,000 genes.",
         ),
     },
     mistakes={
-        "You counted the patients of one half: the other half must have them too.": _entry(
-            0, PATIENTS * (1 - MISSED)
+        "You counted the patients of one half: the other half must have them too.": _patients(
+            PATIENTS * (1 - MISSED)
         ),
         "A half has about half of each patient's samples, so nearly every patient is in both "
-        "halves.": _entry(0, 12, 6, 0),
-        "That is the number of patients in a half: each has ten samples.": _entry(1, 12),
-        "You left out the limit of one, or took the root of C alone.": _entry(2, 31),
-        "You divided by π instead of 2π − 1: √(0.8 · 1000).": _entry(2, 28),
-        "The number of genes is a whole number, rounded down.": _entry(2, 600**0.5),
-        "C is the number of genes, not that of samples.": _entry(2, 12),
+        "halves.": at(0, 12, 6, 0),
+        "That is the number of patients in a half: each has ten samples.": at(1, 12),
+        "You left out the limit of one, or took the root of C alone.": at(2, 31),
+        "You divided by π instead of 2π − 1: √(0.8 · 1000).": at(2, 28),
+        "The number of genes is a whole number, rounded down.": at(2, 600**0.5),
+        "C is the number of genes, not that of samples.": at(2, 12),
     },
 )

@@ -139,13 +139,13 @@ T_8 = 2.306004
 NEEDED = 12
 """Smallest n with t √((0.4² + 0.5²)/n) ≤ 0.4, t with 2n − 2 degrees of freedom."""
 
-_half = partial(at, 1, within=0.012)
+_half = partial(at, 1)
 
 PAPER = Exercise(
     kind=numbers(3),
     claims={
         "the standard error of the difference is right": (
-            at(0, ERROR, within=0.003),
+            at(0, ERROR),
             "Divide each squared deviation by the number of runs, add the two, take the root.",
         ),
         "the half width is right": (
@@ -158,15 +158,15 @@ PAPER = Exercise(
         ),
     },
     mistakes={
-        "You did not divide by the number of runs.": at(0, math.sqrt(VARIANCES), within=0.003),
+        "You did not divide by the number of runs.": at(0, math.sqrt(VARIANCES)),
         "You added the two standard errors: add their squares.": at(
-            0, sum(DEVIATIONS) / math.sqrt(RUNS), within=0.003
+            0, sum(DEVIATIONS) / math.sqrt(RUNS)
         ),
         "You took 1.96 for five runs: with eight degrees of freedom it is 2.306.": _half(
             1.96 * ERROR
         ),
         "You took 1.96: with so few runs the quantile is larger.": at(
-            2, 10, (1.96 / DIFFERENCE) ** 2 * VARIANCES, within=0.1
+            2, 10, (1.96 / DIFFERENCE) ** 2 * VARIANCES
         ),
         "With eleven runs of each the half width is 0.403, a little too large.": at(2, 11),
     },

@@ -53,7 +53,7 @@ def tried(most):
 RIGHT = {
     "cost-article": [MACS],
     "cost-batch": [by_formula, cost.smallest_batch, by_bisection],
-    "cost-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.0, 1500]],
+    "cost-limit": [[2 * 266_200 / (4 * 1594), 1506], [83.5, 1506.0], [83.2, 1506]],
     "cost-bug": [intensity, by_fractions],
     "cost-separable": [[37_748_736, 4_784_128, 112.39, 8.965], [37_748_736, 4_784_128, 112, 9]],
 }
@@ -89,7 +89,6 @@ WRONG = {
         ({"ceil": "floor"}, "One too small"),
         ({"math.ceil": "1 + math.floor"}, "One too large"),
         ({"ridge * weights": "ridge * (weights + outputs)"}, "has no bias"),
-        (tried(10**9), "still running"),
         ({"room > 0": "room >= 0"}, "divide by zero"),
         (tried(10_000), "exactly 1 FLOP/byte"),
         (wrong_at((4, 4, 1.0), math.inf), "at no batch", "None where the ridge"),

@@ -115,11 +115,11 @@ RIGHT = {
     "student-scaling": [1.66, 1.7, 1.65],
     "student-views": [stored_views, lambda *a: [list(pair) for pair in stored_views(*a)]],
     "student-paper": [[0.2864, 0.6603, 12], [0.286, 0.66, 12]],
-    "relation-parts": [[TARGET, OTHERS, WHOLE], [0.092, 0.549, 0.201]],
+    "relation-parts": [[TARGET, OTHERS, WHOLE], [0.0915, 0.549, 0.201]],
     "relation-distances": [relations, {"F.pdist": "ordered_pairs"}, distance_relation_loss],
     "relation-similarities": [similarities, similarity_preserving_loss],
     "relation-clips": [CLIPS],
-    "relation-batch": [SMALLEST, math.exp(INFORMATION) + 1, math.ceil(math.exp(INFORMATION))],
+    "relation-batch": [SMALLEST, 1 + math.ceil(math.exp(INFORMATION))],
 }
 
 WRONG = {
@@ -266,7 +266,10 @@ WRONG = {
         (2**INFORMATION, "2 to the power"),
         (INFORMATION, "itself, in nats"),
         (1000, "ceiling of the bound", "with a batch of that size"),
-        (1e7, "e to the power of MI", "a noticeably smaller"),
+        (1e7, "e to the power of MI", "with one example fewer"),
+        (SMALLEST - 1, "ceiling of the bound", "with a batch of that size"),
+        (SMALLEST + 1, "e to the power of MI", "with one example fewer"),
+        (SMALLEST - 0.5, "whole number", "the answer is a whole", "with a batch of that size"),
     ],
     "relation-similarities": [
         ({"x.flatten(1).T)": "x.flatten(1).T, 1)"}, "power", "matrices", "feature maps"),

@@ -98,7 +98,7 @@ ENOUGH = ">= threshold * len(scores) - 1e-6"
 
 
 RIGHT = {
-    "sparse-hand": [HAND, {2: 0.56}, BY_PACKAGE],
+    "sparse-hand": [HAND, {2: 0.555}, BY_PACKAGE],
     "sparse-masks": [by_sort, by_package],
     "sparse-layers": [sparse.PRUNED, [a + 0.4 for a in sparse.PRUNED]],
     "sparse-rounds": [next_mask, lambda *a: next_mask(*a).numpy()],
