@@ -55,6 +55,9 @@ pdf: site  ## print the whole book to _build/pdf, in Chromium
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 	@$(BIN)/python -m book_tools.formulas
 
+pages: $(STAMP)  ## write the reference pages from chapters, tests and records
+	@$(BIN)/python -m book_tools.pages
+
 bench: $(STAMP)  ## time the package against its peers, as ratios
 	@$(BIN)/python -m benchmarks
 
@@ -102,5 +105,5 @@ $(INDEX): | $(STAMP)
 
 .NOTPARALLEL:  # timings
 
-.PHONY: help site serve book test lab refresh lint test-site formulas bench portability mutants mutation-score retrain adapt \
-  results lock env clean pdf
+.PHONY: help site serve book test lab refresh lint test-site formulas pages bench portability mutants mutation-score \
+  retrain adapt results lock env clean pdf

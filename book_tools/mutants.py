@@ -16,9 +16,11 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from importlib.util import cache_from_source
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import nbformat  # noqa: F401 — loaded once, before the forks
 import pytest
@@ -27,6 +29,7 @@ import torch  # noqa: F401
 from book_tools.failures import BookError, explained
 from book_tools.files import ROOT
 from book_tools.formulas import formulas
+from book_tools.pages.record import keep
 
 LIST = ROOT / "tests" / "mutants.toml"
 
@@ -144,6 +147,21 @@ def tried(changes: Iterable[Change]) -> Iterator[tuple[Change, list[str]]]:
         yield change, failures
 
 
+class Noticed:
+    """What the page on the status needs: whether a test and a cell noticed each label's changes."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.entries: dict[str, dict[str, Any]] = {}
+
+    def add(self, label: str, names: Sequence[str]) -> None:
+        """Keep one change; a label with several changes needs all of them noticed."""
+        entry = self.entries.setdefault(label, {"date": date.today().isoformat()})
+        for group, name in zip(("test", "cell"), names, strict=False):  # without chapters: tests
+            entry[group] = entry.get(group, True) and bool(name)
+        keep("mutants", {label: entry})
+
+
 def main() -> str:
     """Print who noticed each mutant, and return how many were noticed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,10 +173,11 @@ def main() -> str:
         parser.error(f"words must be in a label or a file of {LIST.name}, got {given.words}")
     if given.tests:
         wanted = [replace(change, groups=change.groups[:1]) for change in wanted]
-    noticed = []
+    noticed, record = [], Noticed()
     with copied_project():
         for change, names in tried(wanted):
             noticed.append(all(names))
+            record.add(change.text, names)
             shown = "  ".join(f"{name or 'SURVIVED':<75}" for name in names)
             print(f"{change.text:<30}  {shown.strip()}", flush=True)
     score = f"{sum(noticed)} of {len(noticed)} noticed"

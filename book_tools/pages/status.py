@@ -1,0 +1,124 @@
+"""How the course stands: ``python -m book_tools.pages.status 02`` measures chapters anew.
+
+The command executes chapters, one after another, and keeps their processor times in
+``status.json`` beside this file, with the date, the machine and the versions. `make mutants` keeps
+there which broken formulas were noticed. `make pages` writes the page from this record, from the
+notebooks and from the lock file.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from book_tools.comparing.rules import code_cells
+from book_tools.failures import explained
+from book_tools.files import ROOT
+from book_tools.pages.heads import Head, heads
+from book_tools.pages.record import measure, read_record, seconds
+from book_tools.refresh import chosen
+from book_tools.site.execute import read_notebook
+
+SHOWN = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "onnxruntime", "jupyter-book")
+
+_TOP = """\
+# Status
+
+What is in the course, how long it runs, and what is checked. `make pages` writes this page from the
+notebooks, from `requirements.lock` and from a record of what was measured; a test holds it to them.
+
+## Chapters
+
+*Compared*: the code cells that print or draw something. A test executes them again and compares
+every character and curve ([the rules](testing.md)). *Time*: processor time of one run on one
+thread, in seconds, with the start of the kernel and all imports. On an idle machine it is the time
+on the clock.
+
+| chapter | reading, minutes | code cells | compared | figures | exercises | time, s |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+"""
+_VERSIONS = """
+## Versions
+
+The lock file pins every package of the environment. These are the most important ones:
+
+| package | version |
+| --- | --- |
+"""
+
+
+def _span(dates: Iterable[str]) -> str:
+    first, *rest = sorted(set(dates))
+    return f"{first} to {rest[-1]}" if rest else first
+
+
+def _counts(head: Head) -> list[int]:
+    cells = code_cells(read_notebook(head.file))
+    figures = sum("image/svg+xml" in o.get("data", {}) for c in cells for o in c["outputs"])
+    compared = sum(bool(cell["outputs"]) for cell in cells)
+    return [head.minutes, len(cells), compared, figures, len(head.exercises)]
+
+
+def _chapters(record: dict[str, dict[str, Any]]) -> str:
+    found = heads().values()
+    counts = [_counts(head) for head in found]
+    rows = [
+        f"| {head.link} | {' | '.join(map(str, numbers))} | {seconds(head.file.stem)} |\n"
+        for head, numbers in zip(found, counts, strict=True)
+    ]
+    whole = sum(record[head.file.stem]["seconds"] for head in found if head.file.stem in record)
+    sums = [*map(sum, zip(*counts, strict=True)), round(whole)]
+    return f"{''.join(rows)}| together | {' | '.join(f'{s:,}' for s in sums)} |\n\n{_when(record)}"
+
+
+def _when(record: dict[str, dict[str, Any]]) -> str:
+    """Return when and where the times were measured."""
+    if not record:
+        return "No time was measured yet.\n"
+    places = {f"{m['device']}, Python {m['python']}, torch {m['torch']}" for m in record.values()}
+    return f"Measured {_span(m['date'] for m in record.values())} on {'; '.join(sorted(places))}.\n"
+
+
+def labels() -> set[str]:
+    """Return the labels of the equations that a line of ``tests/mutants.toml`` breaks."""
+    modules = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text("utf-8"))["module"]
+    return {x for m in modules for mutant in m["mutants"] for x in mutant["breaks"].split(", ")}
+
+
+def _mutants(record: dict[str, dict[str, Any]]) -> str:
+    known = labels()
+    kept = [entry for label, entry in record.items() if label in known]
+    cells = [entry["cell"] for entry in kept if "cell" in entry]
+    tried = f"Of {len(kept)} tried, a test noticed {sum(entry['test'] for entry in kept)}"
+    chapters = f"; of {len(cells)} tried in their chapters, a cell noticed {sum(cells)}"
+    return (
+        f"\n## Broken formulas\n\nEach of {len(known)} labelled equations has a variant that is "
+        "broken on purpose (`tests/mutants.toml`). `make mutants` puts one after another into a "
+        f"copy of the project, and runs the equation's tests and its chapter.\n{tried}"
+        f"{chapters if cells else ''} ({_span(entry['date'] for entry in kept)}).\n"
+    )
+
+
+def _versions() -> str:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", lock, re.MULTILINE))
+    return "".join(f"| {name} | {pins[name]} |\n" for name in SHOWN)
+
+
+def page() -> str:
+    """Return the page."""
+    record = read_record()
+    parts = _chapters(record["chapters"]), _mutants(record["mutants"]), _VERSIONS, _versions()
+    return _TOP + "".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: numbers of chapters; all by default."""
+    given = sys.argv[1:] if arguments is None else arguments
+    paths = [path for path in chosen(given) if path.name[0].isdigit()]
+    return explained(lambda: measure(paths), "python -m book_tools.pages.status")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The page for instructors, from the chapters' first cells and ``instructors/course.toml``."""
+
+import re
+import tomllib
+from typing import Any
+
+from book_tools.files import ROOT
+from book_tools.pages.graph import described
+from book_tools.pages.heads import Head, heads
+from book_tools.pages.record import seconds
+
+COURSE = ROOT / "instructors" / "course.toml"
+PICTURE = "chapters.svg"  #: in ``_static``
+
+_TOP = """\
+# Teaching with this course
+
+Which chapter needs which, how long each takes, three syllabi, and for each chapter its goals and
+three beliefs that learners bring. `make pages` writes this page from the chapters' first cells and
+from `instructors/course.toml`; tests hold the syllabi to what the chapters say that they need.
+
+The repository has a bank of exam questions with answers, at least eight for each chapter, in
+`instructors/questions/`. Editions for students leave this folder out, and so does this site.
+
+## Which chapter needs which
+
+```{{figure}} ../_static/{picture}
+:name: fig-teaching-graph
+:alt: {alt}
+:figclass: chapter-graph
+
+An arrow leads from a chapter to one that **needs** it. Arrows that follow from others are left out.
+```
+
+*Needs* are all chapters that a chapter's first cell names as needed. *Also uses*: one comparison,
+or a link, for which the other chapter need not be read. *Time* is the processor time of a run, in
+seconds ([measured](status.md)).
+
+| chapter | needs | also uses | reading, minutes | time, s |
+| --- | --- | --- | ---: | ---: |
+"""
+_SYLLABI = """
+## Three syllabi
+
+Every session names what learners read before it, what is taught, the minutes in the room, and the
+exercises by name. Reading times are the chapters' own.
+"""
+_GOALS = """
+## Goals and misconceptions
+
+The goals are those of each chapter's first cell. Each misconception leads to the place that refutes
+it. Let learners commit to the belief first.
+"""
+
+
+def course() -> dict[str, Any]:
+    """Return what ``instructors/course.toml`` holds."""
+    return tomllib.loads(COURSE.read_text("utf-8"))
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that a heading has on the site."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def place(at: str, head: Head) -> str:
+    """Return a link to an exercise, a figure, an equation, a section or a heading of a chapter."""
+    if at in head.exercises:
+        return f"{{ref}}`{head.exercises[at]} <{at}>`"
+    if at.startswith("fig-"):
+        return f"{{numref}}`{at}`"
+    if at.startswith("eq-"):
+        return f"{{eq}}`{at}`"
+    if at.startswith("sec-"):
+        (heading,) = re.findall(rf"^\({at}\)=\n#+ (.+)$", head.markdown, re.MULTILINE)
+        return f"{{ref}}`{heading} <{at}>`"
+    if not re.search(rf"^#+ {re.escape(at)}$", head.markdown, re.MULTILINE):
+        raise ValueError(f"{head.file.name} has no heading {at!r}")
+    return f"[{at}]({head.file.name}#{slug(at)})"
+
+
+def _table(found: dict[str, Head]) -> str:
+    rows = []
+    for head in found.values():
+        time = seconds(head.file.stem)
+        needs, uses = (", ".join(sorted(n)) or "–" for n in (head.needs, head.uses))
+        rows.append(f"| {head.link} | {needs} | {uses} | {head.minutes} | {time} |\n")
+    return "".join(rows)
+
+
+def _exercises(labels: list[str], found: dict[str, Head]) -> str:
+    names = {label: name for head in found.values() for label, name in head.exercises.items()}
+    owners = {label: head.number for head in found.values() for label in head.exercises}
+    return "; ".join(f"{owners[x]} {{ref}}`{names[x]} <{x}>`" for x in labels)
+
+
+def _session(count: int, session: dict[str, Any], found: dict[str, Head]) -> str:
+    plan = session["plan"]
+    parts = ", ".join(f"{name} {minutes}" for name, minutes in plan.items())
+    read = [f"{found[n].link} ({found[n].minutes} minutes)" for n in session["read"]]
+    return (
+        f"\n**{count}. {session['title']}** ({sum(plan.values())} minutes: {parts})\n\n"
+        + (f"- Before: learners read {', '.join(read)}\n" if read else "")
+        + f"- Taught: {', '.join(found[n].link for n in session['teach'])}\n"
+        f"- Exercises in class: {_exercises(session['exercises'], found)}\n"
+        f"- Homework: {_exercises(session['homework'], found)}\n"
+        f"- Preparation: {session['prepare']}\n"
+    )
+
+
+def _syllabus(syllabus: dict[str, Any], found: dict[str, Head]) -> str:
+    sessions = enumerate(syllabus["sessions"], start=1)
+    text = "".join(_session(count, session, found) for count, session in sessions)
+    return f"\n### {syllabus['name']}\n\n{syllabus['about']}\n{text}"
+
+
+def _goals(head: Head, misconceptions: list[dict[str, str]]) -> str:
+    goals = "".join(f"- {goal}\n" for goal in head.goals)
+    rows = "".join(
+        f"| {m['belief']} | {m['right']} | {place(m['at'], head)} |\n" for m in misconceptions
+    )
+    heading = f"\n### {head.number} {head.title}\n\n{head.link}. Learners will be able to\n\n"
+    return f"{heading}{goals}\n| belief | but | see |\n| --- | --- | --- |\n{rows}"
+
+
+def page() -> str:
+    """Return the page."""
+    found, given = heads(), course()
+    return (
+        _TOP.format(picture=PICTURE, alt=described(found))
+        + _table(found)
+        + _SYLLABI
+        + "".join(_syllabus(syllabus, found) for syllabus in given["syllabi"])
+        + _GOALS
+        + "".join(_goals(head, given["misconceptions"][n]) for n, head in found.items())
+    )
