@@ -1,8 +1,8 @@
 """Make room for a chapter: ``python -m book_tools.renumber 06`` moves 06 and all later ones by one.
 
-Files, links, the words "chapter 06" in texts, docstrings, tests and records, and the column of
-chapters in the page of notation move together. The old address of each page leads to the new one.
-The new chapter is yours to write.
+Files, links, the words "chapter 06" in texts, docstrings, tests and records, the column of chapters
+in the page of notation, syllabi and exam questions move together. The old address of each page
+leads to the new one. The new chapter is yours to write.
 """
 
 import argparse
@@ -18,7 +18,11 @@ from book_tools.files import ROOT, write_whole
 _TEXTS = (".ipynb", ".md", ".py", ".js", ".toml", ".yml", ".json", "Makefile")
 _FOLDERS = (
     *("benchmarks", "book_tools", "chapters", "data", "docs", "exercises", "experiments"),
-    *("reference_impl", "tests"),
+    *("instructors", "reference_impl", "tests"),
+)
+#: Numbers that stand alone in the folder for instructors.
+_TAUGHT = re.compile(
+    r"^(?:read|teach) = .*$|^\d\d(?= = \[)|^# Questions on \d\d|^## \d\d(?=\.)", re.MULTILINE
 )
 _REDIRECT = """<!doctype html>
 <html lang="en">
@@ -43,9 +47,13 @@ def renumbered(text: str, stems: Sequence[str], first: int) -> str:
     names = "|".join(map(re.escape, stems))
     mention = r"\b[Cc]hapters?[ /]\d\d(?:(?:, | and | or | to |–)\d\d\b)*"
     link = rf"\[\d\d(?=(?: [^]\[]*)?\]\([\w./]*(?:{names})\b)|`\d\d(?= [^`<]*<[\w./]*(?:{names})>)"
-    move = partial(re.sub, r"\d\d", lambda number: _next(number[0], first))
+    move = partial(_moved, first)
     text = re.sub(link, lambda found: move(found[0]), text)
     return re.sub(rf"{mention}|\b(?:{names})\b", lambda found: move(found[0]), text)
+
+
+def _moved(first: int, text: str) -> str:
+    return re.sub(r"\d\d", lambda number: _next(number[0], first), text)
 
 
 def _next(number: str, first: int) -> str:
@@ -65,9 +73,14 @@ def make_room(root: Path, first: int) -> str:
         new = renumbered(old, stems, first)
         if path.name == "notation.md":
             new = re.sub(r"(?<=\| )\d\d(?= \|)", lambda number: _next(number[0], first), new)
+        if "instructors" in path.relative_to(root).parts:
+            new = _TAUGHT.sub(lambda found: _moved(first, found[0]), new)
         if new != old:
             write_whole(path, new)
             changed += 1
+    questions = sorted((root / "instructors" / "questions").glob("[0-9]*.md"), reverse=True)
+    for path in questions:
+        path.rename(path.with_stem(_next(path.stem, first)))
     for path in later:
         to = _next(path.name[:2], first) + path.stem[2:]
         path.rename(path.with_stem(to))

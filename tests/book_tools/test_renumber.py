@@ -64,3 +64,20 @@ def test_a_number_that_is_free_is_refused(book):
     with pytest.raises(BookError, match=r"chapters/08_….ipynb must exist"):
         make_room(book, 8)
     assert (book / "chapters/07_times.ipynb").is_file()
+
+
+def test_syllabi_and_questions_move_too(book):
+    """Oracle: by hand; a number of minutes or of a result stays as it is."""
+    folder = book / "instructors/questions"
+    folder.mkdir(parents=True)
+    course = 'read = ["05"]\nteach = ["06", "07"]\nplan = { talk = 06 }\n05 = []\n07 = [ 07 ]\n'
+    (folder.parent / "course.toml").write_text(course)
+    for number in ("05", "06"):
+        text = f"# Questions on {number} Errors\n\n## {number}.1 Recall\n\n06 bits, chapter 06"
+        (folder / f"{number}.md").write_text(text)
+    make_room(book, 6)
+    moved = 'read = ["05"]\nteach = ["07", "08"]\nplan = { talk = 06 }\n05 = []\n08 = [ 07 ]\n'
+    assert (folder.parent / "course.toml").read_text() == moved
+    assert sorted(path.name for path in folder.iterdir()) == ["05.md", "07.md"]
+    text = (folder / "07.md").read_text()
+    assert text == "# Questions on 07 Errors\n\n## 07.1 Recall\n\n06 bits, chapter 07"
