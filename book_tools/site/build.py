@@ -31,7 +31,7 @@ _STAMP = "built.json"
 
 #: What every page may depend on, and what holds pages that are read without the others.
 _FRAME = (
-    *(*runs.CODE, "_config.yml", "_toc.yml", "_static", "_extra"),
+    *(*runs.CODE, "_config.yml", "_toc.yml", "_static", "_extra", "_templates"),
     *("book_tools", "tests", "references.bib"),
 )
 _READ_ALONE = ("chapters", "intro.md", f"_build/{runs.FOLDER}")

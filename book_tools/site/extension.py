@@ -1,8 +1,8 @@
 """Sphinx extension of the book: MathJax served by the site itself, and cleaner HTML.
 
 The package sphinx-mathjax-offline ships MathJax 3.2.2 with every entry point (24 MB). The book
-needs one of them, its fonts, and the parts that a reader's menu loads on demand (speech and the
-formula explorer, in English): 3 MB.
+needs one of them, its fonts, and the parts that a page loads on demand: rare commands of TeX, and
+what a reader's menu offers (speech and the formula explorer, in English). Together 3 MB.
 """
 
 import re
@@ -36,10 +36,11 @@ _CLEANER = (
 #: The spaces of "47 %" and "1.0 ± 0.4", which do not end a line.
 _TOGETHER = re.compile(r"(?<=\d) (?=(?:±|%|µs|ms|s|dB|B|KB|MB|KiB|MiB|px)(?!\w))|(?<=±) ")
 
-_ENTRY = "tex-chtml-full.js"
+_ENTRY = "tex-chtml.js"
 _PARTS = (
     _ENTRY,
     "a11y",
+    "input/tex/extensions",
     "output/chtml/fonts/woff-v2",
     "sre/mathmaps/base.json",
     "sre/mathmaps/en.json",

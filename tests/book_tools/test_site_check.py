@@ -1,5 +1,6 @@
 """The site checker against small sites, each with one thing wrong."""
 
+import random
 import shutil
 import urllib.error
 import urllib.request
@@ -177,7 +178,32 @@ def test_a_search_must_find(chromium, tmp_path, monkeypatch, body, found):
     """Oracle: a page that finds what every edition of the book has, and one that does not."""
     monkeypatch.setattr(site_check, "_PATIENCE", 1000)
     told = problems(chromium, write_site(tmp_path, body, "search.html"), "search.html")
-    assert ("the search finds no page with the word formula" in told) is not found
+    assert ("the search finds no page for formula" in told) is not found
+
+
+@needs_chromium
+def test_a_search_must_find_the_right_page_first(chromium, tmp_path, monkeypatch):
+    """Oracle: a site that has the page, and a search that names another."""
+    monkeypatch.setattr(site_check, "SEARCHED", {"formula": "a.html"})
+    site = write_site(tmp_path, FINDS, "search.html")
+    assert not any("formula" in told for told in problems(chromium, site, "search.html"))
+    write_site(tmp_path, "")
+    told = problems(chromium, site, "search.html")
+    assert "the search for formula finds b.html first" in told
+
+
+@needs_chromium
+def test_a_chapter_may_not_be_heavy(chromium, tmp_path):
+    """Oracle: a file of random bytes, which gzip cannot make smaller, and one of zeros."""
+    site = write_site(tmp_path, "<script>fetch('noise.bin'); fetch('zeros.bin')</script>")
+    (tmp_path / "noise.bin").write_bytes(random.randbytes(100_000))
+    (tmp_path / "zeros.bin").write_bytes(bytes(site_check.HEAVIEST))
+    assert problems(chromium, site) == []
+    (tmp_path / "noise2.bin").write_bytes(random.randbytes(site_check.HEAVIEST))
+    write_site(tmp_path, "<script>fetch('noise2.bin')</script>")
+    (told,) = problems(chromium, site)
+    assert told.startswith("fetches 80")
+    assert told.endswith(", more than 800,000")
 
 
 @needs_chromium

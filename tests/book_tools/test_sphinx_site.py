@@ -23,9 +23,9 @@ def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(tmp_
     assert not list(tmp_path.iterdir())
     copy_mathjax(app, None)
     copied = tmp_path / "_static" / "mathjax"
-    script = (copied / "tex-chtml-full.js").read_text("utf-8")
+    script = (copied / "tex-chtml.js").read_text("utf-8")
     package = Path(find_spec("sphinx-mathjax-offline").origin).parent
-    assert script == (package / "static" / "mathjax" / "tex-chtml-full.js").read_text("utf-8")
+    assert script == (package / "static" / "mathjax" / "tex-chtml.js").read_text("utf-8")
     fonts = {p.name for p in (copied / "output/chtml/fonts/woff-v2").iterdir()}
     named = set(re.findall(r"MathJax_[\w-]+\.woff", script))
     assert len(named) > 10
