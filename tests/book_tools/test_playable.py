@@ -10,6 +10,8 @@ from book_tools.files import ROOT
 from book_tools.site import check as site_check
 from book_tools.site import playable
 from book_tools.site.check import browser
+from reference_impl.data import load_dataset
+from reference_impl.distillation import distillation_objective, soft_target_loss, soften
 from reference_impl.measuring import sqnr
 from reference_impl.quantization import (
     AffineQuantizer,
@@ -21,6 +23,7 @@ from reference_impl.quantization import (
     predicted_sqnr,
     symmetric_from_range,
 )
+from reference_impl.training import load_checkpoint, predict
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, site_check._BROWSERS)),
@@ -309,3 +312,39 @@ def test_the_codebook_of_equal_use_is_that_of_equal_parts(opened, size):
     found = numbers(page)
     assert found["Mean squared error"] == pytest.approx(errors.square().mean().item(), rel=1e-3)
     assert found["Last level serves"] == pytest.approx(100 / size)
+
+
+@pytest.fixture(scope="module")
+def shirt():
+    """The logits of teacher and student, in float64, of the shirt that chapter 10 chooses."""
+    dataset = load_dataset()
+    images, labels = dataset.validation.images[:2000], dataset.validation.labels[:2000]
+    v, z = (predict(load_checkpoint(name), images).double() for name in ("teacher", "student"))
+    p = soften(v, 1)
+    sure = (p.argmax(dim=1) == labels) & (labels == dataset.classes.index("Shirt"))
+    chosen = (p.amax(dim=1) - 0.9).abs().where(sure, torch.inf).argmin()
+    return v[chosen, None], z[chosen, None], labels[chosen, None]
+
+
+@pytest.mark.parametrize(("temperature", "alpha"), [(0.5, 0), (1, 0.9), (4, 0.35), (20, 1)])
+def test_the_softened_shirt_has_the_losses_of_the_package(opened, shirt, temperature, alpha):
+    """Oracle: `soften`, `soft_target_loss` and `distillation_objective`."""
+    v, z, label = shirt
+    page = drawn(opened("fig-distill-temperature"))
+    move(page, T=temperature, alpha=alpha)
+    p = soften(v, temperature)
+    soft = soft_target_loss(z, v, temperature=temperature)
+    objective, hard = (
+        distillation_objective(z, v, label, temperature=temperature, alpha=weight)
+        for weight in (alpha, 0)
+    )
+    expected = {
+        "Largest p": p.max(),
+        "Entropy of p": torch.special.entr(p).sum(),
+        "D(p‖q)": soft / temperature**2,
+        "Soft part, T² D": soft,
+        "Hard part": hard,
+        "Objective L": objective,
+    }
+    told = {name: value.item() for name, value in expected.items()}
+    assert numbers(page) == pytest.approx(told, rel=1e-3)  # the logits have four decimals
