@@ -19,7 +19,7 @@ PLAYABLE["fig-distill-temperature"] = {
       return { hard, soft, L: (1 - alpha) * hard + alpha * soft };
     };
     const [p, q] = [soften(v, T), soften(z, T)];
-    const names = { hard: "hard", soft: "soft, T² D", L: "objective L" };
+    const names = { hard: "hard", soft: "soft, T² D", L: "L" };
     const lines = (t) => Object.entries(parts(t)).map(([part, nats]) => ({ t, nats, part: names[part] }));
     return {
       numbers: {
