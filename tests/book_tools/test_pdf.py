@@ -35,9 +35,7 @@ FIRST = f"""<article class="bd-article"><section id="first"><h1>1. First</h1>
 <div class="solution admonition"><p class="admonition-title">Solution</p><p>forty-two</p></div>
 <p style="height: 1200px">high</p><h2 id="end">The end</h2>
 <img alt="A dot" src="../_images/dot.svg"></section></article>"""
-NOTATION = (
-    '<article class="bd-article"><h1>Notation</h1><h2 id="symbols">Symbols</h2></article>'
-)
+NOTATION = '<article class="bd-article"><h1>Notation</h1><h2 id="symbols">Symbols</h2></article>'
 DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="9"/></svg>'
 
 

@@ -1,0 +1,100 @@
+"""Draw the picture of the front page, and the card by which other sites show the book.
+
+``python -m book_tools.site.card`` writes both into ``_static``. Three
+networks that recognize clothes, as squares whose areas are the bytes of their files, and all bytes
+of the smallest.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from book_tools.files import ROOT
+
+PICTURE, CARD = ROOT / "_static/front.svg", ROOT / "_static/card.png"
+FILE = ROOT / "data/deployed/fashion.bin"
+_BLUE, _ORANGE, _GREEN, _INK = "#0072B2", "#D55E00", "#009E73", "#1d2733"
+_COLUMNS = 32  # of bytes
+_STYLE = {"svg.hashsalt": "book", "font.size": 9, "svg.fonttype": "path"}
+
+
+class Network(NamedTuple):
+    """A file of a network, and the percentage of test images that it gets right."""
+
+    name: str
+    n_bytes: int
+    accuracy: float
+
+
+def networks(results: Path = ROOT / "data/results") -> list[Network]:
+    """Return the teacher, the deployed student and the smallest network, from the records."""
+    deployed = json.loads((results / "deployment.json").read_text("utf-8"))["agreement"]
+    found = {row["network"]: (row["bytes"], row["test"]) for row in deployed}
+    (large, right), (medium, nearly) = found["teacher"], found["deployed"]
+    shipped = base64.b64encode(FILE.read_bytes()).decode("ascii")
+    runs = json.loads((results / "smallest.json").read_text("utf-8"))["runs"]
+    (small,) = [run for run in runs if run["file"] == shipped]
+    return [
+        Network("trained in 32 bits", large["float32"], right["float32"]),
+        Network("distilled, 4 bits", medium["int8"], nearly["int8"]),
+        Network("every byte counted", small["bytes"], 100 - small["test_error"]),
+    ]
+
+
+def draw_squares(axes: Axes, rows: list[Network]) -> None:
+    """Draw each file as a square to scale, with its name, bytes and accuracy beside it."""
+    sides = [row.n_bytes**0.5 for row in rows]
+    whole, texts = sides[0], (0.83, 0.5, 0.17)
+    for row, side, colour, y in zip(rows, sides, (_BLUE, _ORANGE, _GREEN), texts, strict=True):
+        place = (0, 0) if side == whole else (1.08 * whole, y * whole - side / 2)
+        axes.add_patch(Rectangle(place, side, side, color=colour, linewidth=0))
+        label = f"{row.n_bytes:,} bytes\n{row.name}\n{row.accuracy:.1f} % right"
+        axes.text(1.25 * whole, y * whole, label, color=_INK, va="center", linespacing=1.15)
+    axes.text(whole / 2, whole / 2, "area = bytes", color="white", ha="center", va="center")
+    axes.plot([whole, 1.23 * whole], [texts[0] * whole] * 2, color=_BLUE, linewidth=1)
+    axes.set(xlim=(-0.02 * whole, 2.1 * whole), ylim=(-0.02 * whole, 1.02 * whole), aspect="equal")
+    axes.axis("off")
+
+
+def draw_bytes(axes: Axes) -> None:
+    """Draw all bytes of the smallest network, row by row, as shades."""
+    values = np.frombuffer(FILE.read_bytes(), dtype=np.uint8)
+    shown = np.pad(values.astype(float), (0, -len(values) % _COLUMNS), constant_values=np.nan)
+    axes.imshow(shown.reshape(-1, _COLUMNS), cmap="BuGn_r", vmin=-40, vmax=330)
+    axes.set_title(f"its {len(values)} bytes, enlarged", fontsize=9, color=_INK)
+    axes.axis("off")
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return the picture in that size, in inches."""
+    drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    squares, mosaic = drawn.subplots(1, 2, width_ratios=(2.1, 1))
+    draw_squares(squares, networks())
+    draw_bytes(mosaic)
+    return drawn
+
+
+def write(picture: Path = PICTURE, card: Path = CARD) -> None:
+    """Write both files."""
+    with mpl.rc_context(_STYLE):
+        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(picture, metadata={"Date": None})
+    with mpl.rc_context({"font.size": 10}):
+        wide = figure(8.0, 4.2)
+        wide.suptitle("Model Compression, Formula by Formula", color=_INK, fontsize=20, y=0.94)
+        wide.get_layout_engine().set(rect=(0.03, 0.02, 0.94, 0.96))
+        wide.set_dpi(150)  # 1200 × 630 pixels
+        FigureCanvasAgg(wide).print_png(card, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    sys.exit(write())
