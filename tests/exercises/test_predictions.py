@@ -18,7 +18,18 @@ PENDING = {
     name
     for name in CHAPTERS
     if name
-    not in {"cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "adaround"}
+    not in {
+        "cost",
+        "rounding",
+        "affine",
+        "integer",
+        "codebook",
+        "formats",
+        "ptq",
+        "adaround",
+        "qat",
+        "distill",
+    }
 }
 
 
