@@ -52,6 +52,9 @@ test-site: site  ## open every page of the site in headless Chromium
 pdf: site  ## print the whole book to _build/pdf, in Chromium
 	@$(BIN)/python -m book_tools.site.pdf
 
+slides: site  ## write slides to _build/slides (CHAPTER="02 08")
+	@$(BIN)/python -m book_tools.site.slides $(CHAPTER)
+
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 	@$(BIN)/python -m book_tools.formulas
 
@@ -106,4 +109,4 @@ $(INDEX): | $(STAMP)
 .NOTPARALLEL:  # timings
 
 .PHONY: help site serve book test lab refresh lint test-site formulas pages bench portability mutants mutation-score \
-  retrain adapt results lock env clean pdf
+  retrain adapt results lock env clean pdf slides
