@@ -29,6 +29,7 @@ PENDING = {
         "adaround",
         "qat",
         "distill",
+        "student",
     }
 }
 
