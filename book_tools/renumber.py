@@ -29,6 +29,7 @@ _REDIRECT = """<!doctype html>
 <meta charset="utf-8">
 <title>This page has moved</title>
 <meta http-equiv="refresh" content="0; url={to}">
+<script>location.replace("{to}" + location.search + location.hash)</script>
 <p>This page has moved: <a href="{to}">{to}</a></p>
 </html>
 """

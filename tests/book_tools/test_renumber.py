@@ -1,9 +1,17 @@
 """Chapters move by one: their files, what names them, and their old addresses."""
 
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from book_tools.failures import BookError
+from book_tools.files import ROOT
 from book_tools.renumber import make_room, renumbered
+from book_tools.site import check as site_check
 from book_tools.site.links import Page
 
 
@@ -81,3 +89,58 @@ def test_syllabi_and_questions_move_too(book):
     assert sorted(path.name for path in folder.iterdir()) == ["05.md", "07.md"]
     text = (folder / "07.md").read_text()
     assert text == "# Questions on 07 Errors\n\n## 07.1 Recall\n\n06 bits, chapter 07"
+
+
+def once_published() -> set[str]:
+    """Return each page of a chapter that the history has had, without its end."""
+    command = ["git", "log", "--format=", "--name-only", "--", "chapters"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^(chapters/[\w/]+)\.(?:ipynb|md)$", listed, re.MULTILINE)
+    return {page for page in found if "/." not in page}
+
+
+def present(page: str) -> str:
+    """Return the page to which the redirects lead from an old one."""
+    path = (ROOT / "_extra" / page).with_suffix(".html")
+    if not path.is_file():
+        return page
+    to = Page(path).links[0].removesuffix(".html")
+    return present(os.path.normpath(f"{Path(page).parent}/{to}"))
+
+
+@pytest.mark.skipif(
+    subprocess.run(
+        ["git", "rev-parse", "--is-shallow-repository"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    != "false",
+    reason="needs the whole history",
+)
+def test_each_page_that_was_ever_published_leads_to_one_that_is():
+    """Oracle: git's history, and the files of the present pages."""
+    pages = {page: present(page) for page in once_published()}
+    gone = [
+        page
+        for page, now in pages.items()
+        if not any((ROOT / now).with_suffix(end).is_file() for end in (".md", ".ipynb"))
+    ]
+    assert gone == []
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
+def test_a_moved_page_keeps_the_place_in_it(tmp_path):
+    """Oracle: the address that Chromium shows in the end."""
+    old = next((ROOT / "_extra/chapters").glob("*.html"))
+    (to, *_) = Page(old).links
+    shutil.copy(old, tmp_path / "old.html")
+    (tmp_path / to).write_text('<title>New</title><p id="fig-a">Here.</p>', "utf-8")
+    with site_check.served(tmp_path) as root, site_check.browser() as chromium:
+        page = chromium.new_page()
+        page.goto(f"{root}old.html?q=x#fig-a")
+        page.wait_for_url(f"**/{to}?q=x#fig-a")
