@@ -236,3 +236,17 @@ def test_a_measurement_is_kept_beside_the_others(monkeypatch, tmp_path):
     assert [*kept] == ["new", "old"]
     assert 1.4 < kept["new"]["seconds"] < 10
     assert {"date", "device", "python", "torch"} <= kept["new"].keys()
+
+
+# -- glossary and errata ---------------------------------------------------------------------------
+
+
+def test_the_glossary_is_in_order_and_has_a_chinese_word_for_each_term():
+    """Oracle: the alphabet; Unicode's block of Chinese characters, or the name of a method."""
+    text = (ROOT / "chapters" / "glossary.md").read_text("utf-8")
+    terms = re.findall(r"^(?!:::|#|English)(\S.*)\n  (\S.*)$", text, re.MULTILINE)
+    names = [term for term, _ in terms]
+    assert len(names) == len(set(names)) > 150
+    assert names == sorted(names, key=lambda name: name.lower().replace("–", "-"))
+    unnamed = {term for term, meaning in terms if not re.match(r"[^.]*[\u4e00-\u9fff]", meaning)}
+    assert unnamed == {"GPTQ", "NVFP4", "SparseGPT", "Wanda"}
