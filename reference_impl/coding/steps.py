@@ -32,6 +32,10 @@ def steps(exponents: Exponents) -> Float32[Tensor, " rows"]:
 def from_integers(integers: Table, exponents: Exponents) -> Float32[Tensor, "rows columns"]:
     """Return w_ij = s_i q_ij, rounded to float32.
 
+    >>> import torch
+    >>> from_integers(torch.tensor([[1, -2]]), torch.tensor([-4]))  # the step is ½
+    tensor([[ 0.5000, -1.0000]])
+
     Equation: eq-coding-steps, chapter 19.
     """
     return integers.float() * steps(exponents)[:, None]

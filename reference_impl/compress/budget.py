@@ -83,6 +83,10 @@ def unchanged(scores: Float[Tensor, " units"]) -> Float[Tensor, " units"]:
 def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
     """Return I_i / mean(I): how a unit compares with the mean of its own layer.
 
+    >>> import torch
+    >>> by_mean(torch.tensor([1.0, 2.0, 3.0]))
+    tensor([0.5000, 1.0000, 1.5000])
+
     Raises:
         ValueError: if the mean is not positive.
 
@@ -97,6 +101,10 @@ def by_mean(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
 @checked
 def by_rank(scores: Finite[Tensor, " units"]) -> Float[Tensor, " units"]:
     """Return (rank_i + ½) / C, in (0, 1), as float64: layers lose about the same share of units.
+
+    >>> import torch
+    >>> by_rank(torch.tensor([0.3, 9.0, 0.1, 2.0]))
+    tensor([0.3750, 0.8750, 0.1250, 0.6250], dtype=torch.float64)
 
     Equation: eq-narrow-normalised, chapter 16.
     """

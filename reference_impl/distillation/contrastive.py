@@ -40,6 +40,10 @@ def pair_scores(
 def contrastive_loss(scores: Scores) -> Scalar:
     """Return −E ln P_ii − (n − 1) E ln(1 − P_ij), i ≠ j, in nats; P = e^ψ / (e^ψ + n − 1).
 
+    >>> import torch
+    >>> round(contrastive_loss(torch.eye(3) * torch.tensor(2.0).log()).item(), 3)  # ln 2 + 2 ln 1.5
+    1.504
+
     P is the probability that a pair is one of the same example, when each of those comes with
     n − 1 pairs of different ones. The best score is ln p(f, f') / (p(f) p(f')). The mutual
     information is at least ln(n − 1) less this loss, whatever the scores: `information_bound`.
@@ -57,6 +61,10 @@ def contrastive_loss(scores: Scores) -> Scalar:
 @checked
 def information_bound(scores: Scores) -> Scalar:
     """Return ln(n − 1) − `contrastive_loss`, in nats: in the mean at most the information MI.
+
+    >>> import torch
+    >>> round(information_bound(40 * torch.eye(3) - 20).item(), 3)  # ln 2, its ceiling
+    0.693
 
     It cannot exceed ln(n − 1), so a large information needs a large batch to be seen. And in the
     mean it cannot exceed MI − 1, however large the batch: for the best score the loss is

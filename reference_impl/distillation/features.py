@@ -19,6 +19,10 @@ def hint_loss(
 ) -> Scalar:
     """Return Σ (adapt(f) − f')² / size, mean over the batch; size is the features of an example.
 
+    >>> import torch
+    >>> hint_loss(torch.tensor([[1.0, 2.0], [3.0, 1.0]]), torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    tensor(3.5000)
+
     The student's features come after the adapter; f' are the teacher's. The paper has ½ without the
     division: a weight that suits one layer then suits no other.
 
@@ -48,6 +52,12 @@ def attention_transfer_loss(
     student: Finite[Tensor, "n c1 h w"], teacher: Finite[Tensor, "n c2 h w"]
 ) -> Scalar:
     """Return ‖m − m'‖² = 2 − 2 cos(m, m'), mean over the batch, of both networks' attention maps.
+
+    >>> import torch
+    >>> student = torch.tensor([2.0, 0.0]).view(1, 1, 1, 2)
+    >>> teacher = torch.tensor([3.0, 4.0]).sqrt().view(1, 1, 1, 2)
+    >>> round(attention_transfer_loss(student, teacher).item(), 3)
+    0.8
 
     The number of channels may differ, so no adapter is needed. The paper writes the norm without
     a square; its code takes the mean of the squares over the positions, h w times less than this.

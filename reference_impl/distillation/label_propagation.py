@@ -61,6 +61,10 @@ def neighbour_kernel(x: Inputs, *, neighbours: Count) -> Float[Tensor, "m m"]:
 def cascade(kernel: Transitions, f: Finite[Tensor, "k classes"]) -> Float[Tensor, "m classes"]:
     """Return K f, the total probability Σ_x' P(x'|x) P(y|x').
 
+    >>> import torch
+    >>> cascade(torch.tensor([[0.9, 0.1]]), torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+    tensor([[0.9500, 0.0500]])
+
     That is P(y|x) if y depends on x through x' alone. Row i of K is the distribution of x' given
     input i, row j of f the class probabilities given x' = j.
 
@@ -77,6 +81,12 @@ def cascade(kernel: Transitions, f: Finite[Tensor, "k classes"]) -> Float[Tensor
 @checked
 def iterated_cascade(kernel: Kernel, f: Rows, n_steps: FromZero) -> Float[Tensor, "m classes"]:
     """Return Kⁿ f, the article's formula applied ``n_steps`` times.
+
+    >>> import torch
+    >>> kernel = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    >>> iterated_cascade(kernel, torch.eye(2), 50)  # the input is forgotten
+    tensor([[0.3333, 0.6667],
+            [0.3333, 0.6667]])
 
     If every input reaches every other, and not in step with a clock (K is irreducible and
     aperiodic), each row tends to the same distribution, πᵀ f: the input is forgotten.
@@ -131,6 +141,12 @@ def propagate_labels(
 def harmonic_solution(kernel: Kernel, f: Rows, labelled: Labelled) -> Float[Tensor, "m classes"]:
     """Return where `propagate_labels` ends: f_u = (I − K_uu)⁻¹ K_ul f_l, and f_l as it is.
 
+    >>> import torch
+    >>> walk = torch.tensor([[0.0, 1, 0], [0.5, 0, 0.5], [0, 1, 0]])
+    >>> ends = torch.tensor([True, False, True])
+    >>> harmonic_solution(walk, torch.tensor([[1.0, 0], [0, 0], [0, 1]]), ends)[1]
+    tensor([0.5000, 0.5000])
+
     Row i is the distribution of the label at which a walk by K from input i first arrives. Only
     the labelled rows (l) of f are read; the others are u. It is right also where an input is left
     once in 10²⁰ steps, and I − K_uu in floating point is noise.
@@ -158,6 +174,12 @@ def spread_labels(
     spread: Annotated[float, Within(0, 1, below=True)],
 ) -> Float[Tensor, "m classes"]:
     """Return (1 − a) (I − a K)⁻¹ f₀, the fixed point of f ← a K f + (1 − a) f₀: a soft clamp.
+
+    >>> import torch
+    >>> flip, labelled = torch.tensor([[0.0, 1], [1, 0]]), torch.tensor([True, False])
+    >>> spread_labels(flip, torch.tensor([[1.0], [0]]), labelled, spread=0.5)
+    tensor([[0.6667],
+            [0.3333]])
 
     f₀ holds the labelled rows of f, zeros elsewhere, and a = ``spread`` is the weight of the
     neighbours' opinion. A known label may be overruled.

@@ -10,6 +10,11 @@ from reference_impl.distillation.soft_targets import ClassedLogits, Labels, requ
 def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> float:
     """Return β for which adding β to logit ``index`` gets most examples right.
 
+    >>> import torch
+    >>> logits = torch.tensor([[0.0, 3.0], [1.0, 2.0], [0.0, 2.0]])
+    >>> best_class_bias(logits, torch.tensor([0, 0, 1]), 0)  # gaps 3, 1 and 2
+    1.5
+
     An example is answered with class k = ``index`` as soon as β exceeds its gap
     Δ = max_j≠k z_j − z_k. So the number of right answers changes at the gaps alone, and all values
     between two of them are equally good: every possibility is counted. The result is the middle of

@@ -27,6 +27,10 @@ LogitsOfTwo = Annotated[
 def similarity_preserving_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
     """Return Σ_ij (sim_ij − sim'_ij)² / n²; row i of sim is row i of F Fᵀ divided by its norm.
 
+    >>> import torch
+    >>> round(similarity_preserving_loss(torch.eye(2), torch.full((2, 1), 2.0)).item(), 3)
+    0.293
+
     A row of F holds an example's features; sim' is the teacher's.
 
     References: Tung & Mori 2019, "Similarity-preserving knowledge distillation".
@@ -40,6 +44,11 @@ def similarity_preserving_loss(student: FeaturesOfTwo, teacher: Features) -> Sca
 @checked
 def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
     """Return the mean of hub(d_ij − d'_ij) over i ≠ j; d_ij = ‖f_i − f_j‖ over their mean.
+
+    >>> import torch
+    >>> corner, line = torch.tensor([[0.0, 0], [1, 0], [0, 1]]), torch.tensor([[0.0], [1], [2]])
+    >>> round(distance_relation_loss(corner, line).item(), 3)
+    0.108
 
     hub(e) is ½ e² up to |e| = 1 and |e| − ½ beyond (Huber); d' are the teacher's distances.
     Moving, turning or scaling all examples of a network changes nothing.
@@ -57,6 +66,11 @@ def distance_relation_loss(student: FeaturesOfTwo, teacher: Features) -> Scalar:
 @checked
 def angle_relation_loss(student: Features, teacher: Features) -> Scalar:
     """Return the mean of hub(cos_ijk − cos'_ijk) over distinct i, j, k: the cosine at j.
+
+    >>> import torch
+    >>> corner, line = torch.tensor([[0.0, 0], [1, 0], [0, 1]]), torch.tensor([[0.0], [1], [2]])
+    >>> round(angle_relation_loss(corner, line).item(), 3)
+    0.583
 
     cos_ijk is that of f_i − f_j and f_k − f_j; equal examples have no direction, and it is
     0 and so is its gradient. hub is Huber's function, cos' are the teacher's cosines.
@@ -84,6 +98,11 @@ def correlation_loss(
     within_classes: NonNegative = 1.0,
 ) -> Scalar:
     """Return T² (w_row (1 − corr_rows) + w_col (1 − corr_columns)): DIST, of p and q.
+
+    >>> import torch
+    >>> p = torch.tensor([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
+    >>> round(correlation_loss(p.flip(0).log(), p.log()).item(), 3)  # 1 + 37/38 + 5/3
+    3.64
 
     corr_rows is Pearson's correlation of the softened p and q over the classes, mean over the
     examples, with the weight w_row = ``between_classes``; corr_columns and w_col =

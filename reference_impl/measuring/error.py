@@ -13,7 +13,12 @@ Signal = Annotated[Values, Where("other than zero somewhere", lambda x: bool(x.a
 
 @checked
 def mean_squared_error(x: Values, x_hat: Values) -> float:
-    """Return (1/N) Σ (x − x̂)², in the squared unit of x, summed in float64."""
+    """Return (1/N) Σ (x − x̂)², in the squared unit of x, summed in float64.
+
+    >>> import torch
+    >>> mean_squared_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+    2.0
+    """
     return float((x.detach().double() - x_hat.detach().double()).square().mean())
 
 

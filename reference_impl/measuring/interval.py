@@ -52,6 +52,10 @@ def mean_interval(values: Values, *, level: Level = 0.95) -> Interval:
 def paired_gain(after: Values, before: Values, *, level: Level = 0.95) -> Interval:
     """Return `mean_interval` of the differences after_i − before_i.
 
+    >>> gain = paired_gain([3.0, 4.0, 5.0], [2.0, 2.0, 2.0])
+    >>> round(gain.mean, 2), round(gain.half_width, 2)
+    (2.0, 2.48)
+
     The two values of pair i share everything that is not compared, such as the seed. What the seed
     does to both then drops out; intervals of the two means would count it twice.
 

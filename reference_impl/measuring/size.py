@@ -119,6 +119,12 @@ def bitmap_size(model: nn.Module, *, weight_bits: Bits = 32) -> Size:
 def csr_size(model: nn.Module, *, weight_bits: Bits = 32, index_bits: Bits = INDEX_BITS) -> Size:
     """Return N≠0 (b + b_index) + (rows + 1) b_index: values, columns, and where rows begin.
 
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = torch.nn.init.eye_(layer.weight)
+    >>> csr_size(layer).bits
+    224
+
     Compressed sparse rows, the form in which a sparse product runs; a filter is a row. With
     b_index = b it is less than dense only if the density is below ½, less a little for the rows.
 

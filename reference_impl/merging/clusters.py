@@ -17,6 +17,11 @@ SomeKept = Annotated[Keep, Where("true for one unit or more", lambda keep: bool(
 def connected_components(similarity: Similarity, threshold: Cosine) -> Units:
     """Return for each unit the first one that a chain of pairs above the threshold leads to.
 
+    >>> import torch
+    >>> chain = torch.tensor([[1.0, 0.8, 0.0], [0.8, 1.0, 0.8], [0.0, 0.8, 1.0]])
+    >>> connected_components(chain, 0.7)
+    tensor([0, 0, 0])
+
     Units at the ends of a chain may be unlike: A ~ B ~ C says nothing about A and C.
     """
     n = len(similarity)
@@ -32,6 +37,11 @@ def connected_components(similarity: Similarity, threshold: Cosine) -> Units:
 @checked
 def complete_linkage(similarity: Similarity, threshold: Cosine) -> Units:
     """Return clusters, named by their first units, whose pairs all reach the threshold.
+
+    >>> import torch
+    >>> chain = torch.tensor([[1.0, 0.8, 0.0], [0.8, 1.0, 0.8], [0.0, 0.8, 1.0]])
+    >>> complete_linkage(chain, 0.7)
+    tensor([0, 0, 2])
 
     The two clusters whose least similar pair is most similar become one, until none is similar
     enough; among equals, the first. O(n³) comparisons.
@@ -52,7 +62,13 @@ def complete_linkage(similarity: Similarity, threshold: Cosine) -> Units:
 
 @checked
 def nearest_kept(similarity: Similarity, keep: SomeKept) -> Units:
-    """Return for each unit the most similar kept one, itself if kept; among equals, the first."""
+    """Return for each unit the most similar kept one, itself if kept; among equals, the first.
+
+    >>> import torch
+    >>> similarity = torch.tensor([[1.0, 0.2, 0.9], [0.2, 1.0, 0.4], [0.9, 0.4, 1.0]])
+    >>> nearest_kept(similarity, torch.tensor([True, True, False]))
+    tensor([0, 1, 0])
+    """
     places = keep.nonzero().flatten()
     nearest = places[similarity[:, keep].argmax(dim=1)]
     return torch.where(keep, torch.arange(len(keep), device=keep.device), nearest)

@@ -24,6 +24,11 @@ Factors = Annotated[Float[Tensor, " m"], Within(0)]
 def projection_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = max(⟨a_i, a_j⟩ / ‖a_i‖², 0); 0 is pruning.
 
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([[4.0, -2.0, 4.0]])
+    >>> projection_scale(*a)  # 8/9
+    tensor([0.8889])
+
     Equation: eq-merge-projection, eq-merge-worst, chapter 17.
     """
     a_i, a_j = kept.double(), gone.double()
@@ -35,6 +40,10 @@ def projection_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
 def norm_ratio_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = ‖a_j‖ / ‖a_i‖.
 
+    >>> import torch
+    >>> norm_ratio_scale(torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([[4.0, -2.0, 4.0]]))
+    tensor([2.])
+
     References: Kim et al. 2020, "Neuron merging: compensating for pruned neurons".
     Equation: eq-merge-norm-ratio, chapter 17.
     """
@@ -45,6 +54,11 @@ def norm_ratio_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
 @checked
 def gaussian_scale(kept: Kept, gone: Gone) -> Float[Tensor, " m"]:
     """Return c = κ(cos θ) ‖a_j‖ / ‖a_i‖, the best for isotropic Gaussian x.
+
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 2.0, 2.0]]), torch.tensor([[4.0, -2.0, 4.0]])
+    >>> gaussian_scale(*a)
+    tensor([1.1450])
 
     Equation: eq-merge-best, chapter 17.
     """
@@ -75,6 +89,10 @@ def kappa(cosine: Cosines) -> Float[Tensor, "*shape"]:
 def relative_error(cosine: Cosines, ratio: Finite[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return E(h_j − c h_i)² / E h_j² = 1 + ratio² − 2 κ ratio, with h = ReLU(a · x), Gaussian x.
 
+    >>> import torch
+    >>> relative_error(torch.zeros(3), torch.tensor([0.0, 1 / torch.pi, 1.0]))  # at 90°
+    tensor([1.0000, 0.8987, 1.3634])
+
     ratio = c ‖a_i‖ / ‖a_j‖: 0 prunes, cos θ projects, 1 is the ratio of norms, κ is the best.
 
     Equation: eq-merge-relative, chapter 17.
@@ -86,6 +104,11 @@ def relative_error(cosine: Cosines, ratio: Finite[Tensor, "*shape"]) -> Float[Te
 @checked
 def error_bound(kept: Kept, gone: Gone, scale: Factors) -> Float[Tensor, " m"]:
     """Return ‖a_j − c a_i‖ ≥ |ReLU(a_j · x) − c ReLU(a_i · x)| / ‖x‖, for c ≥ 0.
+
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+    >>> error_bound(*a, torch.tensor([3.0]))
+    tensor([4.])
 
     Since c ReLU(t) = ReLU(c t) and |ReLU(s) − ReLU(t)| ≤ |s − t|, then Cauchy–Schwarz.
 

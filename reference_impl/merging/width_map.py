@@ -74,6 +74,12 @@ def selection(keep: Keep) -> WidthMap:
 def standing_in(keep: Keep, stands_for: Units, scale: Finite[Tensor, " n"]) -> WidthMap:
     """Return the map in which a kept unit also stands, scaled, for units that are removed.
 
+    >>> import torch
+    >>> keep, stands_for = torch.tensor([True, False]), torch.tensor([0, 0])
+    >>> standing_in(keep, stands_for, torch.tensor([1.0, 2.0])).unmerge
+    tensor([[1.],
+            [2.]])
+
     U_ji = c_j where i is the kept unit that ``stands_for`` names for j, else 0: the next layer's
     weights become W'_{:, i} + Σ_j c_j W'_{:, j}. A kept unit stands for itself with c = 1; c = 0
     means that nothing replaces a unit.

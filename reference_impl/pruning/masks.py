@@ -74,6 +74,11 @@ def keep_highest(score: Finite[Tensor, "*shape"], *, share: Kept) -> Bool[Tensor
 def keep_highest_of_all(scores: Scores, *, share: Kept) -> Masks:
     """Return masks that keep the highest scores of all tensors together: global pruning.
 
+    >>> import torch
+    >>> scores = {"a": torch.tensor([1.0, 5.0]), "b": torch.tensor([3.0, 4.0])}
+    >>> keep_highest_of_all(scores, share=0.5)
+    {'a': tensor([False,  True]), 'b': tensor([False,  True])}
+
     The scores must be comparable with one another. A whole tensor may be dropped: the caller
     decides whether the network works without its layer.
 

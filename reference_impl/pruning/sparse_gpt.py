@@ -48,6 +48,11 @@ def sparse_gpt(
 ) -> Pruned:
     """Prune a layer column by column; the columns to the right compensate for each weight.
 
+    >>> import torch
+    >>> weight, hessian = torch.tensor([[2.0, 1.0]]), torch.tensor([[5.0, 4.0], [4.0, 5.0]])
+    >>> sparse_gpt(weight, hessian, 0.5)  # the left one may not help
+    tensor([[2., 0.]], dtype=torch.float64)
+
     In each ``block`` of columns, over all its rows, the round(sparsity · n) weights of the least
     w_q² / [H_R⁻¹]_qq are dropped (among equals, the first), where R are the columns from q on. Then
     from left to right, for each dropped w_q, w_R ← w_R − (w_q / [H_R⁻¹]_qq) [H_R⁻¹]_{q,R}: the

@@ -51,6 +51,11 @@ def half_samples(n: Examples, count: Count, generator: Chance) -> Int64[Tensor, 
 def sample_means(values: Values, samples: RowNumbers) -> Float[Tensor, "*samples units"]:
     """Return I_bj, the mean of x_ij over the examples i of sample b, for each unit j.
 
+    >>> import torch
+    >>> sample_means(torch.tensor([[1.0], [2.0], [6.0]]), torch.tensor([[0, 1], [1, 2]]))
+    tensor([[1.5000],
+            [4.0000]])
+
     ``samples`` are numbers of rows; one that occurs twice counts twice.
 
     Equation: eq-stability-importance, chapter 15.
@@ -81,6 +86,11 @@ def selection_frequency(chosen: Choices) -> Float64[Tensor, " units"]:
 def simultaneous_frequency(chosen: Bool[Tensor, "pairs 2 units"]) -> Float64[Tensor, " units"]:
     """Return Π̃_j, the share of the pairs on both of whose samples a unit is chosen.
 
+    >>> import torch
+    >>> both, one = [[True, True], [True, False]], [[False, True], [True, True]]
+    >>> simultaneous_frequency(torch.tensor([both, one]))
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+
     Π̂_j ≤ (1 + Π̃_j)/2: a unit chosen on more than half of all samples is chosen on both of a pair.
 
     References: Meinshausen & Bühlmann 2010, lemma 1; Shah & Samworth 2013, section 2.
@@ -92,6 +102,11 @@ def simultaneous_frequency(chosen: Bool[Tensor, "pairs 2 units"]) -> Float64[Ten
 @checked
 def stable_units(chosen: Choices, threshold: Threshold) -> Bool[Tensor, " units"]:
     """Return true where Π̂_j ≥ π: chosen on at least the share π of the samples.
+
+    >>> import torch
+    >>> chosen = torch.tensor([[True, False], [True, True], [True, False], [False, True]])
+    >>> stable_units(chosen, 0.75)
+    tensor([ True, False])
 
     References: Meinshausen & Bühlmann 2010, equation 7.
     Equation: eq-stability-set, chapter 15.

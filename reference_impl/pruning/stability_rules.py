@@ -37,6 +37,11 @@ N_PAIRS = 50  # of half-samples of each data set
 def shares(values: Values) -> Float64[Tensor, "sets units"]:
     """Return Ī_dj: each unit's mean in each data set, over the sum of all units' means.
 
+    >>> import torch
+    >>> shares({"plain": torch.tensor([[1.0, 3.0]]), "blur": torch.tensor([[4.0, 4.0]])})
+    tensor([[0.2500, 0.7500],
+            [0.5000, 0.5000]], dtype=torch.float64)
+
     Equation: eq-stability-share, chapter 15.
     """
     means = torch.stack([value.double().mean(dim=0) for value in values.values()])

@@ -69,6 +69,10 @@ def mean_square_taylor(weight: Weight, mean_square_gradient: MeanSquare) -> Scor
 def snip(weights: ByName, gradients: ByName) -> dict[str, Float[Tensor, "..."]]:
     """Return |g w| / Σ |g w|, the sum over all weights of all tensors: their shares, together 1.
 
+    >>> import torch
+    >>> snip({"a": torch.tensor([1.0, -2.0])}, {"a": torch.tensor([1.0, 1.5])})
+    {'a': tensor([0.2500, 0.7500])}
+
     |g w| is |∂L/∂c| at c = 1, with each weight multiplied by a connection c. It is meant for one
     batch before training, and ranks weights as `taylor` does. Not every g w may be 0.
 

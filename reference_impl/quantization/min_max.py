@@ -124,6 +124,11 @@ def round_half_up(x: Values) -> Float[Tensor, "*shape"]:
 def round_stochastically(x: Values, generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Return ⌊x⌋ + 1 with probability x − ⌊x⌋, else ⌊x⌋: unbiased, E[round(x)] = x.
 
+    >>> import torch
+    >>> draws = torch.Generator().manual_seed(0)
+    >>> round_stochastically(torch.full((10_000,), 2.3), draws).mean().round(decimals=1)
+    tensor(2.3000)
+
     The mean squared error over uniformly distributed fractions is 1/6, twice the 1/12 of
     rounding to the nearest.
 

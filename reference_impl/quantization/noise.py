@@ -10,6 +10,9 @@ from reference_impl.quantization.grid import Bits
 def rounding_noise(step: Positive) -> float:
     """Return s²/12, the mean squared error of rounding to the nearest multiple of s.
 
+    >>> rounding_noise(6.0)
+    3.0
+
     It holds where the error is uniform on [−s/2, s/2]: ∫ e²/s de = s²/12.
 
     References: Bennett 1948, "Spectra of Quantized Signals", section 2.
@@ -21,6 +24,9 @@ def rounding_noise(step: Positive) -> float:
 @checked
 def stochastic_rounding_noise(step: Positive) -> float:
     """Return s²/6, the mean squared error of stochastic rounding to multiples of s.
+
+    >>> stochastic_rounding_noise(6.0)
+    6.0
 
     At the fraction f the error is −f s with probability 1 − f and (1 − f) s with probability f:
     its mean is 0, its mean square f (1 − f) s², and ∫ f (1 − f) df = 1/6.
@@ -49,6 +55,11 @@ def predicted_sqnr(power: Positive, width: Positive, bits: Bits) -> float:
 @checked
 def gaussian_clipping_noise(threshold: NonNegative) -> float:
     """Return E[(|x| − a)²; |x| > a] = 2 ((1 + a²) Q(a) − a φ(a)) for a standard normal x.
+
+    >>> gaussian_clipping_noise(0.0)  # all become 0: the variance
+    1.0
+    >>> round(gaussian_clipping_noise(4.0) * 1e6, 1)
+    6.2
 
     φ is the density and Q the upper tail, Q(a) = ½ erfc(a/√2). The threshold a is in standard
     deviations: for a normal signal with standard deviation σ clipped at ±a σ, multiply by σ².
