@@ -30,6 +30,8 @@ PENDING = {
         "qat",
         "distill",
         "student",
+        "relation",
+        "sparse",
     }
 }
 
