@@ -32,8 +32,8 @@ book: $(STAMP)  ### execute what has changed, and build the site
 test: $(STAMP)  ### unit tests, doctests and every notebook's outputs
 	@$(BIN)/python -m pytest
 
-lab: $(STAMP)  ### open the chapters in JupyterLab
-	@$(BIN)/jupyter lab chapters
+lab: $(STAMP)  ### open your own copy of a chapter in JupyterLab (CHAPTER=02)
+	@$(BIN)/python -m book_tools.editions.lab $(CHAPTER)
 
 refresh: $(STAMP)  ### execute chapters and store their outputs (CHAPTER="02 08")
 	@$(BIN)/python -m book_tools.refresh $(CHAPTER)
@@ -54,6 +54,12 @@ pdf: site  ## print the whole book to _build/pdf, in Chromium
 
 slides: site  ## write slides to _build/slides (CHAPTER="02 08")
 	@$(BIN)/python -m book_tools.site.slides $(CHAPTER)
+
+student: $(STAMP)  ## chapters without solutions, for students (CHAPTER="02 08")
+	@$(BIN)/python -m book_tools.editions.archives student $(CHAPTER)
+
+chapter: $(STAMP)  ## archives of chapters that run alone (CHAPTER="02 15")
+	@$(BIN)/python -m book_tools.editions.archives chapter $(CHAPTER)
 
 formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
 	@$(BIN)/python -m book_tools.formulas
@@ -109,4 +115,4 @@ $(INDEX): | $(STAMP)
 .NOTPARALLEL:  # timings
 
 .PHONY: help site serve book test lab refresh lint test-site formulas pages bench portability mutants mutation-score \
-  retrain adapt results lock env clean pdf slides
+  retrain adapt results lock env clean pdf slides student chapter

@@ -1,0 +1,144 @@
+"""A course in small: a folder with some chapters and all that they run with, and its zip.
+
+It holds the packages as they are, they weigh little; of the data it holds what the chapters name.
+"""
+
+import ast
+import re
+import shutil
+import tomllib
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from book_tools.editions.first_cell import address
+from book_tools.editions.notebooks import written
+from book_tools.files import ROOT, write_whole
+
+_ABOVE = "exercises", "experiments", "benchmarks"  # what may stand above reference_impl
+_LENT = "torch", "torchvision"  # a machine that runs notebooks has them, in a build that fits it
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # where the names differ
+_DATA = "checkpoints", "deployed", "pictures", "results"  # folders of it besides the data set
+_BESIDE = "LICENSE", "LICENSE-prose", "data/FashionMNIST", "reference_impl", "exercises"
+_README = """\
+# {title}
+
+From the course “Model Compression, Formula by Formula”{where}. You need Python 3.11 or later with
+torch and torchvision; `pip install -r requirements.txt` installs the rest. Then open
+{names} in Jupyter, in this folder.
+
+The notebooks find the package `reference_impl`, the checkers of the exercises and the data beside
+them. Code: MIT; prose, figures and exercises: CC BY 4.0; Fashion-MNIST: MIT, Zalando SE.
+"""
+
+
+def code_of(notebook: NotebookNode) -> str:
+    """Return the code of a notebook."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def imported(code: str) -> set[str]:
+    """Return the modules that a text of Python imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def modules_of(code: str, root: Path = ROOT) -> list[Path]:
+    """Return the modules of the packages above `reference_impl` that a chapter's code runs.
+
+    Those are the modules that it imports, those that have one of its exercises, and in turn all
+    that they import.
+    """
+    asked = re.findall(r"\b(?:check|guess|hint)\(\s*\"([\w-]+)\"", code)
+    exercises = [p for p in (root / "exercises").glob("*.py") if _mentions(p, asked)]
+    found = dict.fromkeys(exercises)
+    waiting = [code, *(path.read_text("utf-8") for path in exercises)]
+    while waiting:
+        for name in sorted(imported(waiting.pop())):
+            path = root / f"{name.replace('.', '/')}.py"
+            if name.startswith(_ABOVE) and path.is_file() and path not in found:
+                found[path] = None
+                waiting.append(path.read_text("utf-8"))
+    return list(found)
+
+
+def _mentions(path: Path, names: Iterable[str]) -> bool:
+    text = path.read_text("utf-8")
+    return any(f'"{name}"' in text for name in names)
+
+
+def data_of(texts: Iterable[str], root: Path = ROOT) -> list[Path]:
+    """Return the files of ``data`` that texts of Python name in their strings, not in sentences.
+
+    A string that ends with the name of a folder, such as ``data/results``, names all its files.
+    """
+    strings = [
+        node.value.lower()
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value
+    ]
+    words = {word for string in strings for word in re.findall(r"[\w-]+", string)}
+    files = [p for f in _DATA for p in sorted((root / "data" / f).glob("*")) if p.is_file()]
+    whole = {folder for folder in _DATA if any(string.endswith(folder) for string in strings)}
+    return [p for p in files if p.stem.lower() in words or p.parent.name in whole]
+
+
+def requirements_of(modules: Iterable[str], root: Path = ROOT) -> list[str]:
+    """Return the lines of pyproject.toml for what is imported, without torch and its kin."""
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    lines = [*project["dependencies"], *optional["oracles"], *optional["deploy"]]
+    known = {re.split(r"[>=<]", line)[0]: line for line in lines}
+    tops = {name.partition(".")[0] for name in modules}
+    wanted = {_DISTRIBUTIONS.get(top, top.replace("_", "-")) for top in tops}
+    needed = {*project["dependencies"], *(known[name] for name in wanted & set(known))}
+    return sorted(line for line in needed if re.split(r"[>=<]", line)[0] not in _LENT)
+
+
+def lay(folder: Path, notebooks: Mapping[str, NotebookNode], root: Path = ROOT) -> None:
+    """Make the folder anew, with notebooks and all that their cells run with."""
+    shutil.rmtree(folder, ignore_errors=True)
+    codes = [code_of(notebook) for notebook in notebooks.values()]
+    modules = sorted({module for code in codes for module in modules_of(code, root)})
+    texts = [*codes, *(module.read_text("utf-8") for module in modules)]
+    faces = {module.parent / "__init__.py" for module in modules}
+    for path in (*map(root.joinpath, _BESIDE), *modules, *faces, *data_of(texts, root)):
+        target = folder / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
+        elif not target.exists():
+            shutil.copyfile(path, target)
+    for name, notebook in notebooks.items():
+        write_whole(folder / name, written(notebook))
+    needed = requirements_of({name for text in texts for name in imported(text)}, root)
+    write_whole(folder / "requirements.txt", "\n".join(needed) + "\n")
+    write_whole(folder / "README.md", _readme(notebooks, root))
+
+
+def _readme(notebooks: Mapping[str, NotebookNode], root: Path) -> str:
+    first = next(iter(notebooks.values())).cells[0].source.splitlines()[0].removeprefix("# ")
+    url = address(root)
+    return _README.format(
+        title=first if len(notebooks) == 1 else "Chapters for students",
+        where=f" ({url})" if url else "",
+        names=f"`{next(iter(notebooks))}`" if len(notebooks) == 1 else "a chapter",
+    )
+
+
+def zipped(folder: Path) -> Path:
+    """Return a zip that holds the folder under its name, and stands beside it."""
+    target = folder.with_name(f"{folder.name}.zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, path.relative_to(folder.parent))
+    return target

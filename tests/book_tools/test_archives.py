@@ -1,0 +1,118 @@
+"""Editions to hand out: they run without the repository, and the chapter prints what is stored."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+
+import pytest
+
+from book_tools.comparing.outputs import outputs_difference
+from book_tools.comparing.rules import code_cells
+from book_tools.editions import archives
+from book_tools.editions.archives import chapter_archive, main, student_edition
+from book_tools.editions.folder import data_of, imported, modules_of, requirements_of
+from book_tools.editions.notebooks import chapter_paths, read
+from book_tools.files import ROOT
+
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], 4)
+client = NotebookClient(notebook, timeout=400, kernel_name="bare")
+client.execute(cwd=sys.argv[2])
+nbformat.write(notebook, sys.argv[1])
+"""
+KERNEL = """
+import sys
+sys.path.append({packages!r})
+from ipykernel import kernelapp
+kernelapp.launch_new_instance()
+"""
+
+
+def executed(archive, folder):
+    """Unzip an archive and run its notebook where the course is not installed; return it.
+
+    A Python with -S reads no .pth file, so that it does not know the folder of the repository.
+    """
+    zipfile.ZipFile(archive).extractall(folder)
+    (path,) = folder.glob("*/*.ipynb")
+    kernel = folder / "kernels" / "bare" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    start = KERNEL.format(packages=sysconfig.get_path("purelib"))
+    argv = [sys.executable, "-S", "-c", start, "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "bare", "language": "python"}))
+    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    bare["JUPYTER_PATH"] = str(folder)
+    command = [sys.executable, "-c", RUN, str(path), str(path.parent)]
+    done = subprocess.run(
+        command, env=bare, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return read(path)
+
+
+def test_a_chapter_alone_runs_and_prints_what_is_stored(tmp_path):
+    """Oracle: the outputs of the chapter in the repository, by the comparison of its tests."""
+    (path,) = chapter_paths(["02"])
+    archive = chapter_archive(path, tmp_path / "made" / path.stem)
+    lines = (archive.with_suffix("") / "requirements.txt").read_text().splitlines()
+    assert len(lines) <= 10
+    assert not [line for line in lines if line.startswith(("torch>", "torchvision"))]
+    fresh = executed(archive, tmp_path / "away")
+    for stored, cell in zip(code_cells(read(path)), code_cells(fresh), strict=True):
+        tolerance = stored["metadata"].get("tolerance")
+        assert outputs_difference(stored["outputs"], cell["outputs"], tolerance) is None
+
+
+def test_the_students_edition_of_a_chapter_runs_with_its_dots(tmp_path):
+    """Oracle: a run without an error, in which each checker says that there is no answer yet."""
+    paths = chapter_paths(["02"])
+    fresh = executed(student_edition(paths, tmp_path / "made" / "student"), tmp_path / "away")
+    printed = [str(cell["outputs"]) for cell in code_cells(fresh) if "check(" in cell["source"]]
+    assert len(printed) == 5
+    assert all("No answer yet" in text for text in printed)
+    assert "solution-start" not in "".join(cell.source for cell in fresh.cells)
+
+
+@pytest.mark.parametrize("path", [p for p in chapter_paths() if p.name[0].isdigit()], ids=str)
+def test_every_chapter_names_at_most_ten_requirements(path):
+    """Oracle: the count."""
+    code = "\n".join(cell["source"] for cell in code_cells(read(path)))
+    texts = [code, *(module.read_text("utf-8") for module in modules_of(code))]
+    assert 5 <= len(requirements_of({name for text in texts for name in imported(text)})) <= 10
+
+
+def test_what_a_chapter_needs_is_found_by_name():
+    """Oracle: the files and modules, named by hand."""
+    code = 'load_checkpoint("lenet5")\nROOT / "data/results/ptq.json"\n"not the teacher"'
+    names = [path.relative_to(ROOT / "data").as_posix() for path in data_of([code])]
+    assert names == [
+        "checkpoints/lenet5.json",
+        "checkpoints/lenet5.safetensors",
+        "results/ptq.json",
+    ]
+    folder = data_of(['ROOT / "data" / "checkpoints"'])
+    assert {path.suffix for path in folder} == {".json", ".safetensors"}
+    modules = modules_of(
+        'from experiments.deployed import load_deployed\ncheck("rounding-hand", 1)'
+    )
+    found = {path.relative_to(ROOT).as_posix() for path in modules}
+    assert {"experiments/deployed.py", "exercises/rounding.py"} <= found
+    assert "exercises/merge.py" not in found
+    lines = requirements_of({"sklearn.cluster", "torch", "json", "ml_dtypes"})
+    assert {line.partition(">")[0] for line in lines} > {"scikit-learn", "ml-dtypes", "numpy"}
+
+
+def test_the_command_names_what_it_made_and_its_size(monkeypatch, capsys):
+    """Oracle: the lines that it prints; an unknown chapter is answered with the list."""
+    monkeypatch.setattr(archives, "zipped", lambda folder: ROOT / "LICENSE")
+    monkeypatch.setattr(archives, "lay", lambda folder, notebooks: None)
+    assert main(["chapter", "2", "15"]) == 0
+    assert capsys.readouterr().out == "LICENSE: 0.0 MB\nLICENSE: 0.0 MB\n"
+    assert main(["student"]) == 0
+    assert main(["chapter", "99"]) == 1
+    assert "there is no chapter 99; there are" in capsys.readouterr().err

@@ -1,0 +1,130 @@
+"""The learner's desk: copies that are never overwritten, opened in JupyterLab."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from book_tools.editions import lab
+from book_tools.editions.notebooks import chapter_paths, written
+from book_tools.site import check as site_check
+from book_tools.site.check import browser
+
+PATHS = chapter_paths(["02", "08"])
+
+
+@pytest.fixture
+def work(tmp_path):
+    assert list(lab.laid_out(PATHS, tmp_path)) == []
+    return tmp_path
+
+
+def test_a_desk_has_the_copies_their_solutions_and_a_record_of_progress(work):
+    """Oracle: the names of the chapters' files."""
+    names = [path.name for path in PATHS]
+    assert sorted(path.name for path in work.glob("*.ipynb")) == names
+    assert sorted(path.name for path in (work / "solutions").glob("*.ipynb")) == names
+    assert json.loads((work / "progress.json").read_text()) == {}
+
+
+def test_answers_and_progress_are_kept(work):
+    """Oracle: the bytes of what a learner has written."""
+    mine = work / PATHS[0].name
+    for path, text in ((mine, "my answers"), (work / "progress.json", '{"a": 1}')):
+        path.write_text(text)
+    assert list(lab.laid_out(PATHS, work)) == []
+    assert mine.read_text() == "my answers"
+    assert (work / "progress.json").read_text() == '{"a": 1}'
+
+
+def test_a_chapter_that_has_changed_since_is_announced_and_the_copy_is_kept(work):
+    """Oracle: a copy that was made from other cells, and one that has answers."""
+    changed, answered = (work / path.name for path in PATHS)
+    old = nbformat.read(changed, as_version=4)
+    old.metadata["made_from"] = "another sum"
+    changed.write_text(written(old))
+    mine = nbformat.read(answered, as_version=4)
+    mine.cells[-1].source += " my note"
+    answered.write_text(written(mine))
+    before = changed.read_bytes(), answered.read_bytes()
+    (line,) = lab.laid_out(PATHS, work)
+    assert line.startswith(f"{changed.name}: the chapter has changed.")
+    assert (changed.read_bytes(), answered.read_bytes()) == before
+    changed.rename(work / "mine.ipynb")
+    assert list(lab.laid_out(PATHS, work)) == []
+    assert changed.exists()
+
+
+def test_an_unknown_chapter_is_answered_with_the_list(capsys, monkeypatch, tmp_path):
+    """Oracle: the status and the last line of the list."""
+    monkeypatch.setattr(lab, "WORK", tmp_path)
+    assert lab.main(["77", "--make-only"]) == 1
+    assert "there is no chapter 77; there are" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+READ = r"""() => {
+    const cells = [...document.querySelectorAll(".jp-MarkdownCell")];
+    const text = (cell) => {
+        const copy = cell.querySelector(".jp-MarkdownOutput").cloneNode(true);
+        copy.querySelectorAll(".katex").forEach((formula) => formula.remove());
+        return copy.textContent;
+    };
+    return {
+        text: cells.map(text).join("\n"),
+        formulas: document.querySelectorAll(".jp-MarkdownCell .katex").length,
+        numbers: [...document.querySelectorAll(".katex .tag")].map((e) => e.textContent),
+        errors: [...document.querySelectorAll(".katex-error, .merror, [class*=myst-error]")]
+            .map((e) => e.innerText),
+    };
+}"""
+WHOLE = "@jupyterlab/notebook-extension/tracker.jupyterlab-settings"  # not only the cells in view
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
+def test_jupyterlab_shows_a_copy_with_formulas_and_no_error(work):
+    """Oracle: what a reader sees in Chromium; KaTeX marks a formula that it cannot read."""
+    folders = {f"JUPYTER_{k}": str(work / k) for k in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    folders |= {f"JUPYTERLAB_{k}_DIR": str(work / k) for k in ("WORKSPACES", "SETTINGS")}
+    (work / "SETTINGS" / WHOLE).parent.mkdir(parents=True)
+    (work / "SETTINGS" / WHOLE).write_text('{"windowingMode": "none"}')
+    options = "--no-browser", "--allow-root", "--ServerApp.port=0", "--IdentityProvider.token=t"
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={work}"]
+    with (
+        (work / "log").open("w") as log,
+        subprocess.Popen(command, env=os.environ | folders, stderr=log) as server,
+    ):
+        try:
+            root = address(work / "log")
+            with browser() as chromium, chromium.new_page() as page:
+                page.goto(f"{root}lab/tree/{PATHS[0].name}?token=t")
+                page.wait_for_selector("text=Exercise 2.5", timeout=90_000)
+                page.wait_for_selector("li:has-text('Wanda')" if False else ".katex >> nth=300")
+                seen = page.evaluate(READ)
+        finally:
+            server.terminate()
+    text = "\n".join(one["text"] for one in seen)
+    assert max(one["formulas"] for one in seen) > 50
+    assert not [error for one in seen for error in one["errors"]]
+    assert not re.findall(r"\{[\w:]+\}`|^:::|\\tag|\\begin", text, re.MULTILINE)
+    assert "Exercise 2.1: By hand" in text
+    assert "(2.10)" in {number for one in seen for number in one["numbers"]}
+
+
+def address(log, patience=60.0):
+    """Return where the server says that it listens."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
+            return found[0]
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
