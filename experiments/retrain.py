@@ -79,12 +79,14 @@ def needed(chapter: str) -> list[str]:
     if chapter.zfill(2) not in chapters:
         raise ValueError(f"there is no chapter {chapter}, choose from {', '.join(chapters)}")
     notebook = json.loads(chapters[chapter.zfill(2)].read_text(encoding="utf-8"))
-    found = set()
+    found: set[str] = set()
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         parameters = "parameters" in cell["metadata"].get("tags", ())
         if cell["cell_type"] == "code" and (parameters or "load_checkpoint(" in source):
-            found |= {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
+            for node in ast.walk(ast.parse(source)):
+                found |= {str(node.value).lower()} if isinstance(node, ast.Constant) else set()
+                found |= {*MODELS} if isinstance(node, ast.Name) and node.id == "MODELS" else set()
     return [name for name in RECIPES if name in found]
 
 

@@ -164,7 +164,13 @@ def test_other_data_get_networks_of_their_own(mine, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("chapter", "names"),
-    [("2", ["lenet300", "lenet5"]), ("08", ["lenet5", "separable", "teacher"])],
+    [
+        ("01", ["lenet300", "lenet5", "student", "teacher"]),
+        ("2", ["lenet300", "lenet5"]),
+        ("08", ["lenet5", "separable", "teacher"]),
+        ("10", ["student", "teacher"]),
+        ("16", [*retrain.RECIPES]),
+    ],
 )
 def test_a_chapter_needs_the_networks_that_it_loads(chapter, names):
     """Oracle: the chapter's tables."""
