@@ -32,6 +32,8 @@ PENDING = {
         "student",
         "relation",
         "sparse",
+        "importance",
+        "stability",
     }
 }
 
