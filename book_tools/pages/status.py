@@ -33,7 +33,7 @@ notebooks, from `requirements.lock` and from a record of what was measured; a te
 *Compared*: the code cells that print or draw something. A test executes them again and compares
 every character and curve ([the rules](testing.md)). *Time*: processor time of one run on one
 thread, in seconds, with the start of the kernel and all imports. On an idle machine it is the time
-on the clock.
+on the clock; other work on the machine makes it longer.
 
 | chapter | reading, minutes | code cells | compared | figures | exercises | time, s |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
