@@ -34,6 +34,8 @@ PENDING = {
         "sparse",
         "importance",
         "stability",
+        "narrow",
+        "merge",
     }
 }
 
