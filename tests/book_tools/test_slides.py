@@ -25,7 +25,7 @@ short.</strong></span></figcaption></figure>
 <div class="cell"><div class="cell_input"><pre>{LONG}</pre></div></div>
 <div class="cell"><div class="cell_output"><table>
 <tr><th>a</th><th>b</th></tr>{ROWS}</table></div></div>
-<div class="cell"><div class="cell_input"><pre>{300 * "w"}</pre></div></div></section>
+<div class="cell"><div class="cell_input"><pre>{200 * "w"}</pre></div></div></section>
 <section id="summary"><h2>Summary</h2><p>It is 6 dB. It costs 0.7 points.</p></section>
 <section id="exercises"><h2>Exercises</h2><div class="exercise"><p class="admonition-title">Exercise
 2.1</p><section><p>Count.</p></section></div><div class="solution">forty-two</div></section>
@@ -55,8 +55,8 @@ def test_a_section_shows_what_a_class_looks_at_and_keeps_its_words_for_notes():
 def test_what_is_long_is_cut_at_an_empty_line_and_a_table_keeps_its_head():
     """Oracle: the lines and rows of the specimen, each on one slide."""
     code = [html for slide in slides() if slide.heading == "In code" for html in slide.shown]
-    assert code[0].endswith("first_14 = 14</pre>")
-    assert code[1].startswith("<pre>x_0 = 0")
+    assert code[0].endswith("first_14 = 14</pre></div>")
+    assert code[1].startswith('<div class="highlight"><pre>x_0 = 0')
     tables = [html for html in code if "<table" in html]
     assert len(tables) > 1
     assert all("<th>a</th>" in table for table in tables)

@@ -12,9 +12,12 @@
     if (!frame) return;
     const inner = frame.firstElementChild;
     frame.style.height = `${690 - frame.offsetTop}px`; // below a heading of one line or two
-    inner.style.zoom = 1;
-    const scale = Math.min(1, frame.clientHeight / inner.scrollHeight, frame.clientWidth / inner.scrollWidth);
-    inner.style.zoom = Math.floor(100 * scale) / 100;
+    const box = (element) => element.getBoundingClientRect();
+    // step by step: what is smaller has shorter paragraphs too
+    for (let zoom = 1; zoom > 0.3; zoom -= 0.04) {
+      inner.style.zoom = zoom;
+      if (box(inner).height <= box(frame).height && inner.scrollWidth <= inner.clientWidth) break;
+    }
   };
 
   const start = async () => {

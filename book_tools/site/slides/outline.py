@@ -56,7 +56,8 @@ def _codes(pre: Tag) -> Iterator[str]:
     while lines:
         empty = [n for n in range(LINES // 3, LINES) if n < len(lines) and not text_in(lines[n])]
         end = len(lines) if len(lines) <= LINES else max(empty, default=LINES)
-        yield "<pre>" + "\n".join(lines[:end]).strip("\n") + "</pre>"
+        code = "\n".join(lines[:end]).strip("\n")
+        yield f'<div class="highlight"><pre>{code}</pre></div>'
         lines = lines[end:]
 
 
@@ -70,7 +71,7 @@ def _tables(table: Tag) -> Iterator[str]:
     head, *rows = table.select("tr")
     parts, room = [""], float(ROWS)
     for row in rows:
-        needs = max(1, max(len(text_of(cell)) for cell in row.select("th, td")) / 30)
+        needs = max(1, max(len(text_of(cell)) for cell in row.select("th, td")) / 45)
         if needs > room and parts[-1]:
             parts.append("")
             room = ROWS
@@ -163,7 +164,7 @@ class Outline:
         listings = [p for part in cell.select(".cell_input pre") for p in _codes(part)]
         printed = [p for part in cell.select(".cell_output pre") for p in _codes(part)]
         together = "".join(listings + printed)
-        if together.count("\n") < LINES and listings:
+        if together.count("\n") < LINES + 3 and listings:
             listings, printed = [f'<div class="code">{together}</div>'], []
         figures = [_figure(figure) for figure in cell.select("figure")]
         tables = [piece for table in cell.select("table") for piece in _tables(table)]
