@@ -14,9 +14,6 @@ import yaml
 from book_tools.failures import explained
 from book_tools.files import ROOT, write_whole
 
-PLACEHOLDER = "https://github.com/model-compression-formula-by-formula/book"
-"""What ``_config.yml`` names until the course is published."""
-
 CELL_ID = "find-the-course"
 
 _SOURCE = """\
@@ -35,10 +32,9 @@ if missing := [name for name in needed if not find_spec(name)]:
 
 
 def address(root: Path = ROOT) -> str:
-    """Return the repository's address; nothing while ``_config.yml`` has a placeholder."""
+    """Return the repository's address in ``_config.yml``, which may be empty."""
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
-    url = str((config.get("repository") or {}).get("url") or "")
-    return "" if url == PLACEHOLDER else url
+    return str(config["repository"]["url"] or "")
 
 
 def first_source(url: str = "") -> str:

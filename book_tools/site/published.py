@@ -27,6 +27,8 @@ def link_the_repository(_app: Sphinx, config: Any) -> None:
     """Show the buttons that lead to the repository if it has an address (event config-inited)."""
     options = config.html_theme_options
     options.update(dict.fromkeys(_BUTTONS, bool(options.get("repository_url"))))
+    if not options.get("repository_url"):
+        options["launch_buttons"] = {}  # they open a notebook of the repository
 
 
 def description(page: nodes.document) -> str:

@@ -81,10 +81,13 @@ def test_the_search_gets_the_terms_of_the_glossary(tmp_path):
 @pytest.mark.parametrize("url", ["", "https://github.com/someone/book"])
 def test_buttons_to_the_repository_are_shown_if_it_has_an_address(url):
     """Oracle: the theme's names of its buttons."""
-    config = SimpleNamespace(html_theme_options={"repository_url": url})
+    launch = {"colab_url": "https://colab.research.google.com"}
+    options = {"repository_url": url, "launch_buttons": launch}
+    config = SimpleNamespace(html_theme_options=options)
     published.link_the_repository(Mock(), config)
     shown = {k: v for k, v in config.html_theme_options.items() if k.startswith("use_")}
     assert shown == dict.fromkeys(published._BUTTONS, bool(url))
+    assert config.html_theme_options["launch_buttons"] == (launch if url else {})
 
 
 def test_each_address_stands_once():
