@@ -13,6 +13,14 @@ from book_tools.site.check import browser
 from reference_impl.data import load_dataset
 from reference_impl.distillation import distillation_objective, soft_target_loss, soften
 from reference_impl.measuring import sqnr
+from reference_impl.merging import (
+    error_bound,
+    gaussian_scale,
+    kappa,
+    norm_ratio_scale,
+    projection_scale,
+    relative_error,
+)
 from reference_impl.quantization import (
     AffineQuantizer,
     IntegerGrid,
@@ -348,3 +356,34 @@ def test_the_softened_shirt_has_the_losses_of_the_package(opened, shirt, tempera
     }
     told = {name: value.item() for name, value in expected.items()}
     assert numbers(page) == pytest.approx(told, rel=1e-3)  # the logits have four decimals
+
+
+FACTORS = {
+    "pruning": lambda kept, _: kept.new_zeros(1),
+    "projection": projection_scale,
+    "best on average": gaussian_scale,
+    "ratio of norms": norm_ratio_scale,
+}
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize(("degrees", "ratio"), [(60, 2.4), (117, 0.5), (0, 2.5), (180, 1.3)])
+def test_the_factors_of_two_rows_lose_what_the_package_says(opened, factor, degrees, ratio):
+    """Oracle: two rows of 20 inputs at this angle; the package's factors and errors."""
+    page = drawn(opened("fig-merge-factors"))
+    move(page, degrees=degrees, ratio=ratio, factor=factor)
+    draws = torch.Generator().manual_seed(0)
+    first, second = torch.linalg.qr(torch.randn(20, 2, generator=draws).double()).Q.T
+    theta = torch.tensor([degrees], dtype=torch.float64).deg2rad()
+    kept = 3 * first[None]
+    gone = 3 * ratio * (theta.cos() * first + theta.sin() * second)[None]
+    c = FACTORS[factor](kept, gone)
+    expected = {
+        "Cosine": theta.cos(),
+        "κ(θ)": kappa(theta.cos()),
+        "Factor c": c,
+        "Bound, relative": error_bound(kept, gone, c) / gone.norm(),
+        "Mean squared error, relative": relative_error(theta.cos(), c / ratio),
+    }
+    told = {name: value.item() for name, value in expected.items()}
+    assert numbers(page) == pytest.approx(told, rel=1e-6, abs=1e-6)
