@@ -4,6 +4,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize
 
 DESKTOP, PHONE = ViewportSize(width=1300, height=900), ViewportSize(width=390, height=812)
+#: A desktop at 200 %
+ZOOMED = ViewportSize(width=650, height=450)
 
 _SET_MODE = """mode => {
   Object.assign(document.documentElement.dataset, {mode: mode, theme: mode});
@@ -84,6 +86,25 @@ _FITS_A_PHONE = """least => {
   return found;
 }"""
 
+#: Where the Tab key stops without a visible mark; each element is focused as the keyboard does it.
+_FOCUS = """() => {
+  const found = [], look = e => {
+    const s = getComputedStyle(e), outline = s.outlineStyle === 'none' ? '' : s.outlineWidth;
+    return JSON.stringify([outline, s.boxShadow, s.borderColor, s.backgroundColor]);
+  };
+  const stops = 'a[href], button, summary, input, select, textarea, [tabindex="0"]';
+  for (const e of document.querySelectorAll(stops)) {
+    if (!e.checkVisibility()) continue;
+    const before = look(e);
+    e.focus({focusVisible: true, preventScroll: true});
+    if (document.activeElement === e && look(e) === before)
+      found.push('focus is not visible: ' +
+        `<${e.tagName.toLowerCase()} class="${e.className}"> ${e.textContent.trim().slice(0, 40)}`);
+  }
+  document.activeElement?.blur();
+  return [...new Set(found)];
+}"""
+
 #: Leaves one letter of each formula and one token of each kind of code: the rest has its colours
 #: on the same ground, and axe needs half a minute for the thousands of boxes in one chapter.
 _THIN_OUT = """() => {
@@ -110,11 +131,15 @@ def problems_of(page: Page, address: str, *, accessibly: bool, legibly: bool) ->
     problems: list[str] = page.evaluate(_IS_SHORT, HEIGHT) if legibly else []
     page.evaluate(_OPEN_EVERYTHING)
     problems += page.evaluate(_LOOK)
+    if legibly:
+        page.set_viewport_size(ZOOMED)
+        problems += page.evaluate(_SCROLLS)
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
     problems += page.evaluate(_SCROLLS)
     problems += page.evaluate(_FITS_A_PHONE, _SHRUNK) if legibly else []
     if accessibly:
+        problems += page.evaluate(_FOCUS)
         page.evaluate(_THIN_OUT)
         problems += _inaccessible(page, "light")
         page.set_viewport_size(DESKTOP)

@@ -80,10 +80,17 @@ SEEN = {
         "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='9'/>\"></div>",
         "figure of 900 px is ",
     ),
+    "focus that nobody sees": (
+        '<style>#c:focus { outline: none }</style><a id="c" href="#">where</a>',
+        'focus is not visible: <a class=""> where',
+    ),
     "button without a name": ("<button></button>", "axe, light: button-name"),
 }
 #: What the browser says of the files that it does not get, and axe of the images as well.
-ALSO = ("console error: Failed to load resource", "axe, light: image-alt")
+ALSO = (
+    *("console error: Failed to load resource", "axe, light: image-alt"),
+    "scrolls sideways at 650 px",
+)
 
 #: Body of a page, and what the link checker must say of it.
 LINKED = {
