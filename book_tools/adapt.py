@@ -97,6 +97,7 @@ def compared(stored: NotebookNode, fresh: NotebookNode) -> Iterator[Found]:
             elif output.get("name") == "stdout":
                 lines = output["text"].splitlines(keepends=True)
                 told = [line for line in lines if line.startswith(NEEDS_A_LOOK)]
+                told = [*dict.fromkeys(told)]  # a loop says it more than once
                 found.sentences += [line.removeprefix(NEEDS_A_LOOK).strip() for line in told]
                 output["text"] = "".join(line for line in lines if line not in told)
         outputs = [one for one in outputs if one.get("text") != ""]

@@ -24,17 +24,19 @@ from reference_impl.checked import FINITE, Count, Within, checked
 from reference_impl.files import file_error, read_bytes
 from reference_impl.folders import (
     CLASS_NAMES,
-    KINDS,
     N_LABELS,
     class_names,
-    data_file,
+    data_files,
     data_folder,
 )
 
 IMAGE_SIZE = 28
 
-IMAGES_MAGIC, LABELS_MAGIC = 0x0803, 0x0801
-"""2051: unsigned bytes on three axes; 2049: on one."""
+IMAGES_MAGIC, LABELS_MAGIC, COLOUR_MAGIC = 0x0803, 0x0801, 0x0804
+"""2051: unsigned bytes on three axes; 2049: on one; 2052: on four."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey, by ITU-R BT.601."""
 
 Seed = Annotated[int, Within(0, 2**63 - 1)]
 
@@ -123,7 +125,8 @@ def load_dataset(data: str | Path | None = None, *, n_validation: Count | None =
     Args:
         data: a folder below the course's ``data``, by its name, or a path. It holds
             ``{train,t10k}-images-idx3-ubyte`` and ``…-labels-idx1-ubyte``, with ``.gz`` or without,
-            and perhaps ``classes.txt``, the names of the labels from 0 on, one a line. None is
+            and perhaps ``classes.txt``, the names of the labels from 0 on, one a line. Colour
+            images (``idx4``: n × 3 × height × width) are turned grey and cut to 28×28. None is
             Fashion-MNIST in the repository.
         n_validation: examples taken from the training images; None takes 5,000, or a sixth where
             there are fewer than 30,000.
@@ -177,8 +180,11 @@ def read_idx(
 
 def _read_examples(root: Path, split: str, n_classes: int) -> tuple[Tensor, Tensor]:
     """Return images in [0, 1] and labels of one split, checked against each other."""
-    image_file, label_file = (data_file(root, f"{split}-{kind}") for kind in KINDS)
-    pixels = read_idx(image_file, IMAGES_MAGIC)
+    image_file, label_file = data_files(root, split)
+    if "-idx4-" in image_file.name:
+        pixels = _grey(image_file)
+    else:
+        pixels = read_idx(image_file, IMAGES_MAGIC)
     labels = read_idx(label_file, LABELS_MAGIC)
     if pixels.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
         raise file_error(image_file, f"images of {pixels.shape[1:]} pixels, expected 28×28")
@@ -188,6 +194,19 @@ def _read_examples(root: Path, split: str, n_classes: int) -> tuple[Tensor, Tens
         raise file_error(label_file, f"a label {highest}, expected 0 … {n_classes - 1}")
     images = np.divide(pixels, np.float32(255), dtype=np.float32)
     return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
+
+
+def _grey(file: Path) -> UInt8[np.ndarray, "n 28 28"]:
+    """Return the luma of colour images, rounded to bytes, of the 28×28 pixels in the middle."""
+    colours = read_idx(file, COLOUR_MAGIC)
+    _, channels, *sides = colours.shape
+    if channels != len(LUMA) or min(sides) < IMAGE_SIZE:
+        raise file_error(file, f"images of {colours.shape[1:]}, expected (3, 28 or more, the same)")
+    top, left = ((side - IMAGE_SIZE) // 2 for side in sides)
+    inner = colours[:, :, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+    luma = np.einsum("c,nchw->nhw", np.array(LUMA, dtype=np.float32), inner)
+    grey: np.ndarray = luma.round().astype(np.uint8)
+    return grey
 
 
 def _unzip(file: Path) -> bytes:

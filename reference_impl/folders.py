@@ -16,7 +16,6 @@ CLASS_NAMES = (
 """Fashion-MNIST's class of each label 0 … 9 (Xiao, Rasul & Vollgraf 2017, table 2)."""
 
 N_LABELS = len(CLASS_NAMES)
-KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")  # as the files of a split are called
 
 
 @checked
@@ -44,15 +43,19 @@ def data_identity(data: str | Path | None = None) -> dict[str, str]:
     The list is the one that ``sha256sum`` prints: ``sha256sum SHA256SUMS`` gives the same number.
     """
     root = data_folder(data)
-    parts = (data_file(root, f"{split}-{kind}") for split in ("t10k", "train") for kind in KINDS)
+    parts = (part for split in ("t10k", "train") for part in data_files(root, split))
     sums = "".join(f"{sha256(part)}  {part.name}\n" for part in parts)
     return {"name": root.resolve().name, "sha256": hashlib.sha256(sums.encode()).hexdigest()}
 
 
-def data_file(root: Path, name: str) -> Path:
-    """Return the file of this name, gzipped if there is no other."""
-    plain = root / name
-    return plain if plain.is_file() else root / f"{name}.gz"
+def data_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Return the files of a split's images and labels; colour images have a fourth axis."""
+
+    def first(*kinds: str) -> Path:
+        names = [f"{split}-{kind}-ubyte{end}" for kind in kinds for end in (".gz", "")]
+        return next((root / name for name in names if (root / name).is_file()), root / names[0])
+
+    return first("images-idx3", "images-idx4"), first("labels-idx1")
 
 
 def class_names(root: Path) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from idx_files import write_folder, write_idx
+from PIL import Image
 
 from reference_impl import folders
 from reference_impl.data import load_dataset
@@ -74,6 +75,29 @@ def test_classes_have_the_names_of_the_file_or_numbers(root):
         write_idx(mine / f"{split}-labels-idx1-ubyte.gz", np.arange(n) % 2)
     (mine / "classes.txt").write_text("cat\r\ndog\r\n", "utf-8")
     assert load_dataset("mine").classes == ("cat", "dog", *"23456789")
+
+
+def test_colour_images_become_grey_and_lose_their_borders(root):
+    """Oracle: Pillow's conversion to grey of the 28 pixels in the middle; a level for rounding."""
+    chance = np.random.default_rng(0)
+    for split, n in (("train", 60), ("t10k", 20)):
+        (root / f"data/mine/{split}-images-idx3-ubyte.gz").unlink()
+        colours = chance.integers(0, 256, (n, 3, 32, 40)).astype(np.uint8)
+        write_idx(root / f"data/mine/{split}-images-idx4-ubyte.gz", colours)
+    middle = colours[:, :, 2:30, 6:34].transpose(0, 2, 3, 1)
+    expected = [np.asarray(Image.fromarray(one).convert("L"), dtype=float) for one in middle]
+    found = load_dataset("mine").test.images[:, 0].numpy() * 255
+    assert np.abs(found - np.stack(expected)).max() <= 1.001
+    assert np.abs(found - np.rint(found)).max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(20, 4, 32, 32), (20, 3, 27, 32), (20, 32, 32, 3)])
+def test_colour_images_of_another_shape_are_refused(root, shape):
+    """Oracle: four channels; too few rows; channels on the last axis."""
+    (root / "data/mine/t10k-images-idx3-ubyte.gz").unlink()
+    write_idx(root / "data/mine/t10k-images-idx4-ubyte.gz", np.zeros(shape))
+    with pytest.raises(ValueError, match=r"t10k-images-idx4.* expected \(3, 28 or more"):
+        load_dataset("mine")
 
 
 @pytest.mark.parametrize(

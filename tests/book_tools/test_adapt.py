@@ -48,7 +48,7 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
         printed("print(SEED, 'seeds')", "2 seeds\n"),
         new_markdown_cell(BEFORE),
-        printed("assert SEED == 2, 'Two seeds.'\nprint('goes on')", "goes on\n"),
+        printed("for _ in 'ab':\n  assert SEED == 2, 'Two seeds.'\nprint('goes on')", "goes on\n"),
         new_code_cell("undefined"),
         printed("print('the same')", "the same\n"),
         new_code_cell("assert SEED == 2, 'Two.'", metadata={"tags": ["raises-exception"]}),
@@ -73,7 +73,7 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
         "  beside it: It is 4.",
         "the text after cell 2: A shirt is not a shoe.",
     ):
-        assert expected in lines
+        assert lines.count(expected) == 1
     assert not any("chapter $3$" in line or "the same" in line for line in lines)
     assert path.read_bytes() == before
 
