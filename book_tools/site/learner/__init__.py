@@ -96,8 +96,9 @@ class Question(SphinxDirective):
 
     def _options(self, one: Prediction) -> list[nodes.Node]:
         nodes_: list[nodes.Node] = []
-        for letter, option in zip(ascii_lowercase, one.options, strict=False):
-            nodes_ += [self._html(f'<li data-letter="{letter}">'), *self._inline(option)]
+        for place, option in enumerate(one.options):  # an item keeps its letter where it moves
+            start = f'<li data-letter="{ascii_lowercase[place]}" value="{place + 1}">'
+            nodes_ += [self._html(start), *self._inline(option)]
             nodes_.append(self._html("</li>"))
         return [self._html('<ol type="a">'), *nodes_, self._html("</ol>")] if nodes_ else []
 
