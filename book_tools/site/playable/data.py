@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.image import imsave
 from torch import Tensor
 
+from book_tools.site.playable.networks import recorded_orders, similar_neurons
 from reference_impl.data import load_dataset
 from reference_impl.training import load_checkpoint, predict
 
@@ -34,5 +35,9 @@ def _address(pixels: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-DATA: Mapping[str, Callable[[], Any]] = {"fig-distill-temperature": logits_of_a_shirt}
+DATA: Mapping[str, Callable[[], Any]] = {
+    "fig-distill-temperature": logits_of_a_shirt,
+    "fig-merge-matrix": similar_neurons,
+    "fig-order-gains": recorded_orders,
+}
 """The name of a figure, and a function that returns what JSON can hold."""
