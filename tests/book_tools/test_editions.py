@@ -1,6 +1,8 @@
 """Editions of the chapters: what they leave out, and that no reader meets a raw directive."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -102,6 +104,17 @@ def test_a_copy_has_every_exercise_and_no_solution_output_or_directive(path):
     nbformat.validate(copy)
     solutions = edition(chapter, solved)
     assert sum("check(" in cell.source for cell in solutions.cells) >= exercises
+
+
+def test_no_cell_of_a_copy_needs_a_name_that_only_a_solution_defines(tmp_path):
+    """Oracle: ruff's rule F821, undefined names."""
+    for path in NOTEBOOKS:
+        chapter = read(path)
+        copy = edition(chapter, without_solutions(chapter.cells)[0], outputs=False)
+        nbformat.write(copy, tmp_path / path.name)
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_chapters_are_named_by_their_numbers_and_an_unknown_one_gets_the_list():
