@@ -12,7 +12,7 @@ PLAYABLE["fig-codebook-gaussian"] = {
     const below = (x) => { // Φ(x) = ½ + density(x) (x + x³/3 + x⁵/(3·5) + …)
       if (Math.abs(x) > 8) return x > 0 ? 1 : 0;
       let sum = 0;
-      for (let term = x, k = 3; sum + term !== sum; k += 2) [sum, term] = [sum + term, (term * x * x) / k];
+      for (let term = x, k = 3; sum + term !== sum; term *= (x * x) / k, k += 2) sum += term;
       return 0.5 + density(x) * sum;
     };
     const quantile = (share) => {
@@ -23,10 +23,12 @@ PLAYABLE["fig-codebook-gaussian"] = {
       }
       return low;
     };
-    const cells = (thresholds) => [...thresholds, Infinity].map((to, k) => {
-      const from = k ? thresholds[k - 1] : -Infinity;
-      return { mass: below(to) - below(from), moment: density(from) - density(to) };
-    });
+    const cells = (thresholds) => {
+      const edges = [-Infinity, ...thresholds, Infinity].map((x) => [below(x), density(x)]);
+      return edges.slice(1).map(([share, height], k) => {
+        return { mass: share - edges[k][0], moment: edges[k][1] - height };
+      });
+    };
     const means = (thresholds) => cells(thresholds).map(({ mass, moment }) => moment / mass);
     const middles = (levels) => levels.slice(1).map((level, k) => (levels[k] + level) / 2);
     const error = ({ levels, thresholds }) => cells(thresholds).reduce(
@@ -41,7 +43,7 @@ PLAYABLE["fig-codebook-gaussian"] = {
 
     let codebook = { levels: means(equal), thresholds: equal };
     let least = codebook;
-    for (let before = 2; before - error(least) > 1e-13; ) [before, least] = [error(least), step(least)];
+    for (let before = 2; before - error(least) > 1e-10; ) [before, least] = [error(least), step(least)];
     const low = { "even, −3 to 3": -3, "even, 0 to 3": 0 }[start];
     if (low !== undefined) codebook = { levels: even(low), thresholds: middles(even(low)) };
     for (let n = 0; n < steps; n++) codebook = step(codebook);
