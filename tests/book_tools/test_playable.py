@@ -20,8 +20,10 @@ from reference_impl.merging import (
     projection_scale,
     relative_error,
 )
+from reference_impl.pruning import hard_threshold, soft_threshold
 from reference_impl.quantization import (
     AffineQuantizer,
+    FloatFormat,
     IntegerGrid,
     MinMaxQuantizer,
     affine_from_range,
@@ -314,3 +316,53 @@ def test_the_factors_of_two_rows_lose_what_the_package_says(opened, factor, degr
     }
     told = {name: value.item() for name, value in expected.items()}
     assert numbers(page) == pytest.approx(told, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize(("weight", "tau"), [(0.7, 1), (-3, 2), (3, 0), (-1.25, 1.25)])
+def test_the_thresholds_minimize_what_the_figure_draws(opened, weight, tau):
+    """Oracle: `soft_threshold` and `hard_threshold`; the least J on a grid, and its differences."""
+    page = drawn(opened("fig-sparse-thresholds"))
+    move(page, weight=weight, tau=tau)
+    w = torch.tensor(weight, dtype=torch.float64)
+    grid = torch.arange(-60_000, 60_001, dtype=torch.float64) / 20_000
+    objective = (grid - w) ** 2 / 2 + tau * grid.abs()
+    middle = 60_000
+    left, right = (objective[middle + i] - objective[middle + i - 1] for i in (0, 1))
+    assert numbers(page) == pytest.approx(
+        {
+            "Weight after, soft": soft_threshold(w, tau).item(),
+            "Weight after, hard": hard_threshold(w, tau).item(),
+            "J at its minimum": objective.min().item(),
+            "Slope of J left of 0": 20_000 * left.item(),
+            "Slope of J right of 0": 20_000 * right.item(),
+        },
+        abs=1e-4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("exponent", "mantissa", "special"),
+    [(2, 1, "none"), (4, 3, "nan"), (5, 2, "infinity"), (3, 2, "none"), (5, 3, "none")],
+)
+def test_the_numbers_of_a_format_are_the_packages(opened, exponent, mantissa, special):
+    """Oracle: `FloatFormat`; the errors half-way between two of its numbers, over the lower one."""
+    page = drawn(opened("fig-format-lines"))
+    move(page, exponent=exponent, mantissa=mantissa)
+    form = FloatFormat(exponent, mantissa, special=special)
+    values = torch.tensor(form.magnitudes, dtype=torch.float64)
+    normal = 2.0 ** (1 - form.bias)
+    halves = ((values[1:] + values[:-1]) / 2)[values[:-1] >= normal]
+    below = values[:-1][values[:-1] >= normal]
+    bound = ((form.round_trip(halves) - halves).abs() / below).max().item()
+    positive = values[1:]
+    assert numbers(page) == pytest.approx(
+        {
+            "Bits with the sign": form.bits,
+            "Largest number": form.largest,
+            "Smallest normal": normal,
+            "Smallest above 0": form.magnitudes[1],
+            "Relative error, at most": 100 * bound,
+            "Below a tenth of the largest": 100
+            * (positive < form.largest / 10).double().mean().item(),
+        }
+    )

@@ -8,7 +8,11 @@ from typing import Any
 from matplotlib.image import imsave
 from torch import Tensor
 
-from book_tools.site.playable.networks import recorded_orders, similar_neurons
+from book_tools.site.playable.networks import (
+    quantiles_of_four_bits,
+    recorded_orders,
+    similar_neurons,
+)
 from reference_impl.data import load_dataset
 from reference_impl.training import load_checkpoint, predict
 
@@ -37,6 +41,7 @@ def _address(pixels: Tensor) -> str:
 
 DATA: Mapping[str, Callable[[], Any]] = {
     "fig-distill-temperature": logits_of_a_shirt,
+    "fig-format-lines": quantiles_of_four_bits,
     "fig-merge-matrix": similar_neurons,
     "fig-order-gains": recorded_orders,
 }

@@ -13,6 +13,7 @@ from reference_impl.data import load_dataset
 from reference_impl.files import ROOT
 from reference_impl.measuring.interval import bonferroni_level, student_quantile
 from reference_impl.merging import cosine_similarity
+from reference_impl.quantization import normal_float_codebook
 from reference_impl.training import load_checkpoint
 
 
@@ -69,3 +70,8 @@ def recorded_orders() -> Mapping[str, Any]:
         "alone": student_quantile(0.95, 4),
         "together": student_quantile(level, 4),
     }
+
+
+def quantiles_of_four_bits() -> Mapping[str, Any]:
+    """Return NF4's values from 0 up."""
+    return {"nf4": [round(value, 5) for value in normal_float_codebook().values if value >= 0]}
