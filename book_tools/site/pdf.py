@@ -21,9 +21,9 @@ from book_tools.site.pages import Entry, article, entries, from_root, read, text
 
 TITLE = "Model Compression, Formula by Formula"
 _NAME = "model-compression.pdf"
-#: Lists of names and addresses, and pages that only live on a screen.
-_LEFT_OUT_PARTS = ("The package",)
-_LEFT_OUT = ("formula_index", "several_machines", "network_in_the_page")
+#: Lists of names and addresses, pages that only live on a screen, and what is not for a reader.
+_LEFT_OUT_PARTS = ("For instructors", "The package")
+_LEFT_OUT = ("formula_index", "several_machines", "network_in_the_page", "status", "changelog")
 _PATIENCE = 600_000  # milliseconds, for all formulas and for a print
 
 _SHEET = """
