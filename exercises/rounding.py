@@ -1,10 +1,7 @@
 """Exercises of chapter 02: codes by hand, an outlier, an inverse, stochastic rounding, days."""
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
-from unittest.mock import patch
 
 import torch
 from jaxtyping import Float
@@ -15,21 +12,19 @@ from exercises.framework import (
     Exercise,
     Test,
     a_function,
-    a_number,
-    a_tensor,
     agrees,
+    as_numbers,
     at,
     called,
-    leaves,
     near,
     normals,
     numbers,
-    value,
 )
+from exercises.rounding_stochastic import STOCHASTIC
 from reference_impl.measuring import sqnr
 from reference_impl.quantization import min_max_quantizer
 
-EXERCISES: dict[str, Exercise] = {}
+EXERCISES: dict[str, Exercise] = {"rounding-stochastic": STOCHASTIC}
 
 # -- by hand: the codes of −1, −0.5, 0.7 and 1.4, 3 bits -------------------------------------------
 
@@ -113,108 +108,6 @@ EXERCISES["rounding-inverse"] = Exercise(
     },
 )
 
-# -- to implement: stochastic rounding -------------------------------------------------------------
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def _means_are(expected: Callable[[float], float]) -> Test:
-    """Return the test whether E[round(x)] is ``expected(x)`` within 5 standard errors."""
-
-    def mean(answer: Callable[..., Any], x: float) -> float:
-        return a_tensor(answer(torch.full((20_000,), x), _seeded(7))).double().mean().item()
-
-    tolerance = 5 * 0.5 / 20_000**0.5
-    return lambda answer: all(
-        abs(mean(answer, x) - expected(x)) < tolerance for x in (0.1, 0.25, 0.9, -0.3, 3.7)
-    )
-
-
-def _keeps_integers(answer: Callable[..., Any]) -> bool:
-    """Return whether integers stay, large ones and those whose random number is 0 too."""
-    integers = torch.cat([torch.arange(-50, 300), torch.arange(100_000, 105_000)]).float()
-    if not torch.equal(a_tensor(answer(integers.clone(), _seeded(3))), integers):
-        return False
-    rand = torch.rand  # every draw is 0 once in 2²⁴
-    with patch.object(torch, "rand", lambda *size, **options: rand(*size, **options).zero_()):
-        return torch.equal(a_tensor(answer(integers.clone(), torch.Generator())), integers)
-
-
-def _gives_neighbours(answer: Callable[..., Any]) -> bool:
-    x = 5 * normals(1, (50, 20))[0]
-    rounded = a_tensor(answer(x.clone(), _seeded(2)))
-    return rounded.shape == x.shape and bool(((rounded == x.floor()) | (rounded == x.ceil())).all())
-
-
-def _rounded(answer: Callable[..., Any], generator: torch.Generator) -> Tensor:
-    """Return the roundings of 0.01, 0.02, … 0.99."""
-    return a_tensor(answer(torch.linspace(0.01, 0.99, 99), generator)).clone()
-
-
-def _varies(answer: Callable[..., Any]) -> bool:
-    """Return whether seeds, and calls on one generator, give different results."""
-    generator = _seeded(7)
-    first, second = _rounded(answer, generator), _rounded(answer, generator)
-    return not torch.equal(first, second) and not torch.equal(first, _rounded(answer, _seeded(5)))
-
-
-def _draws_each_alone(answer: Callable[..., Any]) -> bool:
-    """Return whether elements agree about half of the time, at whatever distance they lie."""
-    count = 32 * 32
-    rounded = a_tensor(answer(torch.full((32, 32), 0.5), _seeded(4))).flatten()
-    agreeing = [(rounded[k:] == rounded[:-k]).double().mean() for k in range(1, count // 2 + 1)]
-    tolerance = 6 * 0.5 / (count / 2) ** 0.5
-    return len(rounded) == count and all(abs(share - 0.5) < tolerance for share in agreeing)
-
-
-def _never_varies(expected: Callable[[float], float]) -> Test:
-    return lambda answer: not _varies(answer) and _means_are(expected)(answer)
-
-
-EXERCISES["rounding-stochastic"] = Exercise(
-    kind=a_function("stochastic(x, generator)"),
-    claims={
-        "every result is a neighbouring integer": (
-            _gives_neighbours,
-            "The result must be ⌊x⌋ or ⌊x⌋ + 1, nothing else, in the shape of x.",
-        ),
-        "integers stay as they are": (
-            _keeps_integers,
-            "An integer must never move. ⌊x + r⌋ moves a large one, because float32 rounds the sum "
-            "up to the next integer if r is close to 1; and r <= x − ⌊x⌋ moves one if r is 0.",
-        ),
-        "x is left as it was": (
-            leaves(lambda: (torch.full((100,), 0.5), _seeded(2))),
-            "You changed x itself: work on a new tensor.",
-        ),
-        "the same seed gives the same result": (
-            lambda f: torch.equal(_rounded(f, _seeded(4)), _rounded(f, _seeded(4))),
-            "Draw from the generator that is given: generator=generator.",
-        ),
-        "another seed, or a second call, gives another result": (
-            _varies,
-            "Nothing random comes from the generator: draw from it, and do not seed it yourself.",
-        ),
-        "each element has a draw of its own": (
-            _draws_each_alone,
-            "Elements moved together: draw one random number for each of them.",
-        ),
-        "the mean over many draws is x": (_means_are(float), "Go up with probability x − ⌊x⌋."),
-    },
-    mistakes={
-        "This always rounds to the nearest: nothing is random.": _never_varies(round),
-        "This always rounds down: the random number never decides.": _never_varies(math.floor),
-        "Up and down are swapped: go up with probability x − ⌊x⌋, not 1 − (x − ⌊x⌋).": _means_are(
-            lambda x: 2 * (x // 1) + 1 - x
-        ),
-        "You toss a fair coin: the nearer integer must be the likelier.": _means_are(
-            lambda x: x // 1 + 0.5
-        ),
-    },
-)
-
 # -- to predict: bits for a wanted SQNR ------------------------------------------------------------
 
 
@@ -229,26 +122,37 @@ def _bits(last: int | None = None) -> int:
     return next(b for b in range(1, 17) if sqnr(x, min_max_quantizer(x, b).round_trip(x)) >= 40)
 
 
+def _first(test: Callable[[float], bool]) -> Test:
+    return lambda answer: test(float(as_numbers(answer)[0]))
+
+
 EXERCISES["rounding-outlier"] = Exercise(
-    kind=a_number,
+    kind=numbers(2),
     claims={
         "the answer is a whole number of bits": (
-            value(lambda b: b.is_integer() and 1 <= b <= 16),
+            _first(lambda b: b.is_integer() and 1 <= b <= 16),
             "A code has a whole number of bits, from 1 to 16.",
         ),
         "this many bits reach 40 dB": (
-            value(lambda b: _bits() <= b <= 16),
+            _first(lambda b: _bits() <= b <= 16),
             "Measure again: with that few bits the SQNR stays below 40 dB.",
         ),
         "one bit fewer does not": (
-            value(lambda b: b - 1 < _bits()),
+            _first(lambda b: b - 1 < _bits()),
             "Fewer bits reach 40 dB too: try one less.",
+        ),
+        "the bits due to the outlier are right": (
+            at(1, lambda: _bits() - _bits(-1)),
+            "Measure the signal without its last number too, and subtract.",
         ),
     },
     mistakes={
-        "That is 40/6.02 rounded up: the rule of thumb holds for a uniform signal only.": near(7),
-        "That is the answer without the outlier: append it before you take min and max.": near(
-            lambda: _bits(-1)
+        "That is 40/6.02 rounded up: the rule of thumb holds for a uniform signal only.": at(0, 7),
+        "That is the answer without the outlier: append it before you take min and max.": at(
+            0, lambda: _bits(-1)
+        ),
+        "You gave the bits without the outlier; give how many more it causes.": at(
+            1, lambda: _bits(-1)
         ),
     },
 )
