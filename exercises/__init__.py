@@ -1,13 +1,16 @@
-"""Checkers for learners' answers: ``check("rounding-hand", answer)``."""
+"""Checkers for learners' answers, ``check("rounding-hand", answer)``, and hints."""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from exercises.examination import Report, examine
 from exercises.framework import Exercise
+from exercises.notes import notes
+from exercises.progress import record
 
 CHAPTERS = (
     *("cost", "rounding", "affine", "integer", "codebook", "formats", "ptq", "adaround", "qat"),
@@ -16,12 +19,28 @@ CHAPTERS = (
 )
 """The modules with the exercises of the chapters, in their order."""
 
+_hints_given: dict[str, int] = {}
+
+
+@cache
+def by_chapter() -> Mapping[str, Mapping[str, Exercise]]:
+    """Return the exercises of each module of `CHAPTERS` by their names."""
+    return {name: import_module(f"exercises.{name}").EXERCISES for name in CHAPTERS}
+
 
 @cache
 def all_exercises() -> Mapping[str, Exercise]:
     """Return every exercise of the course by its name, in the order of the chapters."""
-    modules = [import_module(f"exercises.{chapter}") for chapter in CHAPTERS]
-    return MappingProxyType({n: one for module in modules for n, one in module.EXERCISES.items()})
+    return MappingProxyType({n: one for found in by_chapter().values() for n, one in found.items()})
+
+
+def _known(name: str) -> str:
+    """Return ``name`` if an exercise has it."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
+    if name not in all_exercises():
+        raise ValueError(f"name must be one of {', '.join(sorted(all_exercises()))}; got {name!r}")
+    return name
 
 
 def report(name: str, answer: Any) -> Report:
@@ -31,27 +50,46 @@ def report(name: str, answer: Any) -> Report:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {type(name).__name__}")
-    if name not in all_exercises():
-        raise ValueError(f"name must be one of {', '.join(sorted(all_exercises()))}; got {name!r}")
-    return examine(all_exercises()[name], answer)
+    return examine(all_exercises()[_known(name)], answer)
 
 
 def check(name: str, answer: Any) -> None:
     """Print which properties ``answer`` has and, if one is missing, the mistake.
 
+    A whole number must be exact. Any other number may be off by 0.5 %, so that three significant
+    digits are enough, unless the exercise asks for fewer or for more. If the folder holds a file
+    ``progress.json``, the try is recorded there.
+
     Args:
         name: of the exercise, as printed above it.
         answer: a number, a list of numbers or a function, as the exercise asks. ``...`` stands
-            for no answer yet. A whole number must be exact; any other number may be off by 0.5 %,
-            so that three significant digits are enough, unless the exercise asks for fewer or more.
+            for no answer yet.
 
     Raises:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
     found = report(name, answer)
-    print("\n".join(found.lines))  # noqa: T201 — the learner reads it below the cell
-    if found.passed:
-        print("Right.")  # noqa: T201
+    lines = [*found.lines, *(["Right."] if found.passed else [])]
+    failed = None if answer is ... else record(name, passed=found.passed, folder=Path.cwd())
+    print("\n".join([*lines, *([failed] if failed else [])]))  # noqa: T201 — the learner reads it
+
+
+def notes_on(name: str) -> Mapping[str, Any]:
+    """Return the difficulty, minutes and hints of an exercise; empty where there are none yet."""
+    chapter = next(chapter for chapter, found in by_chapter().items() if _known(name) in found)
+    found: Mapping[str, Any] = notes(chapter).get("exercises", {}).get(name, {})
+    return found
+
+
+def hint(name: str) -> None:
+    """Print the first hint of an exercise; called again the second; then where its solution is.
+
+    Raises:
+        TypeError: if ``name`` is not a string.
+        ValueError: if no exercise has that name.
+    """
+    hints = [*notes_on(name).get("hints", ()), "The solution is folded below the exercise."]
+    given = _hints_given.get(name, 0)
+    _hints_given[name] = min(given + 1, len(hints) - 1)
+    print(hints[given])  # noqa: T201 — the learner reads it

@@ -80,13 +80,14 @@ def _attempt(test: Test, answer: Any) -> tuple[bool, str, str]:
     except SystemExit as error:
         return False, "", f"It called exit(){_place(error)}: a function gives its result by return."
     except BaseException as error:  # noqa: BLE001 — a learner's code may raise anything
-        return False, "", f"It raised {_said(error)}{_place(error)}"
+        return False, "", f"It raised {failure(error)}"
 
 
-def _said(error: BaseException) -> str:
-    """Return the kind and the message of an error in one line."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def failure(error: BaseException) -> str:
+    """Return the kind and the message of an error, and the learner's line, in one line."""
+    kind = "exit()" if isinstance(error, SystemExit) else type(error).__name__
+    text = " ".join(f"{kind}: {error}".split()).removesuffix(": None")
+    return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…") + _place(error)
 
 
 def _place(error: BaseException) -> str:

@@ -1,0 +1,86 @@
+"""Exercises on the command line: ``python -m exercises check FILE``, ``status`` or ``grade``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from exercises import all_exercises
+from exercises.grading import SECONDS, graded, of_folder
+from exercises.limits import LIMIT
+from exercises.listing import listed
+from exercises.page import PATH, page
+from exercises.progress import find, read, record
+
+
+def check_file(path: Path, seconds: float) -> str:
+    """Return the reports on the answers of a file, and record them if a record lies near it."""
+    found = graded(path, seconds)
+    blocks = []
+    for name, lines in found.lines.items():
+        passed = found.passed[name]
+        failed = record(name, passed=passed, folder=path.parent)
+        blocks.append(
+            [name, *lines, *(["Right."] if passed else []), *([failed] if failed else [])]
+        )
+    text = "\n".join("\n  ".join(block) for block in blocks)
+    summary = f"{sum(found.passed.values())} of {len(found.passed)} answers are right."
+    return "\n".join([*([text] if text else []), *(f"{path}: {r}" for r in found.remarks), summary])
+
+
+def status(folder: Path) -> str:
+    """Return the table of all exercises, with what the record near ``folder`` says."""
+    path = find(folder) or find(folder / "work")
+    progress = read(path) if path else {}
+    rows = [("ch.", "exercise", "kind", "diff.", "min", "done")]
+    for one in listed():
+        entry = progress.get(one.name)
+        done = "–" if entry is None else "passed" if entry["passed"] else f"{entry['tries']} tries"
+        figures = (str(one.difficulty or "–"), str(one.minutes or "–"))
+        rows.append((one.chapter, one.name, one.kind, *figures, done))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    passed = sum(progress.get(name, {}).get("passed", False) for name in all_exercises())
+    where = str(path) if path else "there is no progress.json here or in work/"
+    return "\n".join([*lines, f"{passed} of {len(all_exercises())} passed ({where})"])
+
+
+def main(arguments: list[str] | None = None) -> str:
+    """Return what the command prints."""
+    parser = argparse.ArgumentParser("python -m exercises", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("check", help="the answers of one file or notebook")
+    one.add_argument("file", type=Path, metavar="FILE", help="it calls check(name, answer)")
+    commands.add_parser("status", help="all exercises, and what you passed")
+    many = commands.add_parser("grade", help="a folder of students' files into one CSV table")
+    many.add_argument("folder", type=Path, metavar="FOLDER")
+    many.add_argument("--output", type=Path, metavar="FILE", help="instead of printing it")
+    for command in (one, many):
+        command.add_argument(
+            "--seconds", type=float, default=SECONDS, help="for each file (%(default)g)"
+        )
+    commands.add_parser("page", help="write chapters/exercises.md")
+    given = parser.parse_args(arguments)
+    if given.command == "check":
+        if not given.file.is_file():
+            raise ValueError(f"{given.file}: no such file")
+        return check_file(given.file, given.seconds)
+    if given.command == "status":
+        return status(Path.cwd())
+    if given.command == "page":
+        PATH.write_text(page(LIMIT, SECONDS), "utf-8")
+        return f"wrote {PATH}"
+    if not given.folder.is_dir():
+        raise ValueError(f"{given.folder}: no such folder")
+    table = of_folder(given.folder, given.seconds)
+    if given.output is None:
+        return table.rstrip("\n")
+    given.output.write_text(table, "utf-8")
+    return f"wrote {given.output}"
+
+
+if __name__ == "__main__":
+    try:
+        print(main())  # noqa: T201 — what the user asked for
+    except (ValueError, OSError) as error:
+        print(f"python -m exercises: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
