@@ -19,11 +19,22 @@ def quiet(times):
     return torch.from_numpy(ends)
 
 
+def pack_by_arithmetic(codes):
+    pairs = codes.int().view(-1, 2) % 16
+    return (pairs @ torch.tensor([1, 16], dtype=torch.int32)).to(torch.uint8)
+
+
+def quiet_by_sorting(times):
+    rows = times.sort(dim=1).values
+    best = min(rows, key=lambda row: torch.quantile(row, 0.5))
+    return [torch.quantile(best, share) for share in (0.5, 0.95)]
+
+
 RIGHT = {
     "deploy-bytes": [[942_000, 238_800, 121_200]],
     "deploy-fused": [[1, 4]],
-    "deploy-pack": [pack],
-    "deploy-quiet": [quiet],
+    "deploy-pack": [pack, pack_by_arithmetic],
+    "deploy-quiet": [quiet, quiet_by_sorting],
     "deploy-amdahl": [[1.818, 2.5, 2.389]],
 }
 WRONG = {

@@ -40,6 +40,15 @@ def saved(terms, widths, label):
     return total
 
 
+def by_differences(terms, widths, label):
+    fewer = {name: width - (name == label) for name, width in widths.items()}
+    before, after = (
+        sum(c * math.prod(map(sizes.get, labels)) for c, labels in terms)
+        for sizes in (widths, fewer)
+    )
+    return before - after
+
+
 PLACES = "keep.repeat_interleave(reader.shape[1] // len(keep))"
 
 
@@ -47,7 +56,7 @@ RIGHT = {
     "narrow-channel": [[36, 191, 504]],
     "narrow-remove": [by_repeat, by_blocks],
     "narrow-halves": [narrow.HALVED, [a + 0.3 for a in narrow.HALVED]],
-    "narrow-saved": [saved],
+    "narrow-saved": [saved, by_differences],
     "narrow-head": [[4144, 4096, 257]],
 }
 
