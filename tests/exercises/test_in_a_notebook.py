@@ -1,7 +1,6 @@
 """The same checks in a Jupyter kernel, whose warnings are errors and whose exit() is its own."""
 
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
+from jupyter_client.manager import start_new_kernel
 
 CELLS = (
     "from exercises import check\n"
@@ -28,9 +27,16 @@ CELLS = (
 
 def test_warnings_exits_crashes_and_loops_do_not_harm_the_kernel():
     """Oracle: what a kernel prints below each cell, the last one after all others."""
-    notebook = new_notebook(cells=[new_code_cell(source) for source in CELLS])
-    NotebookClient(notebook, timeout=120).execute()
-    told = ["".join(o.get("text", "") for o in cell.outputs) for cell in notebook.cells]
+    told = []
+    manager, client = start_new_kernel(startup_timeout=120)
+    try:
+        for source in CELLS:
+            printed = []
+            client.execute_interactive(source, timeout=120, output_hook=printed.append)
+            told.append("".join(message["content"].get("text", "") for message in printed))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
     assert "Right." in told[1]
     assert "! It called exit(), line 2 of your cell: exit(): a function gives" in told[2]
     assert "! It raised KeyError: 'two', line 2 of your cell: return {}['two']" in told[3]
