@@ -19,6 +19,7 @@ CHAPTERS = (
 )
 """The modules with the exercises of the chapters, in their order."""
 
+_SOLUTION = "The solution is folded below the exercise, or in work/solutions."
 _hints_given: dict[str, int] = {}
 
 
@@ -89,7 +90,7 @@ def hint(name: str) -> None:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
-    hints = [*notes_on(name).get("hints", ()), "The solution is folded below the exercise."]
+    hints = [*notes_on(name).get("hints", ()), _SOLUTION]
     given = _hints_given.get(name, 0)
     _hints_given[name] = min(given + 1, len(hints) - 1)
     print(hints[given])  # noqa: T201 — the learner reads it
