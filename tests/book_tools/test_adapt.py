@@ -1,5 +1,7 @@
 """book_tools.adapt: a small notebook, and three chapters, on another data set."""
 
+import ast
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,6 +22,13 @@ BEFORE = (
 )
 
 
+def calls(source):
+    """Yield the loaders that a cell calls, and the names that it gives them by position."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("load_"):
+            yield node.func.id, [getattr(argument, "id", "") for argument in node.args]
+
+
 def stored(*cells):
     return new_notebook(cells=list(cells))
 
@@ -27,6 +36,28 @@ def stored(*cells):
 def printed(source, text):
     output = new_output("stream", name="stdout", text=text)
     return new_code_cell(source, outputs=[output])
+
+
+@pytest.mark.parametrize("path", adapt.chosen([]), ids=lambda path: path.stem)
+def test_each_notebook_names_its_parameters_first_and_its_cells_use_them(path):
+    """Oracle: the syntax trees; only solutions load what is the exercises' own."""
+    notebook, part = read_notebook(path), ""
+    hidden = [c for c in code_cells(notebook) if "remove-cell" not in c.metadata.get("tags", ())]
+    assert hidden[0].metadata.tags == ["parameters"]
+    assigned = ast.parse(hidden[0].source).body
+    names = [ast.unparse(line.targets[0]) for line in assigned]
+    assert names[0] == "DATA"
+    assert names[-1] == "SEED"
+    assert "begin(seed=SEED, data=DATA)" in hidden[1].source
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            part = (re.findall(r"^## (.*)$", cell.source, re.MULTILINE) or [part])[-1]
+        elif part != "Exercises":
+            for name, given in calls(cell.source):
+                if name == "load_dataset":
+                    assert given == ["DATA"], cell.source
+                if name == "load_checkpoint":
+                    assert given[1:] == ["DATA"], cell.source
 
 
 @pytest.fixture(scope="module")
