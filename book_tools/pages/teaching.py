@@ -43,7 +43,8 @@ _SYLLABI = """
 ## Three syllabi
 
 Every session names what learners read before it, what is taught, the minutes in the room, and the
-exercises by name. Reading times are the chapters' own.
+exercises by name. Reading times are the chapters' own; the [list of exercises](exercises.md) has
+minutes for each exercise.
 """
 _GOALS = """
 ## Goals and misconceptions
