@@ -114,23 +114,32 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE.split(" ".join(_NOT_PROSE.sub("", text).split()))
 
 
+def told_with(cell: NotebookNode) -> str:
+    """Return the caption and the alternative text of a cell's figure."""
+    shown = cell["metadata"].get("mystnb", {})
+    texts = shown.get("figure", {}).get("caption"), shown.get("image", {}).get("alt")
+    return " ".join(text for text in texts if text)
+
+
 def beside(notebook: NotebookNode, place: int) -> Iterator[str]:
-    """Yield the sentences with a number in the paragraphs just before and just after a cell."""
+    """Yield the sentences with a number in a figure's texts, and just before and after its cell."""
+    texts = [told_with(notebook.cells[place])]
     for other, which in ((place - 1, -1), (place + 1, 0)):
         cell = notebook.cells[other] if 0 <= other < len(notebook.cells) else {}
         if cell.get("cell_type") == "markdown":
             paragraphs = [x for x in cell["source"].split("\n\n") if _NOT_PROSE.sub("", x).strip()]
-            for sentence in sentences("".join(paragraphs[which:][:1])):
-                if re.search(r"\d", _REFERENCE.sub("", sentence)):
-                    yield sentence
+            texts += paragraphs[which:][:1]
+    for sentence in (one for text in texts for one in sentences(text)):
+        if re.search(r"\d", _REFERENCE.sub("", sentence)):
+            yield sentence
 
 
 def naming(notebook: NotebookNode) -> Iterator[str]:
     """Yield the sentences that name Fashion-MNIST or one of its classes, each with its place."""
     for cell in notebook.cells:
-        if cell["cell_type"] == "markdown":
-            for sentence in filter(_NAMED.search, sentences(cell["source"])):
-                yield f"{cell_name(notebook, cell)}: {sentence}"
+        text = cell["source"] if cell["cell_type"] == "markdown" else told_with(cell)
+        for sentence in filter(_NAMED.search, sentences(text)):
+            yield f"{cell_name(notebook, cell)}: {sentence}"
 
 
 def told(found: Sequence[Found], notebook: NotebookNode) -> str:

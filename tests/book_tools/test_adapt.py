@@ -74,10 +74,11 @@ def bars(tmp_path_factory):
 
 
 def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path, capsys):
-    """Oracle: six cells, each with one fate; the file, which nobody may write."""
+    """Oracle: seven cells, each with one fate; the file, which nobody may write."""
     cells = [
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
         printed("print(SEED, 'seeds')", "2 seeds\n"),
+        new_code_cell("x = 1", metadata={"mystnb": {"image": {"alt": "Two boots."}}}),
         new_markdown_cell(BEFORE),
         printed("for _ in 'ab':\n  assert SEED == 2, 'Two seeds.'\nprint('goes on')", "goes on\n"),
         new_code_cell("undefined"),
@@ -91,7 +92,7 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == [
         "small with SEED=3 …",
-        "of 6 code cells",
+        "of 7 code cells",
         "  1 raise",
         "  2 have sentences that do not hold",
         "  1 have outputs that moved",
@@ -102,7 +103,8 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
         "  raises NameError: name 'undefined' is not defined",
         "  beside it: Twice 21 is 42.",
         "  beside it: It is 4.",
-        "the text after cell 2: A shirt is not a shoe.",
+        "the text after cell 3: A shirt is not a shoe.",
+        "cell 3: Two boots.",
     ):
         assert lines.count(expected) == 1
     assert not any("chapter $3$" in line or "the same" in line for line in lines)
