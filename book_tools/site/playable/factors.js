@@ -22,7 +22,7 @@ PLAYABLE["fig-merge-factors"] = {
     const mean = (r) => 1 + r ** 2 - 2 * kappa * r;
     const errors = (r) => [
       { r, error: bound(r), what: "bound" },
-      { r, error: mean(r), what: "mean squared error, Gaussian" },
+      { r, error: mean(r), what: "mean squared, Gaussian" },
     ];
     const factors = Object.entries(overNorm).map(([name, r]) => {
       return { name, r, x: r * ratio, y: 0, x2: removed.x, y2: removed.y, chosen: name === factor };
@@ -62,7 +62,7 @@ PLAYABLE["fig-merge-factors"] = {
       legend: { columns: width < 300 ? 1 : width < 400 ? 2 : 4 },
     };
     const lower = {
-      x: quantitative("r", [0, 1.2], { title: "c / c_norm" }),
+      x: quantitative("r", [0, 1.2], { title: "c / c_norm", axis: { values: [0, 0.5, 1] } }),
       y: quantitative("error", [0, 2.2], { title: "error, relative" }),
     };
     return {

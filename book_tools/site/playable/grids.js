@@ -55,7 +55,7 @@ PLAYABLE["fig-affine-grids"] = {
     const scale = { domain: [-2.75, 2.25], nice: false, padding: 0 };
     const x = { field: "x", type: "quantitative", title: null, scale, axis: { labels: false } };
     const y = { type: "quantitative", axis: { labels: false, ticks: false } };
-    const legend = { orient: "top-left" };
+    const legend = { columns: width < 300 ? 1 : 2 };
     const color = { field: "what", scale: { domain: ["rounded", "clipped"] }, legend };
     const zero = {
       data: { name: "zero" },
@@ -66,7 +66,7 @@ PLAYABLE["fig-affine-grids"] = {
     return {
       spacing: 8,
       vconcat: [
-        panel(80, {
+        panel(70, {
           data: { name: "values" },
           mark: { type: "bar", width: 1 },
           encoding: { x, y: { ...y, field: "many", title: "how many" }, color },

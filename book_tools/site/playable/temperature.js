@@ -19,7 +19,7 @@ PLAYABLE["fig-distill-temperature"] = {
       return { hard, soft, L: (1 - alpha) * hard + alpha * soft };
     };
     const [p, q] = [soften(v, T), soften(z, T)];
-    const names = { hard: "hard", soft: "soft, T² D", L: "L" };
+    const names = { hard: "hard", soft: "T² D", L: "L" };
     const lines = (t) => Object.entries(parts(t)).map(([part, nats]) => ({ t, nats, part: names[part] }));
     return {
       numbers: {
@@ -32,8 +32,8 @@ PLAYABLE["fig-distill-temperature"] = {
       },
       rows: {
         bars: classes.flatMap((name, k) => [
-          { name, who: "teacher p", share: p[k] },
-          { name, who: "student q", share: q[k] },
+          { name, who: "teacher", share: p[k] },
+          { name, who: "student", share: q[k] },
         ]),
         lines: Array.from({ length: 75 }, (_, i) => 0.5 * 40 ** (i / 74)).flatMap(lines),
         now: lines(T),
