@@ -4,10 +4,12 @@ They stand beside the exercises, in the chapter's TOML file. An answer is a numb
 option, or the letters of all options in their order.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from string import ascii_lowercase
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from exercises import CHAPTERS
 from exercises.framework import a_number, as_number
 from exercises.notes import notes
+from exercises.progress import find
+from reference_impl.files import write_atomically
 
 
 def shown(number: float) -> str:
@@ -106,6 +110,25 @@ def all_predictions() -> Mapping[str, Prediction]:
 _locked: dict[str, Any] = {}
 
 
+def locked(name: str, answer: Any) -> Any:
+    """Return the first guess of a question: an earlier one, or this, which is kept.
+
+    It is kept until the kernel ends, and beside a learner's ``progress.json`` also after that.
+    """
+    progress = find(Path.cwd())
+    path = progress.with_name("guesses.json") if progress else None
+    try:
+        kept = json.loads(path.read_text("utf-8")) if path and path.is_file() else {}
+        _locked.update({n: g for n, g in kept.items() if n not in _locked})
+        first = _locked.setdefault(name, answer)
+        if path and name not in kept:
+            text = json.dumps(kept | {name: first}, indent=1) + "\n"
+            write_atomically(path, lambda part: part.write_text(text, "utf-8"))
+    except (ValueError, AttributeError, OSError):  # a damaged file, or one that cannot be written
+        first = _locked.setdefault(name, answer)
+    return first
+
+
 def guess(name: str, answer: Any) -> None:
     """Print a question, or how far off a guess is; the first guess stands.
 
@@ -125,8 +148,11 @@ def guess(name: str, answer: Any) -> None:
     elif wrong := one.wrong_kind(answer):
         lines.append(f"✗ {wrong}")
     else:
-        first = _locked.setdefault(name, answer)
-        if first is not answer and first != answer:
-            lines.append(f"Your first guess, {first}, stands.")
+        now = answer if isinstance(answer, str) else as_number(answer)
+        first = locked(name, now)
+        if first != now:
+            lines.append(
+                f"Your first guess, {first if isinstance(first, str) else shown(first)}, stands."
+            )
         lines += [one.compared(first), one.why]
     print("\n".join(lines))  # noqa: T201 — the learner reads it below the cell

@@ -113,6 +113,22 @@ def test_a_guess_is_locked_and_compared(capsys):
     ]
 
 
+def test_a_guess_is_kept_beside_a_learners_progress(capsys, tmp_path, monkeypatch):
+    """Oracle: another kernel, which is one that has forgotten; a damaged file is left as it is."""
+    monkeypatch.chdir(tmp_path)
+    said(capsys, "rounding-three-bits", 8)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "progress.json").write_text("{}")
+    said(capsys, "rounding-three-bits", 9)
+    _locked.clear()
+    assert "Your first guess, 8, stands." in said(capsys, "rounding-three-bits", 7)
+    assert json.loads((tmp_path / "guesses.json").read_text()) == {"rounding-three-bits": 8}
+    (tmp_path / "guesses.json").write_text("[1")
+    _locked.clear()
+    assert said(capsys, "rounding-three-bits", 7)[1].startswith("You said 7 points")
+    assert (tmp_path / "guesses.json").read_text() == "[1"
+
+
 def test_an_order_counts_the_pairs_that_are_right(capsys):
     """Oracle: by hand: of ab, ac and bc one is in order."""
     name = "rounding-three-ways"

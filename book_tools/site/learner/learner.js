@@ -154,8 +154,9 @@
   chooser?.addEventListener("change", async () => {
     const told = document.querySelector("#exercises-told");
     try {
-      const { exercises } = JSON.parse(await chooser.files[0].text());
-      const passed = Object.keys(exercises).filter((name) => exercises[name].passed);
+      const tried = Object.entries(JSON.parse(await chooser.files[0].text()));
+      if (!tried.every(([, entry]) => "passed" in entry)) throw new TypeError();
+      const passed = tried.filter(([, entry]) => entry.passed).map(([name]) => name);
       passed.forEach((name) => keep("solved", name, true));
       told.textContent = `${passed.length} solved exercises read.`;
     } catch {
