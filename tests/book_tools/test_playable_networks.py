@@ -11,11 +11,20 @@ from playing import drawn, move, numbers
 
 from book_tools.files import ROOT
 from book_tools.site import check as site_check
+from experiments.deep_compression import fixed_bytes, instead
 from reference_impl import merging
-from reference_impl.compress import incoming_rows, values_read
+from reference_impl.coding import code_lengths, relative_indices
+from reference_impl.compress import (
+    apply_masks,
+    incoming_rows,
+    prunable_weights,
+    values_read,
+    write_huffman,
+)
 from reference_impl.data import load_dataset
-from reference_impl.measuring import bonferroni_level, mean_interval, swap_gain
-from reference_impl.training import load_checkpoint
+from reference_impl.measuring import bonferroni_level, file_bytes, mean_interval, swap_gain
+from reference_impl.quantization import optimal_codebook
+from reference_impl.training import load_checkpoint, magnitude_masks
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, site_check._BROWSERS)),
@@ -118,3 +127,44 @@ def test_the_gain_of_a_swap_is_the_packages(opened, network, strength, first, se
             "Bytes, swapped": mean("bytes", second, first),
         }
     )
+
+
+def shared(sparsity, size):
+    """Return LeNet-300-100 with zeros and shared values, as chapter 19 makes it."""
+    network = load_checkpoint("lenet300")
+    apply_masks(network, magnitude_masks(network, sparsity / 100))
+    with torch.no_grad():
+        for weight in prunable_weights(network).values():
+            kept = weight != 0
+            weight[kept] = optimal_codebook(weight[kept], size=size).round_trip(weight[kept])
+    return network
+
+
+@pytest.mark.parametrize(("sparsity", "size"), [(92, 32), (80, 8), (98, 16)])
+def test_the_coded_bytes_are_those_of_the_file(opened, sparsity, size):
+    """Oracle: the file of `write_huffman`, and the record's way to count codes of fixed lengths."""
+    page = drawn(opened("fig-coding-parts"))
+    move(page, sparsity=sparsity, size=str(size))
+    network = shared(sparsity, size)
+    file, found = write_huffman(network), numbers(page)
+    assert found["Positions"] == file.items["indices"] / 8
+    assert found["Values"] == file.items["weights"] / 8
+    assert found["Together"] == len(file.data)
+    assert found["Smaller than float32"] == pytest.approx(file_bytes(network) / len(file.data))
+    move(page, coding="fixed lengths")
+    assert numbers(page)["Together"] == instead(network, fixed_bytes)
+
+
+@pytest.mark.parametrize("bits", [3, 8])
+def test_gaps_of_some_bits_cost_what_huffmans_lengths_say(opened, bits):
+    """Oracle: `relative_indices` and `code_lengths` of each layer."""
+    page = drawn(opened("fig-coding-parts"))
+    move(page, gap=str(bits))
+    fillers = positions = 0
+    for weight in prunable_weights(shared(92, 32)).values():
+        gaps, holds = relative_indices(weight.flatten() != 0, bits)
+        counts = gaps.bincount(minlength=2**bits)
+        positions += -(-int(counts @ code_lengths(counts)) // 8)
+        fillers += int((~holds).sum())
+    found = numbers(page)
+    assert (found["Positions"], found["Fillers"]) == (positions, fillers)

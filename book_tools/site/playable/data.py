@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.image import imsave
 from torch import Tensor
 
+from book_tools.site.playable.coded import coded_layers
 from book_tools.site.playable.networks import (
     quantiles_of_four_bits,
     recorded_orders,
@@ -40,6 +41,7 @@ def _address(pixels: Tensor) -> str:
 
 
 DATA: Mapping[str, Callable[[], Any]] = {
+    "fig-coding-parts": coded_layers,
     "fig-distill-temperature": logits_of_a_shirt,
     "fig-format-lines": quantiles_of_four_bits,
     "fig-merge-matrix": similar_neurons,
