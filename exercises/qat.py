@@ -169,7 +169,7 @@ EXERCISES["qat-trainable"] = Exercise(
             lambda f: _gradient_is(0, lambda u, *_: torch.zeros_like(u))(f) and _values_are_right(f)
         ),
         "The end codes get no gradient: that is torch.clamp, whose derivative on its bounds "
-        "is 0. Choose with torch.where instead.": _gradient_is(
+        "is 0. Compare the codes before and after clipping instead.": _gradient_is(
             0, lambda u, *ends: _inside(u, *ends, margin=-0.5)
         ),
         "You clipped first and rounded then, as the paper does: inside ends at x/s = q_min and "
