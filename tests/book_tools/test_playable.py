@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from playing import drawn, move, numbers
+from playing import chromium, drawn, move, numbers, opened, site  # noqa: F401
 
 from book_tools.files import ROOT
 from book_tools.site import check as site_check

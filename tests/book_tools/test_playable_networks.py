@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from playing import drawn, move, numbers
+from playing import chromium, drawn, move, numbers, opened, site  # noqa: F401
 
 from book_tools.files import ROOT
 from book_tools.site import check as site_check
