@@ -77,7 +77,7 @@ def check(name: str, answer: Any) -> None:
 
 
 def notes_on(name: str) -> Mapping[str, Any]:
-    """Return the difficulty, minutes and hints of an exercise; empty where there are none yet."""
+    """Return the difficulty, minutes and hints of an exercise."""
     chapter = next(chapter for chapter, found in by_chapter().items() if _known(name) in found)
     found: Mapping[str, Any] = notes(chapter).get("exercises", {}).get(name, {})
     return found

@@ -10,9 +10,6 @@ from exercises.limits import LIMIT
 from exercises.notes import notes
 from exercises.page import PATH, page
 
-PENDING = {"questions"}
-"""The chapters whose exercises have no notes yet."""
-
 
 def test_check_records_tries_where_there_is_a_record(tmp_path, monkeypatch, capsys):
     """Oracle: a right answer after a wrong one, then a wrong one, then none."""
@@ -66,7 +63,7 @@ def test_hints_come_in_two_steps_and_then_the_place_of_the_solution(capsys):
         hint("rounding-foot")
 
 
-@pytest.mark.parametrize("chapter", sorted(set(CHAPTERS) - PENDING))
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_exercise_has_notes(chapter):
     """Oracle: the registry, and what the notes must hold."""
     tables = notes(chapter)["exercises"]
@@ -78,11 +75,6 @@ def test_every_exercise_has_notes(chapter):
         first, second = table["hints"]
         assert first != second
         assert min(len(first), len(second)) > 30
-
-
-def test_no_chapter_is_pending_that_has_notes():
-    """Oracle: the files."""
-    assert {chapter for chapter in CHAPTERS if not notes(chapter).get("exercises")} == PENDING
 
 
 def test_the_page_of_all_exercises_is_current():
