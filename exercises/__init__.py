@@ -79,7 +79,7 @@ def check(name: str, answer: Any) -> None:
 def notes_on(name: str) -> Mapping[str, Any]:
     """Return the difficulty, minutes and hints of an exercise."""
     chapter = next(chapter for chapter, found in by_chapter().items() if _known(name) in found)
-    found: Mapping[str, Any] = notes(chapter).get("exercises", {}).get(name, {})
+    found: Mapping[str, Any] = notes(chapter)["exercises"][name]
     return found
 
 
@@ -90,7 +90,7 @@ def hint(name: str) -> None:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
-    hints = [*notes_on(name).get("hints", ()), _SOLUTION]
+    hints = [*notes_on(name)["hints"], _SOLUTION]
     given = _hints_given.get(name, 0)
     _hints_given[name] = min(given + 1, len(hints) - 1)
     print(hints[given])  # noqa: T201 — the learner reads it

@@ -35,7 +35,7 @@ def status(folder: Path) -> str:
     for one in listed():
         entry = progress.get(one.name)
         done = "–" if entry is None else "passed" if entry["passed"] else f"{entry['tries']} tries"
-        figures = (str(one.difficulty or "–"), str(one.minutes or "–"))
+        figures = (str(one.difficulty), str(one.minutes))
         rows.append((one.chapter, one.name, one.kind, *figures, done))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -24,8 +24,8 @@ class Listed:
     title: str
     part: str
     chapter: str
-    difficulty: int | None
-    minutes: int | None
+    difficulty: int
+    minutes: int
 
 
 @cache
@@ -55,7 +55,7 @@ def _of_chapter(part: str, path: Path) -> list[Listed]:
             found.append(
                 Listed(
                     *(name, kind, title, part, path.name[:2]),
-                    *(note.get("difficulty"), note.get("minutes")),
+                    *(note["difficulty"], note["minutes"]),
                 )
             )
     return found

@@ -32,6 +32,6 @@ def _row(one: Listed) -> str:
     title = one.title or one.kind
     cells = (
         *(f"{{ref}}`ex-{one.name}`", title[0].upper() + title[1:], one.chapter, one.kind),
-        *(str(one.difficulty or "–"), str(one.minutes or "–"), f"`{one.name}`"),
+        *(str(one.difficulty), str(one.minutes), f"`{one.name}`"),
     )
     return f"| {' | '.join(cells)} |"
