@@ -102,5 +102,5 @@ def contained() -> Iterator[None]:
         if shell is None:
             yield
         else:
-            with patch.object(shell, "ask_exit", leave):
+            with patch.object(shell, "ask_exit", leave, create=True):
                 yield

@@ -1,6 +1,11 @@
 """The same checks in a Jupyter kernel, whose warnings are errors and whose exit() is its own."""
 
+import subprocess
+import sys
+
 from jupyter_client.manager import start_new_kernel
+
+from book_tools.files import ROOT
 
 CELLS = (
     "from exercises import check\n"
@@ -42,3 +47,13 @@ def test_warnings_exits_crashes_and_loops_do_not_harm_the_kernel():
     assert "! It raised KeyError: 'two', line 2 of your cell: return {}['two']" in told[3]
     assert "! It was stopped after 0.5 seconds" in told[4]
     assert told[5] == "the kernel lives\n"
+
+
+def test_a_script_may_check_too():
+    """Oracle: `begin` loads a shell of IPython's that has no exit of its own."""
+    script = (
+        "from reference_impl.notebook import begin\nbegin(seed=1)\n"
+        "from exercises import check\ncheck('rounding-hand', [0, 1, 5, 7])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "Right.", done.stderr
