@@ -142,7 +142,7 @@ _survives_rounding = _keeps(
 )
 
 EXERCISES["stability-implement"] = Exercise(
-    kind=a_function("stable(scores, q, threshold)"),
+    kind=a_function("stable(scores, n_chosen, threshold)"),
     claims={
         "of random scores the stable units are right": (
             _made_by(_right),
