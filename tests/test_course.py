@@ -12,6 +12,7 @@ import pytest
 from book_tools import formulas
 from book_tools.pages import __main__ as pages
 from book_tools.pages import graph, heads, record, status, teaching
+from exercises.listing import listed
 
 ROOT = Path(__file__).parents[1]
 HEADS = heads.heads(ROOT)
@@ -84,6 +85,15 @@ def test_syllabi_have_the_promised_sessions_and_give_exercises_once():
     assert [n for session in whole for n in session["teach"]] == [*HEADS]
     shortest = {"01", "02", "10", "11", "13"}
     assert heads.required(HEADS)["17"] - shortest == {"03", "07", "14", "16"}, "the text says so"
+
+
+@pytest.mark.parametrize("name", SYLLABI)
+def test_exercises_in_class_leave_time_to_go_over_the_answers(name):
+    """Oracle: the minutes of each exercise's notes, added up."""
+    minutes = {f"ex-{one.name}": one.minutes for one in listed()}
+    for session in SYLLABI[name]:
+        planned, needed = session["plan"]["exercises"], sum(map(minutes.get, session["exercises"]))
+        assert planned / 2 <= needed <= planned * 7 / 8, f"{session['title']}: {needed} minutes"
 
 
 # -- misconceptions --------------------------------------------------------------------------------

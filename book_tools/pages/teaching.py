@@ -44,7 +44,8 @@ _SYLLABI = """
 
 Every session names what learners read before it, what is taught, the minutes in the room, and the
 exercises by name. Reading times are the chapters' own; the [list of exercises](exercises.md) has
-minutes for each exercise.
+minutes for each exercise. Those in class take less than the time planned for them: the rest is for
+going over the answers.
 """
 _GOALS = """
 ## Goals and misconceptions
