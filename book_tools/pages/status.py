@@ -67,9 +67,10 @@ def _chapters(record: dict[str, dict[str, Any]]) -> str:
         f"| {head.link} | {' | '.join(map(str, numbers))} | {seconds(head.file.stem)} |\n"
         for head, numbers in zip(found, counts, strict=True)
     ]
-    whole = sum(record[head.file.stem]["seconds"] for head in found if head.file.stem in record)
-    sums = [*map(sum, zip(*counts, strict=True)), round(whole)]
-    return f"{''.join(rows)}| together | {' | '.join(f'{s:,}' for s in sums)} |\n\n{_when(record)}"
+    times = [record[head.file.stem]["seconds"] for head in found if head.file.stem in record]
+    whole = f"{sum(times):,.0f}" if len(times) == len(found) else "–"
+    sums = [*(f"{sum(column):,}" for column in zip(*counts, strict=True)), whole]
+    return f"{''.join(rows)}| together | {' | '.join(sums)} |\n\n{_when(record)}"
 
 
 def _when(record: dict[str, dict[str, Any]]) -> str:
