@@ -159,11 +159,11 @@ EXERCISES["ptq-alike"] = Exercise(
     kind=a_number,
     claims={
         "a little below it the nearest rounding is the best": (
-            value(lambda found: least_rounding(found - 0.02) == (0, 0)),
+            value(lambda found: least_rounding(found - 0.01) == (0, 0)),
             "Compare the errors of the four roundings as functions of E[x1 x2].",
         ),
         "a little above it another rounding is better": (
-            value(lambda found: least_rounding(found + 0.02) != (0, 0)),
+            value(lambda found: least_rounding(found + 0.01) != (0, 0)),
             "Set the errors of (0, 0) and of (1, 0) equal, and solve for E[x1 x2].",
         ),
     },

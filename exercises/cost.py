@@ -80,7 +80,7 @@ def _limit(expected: float) -> Test:
 EXERCISES["cost-limit"] = Exercise(
     kind=numbers(2),
     claims={
-        "the limit, within 1 %": (
+        "the limit": (
             _limit(LENET300_LIMIT),
             "For a large batch the parameters no longer count, only each example's activations.",
         ),

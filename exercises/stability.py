@@ -12,6 +12,7 @@ from torch import Tensor
 
 from exercises import stability_pairs
 from exercises.framework import (
+    PRECISION,
     Case,
     Exercise,
     Test,
@@ -208,11 +209,11 @@ EXERCISES["stability-threshold"] = Exercise(
     kind=a_number,
     claims={
         "at this threshold fewer than 0.01 units are stable by chance": (
-            value(lambda pi: pi > smallest_threshold() - 5e-3),
+            value(lambda pi: pi >= smallest_threshold() * (1 - PRECISION)),
             "300 · P(count ≥ 50 π) must be below 0.01; the count is binomial: 50 trials, 60/300.",
         ),
         "and at 1/50 less there are more": (
-            value(lambda pi: pi < smallest_threshold() + 5e-3),
+            value(lambda pi: pi <= smallest_threshold() * (1 + PRECISION)),
             "Go down in steps of 1/50: one of them still has fewer than 0.01.",
         ),
     },

@@ -97,6 +97,8 @@ WRONG = {
         (-1 / 3, "lets errors of opposite sign cancel"),
         (0.8, "Compare the errors of the four"),
         (0.2, "Set the errors of (0, 0)"),
+        (0.32, "Set the errors of (0, 0)", "a little above"),
+        (0.35, "Compare the errors of the four", "a little below"),
         (50.0, "Compare the errors of the four"),
     ],
     "ptq-flip": [

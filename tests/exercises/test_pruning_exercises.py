@@ -313,6 +313,8 @@ WRONG = {
         (smallest_threshold(samples=100), "50 pairs", "at this"),
         (0.52, "above a half only", "and at"),
         (0.6, "Go down", "and at"),
+        (0.464, "Go down", "and at"),
+        (0.456, "300 · P", "at this"),
         (0.2, "300 · P", "at this"),
     ],
 }
