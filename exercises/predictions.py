@@ -75,12 +75,7 @@ class Prediction:
             return None if guess in letters else f"The guess is one letter: {', '.join(letters)}."
         if isinstance(guess, str) and sorted(guess) == letters:
             return None
-        return f'The guess has each of the letters {", ".join(letters)} once, as "{self.worst}".'
-
-    @property
-    def worst(self) -> str:
-        """Return the answer of an order turned round."""
-        return str(self.answer)[::-1]
+        return f"The guess has each of the letters {', '.join(letters)} once, in quotes."
 
     def compared(self, guess: Any) -> str:
         """Return the sentence that says how far off a guess was."""
