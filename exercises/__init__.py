@@ -20,6 +20,7 @@ CHAPTERS = (
 """The modules with the exercises of the chapters, in their order."""
 
 _SOLUTION = "The solution is folded below the exercise, or in work/solutions."
+_STUCK = "Stuck? from exercises import hint; hint"
 _hints_given: dict[str, int] = {}
 
 
@@ -71,9 +72,12 @@ def check(name: str, answer: Any) -> None:
         ValueError: if no exercise has that name.
     """
     found = report(name, answer)
-    lines = [*found.lines, *(["Right."] if found.passed else [])]
-    failed = None if answer is ... else record(name, passed=found.passed, folder=Path.cwd())
-    print("\n".join([*lines, *([failed] if failed else [])]))  # noqa: T201 — the learner reads it
+    lines = [*found.lines]
+    if answer is not ...:
+        lines.append("Right." if found.passed else f'{_STUCK}("{name}")')
+        failed = record(name, passed=found.passed, folder=Path.cwd())
+        lines += [failed] if failed else []
+    print("\n".join(lines))  # noqa: T201 — the learner reads it
 
 
 def notes_on(name: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from exercises import all_exercises, check, report
+from exercises import all_exercises, check, notes_on, report
 from exercises.examination import examine
 from exercises.framework import Exercise, a_function, a_number, numbers
 from tests.exercises.claims import said
@@ -99,7 +99,12 @@ def test_check_prints_the_report(capsys):
     printed = capsys.readouterr().out
     assert printed.splitlines() == [*report("rounding-hand", [0, 1, 5, 7]).lines, "Right."]
     check("rounding-hand", [0, 1, 5, 6])
-    assert "Right." not in capsys.readouterr().out
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert tuple(lines) == report("rounding-hand", [0, 1, 5, 6]).lines
+    exec(last.removeprefix("Stuck? "), {})
+    assert capsys.readouterr().out.strip() in notes_on("rounding-hand")["hints"]
+    check("rounding-hand", ...)
+    assert capsys.readouterr().out.splitlines() == [*report("rounding-hand", ...).lines]
 
 
 def test_an_unknown_name_lists_the_known_ones():
