@@ -74,11 +74,12 @@ def main(arguments: list[str] | None = None) -> str:
     table = of_folder(given.folder, given.seconds)
     if given.output is None:
         return table.rstrip("\n")
-    given.output.write_text(table, "utf-8")
+    given.output.write_text(table, "utf-8", errors="backslashreplace")
     return f"wrote {given.output}"
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         print(main())  # noqa: T201 — what the user asked for
     except (ValueError, OSError) as error:

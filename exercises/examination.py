@@ -86,7 +86,7 @@ def _attempt(test: Test, answer: Any) -> tuple[bool, str, str]:
 def failure(error: BaseException) -> str:
     """Return the kind and the message of an error, and the learner's line, in one line."""
     kind = "exit()" if isinstance(error, SystemExit) else type(error).__name__
-    text = " ".join(f"{kind}: {error}".split()).removesuffix(": None")
+    text = " ".join(f"{kind}: {error}".split()).removesuffix(": None").removesuffix(":")
     return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…") + _place(error)
 
 

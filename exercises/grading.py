@@ -10,7 +10,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from exercises import by_chapter, worker
@@ -19,6 +21,8 @@ _SERVED = "forkserver" in multiprocessing.get_all_start_methods()  # not on Wind
 _PROCESSES: Any = multiprocessing.get_context("forkserver" if _SERVED else "spawn")
 if _SERVED:
     _PROCESSES.set_forkserver_preload(["exercises.worker"])
+_STATUSES = Lock()
+"""Held where multiprocessing reads a status: two threads that read the same one get a wrong one."""
 
 SECONDS = 120.0
 """For one file."""
@@ -62,14 +66,16 @@ def graded(path: Path, seconds: float = SECONDS) -> Graded:
 def _run(path: Path, results: Path, scratch: Path, seconds: float) -> int | None:
     """Run the worker; return its status, None if it was killed."""
     process = _PROCESSES.Process(target=worker.main, args=(path, results, scratch))
-    process.start()
-    process.join(seconds)
-    status: int | None = process.exitcode
-    if hasattr(os, "killpg") and process.pid is not None:
-        with suppress(ProcessLookupError):  # there is no such group if nothing is left of it
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
+    with _STATUSES:
+        process.start()
+    wait([process.sentinel], seconds)
+    with _STATUSES:
+        status: int | None = process.exitcode
+        if hasattr(os, "killpg") and process.pid is not None:
+            with suppress(ProcessLookupError):  # there is no such group if nothing is left of it
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
     return status
 
 
@@ -83,7 +89,9 @@ def of_folder(folder: Path, seconds: float = SECONDS) -> str:
         ValueError: if the folder holds no Python file and no notebook.
     """
     files = sorted(
-        p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.suffix in {".py", ".ipynb"}
+        path
+        for path in [*folder.glob("*"), *folder.glob("*/*")]
+        if path.suffix.lower() in {".py", ".ipynb"} and not path.is_dir()
     )
     if not files:
         raise ValueError(f"{folder}: no .py or .ipynb file in it or in its folders")

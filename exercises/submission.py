@@ -4,6 +4,7 @@ import ast
 import json
 import linecache
 from collections.abc import Iterator
+from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType
 
@@ -18,17 +19,22 @@ def runnable(path: Path) -> list[CodeType]:
         ValueError: if the file cannot be read as Python or as a notebook.
     """
     try:
-        text = path.read_text("utf-8")
-        if path.suffix == ".ipynb":
-            return _of_notebook(path, json.loads(text)["cells"])
-        statements = ast.parse(text, path.name).body
+        if path.suffix.lower() == ".ipynb":
+            return _of_notebook(path, json.loads(path.read_bytes())["cells"])
+        return _of_python(path, decode_source(path.read_bytes()))
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
     except SyntaxError as error:
         where = f", line {error.lineno}" if error.lineno else ""
         raise ValueError(f"it does not parse: {error.msg}{where}") from error
-    except (ValueError, KeyError, TypeError) as error:  # no UTF-8, no JSON, no cells
-        kind = "a notebook" if path.suffix == ".ipynb" else "Python"
+    except (ValueError, KeyError, TypeError) as error:  # not UTF-8, not JSON, without cells
+        kind = "a notebook" if path.suffix.lower() == ".ipynb" else "Python"
         raise ValueError(f"it is not {kind}") from error
+
+
+def _of_python(path: Path, text: str) -> list[CodeType]:
     linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
+    statements = ast.parse(text, path.name).body
     return [compile(ast.Module([one], []), str(path), "exec") for one in statements]
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ def run(path: Path, say: Callable[[str | None, Report], None]) -> None:
 
     def check(name: str, answer: Any) -> None:
         if name not in exercises.all_exercises():
-            known = ", ".join(exercises.all_exercises())
-            say(None, _remark(f"no exercise has the name {name!r}; there are {known}"))
+            alike = ", ".join(get_close_matches(str(name), exercises.all_exercises()))
+            meant = f"; did you mean {alike}?" if alike else ""
+            say(None, _remark(f"no exercise has the name {name!r}{meant}"))
         elif answer is not ...:
             say(name, exercises.report(name, answer))
 

@@ -34,19 +34,30 @@ FILES = {
     "leaves": (RIGHT + "exit()", "leaves.py: exit(), line 2", "1"),
     "dies": (RIGHT + "import os; os._exit(3)", "ended Python itself, with the status 3", "1"),
     "loops": (RIGHT + "while True:\n try: x = 1\n except: pass", "an endless loop?", "1"),
-    "unknown": (RIGHT + 'check("rounding-foot", 1)', "no exercise has the name 'rounding-f", "1"),
+    "unknown": (RIGHT + 'check("rounding-hans", 1)', "did you mean rounding-hand", "1"),
+    "asserts": (RIGHT + "assert 1 == 2", "asserts.py: AssertionError, line 2", "1"),
+    "returns": (RIGHT + "return 1", "returns.py: it does not parse: 'return' outside", ""),
+    "marked": ("\ufeff" + RIGHT, "", "1"),
+    "surrogate": (RIGHT + "raise ValueError('\\ud800')", "ValueError: \\ud800, line 2", "1"),
     "empty": ("", "empty.py: it gives no answer by check(name, answer)", ""),
     "binary": ("\0", "binary.py: it does not parse: source code", ""),
 }
 
 
-def test_each_careless_file_is_a_remark_and_the_others_are_graded(tmp_path):
+def test_each_careless_file_is_a_remark_and_the_others_are_graded(tmp_path, tmp_path_factory):
     """Oracle: one file of each kind, read back by Python's own reader of CSV."""
+    output = tmp_path_factory.mktemp("table") / "marks.csv"
     for name, (text, *_) in FILES.items():
         written(tmp_path, f"{name}.py", text)
+    (tmp_path / "latin.PY").write_bytes(b"# coding: latin-1\n# \xe9\n" + RIGHT.encode())
+    (tmp_path / "link.py").symlink_to("nowhere")
+    (tmp_path / "folder.py").mkdir()
     before = sorted(tmp_path.iterdir())
-    rows = {row["student"]: row for row in csv.DictReader(io.StringIO(of_folder(tmp_path, 20)))}
-    assert sorted(rows) == sorted(FILES)
+    main(["grade", str(tmp_path), "--seconds", "20", "--output", str(output)])
+    rows = {row["student"]: row for row in csv.DictReader(output.read_text("utf-8").splitlines())}
+    assert sorted(rows) == sorted([*FILES, "latin", "link"])
+    assert rows["latin"]["points"] == "1"
+    assert rows["link"]["remark"] == "link.py: it cannot be read: No such file or directory"
     for name, (_, remark, mark) in FILES.items():
         assert remark in rows[name]["remark"], rows[name]
         assert bool(remark) == bool(rows[name]["remark"]), rows[name]
