@@ -102,6 +102,13 @@ def all_predictions() -> Mapping[str, Prediction]:
     return MappingProxyType({n: Prediction(**one) for table in tables for n, one in table.items()})
 
 
+_FORMS = {
+    "number": "your guess",
+    "choice": "a letter, in quotes,",
+    "order": "all letters in your order, in quotes,",
+}
+"""What a guess of each kind is, as a learner types it."""
+
 _locked: dict[str, Any] = {}
 
 
@@ -139,7 +146,8 @@ def guess(name: str, answer: Any) -> None:
     one = all_predictions()[name]
     lines = [*one.asked]
     if answer is ...:
-        lines.append("Put your guess in the place of the dots and run the cell, or read on.")
+        put = f"Put {_FORMS[one.kind]} in the place of the dots"
+        lines.append(f"{put} and run the cell, or read on.")
     elif wrong := one.wrong_kind(answer):
         lines.append(f"✗ {wrong}")
     else:

@@ -133,6 +133,7 @@ def test_an_order_counts_the_pairs_that_are_right(capsys):
     """Oracle: by hand: of ab, ac and bc one is in order."""
     name = "rounding-three-ways"
     refusal = said(capsys, name, "ab")[-1]
+    assert "all letters in your order, in quotes" in said(capsys, name, ...)[-1]
     assert refusal == "✗ The guess has each of the letters a, b, c once, in quotes."
     assert said(capsys, name, "bca")[4] == "You said bca; it is cba: 2 of 3 pairs are in order."
 
