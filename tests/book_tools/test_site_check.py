@@ -209,8 +209,8 @@ def test_a_chapter_may_not_be_heavy(chromium, tmp_path):
     (tmp_path / "noise2.bin").write_bytes(random.randbytes(site_check.HEAVIEST))
     write_site(tmp_path, "<script>fetch('noise2.bin')</script>")
     (told,) = problems(chromium, site)
-    assert told.startswith("fetches 80")
-    assert told.endswith(", more than 800,000")
+    assert told.startswith("fetches 90")
+    assert told.endswith(", more than 900,000")
 
 
 @needs_chromium
