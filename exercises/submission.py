@@ -8,6 +8,9 @@ from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType
 
+LARGEST = 2**20
+"""Bytes of a file of Python; reading one takes some 400 times its size in memory."""
+
 
 def runnable(path: Path) -> list[CodeType]:
     """Return the parts of a file to run, one after the other.
@@ -16,20 +19,27 @@ def runnable(path: Path) -> list[CodeType]:
     defines what such a cell uses; solutions are left out, and so is the rest of the chapter.
 
     Raises:
-        ValueError: if the file cannot be read as Python or as a notebook.
+        ValueError: if the file cannot be read as Python or as a notebook, or is too large.
     """
+    notebook = path.suffix.lower() == ".ipynb"
     try:
-        if path.suffix.lower() == ".ipynb":
-            return _of_notebook(path, json.loads(path.read_bytes())["cells"])
-        return _of_python(path, decode_source(path.read_bytes()))
+        content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from error
+    if not notebook and len(content) > LARGEST:
+        raise ValueError("it is larger than 1 MB, too large to be read as Python")
+    try:
+        if notebook:
+            return _of_notebook(path, json.loads(content)["cells"])
+        return _of_python(path, decode_source(content))
     except SyntaxError as error:
         where = f", line {error.lineno}" if error.lineno else ""
         raise ValueError(f"it does not parse: {error.msg}{where}") from error
     except (ValueError, KeyError, TypeError) as error:  # not UTF-8, not JSON, without cells
-        kind = "a notebook" if path.suffix.lower() == ".ipynb" else "Python"
+        kind = "a notebook" if notebook else "Python"
         raise ValueError(f"it is not {kind}") from error
+    except (MemoryError, RecursionError) as error:
+        raise ValueError("it does not parse: it is nested too deeply") from error
 
 
 def _of_python(path: Path, text: str) -> list[CodeType]:

@@ -37,6 +37,8 @@ FILES = {
     "unknown": (RIGHT + 'check("rounding-hans", 1)', "did you mean rounding-hand", "1"),
     "asserts": (RIGHT + "assert 1 == 2", "asserts.py: AssertionError, line 2", "1"),
     "returns": (RIGHT + "return 1", "returns.py: it does not parse: 'return' outside", ""),
+    "huge": (RIGHT + "x = 1\n" * 200_000, "huge.py: it is larger than 1 MB", ""),
+    "nested": (RIGHT + "x = " + "-" * 99_999 + "1", "nested too deeply", ""),
     "marked": ("\ufeff" + RIGHT, "", "1"),
     "surrogate": (RIGHT + "raise ValueError('\\ud800')", "ValueError: \\ud800, line 2", "1"),
     "empty": ("", "empty.py: it gives no answer by check(name, answer)", ""),
