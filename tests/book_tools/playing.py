@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from book_tools.files import ROOT
 from book_tools.site import playable
 from book_tools.site.check import browser
 
@@ -40,7 +41,8 @@ def opened(chromium, site):
         scripts = ("play.js", playable.SCRIPTS[name].name)
         tags = "".join(f'<script defer src="{one}"></script>' for one in scripts)
         file = site / f"{name}.html"
-        style = '<link rel="stylesheet" href="playable.css">'
+        sheets = ("playable.css", (ROOT / "_static/book.css").as_uri())  # in the site's order
+        style = "".join(f'<link rel="stylesheet" href="{one}">' for one in sheets)
         file.write_text(FIGURE.format(name) + style + tags, "utf-8")
         page = chromium.new_page(**options)
         page.set_viewport_size({"width": width, "height": 900})
