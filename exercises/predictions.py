@@ -43,6 +43,7 @@ class Prediction:
         options: none for a number.
         unit: of the number.
         close: how far from the answer a number may be that counts as close.
+        hides: "section" if a page hides the rest of the section, and not the next topics only.
     """
 
     question: str
@@ -52,6 +53,7 @@ class Prediction:
     options: tuple[str, ...] = ()
     unit: str = ""
     close: float = 0.0
+    hides: str = ""
 
     @property
     def kind(self) -> str:
@@ -83,6 +85,8 @@ class Prediction:
         if not isinstance(self.answer, str):
             off = as_number(guess) - self.answer
             said = f"You said {shown(as_number(guess))}{unit}; it is {shown(self.answer)}{unit}."
+            if not off:
+                return f"{said} Exactly."
             if abs(off) <= self.close:
                 return f"{said} Close."
             distance = shown(float(f"{abs(off):.3g}"))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -27,7 +28,7 @@ ONES = {
 def box(name: str) -> str:
     one = ONES[name]
     facts = {"name": name, "kind": one.kind, "answer": one.answer}
-    facts |= {"unit": one.unit, "close": one.close}
+    facts |= {"unit": one.unit, "close": one.close, "hides": one.hides}
     items = "".join(f'<li data-letter="{"abc"[i]}">{o}</li>' for i, o in enumerate(one.options))
     options = f'<ol type="a">{items}</ol>' if items else ""
     return (
@@ -38,11 +39,14 @@ def box(name: str) -> str:
 
 
 PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
-<article class="bd-article"><section><p>Before</p>FIRST<p id="result">Result</p>
-<p id="more">More</p>{box("choice")}<p id="other">Other</p>
+<article class="bd-article"><section><p>Before</p>FIRST
+<div class="cell" id="result"><div class="cell_output"><table><tr><td>1</td></tr></table></div></div>
+<p id="more">More</p><p id="topic"><strong>Something else.</strong> It leads on.</p>
+<div class="cell" id="cell">2 + 2</div>{box("choice")}<p id="other">Other</p>
 <section><h2>Next section</h2><p id="next">Next</p></section></section>
 <div class="exercise admonition" id="ex-one-hand"><p>Do it.</p></div>
 <table><tr><td><a href="#ex-one-hand">Exercise</a></td></tr></table></article>
+<input type="checkbox" id="results-hidden"><button id="guesses-forgotten">Forget</button>
 <input type="file" id="exercises-progress"><p id="exercises-told"></p>
 <script src="learner.js"></script>"""
 
@@ -75,23 +79,25 @@ def opened(chromium, tmp_path):
 
 
 def visible(page) -> list[str]:
-    names = ("result", "more", "other", "next")
+    names = ("result", "more", "topic", "cell", "other", "next")
     return [name for name in names if page.evaluate(f"!document.getElementById('{name}').hidden")]
 
 
 def test_the_result_is_hidden_until_a_guess_is_locked_in(opened):
-    """Oracle: what follows up to the next question or section; the guess stands after a reload."""
+    """Oracle: what follows, up to another topic; the guess stands after a reload."""
     page = opened()
-    assert visible(page) == ["next"]
+    assert visible(page) == ["topic", "cell", "next"]
+    assert page.inner_text(".prediction-note >> nth=0") == "Hidden until then: 1 table, text."
     page.click("text=Lock in my guess >> nth=0")
     assert page.inner_text(".prediction-said").startswith("Guess first")
-    assert visible(page) == ["next"]
+    assert visible(page) == ["topic", "cell", "next"]
     page.fill("input[type=number]", "8")
     page.keyboard.press("Enter")
-    assert visible(page) == ["result", "more", "next"]
+    assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert WHY in page.inner_text(".prediction >> nth=0")
+    assert page.evaluate("document.activeElement.innerText") == "The answer"
     page.reload()
-    assert visible(page) == ["result", "more", "next"]
+    assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert page.locator("input[type=number]").count() == 0
     assert page.inner_text(".prediction-said >> nth=0").startswith("You said 8 points")
 
@@ -100,13 +106,40 @@ def test_a_reader_may_decline_once_or_for_ever(opened):
     """Oracle: nothing is compared; afterwards no page hides anything."""
     page = opened()
     page.click("text=Show me >> nth=0")
-    assert visible(page) == ["result", "more", "next"]
+    assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert page.locator(".prediction-said >> nth=0").inner_text() == ""
     page.click("text=Never hide results")
-    assert visible(page) == ["result", "more", "other", "next"]
+    assert visible(page) == ["result", "more", "topic", "cell", "other", "next"]
+    assert page.locator(".prediction-note").count() == 0
     again = opened("order")
-    assert visible(again) == ["result", "more", "other", "next"]
+    assert visible(again) == ["result", "more", "topic", "cell", "other", "next"]
     assert again.locator("text=Lock in my guess").count() == 2
+    assert not again.is_checked("#results-hidden")
+    again.check("#results-hidden")
+    assert visible(opened("number")) == ["result", "more", "topic", "cell", "next"]
+    assert visible(opened("order")) == ["topic", "cell", "next"]
+
+
+def test_guesses_can_be_forgotten(opened):
+    """Oracle: the page after a reload."""
+    page = opened()
+    page.click("text=Show me >> nth=0")
+    page.click("#guesses-forgotten")
+    page.reload()
+    assert "result" not in visible(page)
+
+
+def test_a_question_may_hide_its_whole_section(opened, monkeypatch):
+    """Oracle: what stands between the question and the next one."""
+    monkeypatch.setitem(ONES, "number", replace(ONES["number"], hides="section"))
+    assert visible(opened()) == ["next"]
+
+
+def test_a_question_is_named_by_its_title_and_text(opened):
+    """Oracle: what assistive programs are told."""
+    page = opened()
+    assert page.get_by_role("group", name="Predict first How many?").count() == 1
+    assert page.get_by_role("group", name="Predict first Which?").count() == 1
 
 
 def test_a_link_to_something_hidden_shows_it(opened):

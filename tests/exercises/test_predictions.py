@@ -80,7 +80,8 @@ def test_a_question_has_an_answer_of_its_kind_and_a_reason(one):
     assert len(one.why) > 40
     assert one.wrong_kind(one.answer) is None
     if one.kind == "number":
-        assert one.compared(one.answer).endswith("Close.")
+        assert one.compared(one.answer).endswith("Exactly.")
+        assert one.compared(one.answer + one.close / 2).endswith("Close.")
         assert not one.options
     else:
         assert 2 <= len(one.options) <= 6

@@ -7,6 +7,7 @@ The browser keeps both; `learner.js` does the rest. Without scripts the page sho
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -82,10 +83,10 @@ class Question(SphinxDirective):
         name = self.arguments[0]
         one = all_predictions()[name]
         facts = {"name": name, "kind": one.kind, "answer": one.answer}
-        facts |= {"unit": one.unit, "close": one.close}
-        box = json.dumps(facts).replace("&", "&amp;").replace("'", "&#39;")
+        facts |= {"unit": one.unit, "close": one.close, "hides": one.hides}
+        box = escape(json.dumps(facts))
         return [
-            self._html(f"<aside class='prediction admonition' data-facts='{box}'>"),
+            self._html(f'<aside class="prediction admonition" data-facts="{box}">'),
             self._html('<p class="admonition-title">Predict first</p>'),
             *self.parse_text_to_nodes(one.question),
             *self._options(one),

@@ -27,6 +27,7 @@
     if (kind === "number") {
       const [off, of] = [guess - answer, unit ? ` ${unit}` : ""];
       const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.`;
+      if (off === 0) return `${told} Exactly.`;
       if (Math.abs(off) <= close) return `${told} Close.`;
       return `${told} Your guess is ${number(Number(Math.abs(off).toPrecision(3)))} too ${off > 0 ? "high" : "low"}.`;
     }
@@ -59,6 +60,7 @@
           item.previousElementSibling?.before(item);
           up.focus();
         });
+        up.className = "prediction-up";
         up.setAttribute("aria-label", `Move up: ${item.textContent}`);
         item.prepend(up, " ");
       }
@@ -66,17 +68,32 @@
     },
   };
 
-  /* What follows a question: up to the next one, or the next section. */
-  const following = (box) => {
-    const found = [];
-    for (let e = box.nextElementSibling; e && !e.matches("section, .prediction"); e = e.nextElementSibling)
+  /* What a question hides: the next cells and the text after them, up to another topic. That is the next
+   * question or section, a paragraph with a bold beginning, one that leads to a cell, or that cell. */
+  const result = (box, { hides }) => {
+    const [found, end] = [[], "section, .prediction"];
+    let told = false;
+    for (let e = box.nextElementSibling; e && !e.matches(end); e = e.nextElementSibling) {
+      const leads = e.matches("p") && (/[:?]$/.test(e.textContent.trim()) || isBold(e.firstChild));
+      if (told && hides !== "section" && (leads || e.matches(".cell"))) break;
+      told ||= !e.matches(".cell");
       found.push(e);
+    }
     return found;
+  };
+  const isBold = (node) => node?.nodeName === "STRONG";
+  const count = (elements, selector, name) => {
+    const n = elements.reduce((sum, e) => sum + e.querySelectorAll(selector).length, 0);
+    return n ? [`${n} ${name}${n > 1 ? "s" : ""}`] : [];
+  };
+  const inWords = (elements) => {
+    const words = [...count(elements, ".cell_output table", "table"), ...count(elements, "figure", "figure")];
+    return `Hidden until then: ${[...words, "text"].join(", ")}.`;
   };
 
   const ask = (box) => {
     const facts = JSON.parse(box.dataset.facts);
-    const [answer, list, results] = [box.querySelector("details"), box.querySelector("ol"), following(box)];
+    const [answer, list, results] = [box.querySelector("details"), box.querySelector("ol"), result(box, facts)];
     const options = [...(list?.children ?? [])].map((item) => item.textContent);
     const said = make("p", { className: "prediction-said" });
     said.setAttribute("role", "status");
@@ -86,21 +103,21 @@
     const done = (value) => {
       form.remove();
       for (const input of list?.querySelectorAll("input, button") ?? []) input.disabled = true;
+      box.querySelectorAll(".prediction-up").forEach((up) => up.remove());
       if (value !== null) said.textContent = compared(facts, value, options);
       answer.hidden = false;
       answer.open = true;
       show();
     };
-    const end = (value) => { keep("guesses", facts.name, value); done(value); };
+    const end = (value) => {
+      keep("guesses", facts.name, value);
+      done(value);
+      answer.querySelector("summary").focus(); // the button that had it is gone
+    };
     form.append(
       field,
       make("button", { type: "submit" }, "Lock in my guess"),
       button("Show me", () => end(null)),
-      make("span", { className: "prediction-note" }, "The result is hidden until then. "),
-      button("Never hide results", () => {
-        keep("settings", "hide", false);
-        document.querySelectorAll(".prediction ~ *").forEach((e) => { e.hidden = false; });
-      }),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -113,6 +130,15 @@
     const { guesses = {}, settings = {} } = read();
     if (facts.name in guesses) return done(guesses[facts.name]);
     if (settings.hide === false) return;
+    form.append(
+      make("span", { className: "prediction-note" }, inWords(results)),
+      button("Never hide results", () => {
+        keep("settings", "hide", false);
+        document.querySelectorAll(".prediction ~ *").forEach((e) => { e.hidden = false; });
+        document.querySelectorAll(".prediction-note, .prediction-never").forEach((e) => e.remove());
+      }),
+    );
+    form.lastChild.className = "prediction-never";
     for (const e of results) {
       e.hidden = "until-found"; // the browser's search finds it, and shows it
       e.addEventListener("beforematch", show);
@@ -143,13 +169,29 @@
     }
   };
 
-  document.querySelectorAll(".prediction[data-facts]").forEach(ask);
+  document.querySelectorAll(".prediction[data-facts]").forEach((box, place) => {
+    const title = box.querySelector(".admonition-title, p");
+    title.id ||= `prediction-${place}`;
+    title.nextElementSibling.id ||= `question-${place}`;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-labelledby", `${title.id} ${title.nextElementSibling.id}`);
+    ask(box);
+  });
   document.querySelectorAll('.exercise.admonition[id^="ex-"]').forEach(solvable);
   document.querySelectorAll("table").forEach(listed);
   window.addEventListener("hashchange", goTo);
   goTo();
 
-  /* The page of all exercises takes the file that the notebooks keep. */
+  /* The page of all exercises has the settings, and takes the file that the notebooks keep. */
+  const hiding = document.querySelector("#results-hidden");
+  if (hiding) hiding.checked = read().settings?.hide !== false;
+  hiding?.addEventListener("change", () => keep("settings", "hide", hiding.checked));
+  document.querySelector("#guesses-forgotten")?.addEventListener("click", (event) => {
+    const all = read();
+    delete all.guesses;
+    localStorage.setItem(KEY, JSON.stringify(all));
+    event.target.textContent = "Forgotten";
+  });
   const chooser = document.querySelector("#exercises-progress");
   chooser?.addEventListener("change", async () => {
     const told = document.querySelector("#exercises-told");
