@@ -40,7 +40,8 @@ def box(name: str) -> str:
 
 PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
 <article class="bd-article"><section><p>Before</p>FIRST
-<div class="cell" id="result"><div class="cell_output"><table><tr><td>1</td></tr></table></div></div>
+<div class="cell" id="result">
+<div class="cell_output"><table><tr><td>1</td></tr></table></div></div>
 <p id="more">More</p><p id="topic"><strong>Something else.</strong> It leads on.</p>
 <div class="cell" id="cell">2 + 2</div>{box("choice")}<p id="other">Other</p>
 <section><h2>Next section</h2><p id="next">Next</p></section></section>

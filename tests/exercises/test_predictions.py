@@ -55,6 +55,17 @@ def test_a_chapter_asks_three_questions(place):
     assert len(asked) >= 3
 
 
+def test_a_question_stands_directly_before_the_cell_that_answers_it():
+    """Oracle: the cell after it; a section's heading or its text would be seen or hide nothing."""
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        for place, (cell, source) in enumerate(zip(cells, sources, strict=True)):
+            if cell["cell_type"] == "code" and (name := asked_by(source)):
+                assert cells[place + 1]["cell_type"] == "code", name
+                assert not asked_by(sources[place + 1]), name
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_the_chapter_prints_what_the_answer_says(name):
     """Oracle: the stored outputs of later cells, which a run has to reproduce."""

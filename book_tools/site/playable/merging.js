@@ -67,7 +67,7 @@ const picture = (cosine, order) => {
 };
 
 PLAYABLE["fig-merge-matrix"] = {
-  ask: "Lower the threshold until the silent neurons are one group. What do connected components do at 0.4?",
+  ask: "Raise the threshold: when does the group of silent neurons fall apart? Compare both kinds of groups.",
   controls: [
     { name: "threshold", label: "Merge from a cosine of", value: 0.17, min: 0, max: 0.75, step: 0.01, digits: 2 },
     { name: "linkage", label: "Groups by", value: "complete linkage",

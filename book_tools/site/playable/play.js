@@ -14,6 +14,7 @@ const PLAYABLE_DATA = {};
   const here = document.currentScript?.src;
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
   const CONFIG = {
+    aria: false, // the numbers say it in words
     background: "#fff", // as the pictures, in dark mode too
     axis: { domainColor: "#000", gridOpacity: 0.5, labelFontSize: 13, tickColor: "#000", tickCount: 6,
       titleFontSize: 13, titleFontWeight: "normal" },
@@ -77,22 +78,26 @@ const PLAYABLE_DATA = {};
     const chart = make("div", { className: "playable-chart" });
     const numbers = make("dl", { className: "playable-numbers" });
     numbers.setAttribute("aria-live", "polite");
-    const title = make("legend", {}, "Play with this figure");
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", "The figure as it is moved now; the numbers before it describe it.");
+    const number = figure.querySelector(".caption-number")?.textContent.trim() ?? "this figure";
+    const title = make("legend", {}, `Play with ${number}`);
     const box = make("fieldset", { className: "playable" }, title);
     if (ask) box.append(make("p", {}, ask));
     box.append(make("div", { className: "playable-controls" }, ...inputs.map((i) => i.element)));
     box.append(numbers, chart, reset);
+    const rows = {};
     let view;
 
     function update() {
       const found = compute(values, data);
-      numbers.replaceChildren(...Object.entries(found.numbers).map(([name, [value, digits, unit]]) => {
+      for (const [name, [value, digits, unit]] of Object.entries(found.numbers)) {
         const text = value === null ? "–" : `${shown(value, digits)}${unit ? ` ${unit}` : ""}`;
-        const number = make("dd", {}, text);
-        Object.assign(number.dataset, { name, value });
-        return make("div", {}, make("dt", {}, name), number);
-      }));
-      for (const [name, rows] of Object.entries(found.rows)) view?.data(name, rows);
+        rows[name] ??= numbers.appendChild(make("div", {}, make("dt", {}, name), make("dd", {}))).lastChild;
+        Object.assign(rows[name].dataset, { name, value });
+        if (rows[name].textContent !== text) rows[name].textContent = text; // only what changed is read
+      }
+      for (const [name, data] of Object.entries(found.rows)) view?.data(name, data);
       view?.runAsync();
     }
 
@@ -102,7 +107,6 @@ const PLAYABLE_DATA = {};
       const whole = { ...spec(width), datasets, padding: 4 };
       const made = await vegaEmbed(chart, whole, { actions: false, config: CONFIG, renderer: "svg" });
       view = made.view;
-      chart.firstElementChild?.setAttribute("aria-label", figure.querySelector("img")?.alt ?? "");
       update();
     }
 
