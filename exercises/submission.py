@@ -43,6 +43,8 @@ def runnable(path: Path) -> list[CodeType]:
 
 
 def _of_python(path: Path, text: str) -> list[CodeType]:
+    if "\0" in text:  # versions of Python differ in what they raise
+        raise ValueError("a file that holds a zero byte is binary")
     linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
     statements = ast.parse(text, path.name).body
     return [compile(ast.Module([one], []), str(path), "exec") for one in statements]

@@ -42,7 +42,7 @@ FILES = {
     "marked": ("\ufeff" + RIGHT, "", "1"),
     "surrogate": (RIGHT + "raise ValueError('\\ud800')", "ValueError: \\ud800, line 2", "1"),
     "empty": ("", "empty.py: it gives no answer by check(name, answer)", ""),
-    "binary": ("\0", "binary.py: it does not parse: source code", ""),
+    "binary": ("\0", "binary.py: it is not Python", ""),
 }
 
 

@@ -74,8 +74,9 @@
     const [found, end] = [[], "section, .prediction"];
     let told = false;
     for (let e = box.nextElementSibling; e && !e.matches(end); e = e.nextElementSibling) {
-      const leads = e.matches("p") && (/[:?]$/.test(e.textContent.trim()) || isBold(e.firstChild));
-      if (told && hides !== "section" && (leads || e.matches(".cell"))) break;
+      const leads = e.matches("p") && /[:?]$/.test(e.textContent.trim());
+      const other = isBold(e.firstChild) || (told && (leads || e.matches(".cell")));
+      if (hides !== "section" && found.length && other) break;
       told ||= !e.matches(".cell");
       found.push(e);
     }
