@@ -14,7 +14,6 @@ const PLAYABLE_DATA = {};
   const here = document.currentScript?.src;
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
   const CONFIG = {
-    aria: false, // the numbers say it in words
     background: "#fff", // as the pictures, in dark mode too
     axis: { domainColor: "#000", gridOpacity: 0.5, labelFontSize: 13, tickColor: "#000", tickCount: 6,
       titleFontSize: 13, titleFontWeight: "normal" },
@@ -107,6 +106,7 @@ const PLAYABLE_DATA = {};
       const whole = { ...spec(width), datasets, padding: 4 };
       const made = await vegaEmbed(chart, whole, { actions: false, config: CONFIG, renderer: "svg" });
       view = made.view;
+      chart.querySelector("svg").setAttribute("aria-hidden", "true"); // the box around it has a name
       update();
     }
 
