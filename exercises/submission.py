@@ -3,6 +3,7 @@
 import ast
 import json
 import linecache
+import re
 from collections.abc import Iterator
 from importlib.util import decode_source
 from pathlib import Path
@@ -10,6 +11,9 @@ from types import CodeType
 
 LARGEST = 2**20
 """Bytes of a file of Python; reading one takes some 400 times its size in memory."""
+
+#: lines that only IPython understands
+_MAGIC = re.compile(r"^[%!?]|\?\s*$")
 
 
 def runnable(path: Path) -> list[CodeType]:
@@ -78,16 +82,29 @@ def _code(cells: list[dict[str, object]]) -> Iterator[tuple[int, str]]:
         source = cell["source"]
         text = source if isinstance(source, str) else "".join(map(str, source))  # type: ignore[call-overload]
         if cell["cell_type"] == "code" and not inside:
-            yield place, "\n".join(x for x in text.split("\n") if not x.startswith(("%", "!")))
+            yield (
+                place,
+                "\n".join(
+                    x
+                    for x in text.split("\n")
+                    if not x.startswith(("%", "!", "?")) and not x.endswith("?")
+                ),
+            )
         if cell["cell_type"] == "markdown":
             inside = (inside or "{solution-start}" in text) and "{solution-end}" not in text
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a cell defines: assigned, imported, functions and classes."""
-    for one in ast.walk(tree):
+    """Yield the names that a cell defines or changes: ``x = …``, ``x[0] = …``, ``x.append(…)``."""
+    said = [one.value for one in tree.body if isinstance(one, ast.Expr)]
+    changing = [one.func for one in said if isinstance(one, ast.Call)]
+    for one in (*ast.walk(tree), *changing):
         if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
             yield one.id
+        elif isinstance(one, ast.Subscript | ast.Attribute) and (
+            isinstance(one.ctx, ast.Store) or one in changing
+        ):
+            yield from (name.id for name in ast.walk(one.value) if isinstance(name, ast.Name))
         elif isinstance(one, ast.FunctionDef | ast.ClassDef):
             yield one.name
         elif isinstance(one, ast.Import | ast.ImportFrom):

@@ -96,6 +96,17 @@ def test_a_notebook_gives_its_answers_without_running_the_chapter(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "change", ["mine[3] = 7", "mine.pop(3)\nmine.append(7)", "mine[2:] = 5, 7"]
+)
+def test_a_cell_that_changes_an_answer_in_place_is_run(tmp_path, change):
+    """Oracle: the answer is right only after that cell; one that asks for help is skipped."""
+    sources = ("from exercises import check\nmine = [0, 1, 5, 6]\nmine?", change)
+    cells = [cell("code", one) for one in (*sources, "check('rounding-hand', mine)")]
+    path = written(tmp_path, "02.ipynb", json.dumps({"cells": cells}))
+    assert graded(path).passed == {"rounding-hand": True}
+
+
 def test_a_folder_for_each_student_is_one_row(tmp_path):
     """Oracle: two files of one student."""
     (tmp_path / "ada").mkdir()
