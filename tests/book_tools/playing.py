@@ -1,12 +1,19 @@
 """A browser that opens figures to play with, and what a reader does with one."""
 
+import shutil
 from functools import partial
 
 import pytest
 
 from book_tools.files import ROOT
+from book_tools.site import check as site_check
 from book_tools.site import playable
 from book_tools.site.check import browser
+
+needs_chromium = pytest.mark.skipif(
+    not any(map(shutil.which, site_check._BROWSERS)),
+    reason="no Chromium here; on Debian: apt-get install chromium",
+)
 
 #: As Sphinx writes a figure; the picture is one pixel.
 _PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="

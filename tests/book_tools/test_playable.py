@@ -1,13 +1,10 @@
 """The figures to play with: their controls moved in Chromium, against the package in Python."""
 
-import shutil
-
 import pytest
 import torch
-from playing import chromium, drawn, move, numbers, opened, site  # noqa: F401
+from playing import chromium, drawn, move, needs_chromium, numbers, opened, site  # noqa: F401
 
 from book_tools.files import ROOT
-from book_tools.site import check as site_check
 from book_tools.site import playable
 from reference_impl.data import load_dataset
 from reference_impl.distillation import distillation_objective, soft_target_loss, soften
@@ -34,10 +31,7 @@ from reference_impl.quantization import (
 )
 from reference_impl.training import load_checkpoint, predict
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
+pytestmark = needs_chromium
 
 
 @pytest.mark.parametrize("name", playable.SCRIPTS)
@@ -53,7 +47,7 @@ def test_it_starts_by_itself_and_fits(opened, name, width):
     """Oracle: the picture has gone, something is drawn, and nothing is cut or scrolls sideways."""
     page = drawn(opened(name, width))
     assert not page.locator("img").is_visible()
-    assert page.locator(".playable-chart svg :is(path, rect, line)[d], .mark-rule line").count() > 2
+    assert page.locator(".playable-chart .role-mark :is(path, line, rect, image)").count() > 2
     box, chart = (page.locator(s).bounding_box() for s in (".playable", ".playable-chart svg"))
     assert chart["x"] >= box["x"]
     assert chart["x"] + chart["width"] <= box["x"] + box["width"]

@@ -1,16 +1,14 @@
 """The figures to play with whose numbers come from trained networks and records."""
 
 import json
-import shutil
 from itertools import pairwise
 from statistics import fmean
 
 import pytest
 import torch
-from playing import chromium, drawn, move, numbers, opened, site  # noqa: F401
+from playing import chromium, drawn, move, needs_chromium, numbers, opened, site  # noqa: F401
 
 from book_tools.files import ROOT
-from book_tools.site import check as site_check
 from experiments.deep_compression import fixed_bytes, instead
 from reference_impl import merging
 from reference_impl.coding import code_lengths, relative_indices
@@ -26,10 +24,7 @@ from reference_impl.measuring import bonferroni_level, file_bytes, mean_interval
 from reference_impl.quantization import optimal_codebook
 from reference_impl.training import load_checkpoint, magnitude_masks
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
+pytestmark = needs_chromium
 
 
 @pytest.mark.parametrize(
