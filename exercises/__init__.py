@@ -27,7 +27,7 @@ _hints_given: dict[str, int] = {}
 @cache
 def by_chapter() -> Mapping[str, Mapping[str, Exercise]]:
     """Return the exercises of each module of `CHAPTERS` by their names."""
-    return {name: import_module(f"exercises.{name}").EXERCISES for name in CHAPTERS}
+    return {name: import_module(f"exercises.chapters.{name}").EXERCISES for name in CHAPTERS}
 
 
 @cache

@@ -5,26 +5,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "chapters"
 
 
 @cache
 def notes(chapter: str) -> dict[str, Any]:
-    """Return the tables of ``exercises/<chapter>.toml``, as ``notes("rounding")["exercises"]``.
+    """Return the tables of a chapter's TOML file, as ``notes("rounding")["exercises"]``.
 
     Args:
-        chapter: the name of the chapter's module in this folder.
+        chapter: the name of the chapter's module.
 
     Returns:
         ``exercises``, a table for each name with ``difficulty`` (1 to 3), ``minutes`` and two
-        ``hints``, and what else the file holds. Empty if there is no file.
+        ``hints``, and what else the file holds.
 
     Raises:
         ValueError: if the file is not TOML; the message names the file.
     """
     path = FOLDER / f"{chapter}.toml"
-    if not path.is_file():
-        return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:

@@ -57,7 +57,7 @@ def modules_of(code: str, root: Path = ROOT) -> list[Path]:
     that they import.
     """
     asked = re.findall(r"\b(?:check|guess|hint)\(\s*\"([\w-]+)\"", code)
-    exercises = [p for p in (root / "exercises").glob("*.py") if _mentions(p, asked)]
+    exercises = [p for p in (root / "exercises/chapters").glob("*.py") if _mentions(p, asked)]
     found = dict.fromkeys(exercises)
     waiting = [code, *(path.read_text("utf-8") for path in exercises)]
     while waiting:

@@ -101,8 +101,8 @@ def test_what_a_chapter_needs_is_found_by_name():
         'from experiments.deployed import load_deployed\ncheck("rounding-hand", 1)'
     )
     found = {path.relative_to(ROOT).as_posix() for path in modules}
-    assert {"experiments/deployed.py", "exercises/rounding.py"} <= found
-    assert "exercises/merge.py" not in found
+    assert {"experiments/deployed.py", "exercises/chapters/rounding.py"} <= found
+    assert "exercises/chapters/merge.py" not in found
     lines = requirements_of({"sklearn.cluster", "torch", "json", "ml_dtypes"})
     assert {line.partition(">")[0] for line in lines} > {"scikit-learn", "ml-dtypes", "numpy"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from exercises.adaround import colleagues_flip, least_rounding, loss, problem, settled
+from exercises.chapters.adaround import colleagues_flip, least_rounding, loss, problem, settled
 from tests.exercises.claims import judged, spoiling
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from exercises import coding as exercises
+from exercises.chapters import coding as exercises
 from reference_impl import coding
 from tests.exercises.claims import judged, spoiling
 

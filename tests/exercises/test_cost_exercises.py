@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from exercises import cost, report
+from exercises import report
+from exercises.chapters import cost
 from reference_impl.measuring import model_cost
 from reference_impl.models import LeNet300
 from tests.exercises.claims import judged

@@ -10,10 +10,11 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import softmax as scipy_softmax
 from scipy.stats import entropy, ttest_ind
 
-from exercises import report, student
-from exercises.distill import RIGHT as BY_HAND
-from exercises.relation_numbers import CLIPS, INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
-from exercises.student_views import DEVIATIONS, DIFFERENCE, ERROR, NEEDED, T_8, VARIANCES
+from exercises import report
+from exercises.chapters import student
+from exercises.chapters.distill import RIGHT as BY_HAND
+from exercises.chapters.relation_numbers import CLIPS, INFORMATION, OTHERS, SMALLEST, TARGET, WHOLE
+from exercises.chapters.student_views import DEVIATIONS, DIFFERENCE, ERROR, NEEDED, T_8, VARIANCES
 from reference_impl.data import load_dataset
 from reference_impl.distillation import (
     best_class_bias,

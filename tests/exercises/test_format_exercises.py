@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from exercises.formats import nearest
+from exercises.chapters.formats import nearest
 from reference_impl.quantization import E2M1, E4M3, microscaling
 from tests.exercises.claims import judged, spoiling
 

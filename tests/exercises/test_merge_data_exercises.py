@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from exercises import merge_data
+from exercises.chapters import merge_data
 from reference_impl import compress, merging
 from reference_impl.data import load_dataset
 from reference_impl.measuring import mean_squared_error

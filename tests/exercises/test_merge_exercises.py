@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from exercises.merge import MERGED, RIGHT_ANGLE
+from exercises.chapters.merge import MERGED, RIGHT_ANGLE
 from reference_impl import merging
 from tests.exercises.claims import judged, spoiling
 

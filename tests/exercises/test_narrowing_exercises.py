@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from exercises import narrow
+from exercises.chapters import narrow
 from reference_impl import compress
 from reference_impl.data import load_dataset
 from reference_impl.measuring import model_cost

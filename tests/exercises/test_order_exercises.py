@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from exercises import order
+from exercises.chapters import order
 from reference_impl import quantization
 from reference_impl.measuring import order_gap, swap_gain
 from reference_impl.pruning import keep_highest

@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy import stats
 
-from exercises import importance_wanda, sparse
-from exercises.importance import channels_to_spare
-from exercises.stability import smallest_threshold
+from exercises.chapters import importance_wanda, sparse
+from exercises.chapters.importance import channels_to_spare
+from exercises.chapters.stability import smallest_threshold
 from reference_impl import pruning
 from reference_impl.compress import apply_masks, prunable_weights
 from reference_impl.data import load_dataset

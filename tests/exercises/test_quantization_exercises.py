@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from exercises import affine
-from exercises.codebook import layer_weights, least_size
-from exercises.rounding import outlier_signal
+from exercises.chapters import affine
+from exercises.chapters.codebook import layer_weights, least_size
+from exercises.chapters.rounding import outlier_signal
 from reference_impl import quantization
 from reference_impl.measuring import quantized_size, sqnr
 from tests.exercises.claims import judged, spoiling

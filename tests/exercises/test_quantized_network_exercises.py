@@ -9,9 +9,9 @@ from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from exercises.integer import pair_fits
-from exercises.ptq import clipping_error, exponential_signal
-from exercises.qat import BEST, CLIPPED_FIRST, SETTLED
+from exercises.chapters.integer import pair_fits
+from exercises.chapters.ptq import clipping_error, exponential_signal
+from exercises.chapters.qat import BEST, CLIPPED_FIRST, SETTLED
 from tests.exercises.claims import judged, spoiling
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.linalg import hadamard
 
-from exercises import questions
+from exercises.chapters import questions
 from reference_impl.quantization import AffineQuantizer, IntegerGrid
 from tests.exercises.claims import judged, spoiling
 

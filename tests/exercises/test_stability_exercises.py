@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from exercises.stability_pairs import PATIENTS
+from exercises.chapters.stability_pairs import PATIENTS
 from reference_impl import pruning
 from tests.exercises.claims import judged
 

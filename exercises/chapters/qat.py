@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exercises.chapters.qat_update import UPDATE
 from exercises.framework import (
     Case,
     Exercise,
@@ -23,7 +24,6 @@ from exercises.framework import (
     shaped_as,
     value,
 )
-from exercises.qat_update import UPDATE
 from reference_impl.quantization import IntegerGrid, learned_fake_quantize
 
 EXERCISES: dict[str, Exercise] = {}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from exercises.chapters.ptq_bias import corrects, layers_with_inputs
 from exercises.framework import (
     Case,
     Exercise,
@@ -25,7 +26,6 @@ from exercises.framework import (
     tensors,
     value,
 )
-from exercises.ptq_bias import corrects, layers_with_inputs
 
 EXERCISES: dict[str, Exercise] = {}
 

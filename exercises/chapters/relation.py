@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exercises import relation_numbers
+from exercises.chapters import relation_numbers
 from exercises.framework import (
     Case,
     Exercise,

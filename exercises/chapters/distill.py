@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exercises import distill_pixels
+from exercises.chapters import distill_pixels
 from exercises.framework import (
     Case,
     Exercise,

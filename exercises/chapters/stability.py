@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from exercises import stability_pairs
+from exercises.chapters import stability_pairs
 from exercises.framework import (
     PRECISION,
     Case,

@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from exercises import codebook_codes
+from exercises.chapters import codebook_codes
 from exercises.framework import (
     Case,
     Exercise,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exercises import importance_wanda
+from exercises.chapters import importance_wanda
 from exercises.framework import (
     Case,
     Exercise,

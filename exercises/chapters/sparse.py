@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exercises import sparse_rounds
+from exercises.chapters import sparse_rounds
 from exercises.framework import (
     Case,
     Exercise,

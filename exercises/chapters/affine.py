@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exercises import affine_codes
+from exercises.chapters import affine_codes
 from exercises.framework import (
     Exercise,
     Test,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from exercises.chapters.rounding_stochastic import STOCHASTIC
 from exercises.framework import (
     Case,
     Exercise,
@@ -20,7 +21,6 @@ from exercises.framework import (
     normals,
     numbers,
 )
-from exercises.rounding_stochastic import STOCHASTIC
 from reference_impl.measuring import sqnr
 from reference_impl.quantization import min_max_quantizer
 

@@ -3,7 +3,7 @@
 import math
 from functools import partial
 
-from exercises import merge_columns
+from exercises.chapters import merge_columns
 from exercises.framework import Exercise, at, either, near, numbers
 
 EXERCISES: dict[str, Exercise] = {**merge_columns.EXERCISES}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exercises.chapters.student_views import PAPER, VIEWS
 from exercises.framework import (
     Case,
     Exercise,
@@ -23,7 +24,6 @@ from exercises.framework import (
     numbers,
     value,
 )
-from exercises.student_views import PAPER, VIEWS
 from reference_impl.distillation import best_class_bias
 
 EXERCISES: dict[str, Exercise] = {"student-views": VIEWS, "student-paper": PAPER}
