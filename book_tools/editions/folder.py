@@ -1,6 +1,7 @@
 """A course in small: a folder with some chapters and all that they run with, and its zip.
 
-It holds the packages as they are, they weigh little; of the data it holds what the chapters name.
+It holds `data`, `reference_impl` and `exercises` as they are, and the modules of `experiments` and
+`benchmarks` that the chapters use. What the chapters and these modules import has to be installed.
 """
 
 import ast
@@ -20,8 +21,7 @@ from book_tools.files import ROOT, write_whole
 _ABOVE = "exercises", "experiments", "benchmarks"  # what may stand above reference_impl
 _LENT = "torch", "torchvision"  # a machine that runs notebooks has them, in a build that fits it
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # where the names differ
-_DATA = "checkpoints", "deployed", "pictures", "results"  # folders of it besides the data set
-_BESIDE = "LICENSE", "LICENSE-prose", "data/FashionMNIST", "reference_impl", "exercises"
+_BESIDE = "LICENSE", "LICENSE-prose", "data", "reference_impl", "exercises"
 _README = """\
 # {title}
 
@@ -74,23 +74,6 @@ def _mentions(path: Path, names: Iterable[str]) -> bool:
     return any(f'"{name}"' in text for name in names)
 
 
-def data_of(texts: Iterable[str], root: Path = ROOT) -> list[Path]:
-    """Return the files of ``data`` that texts of Python name in their strings, not in sentences.
-
-    A string that ends with the name of a folder, such as ``data/results``, names all its files.
-    """
-    strings = [
-        node.value.lower()
-        for text in texts
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value
-    ]
-    words = {word for string in strings for word in re.findall(r"[\w-]+", string)}
-    files = [p for f in _DATA for p in sorted((root / "data" / f).glob("*")) if p.is_file()]
-    whole = {folder for folder in _DATA if any(string.endswith(folder) for string in strings)}
-    return [p for p in files if p.stem.lower() in words or p.parent.name in whole]
-
-
 def requirements_of(modules: Iterable[str], root: Path = ROOT) -> list[str]:
     """Return the lines of pyproject.toml for what is imported, without torch and its kin."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
@@ -110,7 +93,7 @@ def lay(folder: Path, notebooks: Mapping[str, NotebookNode], root: Path = ROOT) 
     modules = sorted({module for code in codes for module in modules_of(code, root)})
     texts = [*codes, *(module.read_text("utf-8") for module in modules)]
     faces = {module.parent / "__init__.py" for module in modules}
-    for path in (*map(root.joinpath, _BESIDE), *modules, *faces, *data_of(texts, root)):
+    for path in (*map(root.joinpath, _BESIDE), *modules, *faces):
         target = folder / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
