@@ -3,12 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
-from exercises import all_exercises
+from exercises import all_exercises, by_chapter, notes_on
 from exercises.grading import SECONDS, graded, of_folder
-from exercises.limits import LIMIT
-from exercises.listing import listed
-from exercises.page import PATH, page
 from exercises.progress import find, read, record
 
 
@@ -31,17 +29,20 @@ def status(folder: Path) -> str:
     """Return the table of all exercises, with what the record near ``folder`` says."""
     path = find(folder) or find(folder / "work")
     progress = read(path) if path else {}
-    rows = [("ch.", "exercise", "kind", "diff.", "min", "done")]
-    for one in listed():
-        entry = progress.get(one.name)
-        done = "–" if entry is None else "passed" if entry["passed"] else f"{entry['tries']} tries"
-        figures = (str(one.difficulty), str(one.minutes))
-        rows.append((one.chapter, one.name, one.kind, *figures, done))
+    rows = [("ch.", "exercise", "diff.", "min", "done")]
+    for number, names in enumerate(by_chapter().values(), start=1):
+        rows += [_row(number, name, progress.get(name)) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     passed = sum(progress.get(name, {}).get("passed", False) for name in all_exercises())
     where = str(path) if path else "there is no progress.json here or in work/"
     return "\n".join([*lines, f"{passed} of {len(all_exercises())} passed ({where})"])
+
+
+def _row(number: int, name: str, entry: dict[str, Any] | None) -> tuple[str, ...]:
+    known = notes_on(name)
+    done = "–" if entry is None else "passed" if entry["passed"] else f"{entry['tries']} tries"
+    return f"{number:02}", name, str(known["difficulty"]), str(known["minutes"]), done
 
 
 def main(arguments: list[str] | None = None) -> str:
@@ -58,7 +59,6 @@ def main(arguments: list[str] | None = None) -> str:
         command.add_argument(
             "--seconds", type=float, default=SECONDS, help="for each file (%(default)g)"
         )
-    commands.add_parser("page", help="write chapters/exercises.md")
     given = parser.parse_args(arguments)
     if given.command == "check":
         if not given.file.is_file():
@@ -66,9 +66,6 @@ def main(arguments: list[str] | None = None) -> str:
         return check_file(given.file, given.seconds)
     if given.command == "status":
         return status(Path.cwd())
-    if given.command == "page":
-        PATH.write_text(page(LIMIT, SECONDS), "utf-8")
-        return f"wrote {PATH}"
     if not given.folder.is_dir():
         raise ValueError(f"{given.folder}: no such folder")
     table = of_folder(given.folder, given.seconds)

@@ -12,7 +12,7 @@ import pytest
 from book_tools import formulas
 from book_tools.pages import __main__ as pages
 from book_tools.pages import graph, heads, record, status, teaching
-from exercises.listing import listed
+from book_tools.pages.exercises import listed
 
 ROOT = Path(__file__).parents[1]
 HEADS = heads.heads(ROOT)

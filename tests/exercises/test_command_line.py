@@ -3,16 +3,17 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from book_tools.pages.exercises import listed
 from exercises import all_exercises
 from exercises.__main__ import check_file, main
 from exercises.grading import graded, of_folder
-from exercises.listing import listed
 from exercises.progress import record
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,16 @@ def test_the_status_lists_every_exercise_with_what_was_passed(tmp_path, monkeypa
     assert next(x for x in lines if "rounding-hand" in x).endswith("2 tries")
     assert next(x for x in lines if "affine-hand" in x).endswith("passed")
     assert lines[-1].startswith(f"1 of {len(all_exercises())} passed")
+
+
+def test_the_status_needs_neither_chapters_nor_other_packages_than_the_course(tmp_path):
+    """Oracle: what an archive holds, in a Python that has no PyYAML."""
+    shutil.copytree(ROOT / "exercises", tmp_path / "exercises")
+    (tmp_path / "reference_impl").symlink_to(ROOT / "reference_impl")
+    script = "import sys, runpy; sys.modules['yaml'] = None; runpy.run_module('exercises')"
+    command = [sys.executable, "-c", f"{script}['main'](['status'])"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

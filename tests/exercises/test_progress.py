@@ -5,10 +5,7 @@ import json
 import pytest
 
 from exercises import CHAPTERS, by_chapter, check, hint, notes_on, progress
-from exercises.grading import SECONDS
-from exercises.limits import LIMIT
 from exercises.notes import notes
-from exercises.page import PATH, page
 
 
 def test_check_records_tries_where_there_is_a_record(tmp_path, monkeypatch, capsys):
@@ -75,8 +72,3 @@ def test_every_exercise_has_notes(chapter):
         first, second = table["hints"]
         assert first != second
         assert min(len(first), len(second)) > 30
-
-
-def test_the_page_of_all_exercises_is_current():
-    """Oracle: a new run of `python -m exercises page`."""
-    assert PATH.read_text("utf-8") == page(LIMIT, SECONDS)

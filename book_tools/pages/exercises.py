@@ -1,0 +1,82 @@
+"""The page that lists all exercises, from the table of contents, the chapters and the notes."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+import yaml
+
+from book_tools.files import ROOT
+from exercises import notes_on
+from exercises.grading import SECONDS
+from exercises.limits import LIMIT
+
+_HEAD = Path(__file__).with_suffix(".md")
+_EXERCISE = re.compile(r"^`{3,}\{exercise\} (.+)\n:label: ex-(\S+)$", re.MULTILINE)
+_TABLE = """
+## {part}
+
+| exercise | title | chapter | kind | difficulty | minutes | name for `check` |
+| --- | --- | --- | --- | --- | --- | --- |
+{rows}
+"""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One exercise: its checker's name, kind ("By hand"), title, part and number of its chapter."""
+
+    name: str
+    kind: str
+    title: str
+    part: str
+    chapter: str
+    difficulty: int
+    minutes: int
+
+
+@cache
+def listed() -> tuple[Listed, ...]:
+    """Return the exercises in the order of the book."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    chapters = [
+        (part["caption"], ROOT / f"{chapter['file']}.ipynb")
+        for part in toc["parts"]
+        for chapter in part["chapters"]
+        if re.fullmatch(r"chapters/\d\d_\w+", chapter["file"])
+    ]
+    return tuple(one for part, path in chapters for one in _of_chapter(part, path))
+
+
+def _of_chapter(part: str, path: Path) -> list[Listed]:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    found = []
+    for cell in cells:
+        for heading, name in _EXERCISE.findall("".join(cell["source"])):
+            kind, _, title = heading.partition(": ")
+            note = notes_on(name)
+            effort = note["difficulty"], note["minutes"]
+            found.append(Listed(name, kind, title, part, path.name[:2], *effort))
+    return found
+
+
+def page() -> str:
+    """Return the text of the page."""
+    parts = [
+        _TABLE.format(part=part, rows="\n".join(map(_row, rows)))
+        for part, rows in groupby(listed(), key=lambda one: one.part)
+    ]
+    head = _HEAD.read_text("utf-8").format(count=len(listed()), limit=LIMIT, seconds=SECONDS)
+    return head + "".join(parts)
+
+
+def _row(one: Listed) -> str:
+    title = one.title or one.kind
+    cells = (
+        *(f"{{ref}}`ex-{one.name}`", title[0].upper() + title[1:], one.chapter, one.kind),
+        *(str(one.difficulty), str(one.minutes), f"`{one.name}`"),
+    )
+    return f"| {' | '.join(cells)} |"
