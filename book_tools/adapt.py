@@ -20,9 +20,9 @@ from nbformat import NotebookNode
 from book_tools.comparing.kernels import Runner
 from book_tools.comparing.outputs import coalesce, outputs_difference
 from book_tools.comparing.rules import cell_name, code_cells, raises
+from book_tools.execute import CELL_TIMEOUT
 from book_tools.failures import BookError, explained
-from book_tools.refresh import chosen
-from book_tools.site.execute import CELL_TIMEOUT, read_notebook
+from book_tools.notebooks import chosen, read
 from reference_impl.folders import data_folder
 from reference_impl.notebook import NEEDS_A_LOOK
 
@@ -174,7 +174,7 @@ def adapt(chapter: str, given: Mapping[str, str]) -> str:
             data_folder(given["DATA"])
         except FileNotFoundError as error:
             raise BookError(str(error)) from error
-    stored = read_notebook(path)
+    stored = read(path)
     fresh = with_parameters(stored, given)
     values = ", ".join(f"{name}={value}" for name, value in given.items()) or "its own parameters"
     print(f"{path.stem} with {values} …", flush=True)

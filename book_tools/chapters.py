@@ -6,16 +6,22 @@ are those that a page shows unfolded, without solutions.
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from book_tools.failures import explained
-from book_tools.refresh import chosen
+from book_tools.notebooks import (
+    chosen,
+    exercises_in,
+    markdown_of,
+    printed,
+    read,
+    without_solutions,
+)
 from reference_impl.notebook import Table
 
 WORDS, LINES = 3500, 300  #: at most
@@ -51,16 +57,15 @@ class Chapter:
     @cached_property
     def truths(self) -> int:
         """Return how often the cells print True or False."""
-        outputs = [o for cell in self.notebook.cells for o in cell.get("outputs", ())]
-        texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
-        return sum(len(re.findall(r"\b(?:True|False)\b", text)) for text in texts)
+        text = "\n".join(map(printed, self.notebook.cells))
+        return len(re.findall(r"\b(?:True|False)\b", text))
 
     @cached_property
     def missing(self) -> list[str]:
         """Return the parts that the chapter lacks."""
-        everything = "\n".join(c.source for c in self.notebook.cells if c.cell_type == "markdown")
+        everything = markdown_of(self.notebook)
         headings = re.findall(r"^## (.+)$", everything, re.MULTILINE)
-        titles = re.findall(r"^`{3,}\{exercise\} (.+)$", everything, re.MULTILINE)
+        titles = exercises_in(everything).values()
         figures = (i for i, c in enumerate(self.notebook.cells) if "mystnb" in c.metadata)
         texts = (i for i, c in enumerate(self.notebook.cells) if i and c.cell_type == "markdown")
         return [
@@ -76,7 +81,8 @@ class Chapter:
     @cached_property
     def _outside(self) -> list[NotebookNode]:
         """Return the cells that belong neither to an exercise nor to a solution."""
-        return [*_outside(self.notebook.cells)]
+        cells, _ = without_solutions(self.notebook.cells)
+        return [cell for cell in cells if "{exercise}" not in cell.source]
 
 
 def folded(cell: NotebookNode) -> bool:
@@ -84,23 +90,9 @@ def folded(cell: NotebookNode) -> bool:
     return not {"hide-input", "remove-cell"}.isdisjoint(cell.metadata.get("tags", ()))
 
 
-def read_chapter(path: Path) -> Chapter:
-    """Return the chapter in a notebook."""
-    return Chapter(nbformat.read(path, as_version=4))
-
-
-def _outside(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
-    inside = False
-    for cell in cells:
-        inside |= "{solution-start}" in cell.source
-        if not inside and "{exercise}" not in cell.source:
-            yield cell
-        inside &= "{solution-end}" not in cell.source
-
-
 def counted(paths: Sequence[Path]) -> str:
     """Print the table, and what each chapter lacks; return a closing line."""
-    chapters = {path.stem[:2]: read_chapter(path) for path in paths}
+    chapters = {path.stem[:2]: Chapter(read(path)) for path in paths}
     heads = f"words (≤ {WORDS})", f"lines of code shown (≤ {LINES})", "True or False"
     rows = [[name, *map(str, (c.words, c.lines, c.truths))] for name, c in chapters.items()]
     print(Table(["chapter", *heads], rows))

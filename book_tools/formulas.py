@@ -7,7 +7,6 @@ the three. ``make formulas`` runs it. An appendix is named by its file: ``…, a
 """
 
 import ast
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from book_tools.files import ROOT
+from book_tools.notebooks import markdown_of, read
 
 _DISPLAYED = re.compile(r"\$\$(.*?)\$\$(?:\s*\((eq-[\w-]+)\))?", re.DOTALL)
 NAMED = re.compile(
@@ -69,14 +69,9 @@ class Formula:
     tests: tuple[Place, ...]
 
 
-def _markdown(chapter: Path) -> str:
-    cells = json.loads(chapter.read_text("utf-8"))["cells"]
-    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-
-
 def equations(chapter: Path) -> dict[str, str]:
     """Return label → LaTeX of the labelled equations of a chapter, in order."""
-    displayed = _DISPLAYED.findall(_markdown(chapter))
+    displayed = _DISPLAYED.findall(markdown_of(read(chapter)))
     return {label: latex.strip() for latex, label in displayed if label}
 
 
@@ -85,9 +80,10 @@ def called(chapter: Path) -> str:
     return chapter.stem[:2] if chapter.stem[:2].isdigit() else chapter.stem
 
 
+@cache
 def title(chapter: Path) -> str:
     """Return the number and the heading of a chapter, the heading of an appendix."""
-    headings = re.findall(r"^# (.+)$", _markdown(chapter), re.MULTILINE)
+    headings = re.findall(r"^# (.+)$", markdown_of(read(chapter)), re.MULTILINE)
     number = called(chapter)
     return f"{number} {headings[0]}" if number.isdigit() else headings[0]
 

@@ -15,9 +15,10 @@ from nbformat import NotebookNode
 
 from book_tools.comparing.outputs import outputs_difference
 from book_tools.comparing.rules import code_cells, structure_problems
+from book_tools.execute import execute_all
 from book_tools.failures import BookError, explained
 from book_tools.files import ROOT, write_whole
-from book_tools.site.execute import execute_all, read_notebook
+from book_tools.notebooks import chosen, read
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -57,7 +58,7 @@ def refresh(paths: Sequence[Path]) -> str:
     """Execute the notebooks, two at a time, and store their outputs; return a closing line."""
 
     def store(path: Path, executed: NotebookNode) -> str:
-        stored, fresh = read_notebook(path), tidied(executed)
+        stored, fresh = read(path), tidied(executed)
         if [cell.source for cell in stored.cells] != [cell.source for cell in fresh.cells]:
             raise BookError(f"{path.name}: edited while it was executed; left as it is")
         problems = structure_problems(fresh)
@@ -74,18 +75,6 @@ def refresh(paths: Sequence[Path]) -> str:
 
     execute_all(paths, store)
     return f"Notebooks executed: {len(paths)}"
-
-
-def chosen(given: Sequence[str]) -> list[Path]:
-    """Return the notebooks to work on: the given files or chapters' numbers, or all chapters."""
-    folder = ROOT / "chapters"
-    paths: list[Path] = [] if given else sorted(folder.glob("*.ipynb"))
-    for name in given:
-        found = list(folder.glob(f"{name:0>2}_*.ipynb")) if name.isdigit() else [Path(name)]
-        if not found or not found[0].is_file() or found[0].suffix != ".ipynb":
-            raise BookError(f"{name} is not a notebook: give 08, or chapters/10_….ipynb")
-        paths += found
-    return [path.resolve() for path in paths]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ def status(folder: Path) -> str:
     """Return the table of all exercises, with what the record near ``folder`` says."""
     path = find(folder) or find(folder / "work")
     progress = read(path) if path else {}
-    rows = [("ch.", "exercise", "diff.", "min", "done")]
+    rows = [["ch.", "exercise", "diff.", "min", "done"]]
     for number, names in enumerate(by_chapter().values(), start=1):
         rows += [_row(number, name, progress.get(name)) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -39,10 +39,10 @@ def status(folder: Path) -> str:
     return "\n".join([*lines, f"{passed} of {len(all_exercises())} passed ({where})"])
 
 
-def _row(number: int, name: str, entry: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(number: int, name: str, entry: dict[str, Any] | None) -> list[str]:
     known = notes_on(name)
     done = "–" if entry is None else "passed" if entry["passed"] else f"{entry['tries']} tries"
-    return f"{number:02}", name, str(known["difficulty"]), str(known["minutes"]), done
+    return [f"{number:02}", name, str(known["difficulty"]), str(known["minutes"]), done]
 
 
 def main(arguments: list[str] | None = None) -> str:

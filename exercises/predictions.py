@@ -102,7 +102,7 @@ class Prediction:
 @cache
 def all_predictions() -> Mapping[str, Prediction]:
     """Return every question of the course by its name, in the order of the chapters."""
-    tables = [notes(chapter).get("predictions", {}) for chapter in CHAPTERS]
+    tables = [notes(chapter)["predictions"] for chapter in CHAPTERS]
     return MappingProxyType({n: Prediction(**one) for table in tables for n, one in table.items()})
 
 

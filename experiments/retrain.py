@@ -77,7 +77,7 @@ def needed(chapter: str) -> list[str]:
     """
     chapters = {path.name[:2]: path for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))}
     if chapter.zfill(2) not in chapters:
-        raise ValueError(f"there is no chapter {chapter}, choose from {', '.join(chapters)}")
+        raise ValueError(f"there is no chapter {chapter}; there are {', '.join(chapters)}")
     notebook = json.loads(chapters[chapter.zfill(2)].read_text(encoding="utf-8"))
     found: set[str] = set()
     for cell in notebook["cells"]:

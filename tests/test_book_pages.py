@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import itertools
-import json
 import pkgutil
 import re
 from pathlib import Path
@@ -13,35 +12,22 @@ import yaml
 from pybtex.database import parse_file
 
 import reference_impl
-from book_tools.site.build import notebooks
+from book_tools import notebooks
+from book_tools.site import build
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ROOT / "chapters"
 
 
-def markdown_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     """Return the Markdown cells of a notebook, or a Markdown page as it is."""
     if path.suffix != ".ipynb":
         return path.read_text("utf-8")
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    return notebooks.markdown_of(notebooks.read(path))
 
 
-def code_of(path: Path) -> str:
-    """Return the code cells of a notebook."""
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-
-
-def chapters() -> list[Path]:
-    return sorted(CHAPTERS.glob("[0-9]*.ipynb"))
-
-
-def appendices() -> list[Path]:
-    return sorted(CHAPTERS.glob("[!0-9]*.ipynb"))
-
-
-PAGES = [*chapters(), *appendices()]
+PAGES = notebooks.chosen()
+NUMBERED = [path for path in PAGES if path.name[0].isdigit()]
 
 
 def resolve(name: str) -> object:
@@ -87,8 +73,8 @@ def test_errata_page_and_boxes_agree():
     """Oracle: the labels of the boxes in the chapters."""
     boxes = {
         label
-        for path in chapters()
-        for label in re.findall(r"^\((erratum-[\w-]+)\)=", markdown_of(path), re.MULTILINE)
+        for path in NUMBERED
+        for label in re.findall(r"^\((erratum-[\w-]+)\)=", text_of(path), re.MULTILINE)
     }
     linked = re.findall(r"<(erratum-[\w-]+)>", (CHAPTERS / "errata.md").read_text("utf-8"))
     assert sorted(linked) == sorted(boxes)
@@ -111,7 +97,7 @@ def test_api_pages_document_every_part_once():
 
 def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order():
     """Oracle: the files in the folder."""
-    assert notebooks(ROOT) == PAGES
+    assert build.notebooks(ROOT) == PAGES
     toc = (ROOT / "_toc.yml").read_text("utf-8")
     listed = set(re.findall(r"file: (\S+)", toc))
     pages = {
@@ -126,7 +112,7 @@ def test_every_page_is_in_the_table_of_contents_and_the_chapters_in_order():
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "intro.md"], ids=lambda path: path.stem)
 def test_prose_keeps_to_the_house_style(path):
     """Oracle: the rule that nothing is called simple, and headings that go down by one level."""
-    text = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", markdown_of(path), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^(`{3,}|:{3,}).*?^\1", "", text_of(path), flags=re.MULTILINE | re.DOTALL)
     assert not re.search(r"\b(simply|obviously|trivially)\b", text, re.IGNORECASE)
     levels = [len(m) for m in re.findall(r"^(#+) ", text, re.MULTILINE)]
     assert levels.count(1) == 1
@@ -138,7 +124,7 @@ def test_prose_keeps_to_the_house_style(path):
 def test_fences_are_longer_than_those_they_hold(path):
     """Oracle: CommonMark, where a fence ends at the first bare one of its length or longer."""
     fence = None
-    for line in markdown_of(path).splitlines():
+    for line in text_of(path).splitlines():
         if not (found := re.match(r"(`{3,})(.*)", line)):
             continue
         if fence is None:
@@ -152,7 +138,7 @@ def test_fences_are_longer_than_those_they_hold(path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_each_figure_is_numbered_captioned_and_described(path):
     """Oracle: the stored outputs; a cell that shows an SVG needs the metadata."""
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+    for cell in notebooks.read(path).cells:
         shows = [o for o in cell.get("outputs", []) if "image/svg+xml" in o.get("data", {})]
         if shows:
             meta = cell["metadata"].get("mystnb", {})
@@ -161,16 +147,16 @@ def test_each_figure_is_numbered_captioned_and_described(path):
             assert len(meta["image"]["alt"]) > 30, "the alternative text tells what is drawn"
 
 
-@pytest.mark.parametrize("path", chapters(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_each_chapter_has_three_exercises_with_solutions(path):
     """Oracle: the labels of exercises and solutions; both call the checker of this name."""
-    text = markdown_of(path)
-    asked = re.findall(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", text, re.MULTILINE)
-    solved = re.findall(r"^`{3,}\{solution-start\} (ex-[\w-]+)", text, re.MULTILINE)
+    text = text_of(path)
+    asked = [*notebooks.exercises_in(text)]
+    solved = re.findall(r"^`{3,}\{solution-start\} ex-([\w-]+)", text, re.MULTILINE)
     assert len(asked) >= 3
     assert solved == asked
-    calls = re.findall(r'\bcheck\(\s*"([\w-]+)"', code_of(path))
-    assert sorted(calls) == sorted(2 * [label.removeprefix("ex-") for label in asked])
+    calls = re.findall(r'\bcheck\(\s*"([\w-]+)"', notebooks.code_of(notebooks.read(path)))
+    assert sorted(calls) == sorted(2 * asked)
 
 
 def test_references_are_complete_and_cited_keys_exist():
@@ -185,7 +171,7 @@ def test_references_are_complete_and_cited_keys_exist():
         assert any(field in entry.fields for field in place), key
         assert entry.fields["year"] in key, key
     pages = [*PAGES, ROOT / "intro.md", *CHAPTERS.glob("*.md")]
-    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "".join(map(markdown_of, pages)))
+    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "".join(map(text_of, pages)))
     assert {key.strip() for keys in cited for key in keys.split(",")} <= set(entries)
 
 

@@ -10,12 +10,13 @@ import nbformat
 import pytest
 
 from book_tools import formulas
+from book_tools.notebooks import printed
 from book_tools.pages import __main__ as pages
 from book_tools.pages import graph, heads, record, status, teaching
 from book_tools.pages.exercises import listed
 
 ROOT = Path(__file__).parents[1]
-HEADS = heads.heads(ROOT)
+HEADS = heads.heads()
 COURSE = teaching.course()
 BANK = ROOT / "instructors" / "questions"
 SYLLABI = {syllabus["name"]: syllabus["sessions"] for syllabus in COURSE["syllabi"]}
@@ -24,9 +25,7 @@ EXERCISES = {label: head.number for head in HEADS.values() for label in head.exe
 
 def text_of(head):
     """Return what a reader sees of a chapter: its text, and what its cells print."""
-    outputs = [o for cell in head.cells for o in cell.get("outputs", ())]
-    printed = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
-    return head.markdown + "\n".join("".join(p) for p in printed)
+    return head.markdown + "\n".join(map(printed, head.notebook.cells))
 
 
 # -- needs -----------------------------------------------------------------------------------------
@@ -38,7 +37,7 @@ def test_a_chapter_needs_earlier_ones_and_states_goals_and_times(head):
     assert all(need < head.number for need in [*head.needs, *head.uses])
     assert len(head.goals) >= 4
     assert 10 <= head.minutes <= 45
-    first = "".join(head.cells[0]["source"])
+    first = head.notebook.cells[0].source
     assert set(head.needs + head.uses) == set(re.findall(r"\]\((\d\d)_", first))
 
 
@@ -105,7 +104,7 @@ def test_each_chapter_has_three_misconceptions_that_it_refutes(number):
     found, head = COURSE["misconceptions"][number], HEADS[number]
     assert len(found) >= 3
     assert len({entry["at"] for entry in found}) == len(found), "each at a place of its own"
-    labels = json.dumps(head.cells)
+    labels = json.dumps(head.notebook)
     for entry in found:
         place = teaching.place(entry["at"], head)
         assert entry["at"] in labels or place.startswith("[")
@@ -185,16 +184,9 @@ FAQ = re.findall(
 
 def section_of(label):
     """Return the text and the printed output of the section of chapter 22 with this label."""
-    parts = []
-    for cell in HEADS["22"].cells:
-        outputs = [
-            o.get("text") or o["data"].get("text/plain", "") for o in cell.get("outputs", ())
-        ]
-        shown = [cell["source"]] if cell["cell_type"] == "markdown" else outputs
-        parts += ["".join(part) for part in shown]
-    return re.split(
-        r"^\(sec-", "\n".join(parts).partition(f"({label})=")[2], maxsplit=1, flags=re.M
-    )[0]
+    cells = HEADS["22"].notebook.cells
+    text = "\n".join(c.source if c.cell_type == "markdown" else printed(c) for c in cells)
+    return re.split(r"^\(sec-", text.partition(f"({label})=")[2], maxsplit=1, flags=re.M)[0]
 
 
 def test_the_seven_questions_are_answered_in_the_order_of_the_chapter():

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from book_tools.editions.edition import edition
 from book_tools.editions.folder import lay, zipped
-from book_tools.editions.notebooks import chapter_paths, edition, read, without_solutions
 from book_tools.failures import explained
 from book_tools.files import ROOT
+from book_tools.notebooks import chosen, read, without_solutions
 
 BUILD = ROOT / "_build"
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make() -> str:
-        paths = chapter_paths(options.chapters)
+        paths = chosen(options.chapters)
         if options.edition == "student":
             made = [student_edition(paths, BUILD / "student")]
         else:

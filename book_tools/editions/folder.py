@@ -14,9 +14,10 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from book_tools.editions.edition import written
 from book_tools.editions.first_cell import address
-from book_tools.editions.notebooks import written
 from book_tools.files import ROOT, write_whole
+from book_tools.notebooks import code_of
 
 _ABOVE = "exercises", "experiments", "benchmarks"  # what may stand above reference_impl
 _LENT = "torch", "torchvision"  # a machine that runs notebooks has them, in a build that fits it
@@ -34,11 +35,6 @@ them. Code: MIT; prose, figures and exercises: CC BY 4.0; Fashion-MNIST: MIT, Za
 """
 
 
-def code_of(notebook: NotebookNode) -> str:
-    """Return the code of a notebook."""
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-
-
 def imported(code: str) -> set[str]:
     """Return the modules that a text of Python imports."""
     names: set[str] = set()
@@ -50,19 +46,19 @@ def imported(code: str) -> set[str]:
     return names
 
 
-def modules_of(code: str, root: Path = ROOT) -> list[Path]:
+def modules_of(code: str) -> list[Path]:
     """Return the modules of the packages above `reference_impl` that a chapter's code runs.
 
     Those are the modules that it imports, those that have one of its exercises, and in turn all
     that they import.
     """
     asked = re.findall(r"\b(?:check|guess|hint)\(\s*\"([\w-]+)\"", code)
-    exercises = [p for p in (root / "exercises/chapters").glob("*.py") if _mentions(p, asked)]
+    exercises = [p for p in (ROOT / "exercises/chapters").glob("*.py") if _mentions(p, asked)]
     found = dict.fromkeys(exercises)
     waiting = [code, *(path.read_text("utf-8") for path in exercises)]
     while waiting:
         for name in sorted(imported(waiting.pop())):
-            path = root / f"{name.replace('.', '/')}.py"
+            path = ROOT / f"{name.replace('.', '/')}.py"
             if name.startswith(_ABOVE) and path.is_file() and path not in found:
                 found[path] = None
                 waiting.append(path.read_text("utf-8"))
@@ -74,9 +70,9 @@ def _mentions(path: Path, names: Iterable[str]) -> bool:
     return any(f'"{name}"' in text for name in names)
 
 
-def requirements_of(modules: Iterable[str], root: Path = ROOT) -> list[str]:
+def requirements_of(modules: Iterable[str]) -> list[str]:
     """Return the lines of pyproject.toml for what is imported, without torch and its kin."""
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     optional = project["optional-dependencies"]
     lines = [*project["dependencies"], *optional["oracles"], *optional["deploy"]]
     known = {re.split(r"[>=<]", line)[0]: line for line in lines}
@@ -86,15 +82,15 @@ def requirements_of(modules: Iterable[str], root: Path = ROOT) -> list[str]:
     return sorted(line for line in needed if re.split(r"[>=<]", line)[0] not in _LENT)
 
 
-def lay(folder: Path, notebooks: Mapping[str, NotebookNode], root: Path = ROOT) -> None:
+def lay(folder: Path, notebooks: Mapping[str, NotebookNode]) -> None:
     """Make the folder anew, with notebooks and all that their cells run with."""
     shutil.rmtree(folder, ignore_errors=True)
     codes = [code_of(notebook) for notebook in notebooks.values()]
-    modules = sorted({module for code in codes for module in modules_of(code, root)})
+    modules = sorted({module for code in codes for module in modules_of(code)})
     texts = [*codes, *(module.read_text("utf-8") for module in modules)]
     faces = {module.parent / "__init__.py" for module in modules}
-    for path in (*map(root.joinpath, _BESIDE), *modules, *faces):
-        target = folder / path.relative_to(root)
+    for path in (*map(ROOT.joinpath, _BESIDE), *modules, *faces):
+        target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -102,14 +98,14 @@ def lay(folder: Path, notebooks: Mapping[str, NotebookNode], root: Path = ROOT) 
             shutil.copyfile(path, target)
     for name, notebook in notebooks.items():
         write_whole(folder / name, written(notebook))
-    needed = requirements_of({name for text in texts for name in imported(text)}, root)
+    needed = requirements_of({name for text in texts for name in imported(text)})
     write_whole(folder / "requirements.txt", "\n".join(needed) + "\n")
-    write_whole(folder / "README.md", _readme(notebooks, root))
+    write_whole(folder / "README.md", _readme(notebooks))
 
 
-def _readme(notebooks: Mapping[str, NotebookNode], root: Path) -> str:
+def _readme(notebooks: Mapping[str, NotebookNode]) -> str:
     first = next(iter(notebooks.values())).cells[0].source.splitlines()[0].removeprefix("# ")
-    url = address(root)
+    url = address()
     return _README.format(
         title=first if len(notebooks) == 1 else "Chapters for students",
         where=f" ({url})" if url else "",

@@ -13,16 +13,10 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from book_tools.editions.notebooks import (
-    chapter_paths,
-    digest,
-    edition,
-    read,
-    without_solutions,
-    written,
-)
+from book_tools.editions.edition import digest, edition, written
 from book_tools.failures import explained
 from book_tools.files import ROOT, write_whole
+from book_tools.notebooks import chosen, read, without_solutions
 
 WORK = ROOT / "work"
 _MADE_FROM = "made_from"  # in a copy's metadata: the sum of the edition that it was
@@ -71,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def lay_out() -> str:
-        (first, *_) = chapter_paths([options.chapter] if options.chapter else [])
-        for line in laid_out(chapter_paths()):
+        (first, *_) = chosen([options.chapter] if options.chapter else [])
+        for line in laid_out(chosen()):
             print(line)
         opened.append(WORK / first.name)
         return f"Your copies are in {WORK.name}/, the solutions in {WORK.name}/solutions/"

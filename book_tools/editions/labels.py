@@ -5,17 +5,15 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 from pybtex.database import Entry, parse_file
 from pybtex.plugin import find_plugin
 
 from book_tools.files import ROOT
+from book_tools.notebooks import chosen, exercises_in, read
 
 EQUATION = re.compile(r"^\$\$\n(.*?)\n\$\$(?: \((eq-[\w-]+)\))? *$", re.MULTILINE | re.DOTALL)
-_EXERCISE = re.compile(r"^`{3,}\{exercise\}[^\n]*\n:label: (ex-[\w-]+)", re.MULTILINE)
 _TABLE = re.compile(r"^:name: (tab-[\w-]+)", re.MULTILINE)
 
 
@@ -35,7 +33,7 @@ def _numbered(cells: Sequence[NotebookNode], prefix: str) -> Iterator[tuple[str,
         "({})": [label for _, label in EQUATION.findall(text) if label],
         "Fig. {}": [m["figure"]["name"] for m in metadata if "figure" in m],
         "Table {}": _TABLE.findall(text),
-        "Exercise {}": _EXERCISE.findall(text),
+        "Exercise {}": [f"ex-{name}" for name in exercises_in(text)],
     }
     for form, found in kinds.items():
         for number, label in enumerate(found, start=1):
@@ -43,14 +41,14 @@ def _numbered(cells: Sequence[NotebookNode], prefix: str) -> Iterator[tuple[str,
 
 
 @cache
-def labels(root: Path = ROOT) -> Labels:
+def labels() -> Labels:
     """Return what all labels stand for: numbers begin in each chapter, and in the appendices."""
     parts: dict[str, list[NotebookNode]] = {}
-    for path in sorted((root / "chapters").glob("*.ipynb")):
+    for path in chosen():
         prefix = f"{int(path.name[:2])}." if path.name[:2].isdigit() else ""
-        parts.setdefault(prefix, []).extend(nbformat.read(path, as_version=4).cells)
+        parts.setdefault(prefix, []).extend(read(path).cells)
     names = {k: v for prefix, cells in parts.items() for k, v in _numbered(cells, prefix)}
-    return Labels(names, parse_file(str(root / "references.bib")).entries)
+    return Labels(names, parse_file(str(ROOT / "references.bib")).entries)
 
 
 def year(entry: Entry) -> str:

@@ -1,6 +1,5 @@
 """The page that lists all exercises, from the table of contents, the chapters and the notes."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +9,12 @@ from pathlib import Path
 import yaml
 
 from book_tools.files import ROOT
+from book_tools.notebooks import exercises_in, markdown_of, read
 from exercises import notes_on
 from exercises.grading import SECONDS
 from exercises.limits import LIMIT
 
 _HEAD = Path(__file__).with_suffix(".md")
-_EXERCISE = re.compile(r"^`{3,}\{exercise\} (.+)\n:label: ex-(\S+)$", re.MULTILINE)
 _TABLE = """
 ## {part}
 
@@ -52,14 +51,12 @@ def listed() -> tuple[Listed, ...]:
 
 
 def _of_chapter(part: str, path: Path) -> list[Listed]:
-    cells = json.loads(path.read_text("utf-8"))["cells"]
     found = []
-    for cell in cells:
-        for heading, name in _EXERCISE.findall("".join(cell["source"])):
-            kind, _, title = heading.partition(": ")
-            note = notes_on(name)
-            effort = note["difficulty"], note["minutes"]
-            found.append(Listed(name, kind, title, part, path.name[:2], *effort))
+    for name, heading in exercises_in(markdown_of(read(path))).items():
+        kind, _, title = heading.partition(": ")
+        note = notes_on(name)
+        effort = note["difficulty"], note["minutes"]
+        found.append(Listed(name, kind, title, part, path.name[:2], *effort))
     return found
 
 

@@ -1,12 +1,13 @@
 """What a chapter says of itself in its first cell: title, goals, needs and times."""
 
-import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
-from book_tools.files import ROOT
+from nbformat import NotebookNode
+
+from book_tools.notebooks import chosen, exercises_in, markdown_of, read
 
 _LINK = re.compile(r"\]\((\d\d)_[\w-]+\.ipynb\)")
 
@@ -63,40 +64,31 @@ class Head:
         """Return the minutes that reading takes, by the chapter's own statement."""
         return int(self._line(r"\*\*Time\*\*: (\d+) minutes to read"))
 
-    @property
-    def run(self) -> str:
-        """Return how long the chapter says that it runs."""
-        return self._line(r"minutes to read[,;] (.+?) to run")
-
     @cached_property
-    def cells(self) -> list[dict[str, object]]:
-        """Return the cells of the notebook."""
-        found: list[dict[str, object]] = json.loads(self.file.read_text("utf-8"))["cells"]
-        return found
+    def notebook(self) -> NotebookNode:
+        """Return the whole notebook."""
+        return read(self.file)
 
     @cached_property
     def markdown(self) -> str:
         """Return the text of all Markdown cells."""
-        texts = ("".join(c["source"]) for c in self.cells if c["cell_type"] == "markdown")  # type: ignore[arg-type]
-        return "\n\n".join(texts)
+        return markdown_of(self.notebook)
 
     @property
     def exercises(self) -> dict[str, str]:
-        """Return label → title of the exercises."""
-        found = re.findall(r"^`{3,}\{exercise\} (.+)\n:label: (ex-[\w-]+)", self.markdown, re.M)
-        return {label: name for name, label in found}
+        """Return label → heading of the exercises."""
+        return {f"ex-{name}": heading for name, heading in exercises_in(self.markdown).items()}
 
     def _line(self, pattern: str) -> str:
-        first = "".join(self.cells[0]["source"])  # type: ignore[arg-type]
-        if not (found := re.search(pattern, first, re.MULTILINE)):
+        if not (found := re.search(pattern, self.notebook.cells[0].source, re.MULTILINE)):
             raise ValueError(f"{self.file.name}: its first cell has nothing like {pattern}")
         return found[1]
 
 
-def heads(root: Path = ROOT) -> dict[str, Head]:
+@cache
+def heads() -> dict[str, Head]:
     """Return number → head of every chapter, in order."""
-    files = sorted((root / "chapters").glob("[0-9]*.ipynb"))
-    return {file.name[:2]: Head(file) for file in files}
+    return {file.name[:2]: Head(file) for file in chosen() if file.name[0].isdigit()}
 
 
 def required(found: dict[str, Head]) -> dict[str, set[str]]:

@@ -1,17 +1,25 @@
-"""What was measured of the course: processor times of chapters, and which mutants were noticed."""
+"""What was measured of the course: ``python -m book_tools.pages.record 02`` measures chapters anew.
+
+The command executes chapters, one after another, and keeps their processor times in
+``status.json`` beside this file, with the date, the machine and the versions. `make mutants` keeps
+there which broken formulas were noticed.
+"""
 
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from book_tools.execute import execute
+from book_tools.failures import explained
 from book_tools.files import write_whole
-from book_tools.site.execute import execute
+from book_tools.notebooks import chosen
 
 RECORD = Path(__file__).with_name("status.json")
 
@@ -57,3 +65,14 @@ def measure(paths: Iterable[Path]) -> str:
         print(f"  {path.stem}: {time:.1f} s", flush=True)
         keep("chapters", {path.stem: {"seconds": round(time, 1), **here()}})
     return "measured; now `make pages`"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: numbers of chapters; all by default."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command = "python -m book_tools.pages.record"
+    return explained(lambda: measure(p for p in chosen(given) if p.name[0].isdigit()), command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,24 +1,14 @@
-"""How the course stands: ``python -m book_tools.pages.status 02`` measures chapters anew.
-
-The command executes chapters, one after another, and keeps their processor times in
-``status.json`` beside this file, with the date, the machine and the versions. `make mutants` keeps
-there which broken formulas were noticed. `make pages` writes the page from this record, from the
-notebooks and from the lock file.
-"""
+"""How the course stands, from the notebooks, the lock file and what was measured."""
 
 import re
-import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from book_tools.comparing.rules import code_cells
-from book_tools.failures import explained
 from book_tools.files import ROOT
 from book_tools.pages.heads import Head, heads
-from book_tools.pages.record import measure, read_record, seconds
-from book_tools.refresh import chosen
-from book_tools.site.execute import read_notebook
+from book_tools.pages.record import read_record, seconds
 
 SHOWN = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "onnxruntime", "jupyter-book")
 
@@ -54,7 +44,7 @@ def _span(dates: Iterable[str]) -> str:
 
 
 def _counts(head: Head) -> list[int]:
-    cells = code_cells(read_notebook(head.file))
+    cells = code_cells(head.notebook)
     figures = sum("image/svg+xml" in o.get("data", {}) for c in cells for o in c["outputs"])
     compared = sum(bool(cell["outputs"]) for cell in cells)
     return [head.minutes, len(cells), compared, figures, len(head.exercises)]
@@ -112,14 +102,3 @@ def page() -> str:
     record = read_record()
     parts = _chapters(record["chapters"]), _mutants(record["mutants"]), _VERSIONS, _versions()
     return _TOP + "".join(parts)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: numbers of chapters; all by default."""
-    given = sys.argv[1:] if arguments is None else arguments
-    paths = [path for path in chosen(given) if path.name[0].isdigit()]
-    return explained(lambda: measure(paths), "python -m book_tools.pages.status")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,12 +19,13 @@ from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from book_tools.comparing.rules import code_cells
+from book_tools.execute import execute_all
 from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
 from book_tools.formulas import equations
+from book_tools.notebooks import read
 from book_tools.refresh import merged, tidied
 from book_tools.site import runs
-from book_tools.site.execute import execute_all, read_notebook
 
 #: Written last, removed first: a build that was interrupted leaves none, and is done again.
 _STAMP = "built.json"
@@ -66,7 +67,7 @@ def run_sphinx(root: Path, build: Path) -> None:
 def _execute(root: Path, paths: Sequence[Path]) -> None:
     """Execute the notebooks whose last run is not that of their present code."""
     build, code = root / "_build", runs.code_digest(root)
-    stored = {path: read_notebook(path) for path in paths}
+    stored = {path: read(path) for path in paths}
     inputs = {path: runs.inputs_digest(notebook, code) for path, notebook in stored.items()}
 
     def keep(path: Path, executed: NotebookNode) -> str:

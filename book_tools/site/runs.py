@@ -26,7 +26,7 @@ FOLDER = "executed"
 #: executes and compares it. ``chapters/`` stands for what lies beside the pages of that folder.
 CODE = (
     *("reference_impl", "exercises", "data", "requirements.lock", "chapters/"),
-    *("book_tools/site/execute.py", "book_tools/comparing"),
+    *("book_tools/execute.py", "book_tools/notebooks.py", "book_tools/comparing"),
 )
 
 _PAGES = {".ipynb", ".md"}

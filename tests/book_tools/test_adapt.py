@@ -119,7 +119,7 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
             "COLOUR is not a parameter of this chapter; it has DATA, NETWORK, SEED",
         ),
         (["02", "DATA=nowhere"], "nowhere: neither a folder below"),
-        (["99", "DATA=nowhere"], "99 is not a notebook"),
+        (["99", "DATA=nowhere"], "there is no chapter 99; there are"),
     ],
 )
 def test_what_does_not_exist_is_told_before_anything_runs(arguments, told, capsys, monkeypatch):

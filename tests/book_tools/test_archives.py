@@ -14,8 +14,8 @@ from book_tools.comparing.rules import code_cells
 from book_tools.editions import archives
 from book_tools.editions.archives import chapter_archive, main, student_edition
 from book_tools.editions.folder import imported, modules_of, requirements_of
-from book_tools.editions.notebooks import chapter_paths, read
 from book_tools.files import ROOT
+from book_tools.notebooks import chosen, read
 
 RUN = """
 import sys, nbformat
@@ -57,7 +57,7 @@ def executed(archive, folder):
 
 def test_a_chapter_alone_runs_and_prints_what_is_stored(tmp_path):
     """Oracle: the outputs of the chapter in the repository, by the comparison of its tests."""
-    (path,) = chapter_paths(["02"])
+    (path,) = chosen(["02"])
     archive = chapter_archive(path, tmp_path / "made" / path.stem)
     lines = (archive.with_suffix("") / "requirements.txt").read_text().splitlines()
     assert len(lines) <= 10
@@ -70,7 +70,7 @@ def test_a_chapter_alone_runs_and_prints_what_is_stored(tmp_path):
 
 def test_the_students_edition_of_a_chapter_runs_with_its_dots(tmp_path):
     """Oracle: a run without an error, in which each checker says that there is no answer yet."""
-    paths = chapter_paths(["02"])
+    paths = chosen(["02"])
     fresh = executed(student_edition(paths, tmp_path / "made" / "student"), tmp_path / "away")
     printed = [str(cell["outputs"]) for cell in code_cells(fresh) if "check(" in cell["source"]]
     assert len(printed) == 5
@@ -78,7 +78,7 @@ def test_the_students_edition_of_a_chapter_runs_with_its_dots(tmp_path):
     assert "solution-start" not in "".join(cell.source for cell in fresh.cells)
 
 
-@pytest.mark.parametrize("path", [p for p in chapter_paths() if p.name[0].isdigit()], ids=str)
+@pytest.mark.parametrize("path", [p for p in chosen() if p.name[0].isdigit()], ids=str)
 def test_every_chapter_names_at_most_ten_requirements(path):
     """Oracle: the count."""
     code = "\n".join(cell["source"] for cell in code_cells(read(path)))

@@ -14,10 +14,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from book_tools.execute import execute_all
 from book_tools.failures import BookError, explained
 from book_tools.site import build
 from book_tools.site.build import build_book, main, notebooks
-from book_tools.site.execute import execute_all
 
 CONFIG = """\
 title: A small book

@@ -4,10 +4,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from book_tools import chapters
-from book_tools.chapters import Chapter, read_chapter
-from book_tools.files import ROOT
+from book_tools.chapters import Chapter
+from book_tools.notebooks import chosen, read
 
-PATHS = sorted((ROOT / "chapters").glob("[0-9][0-9]_*.ipynb"))
+PATHS = [path for path in chosen() if path.name[0].isdigit()]
 #: the chapter that answers questions has no formula of its own
 WITHOUT = {"challenges_and_questions": ["The formula", "By hand", "In code", "On real data"]}
 
@@ -46,7 +46,7 @@ def test_printed_truths_are_counted():
 def test_what_is_missing_is_named():
     """Oracle: a chapter with one part, one exercise and a picture after the text."""
     picture = new_code_cell("", metadata={"mystnb": {}})
-    text = new_markdown_cell("## Summary\n\n```{exercise} By hand: a sum\n```")
+    text = new_markdown_cell("## Summary\n\n```{exercise} By hand: a sum\n:label: ex-a\n```")
     found = chapter(new_markdown_cell("# Title"), text, picture).missing
     assert found[0] == "a picture at the top"
     assert "Summary" not in found
@@ -58,7 +58,7 @@ def test_what_is_missing_is_named():
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_a_chapter_keeps_to_its_limits(path):
     """Oracle: the limits of the book's guide for authors."""
-    found = read_chapter(path)
+    found = Chapter(read(path))
     assert found.words <= chapters.WORDS
     assert found.lines <= chapters.LINES
     assert found.truths == 0

@@ -3,18 +3,17 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
+from book_tools.editions.edition import edition
 from book_tools.editions.labels import Labels, labels
-from book_tools.editions.notebooks import chapter_paths, edition, read, without_solutions
 from book_tools.editions.plain import Translator, raw_parts
 from book_tools.failures import BookError
+from book_tools.notebooks import chosen, read, without_solutions
 
-ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
+NOTEBOOKS = chosen()
 
 
 def translated(text: str, **names: str) -> str:
@@ -115,13 +114,3 @@ def test_no_cell_of_a_copy_needs_a_name_that_only_a_solution_defines(tmp_path):
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-
-
-def test_chapters_are_named_by_their_numbers_and_an_unknown_one_gets_the_list():
-    """Oracle: the files in the folder."""
-    assert [path.name[:2] for path in chapter_paths(["2", "17"])] == ["02", "17"]
-    assert chapter_paths() == NOTEBOOKS
-    with pytest.raises(BookError, match="there is no chapter 77; there are") as raised:
-        chapter_paths(["77"])
-    listed = re.findall(r"^  (\S+)$", str(raised.value), re.MULTILINE)
-    assert listed == [path.stem for path in NOTEBOOKS if path.stem[0].isdigit()]

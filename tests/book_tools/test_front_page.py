@@ -1,11 +1,11 @@
 """The front page: its numbers against chapters and records, its picture against its program."""
 
-import json
 import struct
 
 import pytest
 
 from book_tools.files import ROOT
+from book_tools.notebooks import chosen, printed, read
 from book_tools.site import card, published
 
 PAGE = " ".join((ROOT / "intro.md").read_text("utf-8").split())
@@ -13,14 +13,10 @@ PAGE = " ".join((ROOT / "intro.md").read_text("utf-8").split())
 
 def outputs(chapter: str) -> str:
     """Return the text that a chapter prints, its Markdown and its summary, spaces made one."""
-    (path,) = (ROOT / "chapters").glob(f"{chapter}_*.ipynb")
-    texts = []
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        found = [
-            o.get("data", {}).get("text/plain", o.get("text", "")) for o in cell.get("outputs", [])
-        ]
-        texts += [cell["source"], *found] if cell["cell_type"] == "markdown" else found
-    return " ".join(" ".join("".join(text) for text in texts).split())
+    (path,) = chosen([chapter])
+    cells = read(path).cells
+    texts = [cell.source if cell.cell_type == "markdown" else printed(cell) for cell in cells]
+    return " ".join(" ".join(texts).split())
 
 
 #: What the front page says, and what the chapter must print or say for it.

@@ -12,11 +12,12 @@ import nbformat
 import pytest
 
 from book_tools.editions import lab
-from book_tools.editions.notebooks import chapter_paths, written
+from book_tools.editions.edition import written
+from book_tools.notebooks import chosen
 from book_tools.site import check as site_check
 from book_tools.site.check import browser
 
-PATHS = chapter_paths(["02", "08"])
+PATHS = chosen(["02", "08"])
 
 
 @pytest.fixture

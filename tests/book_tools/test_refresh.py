@@ -9,8 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from book_tools.comparing.rules import code_cells, structure_problems
-from book_tools.failures import BookError
-from book_tools.refresh import chosen, merged, tidied
+from book_tools.refresh import merged, tidied
 from reference_impl.files import ROOT
 
 
@@ -32,7 +31,7 @@ def first_run(tmp_path_factory):
     """Refresh good and bad notebooks at once; return the run, the folder and the bytes before."""
     folder = tmp_path_factory.mktemp("refresh")
     write(folder / "good.ipynb", "import os; print(os.path.basename(os.getcwd()))", "print(0.5)")
-    raising = "from book_tools.refresh import chosen\nchosen(['99'])"
+    raising = "from book_tools.notebooks import chosen\nchosen(['99'])"
     write(folder / "raising.ipynb", raising, tags=("raises-exception",))
     write(folder / "failing.ipynb", "1 / 0")
     write(folder / "noisy.ipynb", "import warnings; warnings.warn('old')")
@@ -58,8 +57,8 @@ def test_an_expected_exception_is_stored_without_this_machines_folders(first_run
     """Oracle: the folder of the project, which a traceback names otherwise."""
     _, folder, _ = first_run
     text = (folder / "raising.ipynb").read_text("utf-8")
-    assert "99 is not a notebook" in text
-    assert "book_tools/refresh.py" in text
+    assert "there is no chapter 99" in text
+    assert "book_tools/notebooks.py" in text
     assert str(ROOT) not in text
 
 
@@ -113,15 +112,3 @@ def test_times_and_versions_are_not_stored():
     noisy.cells[0].metadata["execution"] = {"iopub.execute_input": "2024-01-01"}
     assert noisy != notebook
     assert tidied(noisy) == notebook
-
-
-def test_only_notebooks_that_exist_are_chosen(tmp_path):
-    """Oracle: a file of another kind, and none."""
-    (tmp_path / "a.md").write_text("", encoding="utf-8")
-    for name in (tmp_path / "a.md", tmp_path / "missing.ipynb", "99"):
-        with pytest.raises(BookError, match="is not a notebook"):
-            chosen(["08", str(name)])
-    path = write(tmp_path / "a.ipynb", "1")
-    assert chosen([str(path)]) == [path.resolve()]
-    assert [path.name[:3] for path in chosen(["08", "2"])] == ["08_", "02_"]
-    assert all(path.parent.name == "chapters" for path in chosen([]))

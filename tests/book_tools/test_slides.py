@@ -80,7 +80,7 @@ def test_a_paragraph_is_cut_where_its_sentences_end(paragraph, expected):
 def test_a_chapter_that_does_not_exist_is_named(capsys):
     """Oracle: the message, and the exit status of an error."""
     assert main(["77"]) == 1
-    assert "77 is not a notebook" in capsys.readouterr().err
+    assert "there is no chapter 77" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

@@ -6,31 +6,25 @@ from itertools import pairwise
 
 import pytest
 
-from book_tools.files import ROOT
+from book_tools.comparing.rules import code_cells
+from book_tools.notebooks import chosen, printed, read
 from book_tools.site.learner import asked_by
 from exercises import CHAPTERS
 from exercises.notes import notes
 from exercises.predictions import _locked, all_predictions, guess
 
-NOTEBOOKS = sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))
-
-
-def texts(cell) -> str:
-    """Return what a cell printed, its tables as text."""
-    parts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell["outputs"]]
-    return "\n".join("".join(part) for part in parts)
+NOTEBOOKS = [read(path) for path in chosen() if path.name[0].isdigit()]
 
 
 def places() -> dict[str, tuple[int, str]]:
     """Return for each question its chapter's place, and what later cells of the chapter print."""
     found = {}
-    for place, path in enumerate(NOTEBOOKS):
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        code = [c for c in cells if c["cell_type"] == "code"]
+    for place, notebook in enumerate(NOTEBOOKS):
+        code = code_cells(notebook)
         for i, cell in enumerate(code):
-            if name := asked_by("".join(cell["source"])):
+            if name := asked_by(cell["source"]):
                 assert name not in found, f"{name} is asked twice"
-                found[name] = place, "\n".join(map(texts, code[i + 1 :]))
+                found[name] = place, "\n".join(map(printed, code[i + 1 :]))
     return found
 
 
@@ -43,7 +37,7 @@ def number(text: str) -> float:
 
 def test_each_question_is_asked_where_it_belongs():
     """Oracle: the TOML file in which it stands, and the chapter with its cell."""
-    tables = [notes(chapter).get("predictions", {}) for chapter in CHAPTERS]
+    tables = [notes(chapter)["predictions"] for chapter in CHAPTERS]
     written = {name: place for place, table in enumerate(tables) for name in table}
     assert {name: place for name, (place, _) in ASKED.items()} == written
 
@@ -57,13 +51,11 @@ def test_a_chapter_asks_three_questions(place):
 
 def test_a_question_stands_directly_before_the_cell_that_answers_it():
     """Oracle: the cell after it; a section's heading or its text would be seen or hide nothing."""
-    for path in NOTEBOOKS:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        sources = ["".join(cell["source"]) for cell in cells]
-        for place, (cell, source) in enumerate(zip(cells, sources, strict=True)):
-            if cell["cell_type"] == "code" and (name := asked_by(source)):
-                assert cells[place + 1]["cell_type"] == "code", name
-                assert not asked_by(sources[place + 1]), name
+    for notebook in NOTEBOOKS:
+        for cell, following in pairwise(notebook.cells):
+            if cell.cell_type == "code" and (name := asked_by(cell.source)):
+                assert following.cell_type == "code", name
+                assert not asked_by(following.source), name
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from book_tools.files import write_whole
+from book_tools.notebooks import exercises_in
 from exercises import CHAPTERS
 from exercises.notes import notes
 from exercises.predictions import Prediction, all_predictions, shown
@@ -24,7 +25,6 @@ from exercises.predictions import Prediction, all_predictions, shown
 FOLDER = Path(__file__).parent
 FILES = "learner.js", "learner.css"
 _ASKS = re.compile(r'^guess\("([\w-]+)", \.\.\.\)$', re.MULTILINE)
-_EXERCISE = re.compile(r"^`{3,}\{exercise\}[^\n]*\n:label: ex-([\w-]+)", re.MULTILINE)
 
 
 def asked_by(source: str) -> str | None:
@@ -34,8 +34,8 @@ def asked_by(source: str) -> str | None:
 
 
 def hints() -> dict[str, list[str]]:
-    """Return the two hints of each exercise that has them."""
-    tables = (notes(chapter).get("exercises", {}) for chapter in CHAPTERS)
+    """Return the two hints of each exercise."""
+    tables = (notes(chapter)["exercises"] for chapter in CHAPTERS)
     return {name: one["hints"] for table in tables for name, one in table.items()}
 
 
@@ -58,11 +58,10 @@ def prepared(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append(_markdown(name, "```{prediction} " + name, "```"))
             continue
         found.append(cell)
-        for exercise in _EXERCISE.findall(source) if cell["cell_type"] == "markdown" else ():
-            titles = ("A first hint", "A second hint")
-            folded = zip(titles, known.get(exercise, ()), strict=False)
+        for exercise in exercises_in(source) if cell["cell_type"] == "markdown" else ():
+            folded = zip(("A first hint", "A second hint"), known[exercise], strict=True)
             lines = [line for title, text in folded for line in _folded(title, text)]
-            found += [_markdown(f"hints-{exercise}", *lines)] * bool(lines)
+            found.append(_markdown(f"hints-{exercise}", *lines))
     return found
 
 

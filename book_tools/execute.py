@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
@@ -14,22 +13,15 @@ from nbformat import NotebookNode
 from book_tools.comparing import rules
 from book_tools.comparing.kernels import KernelError, Runner
 from book_tools.failures import BookError
+from book_tools.notebooks import read
 
 CELL_TIMEOUT = 400  # seconds; products of bytes are slow without an instruction for them
 AT_A_TIME = 2
 
 
-def read_notebook(path: Path) -> Any:
-    """Return the notebook of a file."""
-    try:
-        return rules.read_notebook(path)
-    except ValueError as error:
-        raise BookError(str(error)) from error
-
-
 async def execute(path: Path) -> NotebookNode:
     """Run one notebook in its own folder with one torch thread; return it with fresh outputs."""
-    notebook: NotebookNode = read_notebook(path)
+    notebook = read(path)
     runner = Runner(notebook, path.parent, CELL_TIMEOUT)
     place = f"{path.name}: the kernel did not start: "
     try:
