@@ -61,10 +61,7 @@ student: $(STAMP)  ## chapters without solutions, for students (CHAPTER="02 08")
 chapter: $(STAMP)  ## archives of chapters that run alone (CHAPTER="02 15")
 	@$(BIN)/python -m book_tools.editions.archives chapter $(CHAPTER)
 
-formulas: $(STAMP)  ## write FORMULAS.md and the site's index of formulas
-	@$(BIN)/python -m book_tools.formulas
-
-pages: $(STAMP)  ## write the reference pages from chapters, tests and records
+pages: $(STAMP)  ## write all that follows from chapters, tests and records
 	@$(BIN)/python -m book_tools.pages
 
 bench: $(STAMP)  ## time the package against its peers, as ratios
@@ -114,5 +111,5 @@ $(INDEX): | $(STAMP)
 
 .NOTPARALLEL:  # timings
 
-.PHONY: help site serve book test lab refresh lint test-site formulas pages bench portability mutants mutation-score \
+.PHONY: help site serve book test lab refresh lint test-site pages bench portability mutants mutation-score \
   retrain adapt results lock env clean pdf slides student chapter

@@ -28,7 +28,7 @@ import torch  # noqa: F401
 
 from book_tools.failures import BookError, explained
 from book_tools.files import ROOT
-from book_tools.formulas import formulas
+from book_tools.pages.formulas import formulas
 from book_tools.pages.record import keep
 
 LIST = ROOT / "tests" / "mutants.toml"

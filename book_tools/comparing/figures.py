@@ -151,7 +151,7 @@ def _split(name: str, value: str) -> tuple[str, Array]:
 
 def _attribute_difference(part: _Part, name: str, old: str, new: str) -> str | None:
     if old.startswith("data:") and new.startswith("data:"):
-        return _raster_difference(old, new)
+        return raster_difference(*(base64.b64decode(x.partition(",")[2]) for x in (old, new)))
     (words, numbers), (other_words, others) = _split(name, old), _split(name, new)
     if name == "d":
         if words == other_words:
@@ -176,9 +176,10 @@ def _path_difference(part: _Part, points: Array, others: Array) -> str | None:
     return f"moved by up to {far} points; {most} are allowed"
 
 
-def _raster_difference(stored: str, fresh: str) -> str | None:
-    files = (io.BytesIO(base64.b64decode(link.partition(",")[2])) for link in (stored, fresh))
-    old, new = (np.asarray(Image.open(file).convert("RGBA"), np.int16) for file in files)
+def raster_difference(stored: bytes, fresh: bytes) -> str | None:
+    """Return how visibly two pictures of pixels differ, or None."""
+    pictures = (Image.open(io.BytesIO(file)) for file in (stored, fresh))
+    old, new = (np.asarray(picture.convert("RGBA"), np.int16) for picture in pictures)
     if old.shape != new.shape:
         return f"picture of {old.shape[:2]} pixels became one of {new.shape[:2]}"
     distance = np.abs(old - new)

@@ -15,9 +15,9 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from book_tools.editions.edition import written
-from book_tools.editions.first_cell import address
 from book_tools.files import ROOT, write_whole
 from book_tools.notebooks import code_of
+from book_tools.pages.first_cells import address
 
 _ABOVE = "exercises", "experiments", "benchmarks"  # what may stand above reference_impl
 _LENT = "torch", "torchvision"  # a machine that runs notebooks has them, in a build that fits it

@@ -60,14 +60,14 @@ def _of_chapter(part: str, path: Path) -> list[Listed]:
     return found
 
 
-def page() -> str:
-    """Return the text of the page."""
+def pages() -> dict[Path, str]:
+    """Return path → text of the page."""
     parts = [
         _TABLE.format(part=part, rows="\n".join(map(_row, rows)))
         for part, rows in groupby(listed(), key=lambda one: one.part)
     ]
     head = _HEAD.read_text("utf-8").format(count=len(listed()), limit=LIMIT, seconds=SECONDS)
-    return head + "".join(parts)
+    return {ROOT / "chapters" / "exercises.md": head + "".join(parts)}
 
 
 def _row(one: Listed) -> str:

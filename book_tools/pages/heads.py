@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from book_tools.failures import BookError
 from book_tools.notebooks import chosen, exercises_in, markdown_of, read
 
 _LINK = re.compile(r"\]\((\d\d)_[\w-]+\.ipynb\)")
@@ -81,7 +82,7 @@ class Head:
 
     def _line(self, pattern: str) -> str:
         if not (found := re.search(pattern, self.notebook.cells[0].source, re.MULTILINE)):
-            raise ValueError(f"{self.file.name}: its first cell has nothing like {pattern}")
+            raise BookError(f"{self.file.name}: its first cell has nothing like {pattern}")
         return found[1]
 
 

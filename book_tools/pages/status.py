@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from book_tools.comparing.rules import code_cells
@@ -97,8 +98,8 @@ def _versions() -> str:
     return "".join(f"| {name} | {pins[name]} |\n" for name in SHOWN)
 
 
-def page() -> str:
-    """Return the page."""
+def pages() -> dict[Path, str]:
+    """Return path → text of the page."""
     record = read_record()
     parts = _chapters(record["chapters"]), _mutants(record["mutants"]), _VERSIONS, _versions()
-    return _TOP + "".join(parts)
+    return {ROOT / "chapters" / "status.md": _TOP + "".join(parts)}

@@ -2,10 +2,12 @@
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
+from book_tools.failures import BookError
 from book_tools.files import ROOT
-from book_tools.pages.graph import described
+from book_tools.pages.graph import described, drawn
 from book_tools.pages.heads import Head, heads
 from book_tools.pages.record import seconds
 
@@ -77,7 +79,7 @@ def place(at: str, head: Head) -> str:
         (heading,) = re.findall(rf"^\({at}\)=\n#+ (.+)$", head.markdown, re.MULTILINE)
         return f"{{ref}}`{heading} <{at}>`"
     if not re.search(rf"^#+ {re.escape(at)}$", head.markdown, re.MULTILINE):
-        raise ValueError(f"{head.file.name} has no heading {at!r}")
+        raise BookError(f"{head.file.name} has no heading {at!r}")
     return f"[{at}]({head.file.name}#{slug(at)})"
 
 
@@ -125,10 +127,10 @@ def _goals(head: Head, misconceptions: list[dict[str, str]]) -> str:
     return f"{heading}{goals}\n| belief | but | see |\n| --- | --- | --- |\n{rows}"
 
 
-def page() -> str:
-    """Return the page."""
+def pages() -> dict[Path, str]:
+    """Return path → text of the page and of its picture."""
     found, given = heads(), course()
-    return (
+    text = (
         _TOP.format(picture=PICTURE, alt=described(found))
         + _table(found)
         + _SYLLABI
@@ -136,3 +138,4 @@ def page() -> str:
         + _GOALS
         + "".join(_goals(head, given["misconceptions"][n]) for n, head in found.items())
     )
+    return {ROOT / "chapters" / "teaching.md": text, ROOT / "_static" / PICTURE: drawn(found)}

@@ -12,6 +12,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from jaxtyping import AbstractArray
 from sphinx.application import Sphinx
 
 from book_tools.files import ROOT
-from book_tools.formulas import NAMED, equations, title
+from book_tools.pages import formulas
 from reference_impl import checked
 from reference_impl.checked import Where, Within
 
@@ -27,6 +28,9 @@ _KINDS: dict[Any, str] = {
     **{float: "a real number", int: "an integer", bool: "a bool", str: "a string"},
     **{type(None): "None", Callable: "callable", object: ""},
 }
+
+
+equations = cache(formulas.equations)  # a page names many of one chapter
 
 
 def show_signature(*arguments: Any) -> tuple[str, str | None] | None:
@@ -100,7 +104,7 @@ def typeset(text: str) -> str:
 
     def shown(match: re.Match[str]) -> str:
         (chapter,) = (ROOT / "chapters").glob(f"{match[2]}*.ipynb")
-        name = f"chapter {match[2]}" if match[2].isdigit() else title(chapter)
+        name = f"chapter {match[2]}" if match[2].isdigit() else formulas.title(chapter)
         lines = []
         for label in re.split(r",\s+", match[1]):
             lines += ["", ".. math::", "", f"   {' '.join(equations(chapter)[label].split())}", ""]
@@ -108,7 +112,7 @@ def typeset(text: str) -> str:
             lines += [f"Equation :eq:`{label}` of {page}."]
         return "\n".join([*lines, ""])
 
-    return NAMED.sub(shown, text)
+    return formulas.NAMED.sub(shown, text)
 
 
 def correct(lines: list[str]) -> None:

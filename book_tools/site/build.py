@@ -22,8 +22,8 @@ from book_tools.comparing.rules import code_cells
 from book_tools.execute import execute_all
 from book_tools.failures import BookError, explained
 from book_tools.files import write_whole
-from book_tools.formulas import equations
 from book_tools.notebooks import read
+from book_tools.pages.formulas import equations
 from book_tools.refresh import merged, tidied
 from book_tools.site import runs
 

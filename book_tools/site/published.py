@@ -18,7 +18,7 @@ from sphinx.application import Sphinx
 from book_tools.files import ROOT
 
 _BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
-_CARD = "_static/card.png"  # python -m book_tools.site.card
+_CARD = "_static/card.png"  # book_tools.pages.pictures draws it
 _CARD_TEXT = "Squares to scale: the files of three networks, of 1,562,354, 15,595 and 960 bytes"
 _LONGEST = 200  # letters of a description, which search engines and cards cut
 

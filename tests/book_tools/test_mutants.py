@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from book_tools import mutants, mutation_score
-from book_tools.formulas import formulas
 from book_tools.mutants import ROOT, read_mutants, rewritten
 from book_tools.mutation_score import changes
+from book_tools.pages.formulas import formulas
 
 MUTANTS = read_mutants()
 

@@ -1,9 +1,9 @@
-"""From a formula to its code, and back: write FORMULAS.md and the site's index of formulas.
+"""From a formula to its code, and back: FORMULAS.md and the site's index of formulas.
 
 A chapter labels an equation. The function that computes it names the label in the last line of its
 docstring, ``Equation: eq-rounding-step, chapter 02.``; the test that compares the function with
-something independent is marked ``@pytest.mark.equation("eq-rounding-step")``. This command collects
-the three. ``make formulas`` runs it. An appendix is named by its file: ``…, appendix labels.``
+something independent is marked ``@pytest.mark.equation("eq-rounding-step")``. This module collects
+the three. An appendix is named by its file: ``…, appendix labels.``
 """
 
 import ast
@@ -16,6 +16,7 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
+from book_tools.failures import BookError
 from book_tools.files import ROOT
 from book_tools.notebooks import markdown_of, read
 
@@ -29,7 +30,7 @@ _LISTING = """\
 # Formulas
 
 Every labelled equation of the course, the function that computes it, and the test that
-compares this function with something independent. `make formulas` writes this page; a
+compares this function with something independent. `make pages` writes this page; a
 test holds it to the code.
 """
 _INDEX = """\
@@ -113,7 +114,11 @@ def _definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, _Defini
 
 @cache
 def formulas(root: Path = ROOT) -> list[Formula]:
-    """Return every labelled equation of the chapters, in order, and then of the appendices."""
+    """Return every labelled equation of the chapters, in order, and then of the appendices.
+
+    Raises:
+        BookError: if one has no function or no test, or if either names another chapter's.
+    """
     functions, tests = named("reference_impl", root), named("tests", root)
     found, problems = [], []
     for chapter in sorted((root / "chapters").glob("*.ipynb")):
@@ -130,7 +135,7 @@ def formulas(root: Path = ROOT) -> list[Formula]:
             found.append(Formula(label, latex, chapter, *places))
     problems += [f"no chapter has {label}" for label in {**functions, **tests}]
     if problems:
-        raise ValueError("; ".join(problems))
+        raise BookError("; ".join(problems))
     return found
 
 
@@ -196,17 +201,11 @@ def oracles(found: list[Formula]) -> dict[str, str]:
     return pages
 
 
-def pages(root: Path = ROOT) -> dict[Path, str]:
-    """Return path → text of everything that this command writes."""
-    found = formulas(root)
+def pages() -> dict[Path, str]:
+    """Return path → text of the two lists, and of the pages with the oracle tests."""
+    found = formulas()
     return {
-        root / "FORMULAS.md": listing(found),
-        root / "chapters" / "formula_index.md": index(found),
-        **{root / "chapters" / "oracles" / f"{n}.md": t for n, t in oracles(found).items()},
+        ROOT / "FORMULAS.md": listing(found),
+        ROOT / "chapters" / "formula_index.md": index(found),
+        **{ROOT / "chapters" / "oracles" / f"{n}.md": t for n, t in oracles(found).items()},
     }
-
-
-if __name__ == "__main__":
-    for path, text in pages().items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")

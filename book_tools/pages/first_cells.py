@@ -1,18 +1,16 @@
-"""The first code cell of each notebook: ``python -m book_tools.editions.first_cell`` writes it.
+"""The first code cell of each notebook, the same in all.
 
 It finds the course in a folder around the notebook or beside it, or says in one line what to do.
 The site does not show it. The repository's address, if it has one, comes from ``_config.yml``.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from book_tools.failures import explained
-from book_tools.files import ROOT, write_whole
+from book_tools.files import ROOT
 
 CELL_ID = "find-the-course"
 
@@ -50,28 +48,13 @@ def with_first_cell(notebook: dict[str, Any], url: str = "") -> dict[str, Any]:
     cell = {"cell_type": "code", "execution_count": 1, "id": CELL_ID, "metadata": metadata}
     cell |= {"outputs": [], "source": first_source(url).splitlines(keepends=True)}
     first = next(place for place, one in enumerate(cells) if one["cell_type"] == "code")
-    cells = [*cells[:first], cell, *cells[first:]]
-    for number, one in enumerate((c for c in cells if c["cell_type"] == "code"), start=1):
-        one["execution_count"] = number
-        for output in one["outputs"]:
-            if "execution_count" in output:
-                output["execution_count"] = number
-    return notebook | {"cells": cells}
+    return notebook | {"cells": [*cells[:first], cell, *cells[first:]]}
 
 
-def write_all(root: Path = ROOT) -> str:
-    """Write the cell into all notebooks of a book; return a closing line."""
-    url, paths = address(root), sorted((root / "chapters").glob("*.ipynb"))
-    for path in paths:
+def pages(root: Path = ROOT) -> dict[Path, str]:
+    """Return path → text of all notebooks of a book, with the cell."""
+    url, made = address(root), {}
+    for path in sorted((root / "chapters").glob("*.ipynb")):
         notebook = with_first_cell(json.loads(path.read_text("utf-8")), url)
-        write_whole(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
-    return f"First cells written: {len(paths)}; the repository is {url or 'not published yet'}"
-
-
-def main() -> int:
-    """Run the command line."""
-    return explained(write_all, "python -m book_tools.editions.first_cell")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        made[path] = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return made

@@ -1,11 +1,11 @@
-"""Draw the picture of the front page, and the card by which other sites show the book.
+"""The picture of the front page, and the card by which other sites show the book.
 
-``python -m book_tools.site.card`` writes both into ``_static``. Three
-networks that recognize clothes, as squares whose areas are the bytes of their files, and all bytes
-of the smallest.
+Three networks that recognize clothes, as squares whose areas are the bytes of their files, and all
+bytes of the smallest.
 """
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,17 +83,15 @@ def figure(width: float, height: float) -> Figure:
     return drawn
 
 
-def write(picture: Path = PICTURE, card: Path = CARD) -> None:
-    """Write both files."""
+def pages() -> dict[Path, str | bytes]:
+    """Return path → content of both files."""
+    front, card = io.StringIO(), io.BytesIO()
     with mpl.rc_context(_STYLE):
-        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(picture, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(front, metadata={"Date": None})  # type: ignore[no-untyped-call]
     with mpl.rc_context({"font.size": 10}):
         wide = figure(8.0, 4.2)
         wide.suptitle("Model Compression, Formula by Formula", color=_INK, fontsize=20, y=0.94)
         wide.set_layout_engine("constrained", rect=(0.03, 0.02, 0.94, 0.96))
         wide.set_dpi(150)  # 1200 × 630 pixels
         FigureCanvasAgg(wide).print_png(card, metadata={"Software": None})  # type: ignore[no-untyped-call]
-
-
-if __name__ == "__main__":
-    write()
+    return {PICTURE: front.getvalue(), CARD: card.getvalue()}
