@@ -2,7 +2,7 @@
 
 The pages of the built site are joined into one document, which Chromium prints twice: the first
 print tells the number of each chapter's page, the second has them in the contents. Inputs that are
-folded on the site are left out. The solutions of a chapter stand at its end.
+folded on the site are left out. Hints and solutions stand at the end of their chapter.
 """
 
 import argparse
@@ -39,11 +39,12 @@ h1, h2, h3 { white-space: break-spaces; } /* else bookmarks lose the space at a 
 .cover p:last-child { margin-top: 16rem; }
 .contents a { color: inherit; display: flex; gap: 1rem; text-decoration: none; }
 .contents a .title { flex: 1; }
-.contents .caption { font-weight: 600; margin: 0.8rem 0 0.2rem; }
+.contents .caption { font-weight: 600; margin: 0.6rem 0 0.1rem; }
+details.hint, details.hint summary { border: 0; margin: 0; padding: 0; }
 """
 _IMPRINT = """<p>Every formula derived, computed and tested</p>
 <p>Each chapter is a program, and what it printed is shown here. The code that draws figures and
-tables is left out; the solutions of the exercises stand at the end of each chapter.</p>
+tables is left out; hints and solutions stand at the end of each chapter.</p>
 <p>Prose CC BY 4.0, code MIT</p>"""
 #: The running head of a chapter's pages; Chromium knows named pages, but no `string-set`.
 _HEAD = """
@@ -85,20 +86,20 @@ def _page(place: int) -> str:
     return f"page-{place}"
 
 
-def _solutions_last(shown: Tag, address: str) -> None:
-    """Move the solutions of a chapter into a section at its end, with links to their exercises."""
-    solutions = shown.select(".solution.admonition")
-    if not solutions:
+def _move_to_the_end(shown: Tag, title: str, boxes: list[Tag], address: str) -> None:
+    """Move boxes into a section at the end of a chapter, with links to their exercises."""
+    if not boxes:
         return
-    section = BeautifulSoup('<section id="solutions"><h2>Solutions</h2></section>', "html.parser")
-    for solution in solutions:
-        exercise, title = solution.find_previous(class_="exercise"), solution.p
-        if isinstance(exercise, Tag) and title:
-            link = section.new_tag("a", href=f"{address}#{exercise['id']}")
+    markup = f'<section id="{title.lower()}"><h2>{title}</h2></section>'
+    section = BeautifulSoup(markup, "html.parser").select("section")[0]
+    for box in boxes:
+        exercise, name = box.find_previous(class_="exercise"), box.select_one("summary, p")
+        if isinstance(exercise, Tag) and name:
+            link = Tag(name="a", attrs={"href": f"{address}#{exercise['id']}"})
             link.string = text_of(exercise.select_one(".caption-number"))
-            title.clear()
-            title.extend(["Solution of ", link])
-        (section.section or section).append(solution.extract())
+            name.string = "Solution" if name.name == "p" else text_of(name)
+            name.extend([" to ", link])
+        section.append(box.extract())
     (shown.section or shown).append(section)
 
 
@@ -111,7 +112,8 @@ def _printable(site: Path, place: int, entry: Entry, places: dict[str, str]) -> 
         token.unwrap()  # as black as the rest, and thousands of them
     for folded in shown.select("details"):
         folded["open"] = ""
-    _solutions_last(shown, entry.address)
+    for title, boxes in (("Hints", ".hint"), ("Solutions", ".solution.admonition")):
+        _move_to_the_end(shown, title, shown.select(boxes), entry.address)
     for named in shown.select("[id]"):
         named["id"] = f"{_page(place)}-{named['id']}"
     for link in shown.select("a[href]"):

@@ -32,6 +32,7 @@ FIRST = f"""<article class="bd-article"><section id="first"><h1>1. First</h1>
 <details><summary>The article</summary><p>unfolded box</p></details>
 <div class="exercise admonition" id="ex-a"><p class="admonition-title">
 <span class="caption-number">Exercise 1.1</span></p></div>
+<details class="hint"><summary>A first hint</summary><p>six times</p></details>
 <div class="solution admonition"><p class="admonition-title">Solution</p><p>forty-two</p></div>
 <p style="height: 1200px">high</p><h2 id="end">The end</h2>
 <img alt="A dot" src="../_images/dot.svg"></section></article>"""
@@ -73,7 +74,7 @@ def test_bookmarks_are_the_headings(book):
     def titles(outline):
         return [titles(o) if isinstance(o, list) else o.title for o in outline]
 
-    own = ["1. First", ["The end", "Solutions"], "Notation", ["Symbols"]]
+    own = ["1. First", ["The end", "Hints", "Solutions"], "Notation", ["Symbols"]]
     assert titles(book.outline) == [pdf.TITLE, "Contents", *own]
 
 
@@ -94,18 +95,21 @@ def test_links_lead_to_pages_of_the_pdf_and_to_the_web_only(book):
         "page-1-symbols": 5,
         "page-0-ex-a": 3,
     }
-    assert len(actions) == 1 + len(places)
+    assert len(actions) == 2 + len(places)
 
 
 def test_folded_inputs_are_left_out_solutions_come_last_and_code_wraps(book):
     """Oracle: the words of the pages."""
-    first, last = (book.pages[n].extract_text() for n in (2, 3))
+    first, last = (" ".join(book.pages[n].extract_text().split()) for n in (2, 3))
     assert "folded_input" not in first
     assert "unfolded box" in first
     assert "forty-two" not in first
-    assert last.index("The end") < last.index("Solution of Exercise 1.1") < last.index("forty")
+    assert "six times" not in first
+    order = ("The end", "hint to Exercise 1.1", "six times", "Solution to Exercise 1.1")
+    assert [*map(last.index, order)] == sorted(map(last.index, order))
+    assert last.index(order[-1]) < last.index("forty-two")
     assert first.count("y") > 300
-    assert max(map(len, first.splitlines())) < 150
+    assert max(map(len, book.pages[2].extract_text().splitlines())) < 150
 
 
 def test_a_folder_without_a_site_is_refused(tmp_path):
