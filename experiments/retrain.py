@@ -46,16 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {[*RECIPES]}, default: all")
     parser.add_argument("--data", help="a folder below data, or a path; default: FashionMNIST")
     parser.add_argument("--chapter", help="such as 02: train what this chapter needs")
-    parser.add_argument("--folder", type=Path, help="of the checkpoints")
     options = parser.parse_args(arguments)
     if unknown := {*options.names} - RECIPES.keys():
         parser.error(f"unknown {sorted(unknown)}, choose from {[*RECIPES]}")
     torch.set_num_threads(1)
     try:
         names = options.names or (needed(options.chapter) if options.chapter else [*RECIPES])
-        own = data_folder(options.data) / "checkpoints" if options.data else CHECKPOINTS
-        folder, dataset = options.folder or own, load_dataset(options.data)
-        identity = data_identity(options.data)
+        folder = data_folder(options.data) / "checkpoints" if options.data else CHECKPOINTS
+        dataset, identity = load_dataset(options.data), data_identity(options.data)
         missing = [name for name in names if not is_finished(name, folder, identity)]
         print(expected(missing, len(dataset.train)), flush=True)
         for name in missing:

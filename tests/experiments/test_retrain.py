@@ -21,11 +21,17 @@ NAMES = ("lenet300", "student")
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, small):
-    """Return the command on a part of the data, with short recipes and a folder of its own."""
+def mine(tmp_path):
+    """Return a folder with a small data set: 300 images to train on, 60 to validate."""
+    write_folder(tmp_path / "mine", n_train=360, n_test=50)
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def command(monkeypatch, mine):
+    """Return the command on the small data set, with short recipes."""
     monkeypatch.setattr(retrain, "RECIPES", {name: Recipe(name, epochs=2) for name in NAMES})
-    monkeypatch.setattr(retrain, "load_dataset", lambda _: small)
-    return lambda *arguments: retrain.main([*arguments, "--folder", str(tmp_path)])
+    return lambda *arguments: retrain.main([*arguments, "--data", str(mine)])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -38,22 +44,23 @@ def test_a_shipped_network_is_as_good_as_its_record_says_and_of_todays_recipe(na
     assert record.recipe == asdict(retrain.RECIPES[name])
 
 
-def test_a_run_writes_networks_that_load_and_measure_as_recorded(command, tmp_path, capsys, small):
+def test_a_run_writes_networks_that_load_and_measure_as_recorded(command, mine, capsys):
     """Oracle: the accuracies measured by hand on the loaded network; the sum of a second run."""
     assert command() == 0
-    printed = capsys.readouterr().out
+    printed, dataset = capsys.readouterr().out, load_dataset(mine)
+    folder = mine / "checkpoints"
     for name in NAMES:
-        model, record = (get(name, folder=tmp_path) for get in (load_checkpoint, provenance))
-        assert record.test_accuracy == accuracy(model, small.test)
-        assert record.validation_accuracy == accuracy(model, small.validation)
+        model, record = load_checkpoint(name, mine), provenance(name, folder=folder)
+        assert record.test_accuracy == accuracy(model, dataset.test)
+        assert record.validation_accuracy == accuracy(model, dataset.validation)
         assert f"{record.test_accuracy:.2f} %" in printed
     assert record.recipe == asdict(Recipe("student", epochs=2))
-    (tmp_path / "student.json").unlink()
+    (folder / "student.json").unlink()
     assert command("student") == 0
-    assert provenance("student", folder=tmp_path).sha256 == record.sha256
+    assert provenance("student", folder=folder).sha256 == record.sha256
 
 
-def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys, tmp_path):
+def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, capsys, mine):
     """Oracle: the epochs printed by the second call; the folder after each."""
     whole = training.fit
 
@@ -70,13 +77,13 @@ def test_an_interrupted_run_keeps_its_finished_networks(command, monkeypatch, ca
     begun = ["to train", "lenet300 1/2", "lenet300 2/2", "lenet300", "student 1/2"]
     assert [line.split(":")[0] for line in first.out.splitlines()] == begun
     assert first.err == "\ninterrupted; the same command keeps the finished networks\n"
-    assert {path.stem for path in tmp_path.iterdir()} == {"lenet300"}
+    assert {path.stem for path in (mine / "checkpoints").iterdir()} == {"lenet300"}
     assert command() == 0
     second = capsys.readouterr().out
     assert "lenet300: finished before" in second
     assert "lenet300 2/2" not in second
     assert second.count("student 1/2: loss") == second.count("student 2/2: loss") == 1
-    assert {path.stem for path in tmp_path.iterdir()} == {*NAMES}
+    assert {path.stem for path in (mine / "checkpoints").iterdir()} == {*NAMES}
 
 
 def edited(**changes):
@@ -92,10 +99,10 @@ def edited(**changes):
         ("json", edited(versions={"sources": "of yesterday"})),
     ],
 )
-def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, tmp_path, end, damage):
+def test_a_network_that_cannot_be_kept_is_trained_again(command, capsys, mine, end, damage):
     """Oracle: the epochs printed, with a network that is damaged, by another recipe or code."""
     assert command("lenet300") == 0
-    path = tmp_path / f"lenet300.{end}"
+    path = mine / "checkpoints" / f"lenet300.{end}"
     path.write_bytes(damage(path.read_bytes()))
     capsys.readouterr()
     assert command("lenet300") == 0
@@ -121,9 +128,9 @@ def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypa
     assert "lenet9000" in capsys.readouterr().err
 
 
-def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys, tmp_path):
+def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys, mine):
     """Oracle: the exit code and the one line of an interruption."""
-    monkeypatch.setattr(sys, "argv", ["retrain", "lenet300", "--folder", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["retrain", "lenet300", "--data", str(mine)])
     monkeypatch.setattr(training, "fit", lambda *_: signal.raise_signal(signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal is not handled"))
     try:
@@ -135,18 +142,9 @@ def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys, tmp_path):
     assert error == "\ninterrupted; the same command keeps the finished networks\n"
 
 
-@pytest.fixture
-def mine(tmp_path):
-    """Return a folder with a small data set: 300 images to train on, 60 to validate."""
-    write_folder(tmp_path / "mine", n_train=360, n_test=50)
-    return tmp_path / "mine"
-
-
-def test_other_data_get_networks_of_their_own(mine, monkeypatch, capsys):
+def test_other_data_get_networks_of_their_own(command, mine, capsys):
     """Oracle: the folder, the record, the accuracy measured by hand; a second call, other data."""
-    monkeypatch.setattr(retrain, "RECIPES", {name: Recipe(name, epochs=2) for name in NAMES})
-    arguments = ["--data", str(mine), "lenet300"]
-    assert retrain.main(arguments) == 0
+    assert command("lenet300") == 0
     assert "to train: lenet300; about 0 minutes" in capsys.readouterr().out
     folder = mine / "checkpoints"
     assert {path.stem for path in folder.iterdir()} == {"lenet300"}
@@ -155,10 +153,10 @@ def test_other_data_get_networks_of_their_own(mine, monkeypatch, capsys):
     assert record.command == f"python -m experiments.retrain lenet300 --data {mine}"
     test = load_dataset(mine).test
     assert record.test_accuracy == accuracy(load_checkpoint("lenet300", mine), test)
-    assert retrain.main(arguments) == 0
+    assert command("lenet300") == 0
     assert "to train: nothing" in capsys.readouterr().out
     write_folder(mine, n_train=360, n_test=50, seed=1)
-    assert retrain.main(arguments) == 0
+    assert command("lenet300") == 0
     assert "lenet300 2/2" in capsys.readouterr().out
 
 
@@ -187,7 +185,7 @@ def test_the_time_to_expect_is_that_of_the_records():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--chapter", "99"], "there is no chapter 99, choose from 01, 02, 03"),
+        (["--chapter", "99"], "there is no chapter 99; there are 01, 02, 03"),
         (["--data", "nowhere"], "nowhere: neither a folder below"),
     ],
 )
