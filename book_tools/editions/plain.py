@@ -113,12 +113,6 @@ def cited_keys(text: str) -> list[str]:
     return sorted({key.strip() for key in keys})
 
 
-def raw_parts(text: str) -> list[str]:
-    """Return the directives, roles and labels in a text that only the site would understand."""
-    patterns = r"^(?:`{3,}|:{3,})\{.*", r"\{[\w:-]+\}`[^`]*`", r"^\([\w-]+\)=", r"^\$\$ \(.*\)"
-    return [part for p in patterns for part in re.findall(p, text, re.MULTILINE)]
-
-
 def _said(content: str) -> str:
     """Return the text of ``text <label>``; nothing if there is only a label."""
     found = re.fullmatch(r"(.*?)\s*<[^<>]+>", content, re.DOTALL)

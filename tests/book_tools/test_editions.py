@@ -9,7 +9,7 @@ import pytest
 
 from book_tools.editions.edition import edition
 from book_tools.editions.labels import Labels, labels
-from book_tools.editions.plain import Translator, raw_parts
+from book_tools.editions.plain import Translator
 from book_tools.failures import BookError
 from book_tools.notebooks import chosen, read, without_solutions
 
@@ -81,6 +81,12 @@ def test_what_an_edition_cannot_show_is_refused_by_name(text):
     """Oracle: a role, a directive and a label that the book does not have."""
     with pytest.raises(BookError, match=r"video|eq-of-nothing"):
         translated(text)
+
+
+def raw_parts(text: str) -> list[str]:
+    """Return the directives, roles and labels in a text that only the site would understand."""
+    patterns = r"^(?:`{3,}|:{3,})\{.*", r"\{[\w:-]+\}`[^`]*`", r"^\([\w-]+\)=", r"^\$\$ \(.*\)"
+    return [part for p in patterns for part in re.findall(p, text, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
