@@ -1,4 +1,4 @@
-"""Sphinx extension: where the book is published, and what its pages say of themselves to machines.
+"""Sphinx extension: where the book is published; metadata for search engines and link previews.
 
 Two settings of ``_config.yml`` may be empty until the book has an address: ``repository: url`` (no
 page then links to a repository) and ``html: baseurl`` (no canonical address, card or site map).
@@ -6,6 +6,7 @@ page then links to a repository) and ``html: baseurl`` (no canonical address, ca
 
 import json
 import re
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ def description(page: nodes.document) -> str:
     for sentence in sentences[1:]:
         kept = kept + sentence if len(kept + sentence) <= _LONGEST else kept
     return kept
+
+
+@cache
+def citation() -> dict[str, Any]:
+    """Return what CITATION.cff holds."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    return found
 
 
 def course(cited: dict[str, Any], base: str) -> dict[str, Any]:
@@ -96,9 +104,9 @@ def tell_about_page(
     """Hand the template what it puts into the head (Sphinx's event html-page-context)."""
     context["about_page"] = ""
     if page is not None:
-        cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
         title = re.sub(r"^\d+\. ", "", re.sub(r"<[^>]*>", "", context.get("title", "")))
-        context["about_page"] = head(name, title, description(page), cited, app.config.html_baseurl)
+        text, base = description(page), app.config.html_baseurl
+        context["about_page"] = head(name, title, text, citation(), base)
 
 
 def map_site(app: Sphinx, exception: Exception | None) -> None:

@@ -69,10 +69,9 @@ def write_slides(site: Path, folder: Path, entry: Entry) -> int:
             link.unwrap()
     slides = Outline(shown).slides
     head = _HEAD.format(title=escape(entry.title), mathjax=_mathjax(site, folder, entry))
-    first, *others = map(as_html, slides)
-    page = (
-        head + "\n".join([first.replace("<section>", '<section class="title">'), *others]) + _TAIL
-    )
+    first, *others = slides
+    made = [as_html(first, "title"), *map(as_html, others)]
+    page = head + "\n".join(made) + _TAIL
     (folder / f"{entry.name}.html").write_text(page, "utf-8")
     return len(slides)
 

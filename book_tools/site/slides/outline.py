@@ -62,7 +62,7 @@ def _codes(pre: Tag) -> Iterator[str]:
 
 
 def text_in(html: str) -> str:
-    """Return what a line of HTML says."""
+    """Return the text of a line of HTML."""
     return re.sub(r"<[^>]*>", "", html).strip()
 
 
@@ -132,17 +132,17 @@ class Outline:
 
     def _part(self, part: Tag, heading: str, *, whole: bool) -> None:
         """Add what one part of a section shows, or keep it to be said."""
-        classes = str(part.get("class"))
+        classes = part.get_attribute_list("class")
         if whole and part.name == "p":
             self._show(heading, *_items(sentences(part)))
         elif part.name == "p":
             self._said.append(part)
-        elif "'math'" in classes:
+        elif "math" in classes:
             self._formula(part, heading)
-        elif "'exercise'" in classes:
+        elif "exercise" in classes:
             title, content = part.select_one(".admonition-title"), part.select_one("section")
             self._show(text_of(title), content.decode_contents() if content else str(part))
-        elif "'cell'" in classes:
+        elif "cell" in classes:
             self._cell(part, heading)
         elif part.name in ("ul", "ol", "dl"):
             self._list(part, heading)
@@ -208,11 +208,11 @@ class Outline:
             self.slides[-1].notes += self._notes()
 
 
-def as_html(slide: Slide) -> str:
-    """Return a slide as reveal.js reads it."""
+def as_html(slide: Slide, kind: str = "") -> str:
+    """Return a slide as reveal.js reads it, as an element of this class."""
     notes = "".join(f"<p>{escape(n)}</p>" for n in slide.notes)
     aside = f'<aside class="notes mathjax_ignore">{notes}</aside>' if notes else ""
     return (
-        f'<section><h2>{slide.heading}</h2><div class="fit"><div>{"".join(slide.shown)}</div></div>'
-        f"{aside}</section>"
+        f'<section class="{kind}"><h2>{slide.heading}</h2><div class="fit"><div>'
+        f"{''.join(slide.shown)}</div></div>{aside}</section>"
     )
