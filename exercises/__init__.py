@@ -74,15 +74,20 @@ def check(name: str, answer: Any) -> None:
     found = report(name, answer)
     lines = [*found.lines]
     if answer is not ...:
-        lines.append("Right." if found.passed else f'{_STUCK}("{name}")')
-        failed = record(name, passed=found.passed, folder=Path.cwd())
-        lines += [failed] if failed else []
+        lines += said(name, passed=found.passed, folder=Path.cwd())
     print("\n".join(lines))  # noqa: T201 — the learner reads it
+
+
+def said(name: str, *, passed: bool, folder: Path) -> list[str]:
+    """Record a try near ``folder``; return the lines that follow the report on it."""
+    failed = record(name, passed=passed, folder=folder)
+    return ["Right." if passed else f'{_STUCK}("{name}")', *([failed] if failed else [])]
 
 
 def notes_on(name: str) -> Mapping[str, Any]:
     """Return the difficulty, minutes and hints of an exercise."""
-    chapter = next(chapter for chapter, found in by_chapter().items() if _known(name) in found)
+    _known(name)
+    chapter = next(chapter for chapter, found in by_chapter().items() if name in found)
     found: Mapping[str, Any] = notes(chapter)["exercises"][name]
     return found
 

@@ -5,21 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from exercises import all_exercises, by_chapter, notes_on
+from exercises import all_exercises, by_chapter, notes_on, said
 from exercises.grading import SECONDS, graded, of_folder
-from exercises.progress import find, read, record
+from exercises.progress import find, read
 
 
 def check_file(path: Path, seconds: float) -> str:
     """Return the reports on the answers of a file, and record them if a record lies near it."""
     found = graded(path, seconds)
-    blocks = []
-    for name, lines in found.lines.items():
-        passed = found.passed[name]
-        failed = record(name, passed=passed, folder=path.parent)
-        blocks.append(
-            [name, *lines, *(["Right."] if passed else []), *([failed] if failed else [])]
-        )
+    blocks = [
+        [name, *lines, *said(name, passed=found.passed[name], folder=path.parent)]
+        for name, lines in found.lines.items()
+    ]
     text = "\n".join("\n  ".join(block) for block in blocks)
     summary = f"{sum(found.passed.values())} of {len(found.passed)} answers are right."
     return "\n".join([*([text] if text else []), *(f"{path}: {r}" for r in found.remarks), summary])
