@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 from book_tools.files import ROOT
 
 PICTURE, CARD = ROOT / "_static/front.svg", ROOT / "_static/card.png"
+BOOK = "Model Compression, Formula by Formula"
 FILE = ROOT / "data/deployed/fashion.bin"
 _BLUE, _ORANGE, _GREEN, _INK = "#0072B2", "#D55E00", "#009E73", "#1d2733"
 _COLUMNS = 32  # of bytes
@@ -83,15 +84,22 @@ def figure(width: float, height: float) -> Figure:
     return drawn
 
 
-def pages() -> dict[Path, str | bytes]:
-    """Return path → content of both files."""
-    front, card = io.StringIO(), io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(front, metadata={"Date": None})  # type: ignore[no-untyped-call]
+def card(chapter: str = "") -> bytes:
+    """Return the card of the book, or of a chapter with that title, as PNG."""
+    made = io.BytesIO()
     with mpl.rc_context({"font.size": 10}):
         wide = figure(8.0, 4.2)
-        wide.suptitle("Model Compression, Formula by Formula", color=_INK, fontsize=20, y=0.94)
+        wide.suptitle(chapter or BOOK, color=_INK, fontsize=20, y=0.94)
+        wide.supxlabel(chapter and BOOK, color=_INK, fontsize=12, y=0.05)
         wide.set_layout_engine("constrained", rect=(0.03, 0.02, 0.94, 0.96))
         wide.set_dpi(150)  # 1200 × 630 pixels
-        FigureCanvasAgg(wide).print_png(card, metadata={"Software": None})  # type: ignore[no-untyped-call]
-    return {PICTURE: front.getvalue(), CARD: card.getvalue()}
+        FigureCanvasAgg(wide).print_png(made, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return made.getvalue()
+
+
+def pages() -> dict[Path, str | bytes]:
+    """Return path → content of both files."""
+    front = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(front, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return {PICTURE: front.getvalue(), CARD: card()}

@@ -17,10 +17,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from book_tools.files import ROOT
+from book_tools.pages.pictures import card
 
 _BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
-_CARD = "_static/card.png"  # book_tools.pages.pictures draws it
+_CARD = "_static/card.png"  # book_tools.pages.pictures draws it, and those of the chapters
 _CARD_TEXT = "Squares to scale: the files of three networks, of 1,562,354, 15,595 and 960 bytes"
+_CHAPTER = re.compile(r"chapters/\d\d_")
 _LONGEST = 200  # letters of a description, which search engines and cards cut
 
 
@@ -73,13 +75,14 @@ def head(name: str, title: str, text: str, cited: dict[str, Any], base: str) -> 
     ``name`` is the page's, such as ``chapters/02_min_max_rounding``, ``base`` the site's address.
     """
     book, author = cited["title"], cited["authors"][0]["name"]
-    first, chapter = name == "intro", re.match(r"chapters/\d\d_", name)
+    first, chapter = name == "intro", _CHAPTER.match(name)
     title = book if first else title
     properties = {"title": title, "type": "website" if first else "article", "site_name": book}
     properties |= {"description": text} if text else {}
     names = {"description": text} if text else {}
     if base:
-        properties |= {"url": urljoin(base, f"{name}.html"), "image": urljoin(base, _CARD)}
+        picture = card_of(name) if chapter else _CARD
+        properties |= {"url": urljoin(base, f"{name}.html"), "image": urljoin(base, picture)}
         properties |= {"image:width": "1200", "image:height": "630", "image:alt": _CARD_TEXT}
         names["twitter:card"] = "summary_large_image"
     data: dict[str, Any] | None = course(cited, base) if first else None
@@ -96,6 +99,25 @@ def head(name: str, title: str, text: str, cited: dict[str, Any], base: str) -> 
         code = json.dumps({"@context": "https://schema.org", **data}).replace("<", "\\u003c")
         lines.append(f'<script type="application/ld+json">{code}</script>')
     return "\n".join(["", *lines, ""])
+
+
+def card_of(name: str) -> str:
+    """Return where the site has the card of a chapter.
+
+    >>> card_of("chapters/02_min_max_rounding")
+    '_static/cards/02_min_max_rounding.png'
+    """
+    return f"_static/cards/{Path(name).name}.png"
+
+
+def draw_cards(app: Sphinx, exception: Exception | None) -> None:
+    """Draw a card for each chapter, if the site has an address (event build-finished)."""
+    if exception is not None or not app.config.html_baseurl:
+        return
+    for name in filter(_CHAPTER.match, app.env.found_docs):
+        file = Path(app.outdir) / card_of(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(card(app.env.titles[name].astext()))  # type: ignore[no-untyped-call]
 
 
 def tell_about_page(
@@ -131,4 +153,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", link_the_repository)
     app.connect("html-page-context", tell_about_page)
     app.connect("build-finished", map_site)
+    app.connect("build-finished", draw_cards)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,10 +6,13 @@ import re
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import yaml
+from docutils import nodes
 from docutils.core import publish_doctree
 from fontTools.ttLib import TTFont
+from PIL import Image
 
 from book_tools.files import ROOT
 from book_tools.site import lighter, published, search
@@ -126,14 +129,32 @@ def test_with_an_address_a_chapter_has_a_card_and_a_citation():
     html = published.head("chapters/02_x", 'A "title"', "Some text.", CITED, BASE)
     found = metas(html)
     assert found["og:url"] == found["citation_public_url"] == f"{BASE}chapters/02_x.html"
-    assert found["og:image"] == f"{BASE}_static/card.png"
+    assert found["og:image"] == f"{BASE}_static/cards/02_x.png"
     assert found["og:title"] == found["citation_title"] == "A &quot;title&quot;"
     assert found["citation_author"] == CITED["authors"][0]["name"]
     assert re.fullmatch(r"\d{4}/\d\d/\d\d", found["citation_publication_date"])
     about = data(html)
     assert about["@type"] == "LearningResource"
     assert about["isPartOf"]["url"] == BASE
-    assert data(published.head("intro", "", "Text.", CITED, BASE))["@type"] == "Course"
+    first = published.head("intro", "", "Text.", CITED, BASE)
+    assert data(first)["@type"] == "Course"
+    assert metas(first)["og:image"] == f"{BASE}_static/card.png"
+
+
+def test_each_chapter_gets_a_card_of_its_own_if_the_site_has_an_address(tmp_path):
+    """Oracle: the pixels of two chapters' cards differ in their titles, on the upper edge only."""
+    titles = {"chapters/02_x": nodes.title(text="One"), "chapters/03_y": nodes.title(text="Two")}
+    env = SimpleNamespace(found_docs={*titles, "intro"}, titles=titles)
+    for base in ("", BASE):
+        config = SimpleNamespace(html_baseurl=base)
+        published.draw_cards(SimpleNamespace(outdir=tmp_path, config=config, env=env), None)
+        assert (tmp_path / "_static").exists() is bool(base)
+    cards = sorted((tmp_path / "_static/cards").iterdir())
+    assert [card.name for card in cards] == ["02_x.png", "03_y.png"]
+    one, two = (np.asarray(Image.open(card), dtype=float) for card in cards)
+    assert one.shape[:2] == (630, 1200)
+    differ = np.flatnonzero(np.abs(one - two).max(axis=(1, 2)))
+    assert 0 < differ.min() <= differ.max() < 120
 
 
 def test_the_map_of_the_site_is_written_if_it_has_an_address(tmp_path):
