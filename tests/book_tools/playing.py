@@ -1,72 +1,80 @@
 """A browser that opens figures to play with, and what a reader does with one."""
 
-import shutil
-from functools import partial
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import BrowserContext, Page
 
 from book_tools.files import ROOT
-from book_tools.site import check as site_check
 from book_tools.site import playable
-from book_tools.site.check import browser
-
-needs_chromium = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
 
 #: As Sphinx writes a figure; the picture is one pixel.
 _PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-FIGURE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+_FIGURE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
 <article class="bd-article"><figure id="{{}}">
 <a class="figure-alone" href="#"><img alt="A picture" src="{_PIXEL}"></a>
 <figcaption>Found</figcaption></figure></article>
 """
+_RUNTIME, _STYLE = "play.js", "playable.css"
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
+class Figures:
+    """Pages with a figure each. They stay open: to load Vega takes longer than most tests."""
 
+    def __init__(self, chromium: BrowserContext, folder: Path) -> None:
+        self._errors: list[object] = []
+        self._chromium, self._folder = chromium, folder
+        self._pages: dict[str, Page] = {}
+        self._first: dict[str, str] = {}  # the numbers that a figure shows before anything moves
+        (folder / "vega.js").write_text(playable.vega(), "utf-8")
+        for name in (_RUNTIME, _STYLE):
+            (folder / name).write_text((playable.FOLDER / name).read_text("utf-8"), "utf-8")
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder with the scripts, as the built site has them."""
-    folder = tmp_path_factory.mktemp("playable")
-    for name, text in playable.files().items():
-        (folder / name).write_text(text, "utf-8")
-    return folder
-
-
-@pytest.fixture
-def opened(chromium, site):
-    """Return a function that opens a page with one figure; afterwards no script has failed."""
-    errors, pages = [], []
-
-    def open_figure(name, width=1000, **options):
-        scripts = ("play.js", playable.SCRIPTS[name].name)
-        tags = "".join(f'<script defer src="{one}"></script>' for one in scripts)
-        file = site / f"{name}.html"
-        sheets = ("playable.css", (ROOT / "_static/book.css").as_uri())  # in the site's order
+    def address(self, name: str) -> str:
+        """Write a page with one figure and the scripts of the site; return its address."""
+        path = playable.SCRIPTS[name]
+        script, file = self._folder / path.name, self._folder / f"{name}.html"
+        if not script.exists():
+            script.write_text(playable.script(path), "utf-8")
+        tags = "".join(f'<script defer src="{one}"></script>' for one in (_RUNTIME, script.name))
+        sheets = (_STYLE, (ROOT / "_static/book.css").as_uri())  # in the site's order
         style = "".join(f'<link rel="stylesheet" href="{one}">' for one in sheets)
-        file.write_text(FIGURE.format(name) + style + tags, "utf-8")
-        page = chromium.new_page(**options)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.on("pageerror", partial(list.append, errors))
-        page.goto(file.as_uri())
-        pages.append(page)
+        file.write_text(_FIGURE.format(name) + style + tags, "utf-8")
+        return file.as_uri()
+
+    def opened(self, name: str, width: int = 1000) -> Page:
+        """Return the page of a figure at that width, its controls where they are at first."""
+        if name not in self._pages:
+            page = self._pages[name] = self._chromium.new_page()
+            page.on("pageerror", self._failed)
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(self.address(name))
+            page.wait_for_selector(".playable-chart svg")
+            self._first[name] = page.inner_text(".playable-numbers")
+        page = self._pages[name]
+        page.bring_to_front()  # the browser slows down all others
+        page.emulate_media(media="screen")
+        _resize(page, width)
+        page.click("text=Start again")
+        assert page.inner_text(".playable-numbers") == self._first[name]
         return page
 
-    yield open_figure
-    for page in pages:
-        page.close()
-    assert errors == []
+    def _failed(self, error: object) -> None:
+        self._errors.append(error)
+
+    def failures(self) -> list[object]:
+        """Return what scripts have raised since the last call."""
+        failed, self._errors = self._errors, []
+        return failed
 
 
-def drawn(page):
-    page.wait_for_selector(".playable-chart svg")
-    return page
+def _resize(page: Page, width: int) -> None:
+    """Give the page another width; wait until the figure is drawn anew."""
+    assert page.viewport_size is not None
+    if page.viewport_size["width"] != width:
+        page.evaluate("document.querySelector('.playable-chart svg').classList.add('before')")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_selector(".playable-chart svg:not(.before)")
 
 
 def move(page, **values):
@@ -84,6 +92,7 @@ def move(page, **values):
 
 def numbers(page) -> dict[str, float]:
     """Return the numbers that the figure shows, with all digits."""
-    rows = page.locator(".playable-numbers dd").all()
-    found = {row.get_attribute("data-name"): row.get_attribute("data-value") for row in rows}
-    return {name: float(value) for name, value in found.items()}
+    found = page.eval_on_selector_all(
+        ".playable-numbers dd", "all => all.map(e => [e.dataset.name, e.dataset.value])"
+    )
+    return {name: float(value) for name, value in found}

@@ -1,11 +1,7 @@
 """The site's own script and style, in a browser."""
 
-import shutil
-
 import pytest
 
-from book_tools.site import check
-from book_tools.site.check import browser
 from reference_impl.files import ROOT
 
 PAGE = """<!DOCTYPE html><html lang="en"><title>A page</title>
@@ -26,19 +22,14 @@ WORDS = """all => all.map(word => [word.textContent,
     return Math.round((top + bottom) / 2 / 10);
   })).size])"""
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
-
 
 @pytest.fixture(scope="module")
-def page():
+def page(chromium):
     """A page with the book's style and script, one pixel wide."""
     style, script = (
         (ROOT / "_static" / f"book.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
-    with browser() as chromium, chromium.new_page() as opened:
+    with chromium.new_page() as opened:
         opened.set_content(PAGE.format(style=style, script=script))
         opened.wait_for_selector(".word")
         yield opened

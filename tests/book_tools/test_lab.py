@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ import pytest
 from book_tools.editions import lab
 from book_tools.editions.edition import written
 from book_tools.notebooks import chosen
-from book_tools.site import check as site_check
 from book_tools.site.check import browser
 
 PATHS = chosen(["02", "08"])
@@ -92,10 +90,7 @@ SHOWN = """(count) => {
 WHOLE = "@jupyterlab/notebook-extension/tracker.jupyterlab-settings"  # not only the cells in view
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
+@pytest.mark.usefixtures("needs_chromium")
 def test_jupyterlab_shows_a_copy_with_formulas_and_no_error(work):
     """Oracle: what a reader sees in Chromium; KaTeX marks a formula that it cannot read."""
     folders = {f"JUPYTER_{k}": str(work / k) for k in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}

@@ -7,15 +7,8 @@ from functools import partial
 
 import pytest
 
-from book_tools.site import check as site_check
 from book_tools.site import learner
-from book_tools.site.check import browser
 from exercises.predictions import Prediction
-
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
 
 WHY = "Because of this."
 ONES = {
@@ -50,12 +43,6 @@ PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</t
 <input type="checkbox" id="results-hidden"><button id="guesses-forgotten">Forget</button>
 <input type="file" id="exercises-progress"><p id="exercises-told"></p>
 <script src="learner.js"></script>"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping
@@ -12,20 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from book_tools.site import check as site_check
 from book_tools.site import network_page
-from book_tools.site.check import browser
 from reference_impl.coding import write_tables
 from reference_impl.compress import read_network, write_arithmetic, write_huffman
 from reference_impl.data import load_dataset
 from reference_impl.files import ROOT
 from reference_impl.models import LeNet5
-
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
-
 
 FILES = {name: path.read_bytes() for name, path in network_page.FILES.items()}
 NETWORKS = {name: read_network(data) for name, data in FILES.items()}
@@ -38,12 +29,6 @@ const tried = (file) => {
   catch (error) { return error.message; }
 };
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,9 @@ import pytest
 from pypdf import PdfReader
 
 from book_tools.failures import BookError
-from book_tools.site import check, pdf
+from book_tools.site import pdf
 from book_tools.site.pages import entries
 
-pytestmark = pytest.mark.skipif(
-    not any(map(shutil.which, check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
 ROOT = Path(__file__).parents[2]
 
 SIDE_BAR = """<nav class="bd-links"><p class="caption">Part I</p>
@@ -41,7 +37,7 @@ DOT = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="9
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory) -> PdfReader:
+def book(needs_chromium, tmp_path_factory) -> PdfReader:  # noqa: ARG001 — it may skip
     build = tmp_path_factory.mktemp("build")
     site = build / "html"
     for folder in ("chapters", "_static", "_images"):

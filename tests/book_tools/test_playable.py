@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from playing import chromium, drawn, move, needs_chromium, numbers, opened, site  # noqa: F401
+from playing import move, numbers
 
 from book_tools.files import ROOT
 from book_tools.site import playable
@@ -31,8 +31,6 @@ from reference_impl.quantization import (
 )
 from reference_impl.training import load_checkpoint, predict
 
-pytestmark = needs_chromium
-
 
 @pytest.mark.parametrize("name", playable.SCRIPTS)
 def test_a_figure_to_play_with_is_a_figure_of_a_chapter(name):
@@ -45,7 +43,7 @@ def test_a_figure_to_play_with_is_a_figure_of_a_chapter(name):
 @pytest.mark.parametrize("width", [1000, 390])
 def test_it_starts_by_itself_and_fits(opened, name, width):
     """Oracle: the picture has gone, something is drawn, and nothing is cut or scrolls sideways."""
-    page = drawn(opened(name, width))
+    page = opened(name, width)
     assert not page.locator("img").is_visible()
     assert page.locator(".playable-chart .role-mark :is(path, line, rect, image)").count() > 2
     box, chart = (page.locator(s).bounding_box() for s in (".playable", ".playable-chart svg"))
@@ -57,8 +55,8 @@ def test_it_starts_by_itself_and_fits(opened, name, width):
 @pytest.mark.parametrize("name", playable.SCRIPTS)
 def test_each_control_moves_by_keyboard_and_has_a_name(opened, name):
     """Oracle: an arrow key changes the value that is told; a reset gives the first numbers back."""
-    page = drawn(opened(name))
-    first = page.locator(".playable-numbers").inner_text()
+    page = opened(name)
+    first = page.inner_text(".playable-numbers")
     controls = page.locator(".playable :is(input, select)").all()
     assert len(controls) >= 2
     for control in controls:
@@ -71,19 +69,19 @@ def test_each_control_moves_by_keyboard_and_has_a_name(opened, name):
                 break
         assert control.input_value() != value
     page.click("text=Start again")
-    assert page.locator(".playable-numbers").inner_text() == first
+    assert page.inner_text(".playable-numbers") == first
 
 
 @pytest.mark.parametrize("name", playable.SCRIPTS)
-def test_the_picture_stands_in_print_and_without_scripts(opened, chromium, site, name):
+def test_the_picture_stands_in_print_and_without_scripts(opened, chromium, figures, name):
     """Oracle: the rules for print; a browser in which nothing runs."""
-    page = drawn(opened(name))
+    page = opened(name)
     page.emulate_media(media="print")
     assert page.locator("img").is_visible()
     assert not page.locator(".playable").is_visible()
     with chromium.browser.new_context(java_script_enabled=False) as still:
         quiet = still.new_page()
-        quiet.goto((site / f"{name}.html").as_uri())
+        quiet.goto(figures.address(name))
         assert quiet.locator("img").is_visible()
 
 
@@ -118,7 +116,7 @@ def test_vega_keeps_its_names_to_itself(chromium):
 @pytest.mark.parametrize(("bits", "low", "high"), [(3, 1.2, 4.5), (1, 0.2, 5.5), (8, 2.2, 3.5)])
 def test_the_staircase_is_that_of_the_quantizer(opened, bits, low, high):
     """Oracle: `MinMaxQuantizer`, `sqnr` and `predicted_sqnr` on the same 1,001 values."""
-    page = drawn(opened("fig-rounding-staircase"))
+    page = opened("fig-rounding-staircase")
     move(page, bits=bits, low=low, high=high)
     x = 1.2 + 3.3 * torch.arange(1001, dtype=torch.float64) / 1000
     quantizer = MinMaxQuantizer(low, high, bits)
@@ -162,7 +160,7 @@ def grid_of(name: str, bits: int, low: float, high: float):
 )
 def test_the_grids_round_and_clip_as_the_quantizers(opened, name, bits, low, high):
     """Oracle: `AffineQuantizer`; `sqnr`, where each value counts as the bell curve is high."""
-    page = drawn(opened("fig-affine-grids"))
+    page = opened("fig-affine-grids")
     move(page, grid=name, bits=bits, low=low, high=high)
     x = -1 + torch.arange(1501, dtype=torch.float64) / 500
     many = torch.exp(-2 * (x - 0.5).square())
@@ -186,7 +184,7 @@ def test_the_grids_round_and_clip_as_the_quantizers(opened, name, bits, low, hig
 @pytest.mark.parametrize(("bits", "low", "high"), [(3, -1, 2), (6, -1.9, 0.1)])
 def test_the_ruler_of_chapter_02_misses_zero(opened, bits, low, high):
     """Oracle: `MinMaxQuantizer` on zero, and on the values of the figure."""
-    page = drawn(opened("fig-affine-grids"))
+    page = opened("fig-affine-grids")
     move(page, grid="min–max", bits=bits, low=low, high=high)
     made = MinMaxQuantizer(low, high, bits)
     x = -1 + torch.arange(1501, dtype=torch.float64) / 500
@@ -210,7 +208,7 @@ def gaussian_numbers() -> torch.Tensor:
 )
 def test_the_codebook_moves_as_lloyds_iteration(opened, start, low, size, steps):
     """Oracle: `lloyd` on 400,000 numbers, `normal_codebook` for the least error."""
-    page = drawn(opened("fig-codebook-gaussian"))
+    page = opened("fig-codebook-gaussian")
     move(page, size=size, start=start, steps=steps)
     x = gaussian_numbers()
     levels = torch.linspace(low, 3, size, dtype=torch.float64)
@@ -236,7 +234,7 @@ def test_the_codebook_moves_as_lloyds_iteration(opened, start, low, size, steps)
 @pytest.mark.parametrize("size", [2, 8, 16])
 def test_the_codebook_of_equal_use_is_that_of_equal_parts(opened, size):
     """Oracle: 400,000 sorted numbers, cut into equal parts; each takes the mean of its part."""
-    page = drawn(opened("fig-codebook-gaussian"))
+    page = opened("fig-codebook-gaussian")
     move(page, size=size)
     parts = gaussian_numbers().tensor_split(size)
     errors = torch.cat([part - part.mean() for part in parts])
@@ -261,7 +259,7 @@ def shirt():
 def test_the_softened_shirt_has_the_losses_of_the_package(opened, shirt, temperature, alpha):
     """Oracle: `soften`, `soft_target_loss` and `distillation_objective`."""
     v, z, label = shirt
-    page = drawn(opened("fig-distill-temperature"))
+    page = opened("fig-distill-temperature")
     move(page, T=temperature, alpha=alpha)
     p = soften(v, temperature)
     soft = soft_target_loss(z, v, temperature=temperature)
@@ -293,7 +291,7 @@ FACTORS = {
 @pytest.mark.parametrize(("degrees", "ratio"), [(60, 2.4), (117, 0.5), (0, 2.5), (180, 1.3)])
 def test_the_factors_of_two_rows_lose_what_the_package_says(opened, factor, degrees, ratio):
     """Oracle: two rows of 20 inputs at this angle; the package's factors and errors."""
-    page = drawn(opened("fig-merge-factors"))
+    page = opened("fig-merge-factors")
     move(page, degrees=degrees, ratio=ratio, factor=factor)
     draws = torch.Generator().manual_seed(0)
     first, second = torch.linalg.qr(torch.randn(20, 2, generator=draws).double()).Q.T
@@ -315,7 +313,7 @@ def test_the_factors_of_two_rows_lose_what_the_package_says(opened, factor, degr
 @pytest.mark.parametrize(("weight", "tau"), [(0.7, 1), (-3, 2), (3, 0), (-1.25, 1.25)])
 def test_the_thresholds_minimize_what_the_figure_draws(opened, weight, tau):
     """Oracle: `soft_threshold` and `hard_threshold`; the least J on a grid, and its differences."""
-    page = drawn(opened("fig-sparse-thresholds"))
+    page = opened("fig-sparse-thresholds")
     move(page, weight=weight, tau=tau)
     w = torch.tensor(weight, dtype=torch.float64)
     grid = torch.arange(-60_000, 60_001, dtype=torch.float64) / 20_000
@@ -340,7 +338,7 @@ def test_the_thresholds_minimize_what_the_figure_draws(opened, weight, tau):
 )
 def test_the_numbers_of_a_format_are_the_packages(opened, exponent, mantissa, special):
     """Oracle: `FloatFormat`; the errors half-way between two of its numbers, over the lower one."""
-    page = drawn(opened("fig-format-lines"))
+    page = opened("fig-format-lines")
     move(page, exponent=exponent, mantissa=mantissa)
     form = FloatFormat(exponent, mantissa, special=special)
     values = torch.tensor(form.magnitudes, dtype=torch.float64)

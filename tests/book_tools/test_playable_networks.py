@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from playing import chromium, drawn, move, needs_chromium, numbers, opened, site  # noqa: F401
+from playing import move, numbers
 
 from book_tools.files import ROOT
 from experiments.deep_compression import fixed_bytes, instead
@@ -24,8 +24,6 @@ from reference_impl.measuring import bonferroni_level, file_bytes, mean_interval
 from reference_impl.quantization import optimal_codebook
 from reference_impl.training import load_checkpoint, magnitude_masks
 
-pytestmark = needs_chromium
-
 
 @pytest.mark.parametrize(
     ("threshold", "linkage", "factor"),
@@ -38,7 +36,7 @@ pytestmark = needs_chromium
 )
 def test_similar_neurons_merge_as_the_packages_groups(opened, threshold, linkage, factor):
     """Oracle: the package's groups, factors and width map, on the values of 2,000 images."""
-    page = drawn(opened("fig-merge-matrix"))
+    page = opened("fig-merge-matrix")
     move(page, threshold=threshold, linkage=linkage, factor=factor)
     network, dataset = load_checkpoint("lenet300").eval(), load_dataset()
     rows = incoming_rows(network, "hidden2")
@@ -90,7 +88,7 @@ def test_similar_neurons_merge_as_the_packages_groups(opened, threshold, linkage
 )
 def test_the_gain_of_a_swap_is_the_packages(opened, network, strength, first, second):
     """Oracle: `swap_gain` and `mean_interval` at Bonferroni's level, on the record."""
-    page = drawn(opened("fig-order-gains"))
+    page = opened("fig-order-gains")
     setting = f"{network.replace('lenet300', 'LeNet-300-100')}, {strength}"
     move(page, setting=setting, pair=f"{first} before {second}")
     record = json.loads((ROOT / "data/results/order.json").read_text("utf-8"))
@@ -138,7 +136,7 @@ def shared(sparsity, size):
 @pytest.mark.parametrize(("sparsity", "size"), [(92, 32), (80, 8), (98, 16)])
 def test_the_coded_bytes_are_those_of_the_file(opened, sparsity, size):
     """Oracle: the file of `write_huffman`, and the record's way to count codes of fixed lengths."""
-    page = drawn(opened("fig-coding-parts"))
+    page = opened("fig-coding-parts")
     move(page, sparsity=sparsity, size=str(size))
     network = shared(sparsity, size)
     file, found = write_huffman(network), numbers(page)
@@ -153,7 +151,7 @@ def test_the_coded_bytes_are_those_of_the_file(opened, sparsity, size):
 @pytest.mark.parametrize("bits", [3, 8])
 def test_gaps_of_some_bits_cost_what_huffmans_lengths_say(opened, bits):
     """Oracle: `relative_indices` and `code_lengths` of each layer."""
-    page = drawn(opened("fig-coding-parts"))
+    page = opened("fig-coding-parts")
     move(page, gap=str(bits))
     fillers = positions = 0
     for weight in prunable_weights(shared(92, 32)).values():

@@ -130,10 +130,7 @@ def test_each_page_that_was_ever_published_leads_to_one_that_is():
     assert gone == []
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
+@pytest.mark.usefixtures("needs_chromium")
 def test_a_moved_page_keeps_the_place_in_it(tmp_path):
     """Oracle: the address that Chromium shows in the end."""
     old = next((ROOT / "_extra/chapters").glob("*.html"))

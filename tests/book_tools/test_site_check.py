@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext
 
 from book_tools.failures import BookError
 from book_tools.site import check as site_check
-from book_tools.site.check import browser, browser_path, main, page_problems, served
+from book_tools.site.check import browser_path, main, page_problems, served
 from book_tools.site.links import broken_links, html_files
 
 HEAD = (
@@ -22,11 +22,6 @@ HEAD = (
 TAIL = "</main></body></html>"
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 BROKEN = "data:image/png;base64,AAAA"
-
-needs_chromium = pytest.mark.skipif(
-    not any(map(shutil.which, site_check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
 
 #: What is wrong in the body of a page, and what the checker must say of it.
 SEEN = {
@@ -127,12 +122,6 @@ def write_site(folder: Path, body: str, name: str = "a.html") -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
-
-
 def problems(chromium: BrowserContext, site: Path, name: str = "a.html") -> list[str]:
     with served(site) as root:
         return page_problems(chromium, root, name)
@@ -145,7 +134,6 @@ def seen(chromium, tmp_path_factory):
     return problems(chromium, write_site(tmp_path_factory.mktemp("seen"), body))
 
 
-@needs_chromium
 @pytest.mark.parametrize("what", SEEN)
 def test_what_is_wrong_in_the_browser_is_told(seen, what):
     """Oracle: the words that only this fault of the page can cause."""
@@ -153,14 +141,12 @@ def test_what_is_wrong_in_the_browser_is_told(seen, what):
     assert any(message in problem for problem in seen)
 
 
-@needs_chromium
 def test_nothing_is_told_but_what_is_wrong(seen):
     """Oracle: the table of faults, and what else these faults cause."""
     known = [*ALSO, *(message for _, message in SEEN.values())]
     assert [p for p in seen if not any(message in p for message in known)] == []
 
 
-@needs_chromium
 def test_a_page_that_is_well_has_no_problem(chromium, tmp_path):
     """Oracle: a page with none of the faults, and with each thing that resembles one."""
     site = write_site(tmp_path, WELL)
@@ -179,7 +165,6 @@ def test_a_bad_link_is_told(tmp_path, what):
     assert not any(found.values())
 
 
-@needs_chromium
 @pytest.mark.parametrize(("body", "found"), [(FINDS, True), ("", False)])
 def test_a_search_must_find(chromium, tmp_path, monkeypatch, body, found):
     """Oracle: a page that finds what every edition of the book has, and one that does not."""
@@ -188,7 +173,6 @@ def test_a_search_must_find(chromium, tmp_path, monkeypatch, body, found):
     assert ("the search finds no page for formula" in told) is not found
 
 
-@needs_chromium
 def test_a_search_must_find_the_right_page_first(chromium, tmp_path, monkeypatch):
     """Oracle: a site that has the page, and a search that names another."""
     monkeypatch.setattr(site_check, "SEARCHED", {"formula": "a.html"})
@@ -199,7 +183,6 @@ def test_a_search_must_find_the_right_page_first(chromium, tmp_path, monkeypatch
     assert "the search for formula finds b.html first" in told
 
 
-@needs_chromium
 def test_a_chapter_may_not_be_heavy(chromium, tmp_path):
     """Oracle: a file of random bytes, which gzip cannot make smaller, and one of zeros."""
     site = write_site(tmp_path, "<script>fetch('noise.bin'); fetch('zeros.bin')</script>")
@@ -213,7 +196,6 @@ def test_a_chapter_may_not_be_heavy(chromium, tmp_path):
     assert told.endswith(", more than 900,000")
 
 
-@needs_chromium
 def test_the_books_404_page_finds_the_root_from_any_depth(chromium, tmp_path):
     """Oracle: the served root; searchindex.js marks it, as Sphinx writes it."""
     shutil.copy(Path(__file__).parents[2] / "_extra" / "404.html", tmp_path)
@@ -227,7 +209,7 @@ def test_the_books_404_page_finds_the_root_from_any_depth(chromium, tmp_path):
             page.close()
 
 
-@needs_chromium
+@pytest.mark.usefixtures("needs_chromium")
 def test_a_page_is_a_line_and_the_last_line_sums_up(tmp_path, capfd):
     """Oracle: a site of one bad page and two good ones."""
     assert main([str(write_site(tmp_path, SEEN["raw TeX"][0]))]) == 1

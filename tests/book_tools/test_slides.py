@@ -1,7 +1,5 @@
 """Slides of a small chapter: what is on them, and how a browser shows them."""
 
-import shutil
-
 import pytest
 from bs4 import BeautifulSoup
 
@@ -83,10 +81,7 @@ def test_a_chapter_that_does_not_exist_is_named(capsys):
     assert "there is no chapter 77" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(
-    not any(map(shutil.which, check._BROWSERS)),
-    reason="no Chromium here; on Debian: apt-get install chromium",
-)
+@pytest.mark.usefixtures("needs_chromium")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_slide_fits_and_the_keyboard_leads_through_all(tmp_path, scheme):
     """Oracle: the boxes that Chromium draws, from a file and at 1280 × 720."""
