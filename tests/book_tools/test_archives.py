@@ -6,7 +6,9 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from pathlib import Path
 
+import nbformat
 import pytest
 
 from book_tools.comparing.outputs import outputs_difference
@@ -55,27 +57,51 @@ def executed(archive, folder):
     return read(path)
 
 
-def test_a_chapter_alone_runs_and_prints_what_is_stored(tmp_path):
-    """Oracle: the outputs of the chapter in the repository, by the comparison of its tests."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return the archive of chapter 02, and its students' edition."""
+    (path,), folder = chosen(["02"]), tmp_path_factory.mktemp("made")
+    return chapter_archive(path, folder / path.stem), student_edition([path], folder / "student")
+
+
+def test_the_students_edition_runs_and_prints_what_the_chapter_stores(made, tmp_path):
+    """Oracle: the chapter's outputs, by the comparison of its tests; its dots are no answer yet."""
     (path,) = chosen(["02"])
-    archive = chapter_archive(path, tmp_path / "made" / path.stem)
-    lines = (archive.with_suffix("") / "requirements.txt").read_text().splitlines()
+    stored = {cell.id: cell for cell in code_cells(read(path))}
+    fresh = executed(made[1], tmp_path)
+    for cell in code_cells(fresh):
+        old = stored.pop(cell.id)
+        assert cell.source == old.source
+        tolerance = old.metadata.get("tolerance")
+        assert outputs_difference(old.outputs, cell.outputs, tolerance) is None
+    asked = [str(cell.outputs) for cell in code_cells(fresh) if "check(" in cell.source]
+    assert len(asked) == 5
+    assert all("No answer yet" in text for text in asked)
+    assert all("check(" in cell.source for cell in stored.values()), "only solutions are left out"
+    assert "solution-start" not in "".join(cell.source for cell in fresh.cells)
+
+
+def files(archive):
+    """Return the files of an archive below its one folder, by name."""
+    with zipfile.ZipFile(archive) as zipped:
+        return {name.partition("/")[2]: zipped.read(name) for name in zipped.namelist()}
+
+
+def test_a_chapter_alone_is_whole(made):
+    """Oracle: the students' files, which run; the chapter's cells; what any of its code imports."""
+    (path,), found = chosen(["02"]), files(made[0])
+    assert found.keys() == files(made[1]).keys()
+    lines = found["requirements.txt"].decode().splitlines()
     assert len(lines) <= 10
     assert not [line for line in lines if line.startswith(("torch>", "torchvision"))]
-    fresh = executed(archive, tmp_path / "away")
-    for stored, cell in zip(code_cells(read(path)), code_cells(fresh), strict=True):
-        tolerance = stored["metadata"].get("tolerance")
-        assert outputs_difference(stored["outputs"], cell["outputs"], tolerance) is None
-
-
-def test_the_students_edition_of_a_chapter_runs_with_its_dots(tmp_path):
-    """Oracle: a run without an error, in which each checker says that there is no answer yet."""
-    paths = chosen(["02"])
-    fresh = executed(student_edition(paths, tmp_path / "made" / "student"), tmp_path / "away")
-    printed = [str(cell["outputs"]) for cell in code_cells(fresh) if "check(" in cell["source"]]
-    assert len(printed) == 5
-    assert all("No answer yet" in text for text in printed)
-    assert "solution-start" not in "".join(cell.source for cell in fresh.cells)
+    cells = code_cells(nbformat.reads(found[path.name].decode(), 4))
+    stored = code_cells(read(path))
+    assert [(c.source, c.outputs) for c in cells] == [(c.source, c.outputs) for c in stored]
+    codes = [cell.source for cell in cells]
+    codes += [text.decode() for name, text in found.items() if name.endswith(".py")]
+    for name in {name for code in codes for name in imported(code)}:
+        module = f"{name.replace('.', '/')}.py"
+        assert module in found or not (ROOT / module).is_file()
 
 
 @pytest.mark.parametrize("path", [p for p in chosen() if p.name[0].isdigit()], ids=str)
@@ -104,6 +130,11 @@ def test_the_command_names_what_it_made_and_its_size(monkeypatch, capsys):
     monkeypatch.setattr(archives, "lay", lambda folder, notebooks: None)
     assert main(["chapter", "2", "15"]) == 0
     assert capsys.readouterr().out == "LICENSE: 0.0 MB\nLICENSE: 0.0 MB\n"
-    assert main(["student"]) == 0
+    asked: list[list[Path]] = []
+    monkeypatch.setattr(
+        archives, "student_edition", lambda paths, _: asked.append(paths) or ROOT / "LICENSE"
+    )
+    assert main(["student"]) == main(["student", "2"]) == 0
+    assert asked == [chosen(), chosen(["02"])]
     assert main(["chapter", "99"]) == 1
     assert "there is no chapter 99; there are" in capsys.readouterr().err
