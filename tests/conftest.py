@@ -1,6 +1,9 @@
 """Settings of every test."""
 
 import os
+import shutil
+import subprocess
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -35,3 +38,17 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def git():
+    """Return a function that asks git about this folder; skip where git knows nothing of it."""
+    root = Path(__file__).parents[1]
+    if not shutil.which("git") or not (root / ".git").exists():
+        pytest.skip("needs git, and a clone of the repository")
+
+    def answer(*arguments):
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+    return answer

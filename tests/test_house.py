@@ -119,18 +119,17 @@ def test_a_label_that_no_chapter_has_is_refused(tmp_path, folder, source):
         formulas.formulas(tmp_path)
 
 
-def test_the_wheel_holds_the_package_and_nothing_is_left_behind(tmp_path):
+def test_the_wheel_holds_the_package_and_nothing_is_left_behind(git, tmp_path):
     """Oracle: the names in the archive, and git's view of the folder."""
-    before = untracked()
+    before = untracked(git)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     tops = {entry.split("/")[0] for entry in zipfile.ZipFile(wheel).namelist()}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"reference_impl"}
-    assert untracked() == before
+    assert untracked(git) == before
 
 
-def untracked() -> str:
-    command = ["git", "status", "--porcelain", "--ignored", "--", ":!.pytest_cache"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def untracked(git) -> str:
+    lines = git("status", "--porcelain", "--ignored", "--", ":!.pytest_cache")
     return "\n".join(line for line in lines.splitlines() if "__pycache__" not in line)
