@@ -222,7 +222,7 @@ def test_the_status_counts_what_the_notebooks_hold(monkeypatch):
 
 
 def test_a_measurement_is_kept_beside_the_others(monkeypatch, tmp_path):
-    """Oracle: a notebook that works for half a second of processor time."""
+    """Oracle: a notebook that works until its processor time is 1.5 s."""
     monkeypatch.setattr(record, "RECORD", tmp_path / "status.json")
     record.RECORD.write_text('{"chapters": {"old": {"seconds": 3.0}}, "mutants": {}}')
     work = "import time\nwhile time.process_time() < 1.5: pass"

@@ -42,13 +42,13 @@ def printed(source, text):
 def test_each_notebook_names_its_parameters_first_and_its_cells_use_them(path):
     """Oracle: the syntax trees; only solutions load what is the exercises' own."""
     notebook, part = read_notebook(path), ""
-    hidden = [c for c in code_cells(notebook) if "remove-cell" not in c.metadata.get("tags", ())]
-    assert hidden[0].metadata.tags == ["parameters"]
-    assigned = ast.parse(hidden[0].source).body
+    seen = [c for c in code_cells(notebook) if "remove-cell" not in c.metadata.get("tags", ())]
+    assert seen[0].metadata.tags == ["parameters"]
+    assigned = ast.parse(seen[0].source).body
     names = [ast.unparse(line.targets[0]) for line in assigned]
     assert names[0] == "DATA"
     assert names[-1] == "SEED"
-    assert "begin(seed=SEED, data=DATA)" in hidden[1].source
+    assert "begin(seed=SEED, data=DATA)" in seen[1].source
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             part = (re.findall(r"^## (.*)$", cell.source, re.MULTILINE) or [part])[-1]
