@@ -41,7 +41,7 @@ _GOING_ON = "from reference_impl.notebook import print_failed_sentences as _goin
 
 @dataclass
 class Found:
-    """What has become of a cell."""
+    """What happened to a cell."""
 
     name: str  #: as all commands of the book name it
     error: str = ""  #: what it raises
@@ -96,10 +96,10 @@ def compared(stored: NotebookNode, fresh: NotebookNode) -> Iterator[Found]:
                 found.error = f"{output['ename']}: {output['evalue']}".partition("\n")[0]
             elif output.get("name") == "stdout":
                 lines = output["text"].splitlines(keepends=True)
-                told = [line for line in lines if line.startswith(NEEDS_A_LOOK)]
-                told = [*dict.fromkeys(told)]  # a loop says it more than once
-                found.sentences += [line.removeprefix(NEEDS_A_LOOK).strip() for line in told]
-                output["text"] = "".join(line for line in lines if line not in told)
+                marked = [line for line in lines if line.startswith(NEEDS_A_LOOK)]
+                marked = [*dict.fromkeys(marked)]  # a loop prints it more than once
+                found.sentences += [line.removeprefix(NEEDS_A_LOOK).strip() for line in marked]
+                output["text"] = "".join(line for line in lines if line not in marked)
         outputs = [one for one in outputs if one.get("text") != ""]
         if not found.error:
             tolerance = old["metadata"].get("tolerance")
@@ -114,7 +114,7 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE.split(" ".join(_NOT_PROSE.sub("", text).split()))
 
 
-def told_with(cell: NotebookNode) -> str:
+def figure_texts(cell: NotebookNode) -> str:
     """Return the caption and the alternative text of a cell's figure."""
     shown = cell["metadata"].get("mystnb", {})
     texts = shown.get("figure", {}).get("caption"), shown.get("image", {}).get("alt")
@@ -123,7 +123,7 @@ def told_with(cell: NotebookNode) -> str:
 
 def beside(notebook: NotebookNode, place: int) -> Iterator[str]:
     """Yield the sentences with a number in a figure's texts, and just before and after its cell."""
-    texts = [told_with(notebook.cells[place])]
+    texts = [figure_texts(notebook.cells[place])]
     for other, which in ((place - 1, -1), (place + 1, 0)):
         cell = notebook.cells[other] if 0 <= other < len(notebook.cells) else {}
         if cell.get("cell_type") == "markdown":
@@ -137,12 +137,12 @@ def beside(notebook: NotebookNode, place: int) -> Iterator[str]:
 def naming(notebook: NotebookNode) -> Iterator[str]:
     """Yield the sentences that name Fashion-MNIST or one of its classes, each with its place."""
     for cell in notebook.cells:
-        text = cell["source"] if cell["cell_type"] == "markdown" else told_with(cell)
+        text = cell["source"] if cell["cell_type"] == "markdown" else figure_texts(cell)
         for sentence in filter(_NAMED.search, sentences(text)):
             yield f"{cell_name(notebook, cell)}: {sentence}"
 
 
-def told(found: Sequence[Found], notebook: NotebookNode) -> str:
+def as_text(found: Sequence[Found], notebook: NotebookNode) -> str:
     """Return the list as text, its numbers first."""
     cells = code_cells(notebook)
     records = sorted({x for cell in cells for x in _RECORD.findall(cell["source"])})
@@ -180,7 +180,7 @@ def adapt(chapter: str, given: Mapping[str, str]) -> str:
     print(f"{path.stem} with {values} …", flush=True)
     began = time.perf_counter()
     asyncio.run(run(fresh, path.parent))
-    report = told(list(compared(stored, fresh)), stored)
+    report = as_text(list(compared(stored, fresh)), stored)
     return f"{report}\n\n{time.perf_counter() - began:.0f} s"
 
 

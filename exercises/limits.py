@@ -28,7 +28,8 @@ def limited(call: Callable[[], T], seconds: float = LIMIT) -> T:
     """Return what ``call`` returns, or stop it.
 
     The code is stopped in the main thread only, and between two steps of Python: a single long
-    operation of torch is waited for. Where the system has no interval timer, a thread plays it.
+    operation of torch is waited for. Where the system has no interval timer, a thread takes its
+    place.
 
     Raises:
         TooLongError: if the call takes longer than ``seconds``.

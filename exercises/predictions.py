@@ -38,8 +38,8 @@ class Prediction:
         question: in one or two sentences.
         answer: a number; the letter of an option; or the letters of all options, in order.
         why: what explains the answer, in one to three sentences.
-        shown: texts that later outputs of the chapter print, the answer's evidence: the number
-            itself, or one for each option where these are put in an order.
+        evidence: texts that later outputs of the chapter print: the number itself, or one for each
+            option where these are put in an order.
         options: none for a number.
         unit: of the number.
         close: how far from the answer a number may be that counts as close.
@@ -49,7 +49,7 @@ class Prediction:
     question: str
     answer: float | str
     why: str
-    shown: list[str]
+    evidence: list[str]
     options: tuple[str, ...] = ()
     unit: str = ""
     close: float = 0.0

@@ -79,6 +79,6 @@ def written(notebook: NotebookNode) -> str:
 
 
 def digest(notebook: NotebookNode) -> str:
-    """Return a sum of what a notebook says and asks, which does not depend on its outputs."""
+    """Return the SHA-256 of the cells without outputs."""
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()

@@ -19,7 +19,7 @@ from book_tools.files import ROOT, write_whole
 from book_tools.notebooks import chosen, read, without_solutions
 
 WORK = ROOT / "work"
-_MADE_FROM = "made_from"  # in a copy's metadata: the sum of the edition that it was
+_MADE_FROM = "made_from"  # in a copy's metadata: the checksum of the edition it was copied from
 
 
 def copy_of(path: Path, files: Sequence[str]) -> tuple[NotebookNode, NotebookNode]:
@@ -32,7 +32,7 @@ def copy_of(path: Path, files: Sequence[str]) -> tuple[NotebookNode, NotebookNod
 
 
 def made_from(path: Path) -> str | None:
-    """Return the sum of the edition that a learner's copy was, if the file tells it."""
+    """Return the checksum of the edition that a learner's copy was copied from, if it has one."""
     try:
         found = json.loads(path.read_text("utf-8"))["metadata"].get(_MADE_FROM)
     except (ValueError, KeyError, TypeError, AttributeError):  # whatever a learner's file may be

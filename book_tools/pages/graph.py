@@ -55,4 +55,4 @@ def described(found: dict[str, Head]) -> str:
         needs.setdefault(number, []).append(need)
     listed = "; ".join(f"{number} needs {' and '.join(n)}" for number, n in needs.items())
     free = [number for number, head in found.items() if not head.needs]
-    return f"Arrows between the chapters: {listed}. {' and '.join(free)} need none."
+    return f"Arrows between the chapters: {listed}. {' and '.join(free)} need no other chapter."

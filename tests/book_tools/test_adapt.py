@@ -73,7 +73,7 @@ def bars(tmp_path_factory):
     return folder
 
 
-def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path, capsys):
+def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_reported(tmp_path, capsys):
     """Oracle: seven cells, each with one fate; the file, which nobody may write."""
     cells = [
         new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
@@ -112,7 +112,7 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         (
             ["02", "COLOUR=3"],
@@ -122,11 +122,13 @@ def test_a_notebook_is_run_with_other_parameters_and_what_moved_is_told(tmp_path
         (["99", "DATA=nowhere"], "there is no chapter 99; there are"),
     ],
 )
-def test_what_does_not_exist_is_told_before_anything_runs(arguments, told, capsys, monkeypatch):
+def test_what_does_not_exist_is_reported_before_anything_runs(
+    arguments, error, capsys, monkeypatch
+):
     """Oracle: the exit code and the line."""
     monkeypatch.setattr(adapt, "Runner", lambda *_, **__: pytest.fail("it runs"))
     assert adapt.main(arguments) == 1
-    assert capsys.readouterr().err.startswith(f"make adapt: {told}")
+    assert capsys.readouterr().err.startswith(f"make adapt: {error}")
 
 
 def test_a_notebook_without_parameters_is_refused():
@@ -139,7 +141,9 @@ def test_a_notebook_without_parameters_is_refused():
 def test_a_chapter_runs_on_other_data_and_tells_what_moved(chapter, bars, monkeypatch):
     """Oracle: no cell raises; the first accuracy of the tables is not the stored one."""
     kept = SimpleNamespace()
-    monkeypatch.setattr(adapt, "told", lambda found, notebook: setattr(kept, "found", found) or "")
+    monkeypatch.setattr(
+        adapt, "as_text", lambda found, notebook: setattr(kept, "found", found) or ""
+    )
     adapt.adapt(chapter, {"DATA": str(bars)})
     assert [one.error for one in kept.found if one.error] == []
     assert sum(bool(one.moved) for one in kept.found) > 5

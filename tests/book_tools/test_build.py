@@ -237,7 +237,7 @@ def test_a_fault_of_the_program_keeps_its_traceback():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_disk_that_fills_while_pages_are_written_is_told_so(book, monkeypatch, capsys):
+def test_a_disk_that_fills_while_pages_are_written_is_reported(book, monkeypatch, capsys):
     """Oracle: the words of Python's OSError in Sphinx's log."""
     call = [sys.executable, "-c", "open('/dev/full', 'w').write('x' * 100_000)"]
     run = subprocess.run

@@ -213,7 +213,7 @@ def test_an_option_of_nbval_that_would_mean_something_else_is_refused(pytester, 
     assert len(done.output.splitlines()) == 1
 
 
-def test_what_cannot_be_read_or_started_is_told_without_a_traceback(pytester):
+def test_what_cannot_be_read_or_started_is_reported_without_a_traceback(pytester):
     """Oracle: pytest's code for interrupted collection; a kernel that ends at once."""
     (pytester.path / "broken.ipynb").write_text("{", encoding="utf-8")
     write(pytester.path, "good", GOOD)

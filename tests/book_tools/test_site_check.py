@@ -135,13 +135,13 @@ def seen(chromium, tmp_path_factory):
 
 
 @pytest.mark.parametrize("what", SEEN)
-def test_what_is_wrong_in_the_browser_is_told(seen, what):
+def test_what_is_wrong_in_the_browser_is_reported(seen, what):
     """Oracle: the words that only this fault of the page can cause."""
     _, message = SEEN[what]
     assert any(message in problem for problem in seen)
 
 
-def test_nothing_is_told_but_what_is_wrong(seen):
+def test_only_what_is_wrong_is_reported(seen):
     """Oracle: the table of faults, and what else these faults cause."""
     known = [*ALSO, *(message for _, message in SEEN.values())]
     assert [p for p in seen if not any(message in p for message in known)] == []
@@ -155,7 +155,7 @@ def test_a_page_that_is_well_has_no_problem(chromium, tmp_path):
 
 
 @pytest.mark.parametrize("what", LINKED)
-def test_a_bad_link_is_told(tmp_path, what):
+def test_a_bad_link_is_reported(tmp_path, what):
     """Oracle: a page made with that one link."""
     body, message = LINKED[what]
     site = write_site(tmp_path, body)

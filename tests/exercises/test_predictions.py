@@ -62,15 +62,15 @@ def test_a_question_stands_directly_before_the_cell_that_answers_it():
 def test_the_chapter_prints_what_the_answer_says(name):
     """Oracle: the stored outputs of later cells, which a run has to reproduce."""
     one, (_, outputs) = all_predictions()[name], ASKED[name]
-    assert one.shown
-    for text in one.shown:
+    assert one.evidence
+    for text in one.evidence:
         assert re.search(rf"(?<![\d.]){re.escape(text)}(?![\d])", outputs), text
     if one.kind == "number":
-        (text,) = one.shown
+        (text,) = one.evidence
         assert abs(number(text)) == pytest.approx(abs(one.answer))
         assert 0 < one.close < abs(one.answer)
     if one.kind == "order":
-        values = [number(one.shown["abcdefgh".index(letter)]) for letter in one.answer]
+        values = [number(one.evidence["abcdefgh".index(letter)]) for letter in one.answer]
         steps = {a < b for a, b in pairwise(values)}
         assert len(steps) == 1, "from the highest to the lowest, or the other way round"
         assert len(set(values)) == len(values)

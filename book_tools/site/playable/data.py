@@ -18,7 +18,7 @@ from reference_impl.data import load_dataset
 from reference_impl.training import load_checkpoint, predict
 
 SHIRT = 290
-"""The validation image of chapter 10: of a shirt, of which the teacher is 90 % certain."""
+"""The validation image of chapter 10: a shirt; the teacher gives its class 90 %."""
 
 
 def logits_of_a_shirt() -> dict[str, Any]:
