@@ -38,7 +38,7 @@ def data_folder(data: str | Path | None = None) -> Path:
 
 @checked
 def data_identity(data: str | Path | None = None) -> dict[str, str]:
-    """Return the name of a data set's folder, and the SHA-256 of the list of its files' sums.
+    """Return the name of a data set's folder, and the SHA-256 of its list of checksums.
 
     The list is the one that ``sha256sum`` prints: ``sha256sum SHA256SUMS`` gives the same number.
     """

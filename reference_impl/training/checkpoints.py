@@ -80,7 +80,7 @@ def save_checkpoint(
 
 @checked
 def provenance(name: CheckpointName, *, folder: Path | str | None = None) -> Provenance:
-    """Return the record of a checkpoint; without a folder of a shipped one, in `CHECKPOINTS`."""
+    """Return the record of a checkpoint; ``folder`` is `CHECKPOINTS` by default."""
     _, side = _files(name, folder)
     if not side.parent.is_dir():
         raise FileNotFoundError(
