@@ -80,6 +80,17 @@ def test_errata_page_and_boxes_agree():
     assert sorted(linked) == sorted(boxes)
 
 
+def test_the_glossary_is_in_order_and_has_a_chinese_word_for_each_term():
+    """Oracle: the alphabet; Unicode's block of Chinese characters, or the name of a method."""
+    text = (CHAPTERS / "glossary.md").read_text("utf-8")
+    terms = re.findall(r"^(?!:::|#|English)(\S.*)\n  (\S.*)$", text, re.MULTILINE)
+    names = [term for term, _ in terms]
+    assert len(names) == len(set(names)) > 150
+    assert names == sorted(names, key=lambda name: name.lower().replace("–", "-"))
+    unnamed = {term for term, meaning in terms if not re.match(r"[^.]*[\u4e00-\u9fff]", meaning)}
+    assert unnamed == {"GPTQ", "NVFP4", "SparseGPT", "Wanda"}
+
+
 def test_api_pages_document_every_part_once():
     """Oracle: the folders and modules of the package; a family's page is its list of names."""
     pages = "".join(p.read_text("utf-8") for p in (CHAPTERS / "api").glob("*.md"))

@@ -1,6 +1,5 @@
 """The course: chapters' needs, syllabi, misconceptions, and the bank of exam questions."""
 
-import ast
 import doctest
 import json
 import re
@@ -10,7 +9,7 @@ import nbformat
 import pytest
 
 from book_tools.notebooks import printed
-from book_tools.pages import formulas, graph, heads, record, status, teaching
+from book_tools.pages import graph, heads, record, status, teaching
 from book_tools.pages.exercises import listed
 
 ROOT = Path(__file__).parents[1]
@@ -236,41 +235,3 @@ def test_a_measurement_is_kept_beside_the_others(monkeypatch, tmp_path):
     assert [*kept] == ["new", "old"]
     assert 1.4 < kept["new"]["seconds"] < 10
     assert {"date", "device", "python", "torch"} <= kept["new"].keys()
-
-
-# -- glossary and errata ---------------------------------------------------------------------------
-
-
-def test_the_glossary_is_in_order_and_has_a_chinese_word_for_each_term():
-    """Oracle: the alphabet; Unicode's block of Chinese characters, or the name of a method."""
-    text = (ROOT / "chapters" / "glossary.md").read_text("utf-8")
-    terms = re.findall(r"^(?!:::|#|English)(\S.*)\n  (\S.*)$", text, re.MULTILINE)
-    names = [term for term, _ in terms]
-    assert len(names) == len(set(names)) > 150
-    assert names == sorted(names, key=lambda name: name.lower().replace("–", "-"))
-    unnamed = {term for term, meaning in terms if not re.match(r"[^.]*[\u4e00-\u9fff]", meaning)}
-    assert unnamed == {"GPTQ", "NVFP4", "SparseGPT", "Wanda"}
-
-
-# -- examples --------------------------------------------------------------------------------------
-
-#: What takes more than three lines to call, or is the inside of another function.
-NO_EXAMPLE = {
-    *("adaround_objective", "normalised_relation", "optimal_splits", "price_by_density"),
-    "row_minima",
-}
-
-
-def test_what_computes_a_labelled_equation_shows_an_example():
-    """Oracle: the syntax tree's docstrings; `--doctest-modules` runs the examples."""
-    without = set()
-    for places in formulas.named("reference_impl").values():
-        for place, _ in places:
-            family = place.file.split("/")[1]
-            if family in {"compress", "models", "training"} or "." in place.name:
-                continue  # a whole network does not fit into three lines
-            for node in ast.parse((ROOT / place.file).read_text("utf-8")).body:
-                function = isinstance(node, ast.FunctionDef) and node.name == place.name
-                if function and ">>>" not in (ast.get_docstring(node) or ""):
-                    without.add(node.name)
-    assert without == NO_EXAMPLE

@@ -104,6 +104,28 @@ def test_every_labelled_equation_has_a_function_and_an_oracle():
         assert any("Oracle" in line for line in source[:12]), place.link
 
 
+#: What takes more than three lines to call, or is the inside of another function.
+NO_EXAMPLE = {
+    *("adaround_objective", "normalised_relation", "optimal_splits", "price_by_density"),
+    "row_minima",
+}
+
+
+def test_what_computes_a_labelled_equation_shows_an_example():
+    """Oracle: the syntax tree's docstrings; `--doctest-modules` runs the examples."""
+    without = set()
+    for places in LABELLED.values():
+        for place, _ in places:
+            family = place.file.split("/")[1]
+            if family in {"compress", "models", "training"} or "." in place.name:
+                continue  # a whole network does not fit into three lines
+            for node in ast.parse((ROOT / place.file).read_text("utf-8")).body:
+                function = isinstance(node, ast.FunctionDef) and node.name == place.name
+                if function and ">>>" not in (ast.get_docstring(node) or ""):
+                    without.add(node.name)
+    assert without == NO_EXAMPLE
+
+
 SOURCES = {
     "reference_impl": 'def f():\n  """A.\n\n  Equation: eq-none, chapter 01.\n  """',
     "tests": '@pytest.mark.equation("eq-none")\ndef test_f(): ...',
