@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 #: What each one does, in order.
 COMMANDS = {
-    "publish": ["make env", "make site", "make test-site"],
+    "publish": [
+        *("make env", "make site"),
+        "sudo apt-get install -y --no-install-recommends fonts-wqy-microhei",
+        *("make pdf", "cp _build/pdf/model-compression.pdf _build/html", "make test-site"),
+    ],
     "test": ["make env", "make lint", "make site", "make test-site", "make test"],
 }
 _RECORDER = '#!/bin/sh\necho "$(basename "$0") $*" >> "$RECORD"\n'
@@ -32,8 +36,8 @@ def test_the_workflows_are_those_that_are_tested():
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_a_workflow_runs_its_commands_in_order(path, tmp_path):
-    """Oracle: a shell that finds a recorder under the names `make` and `chromium`."""
-    for name in ("make", "chromium"):
+    """Oracle: a shell that finds a recorder under the names of the commands."""
+    for name in ("make", "chromium", "sudo", "cp"):
         (tmp_path / name).write_text(_RECORDER)
         (tmp_path / name).chmod(0o755)
     record = tmp_path / "record"
@@ -44,7 +48,8 @@ def test_a_workflow_runs_its_commands_in_order(path, tmp_path):
             subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     assert record.read_text().splitlines() == COMMANDS[path.stem]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert {command.removeprefix("make ") for command in COMMANDS[path.stem]} <= targets
+    asked = {c.removeprefix("make ") for c in COMMANDS[path.stem] if c.startswith("make ")}
+    assert asked <= targets
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

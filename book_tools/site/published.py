@@ -26,8 +26,13 @@ _CHAPTER = re.compile(r"chapters/\d\d_")
 _LONGEST = 200  # letters of a description, which search engines and cards cut
 
 
-def link_the_repository(_app: Sphinx, config: Any) -> None:
-    """Show the buttons that lead to the repository if it has an address (event config-inited)."""
+def use_the_addresses(app: Sphinx, config: Any) -> None:
+    """Show what needs an address if the book has it (event config-inited).
+
+    These are the buttons that lead to the repository, and what stands in ``{only} published``.
+    """
+    if config.html_baseurl:
+        app.tags.add("published")
     options = config.html_theme_options
     options.update(dict.fromkeys(_BUTTONS, bool(options.get("repository_url"))))
     if not options.get("repository_url"):
@@ -150,7 +155,7 @@ def map_site(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("config-inited", link_the_repository)
+    app.connect("config-inited", use_the_addresses)
     app.connect("html-page-context", tell_about_page)
     app.connect("build-finished", map_site)
     app.connect("build-finished", draw_cards)

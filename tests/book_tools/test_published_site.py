@@ -85,11 +85,12 @@ def test_buttons_to_the_repository_are_shown_if_it_has_an_address(url):
     """Oracle: the theme's names of its buttons."""
     launch = {"colab_url": "https://colab.research.google.com"}
     options = {"repository_url": url, "launch_buttons": launch}
-    config = SimpleNamespace(html_theme_options=options)
-    published.link_the_repository(Mock(), config)
+    config, app = SimpleNamespace(html_theme_options=options, html_baseurl=url), Mock()
+    published.use_the_addresses(app, config)
     shown = {k: v for k, v in config.html_theme_options.items() if k.startswith("use_")}
     assert shown == dict.fromkeys(published._BUTTONS, bool(url))
     assert config.html_theme_options["launch_buttons"] == (launch if url else {})
+    assert app.tags.add.called is bool(url)
 
 
 def test_each_address_stands_once():
