@@ -43,7 +43,8 @@ class Prediction:
         options: none for a number.
         unit: of the number.
         close: how far from the answer a number may be that counts as close.
-        hides: "section" if a page hides the rest of the section, and not the next topics only.
+        hides: "section" if a page hides the rest of the section, and not the next topics only;
+            "part" if it hides the sections after it, too.
     """
 
     question: str
@@ -83,8 +84,12 @@ class Prediction:
         """Return the sentence that says how far off a guess was."""
         unit = f" {self.unit}" if self.unit else ""
         if not isinstance(self.answer, str):
-            off = as_number(guess) - self.answer
-            said = f"You said {shown(as_number(guess))}{unit}; it is {shown(self.answer)}{unit}."
+            number, answer = as_number(guess), self.answer
+            said = f"You said {shown(number)}{unit}; it is {shown(answer)}{unit}."
+            if number * answer < 0:  # of a loss it is not always clear
+                said += " The sign is the other one; apart from it:"
+                number, answer = abs(number), abs(answer)
+            off = number - answer
             if not off:
                 return f"{said} Exactly."
             if abs(off) <= self.close:

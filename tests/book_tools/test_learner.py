@@ -27,7 +27,8 @@ def box(name: str) -> str:
     return (
         f"<aside class='prediction admonition' data-facts='{json.dumps(facts)}'>"
         f'<p class="admonition-title">Predict first</p><p>{one.question}</p>{options}'
-        f"<details><summary>The answer</summary><p>{WHY}</p></details></aside>"
+        f'<details><summary>The answer</summary><div class="prediction-answer">{one.answer}.</div>'
+        f"<p>{WHY}</p></details></aside>"
     )
 
 
@@ -38,6 +39,7 @@ PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</t
 <p id="more">More</p><p id="topic"><strong>Something else.</strong> It leads on.</p>
 <div class="cell" id="cell">2 + 2</div>{box("choice")}<p id="other">Other</p>
 <section><h2>Next section</h2><p id="next">Next</p></section></section>
+<section id="last"><h2>Last section</h2></section>
 <div class="exercise admonition" id="ex-one-hand"><p>Do it.</p></div>
 <table><tr><td><a href="#ex-one-hand">Exercise</a></td></tr></table></article>
 <input type="checkbox" id="results-hidden"><button id="guesses-forgotten">Forget</button>
@@ -75,7 +77,8 @@ def test_the_result_is_hidden_until_a_guess_is_locked_in(opened):
     """Oracle: what follows, up to another topic; the guess stands after a reload."""
     page = opened()
     assert visible(page) == ["topic", "cell", "next"]
-    assert page.inner_text(".prediction-note >> nth=0") == "Hidden until then: 1 table, text."
+    told = page.inner_text(".prediction + .prediction-hidden >> nth=0")
+    assert told.startswith("Hidden until you guess: 1 table, text.")
     page.click("text=Lock in my guess >> nth=0")
     assert page.inner_text(".prediction-said").startswith("Guess first")
     assert visible(page) == ["topic", "cell", "next"]
@@ -83,6 +86,8 @@ def test_the_result_is_hidden_until_a_guess_is_locked_in(opened):
     page.keyboard.press("Enter")
     assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert WHY in page.inner_text(".prediction >> nth=0")
+    assert not page.locator(".prediction-answer >> nth=0").is_visible(), "it is said once"
+    assert page.locator(".prediction-hidden").count() == 1, "that of the other question"
     assert page.evaluate("document.activeElement.innerText") == "The answer"
     page.reload()
     assert visible(page) == ["result", "more", "topic", "cell", "next"]
@@ -96,9 +101,10 @@ def test_a_reader_may_decline_once_or_for_ever(opened):
     page.click("text=Show me >> nth=0")
     assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert page.locator(".prediction-said >> nth=0").inner_text() == ""
+    assert page.locator(".prediction-answer >> nth=0").is_visible()
     page.click("text=Never hide results")
     assert visible(page) == ["result", "more", "topic", "cell", "other", "next"]
-    assert page.locator(".prediction-note").count() == 0
+    assert page.locator(".prediction-hidden").count() == 0
     again = opened("order")
     assert visible(again) == ["result", "more", "topic", "cell", "other", "next"]
     assert again.locator("text=Lock in my guess").count() == 2
@@ -123,6 +129,15 @@ def test_a_question_may_hide_its_whole_section(opened, monkeypatch):
     assert visible(opened()) == ["next"]
 
 
+def test_a_question_may_hide_the_sections_after_its_own(opened, monkeypatch):
+    """Oracle: the rest of the article, which is one section more."""
+    monkeypatch.setitem(ONES, "number", replace(ONES["number"], hides="part"))
+    page = opened()
+    assert page.evaluate("document.getElementById('last').hidden") == "until-found"
+    page.click("text=Show me >> nth=0")
+    assert page.locator("#last").is_visible()
+
+
 def test_a_question_is_named_by_its_title_and_text(opened):
     """Oracle: what assistive programs are told."""
     page = opened()
@@ -138,7 +153,7 @@ def test_a_link_to_something_hidden_shows_it(opened):
     page.wait_for_function("!document.getElementById('other').hidden")
 
 
-@pytest.mark.parametrize("said", [-20.5, -22.4, -23, 8, 0.125, 1234567])
+@pytest.mark.parametrize("said", [-20.5, -22.4, -23, -8, 8, 20.5, 21, 0, 1234567])
 def test_the_page_compares_numbers_as_the_notebook_does(opened, said):
     """Oracle: `Prediction.compared`."""
     page = opened()
@@ -153,10 +168,17 @@ def test_the_page_compares_choices_and_orders_as_the_notebook_does(opened):
     page.get_by_label("Move up: three").focus()
     page.keyboard.press("Enter")  # acb
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Move up: three"
+    assert page.inner_text(".prediction-said >> nth=0") == "now 2 of 3"
     page.keyboard.press("Enter")  # cab
-    page.get_by_label("Move up: two").press("Enter")  # cba
+    page.get_by_label("Move down: one").press("Enter")  # cba
+    assert page.inner_text(".prediction-said >> nth=0") == "now 3 of 3"
     page.click("text=Lock in my guess >> nth=0")
     assert page.inner_text(".prediction-said >> nth=0") == ONES["order"].compared("cba")
+    assert page.locator(".prediction-move").count() == 0
+    letters = "all => all.map(item => item.dataset.letter).join('')"
+    assert page.eval_on_selector_all(".prediction >> nth=0 >> li", letters) == "cab", (
+        "the right one"
+    )
     page.get_by_label("this", exact=True).check()
     page.click("text=Lock in my guess")
     assert page.inner_text(".prediction-said >> nth=1") == ONES["choice"].compared("a")
@@ -197,9 +219,15 @@ def test_cells_become_questions_and_hints():
     """Oracle: a chapter of three cells."""
     code = {"cell_type": "code", "source": ['guess("rounding-three-bits", ...)']}
     other = {"cell_type": "code", "source": ["x = 1"]}
+    empty = {"output_type": "stream", "text": ["No answer yet: put yours in their place.\n"]}
+    check = {"cell_type": "code", "source": ['check("a", ...)'], "outputs": [empty]}
+    head = {"cell_type": "markdown", "source": ["## Exercises\n", "\n", "Each has a checker."]}
     text = ["```{exercise} By hand\n", ":label: ex-rounding-hand\n", "\n", "Do it.\n", "```"]
     made = learner.prepared([code, other, {"cell_type": "markdown", "source": text}])
     assert made[0]["source"] == "```{prediction} rounding-three-bits\n```"
     assert made[1] == other
+    shown = learner.prepared([head, check])
+    assert "download" in shown[1]["source"]
+    assert shown[2] == check | {"outputs": []}, "where nothing can be typed, no answer is missing"
     assert made[3]["source"].count("{dropdown}") == 2
     assert learner.hints()["rounding-hand"][1] in made[3]["source"]

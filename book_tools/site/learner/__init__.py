@@ -25,6 +25,13 @@ from exercises.predictions import Prediction, all_predictions, shown
 FOLDER = Path(__file__).parent
 FILES = "learner.js", "learner.css"
 _ASKS = re.compile(r'^guess\("([\w-]+)", \.\.\.\)$', re.MULTILINE)
+_NO_ANSWER = re.compile(r"No answer yet: .*")
+_EXERCISES = "## Exercises\n"  # with the sentences below it, the last lines of a cell
+_HOW = (
+    "{.exercises-how}",
+    "Nothing can be typed into this page: to try the exercises, download it as a notebook with the"
+    " arrow at the top, or call `make lab` in a clone of the course.",
+)
 
 
 def asked_by(source: str) -> str | None:
@@ -57,7 +64,13 @@ def prepared(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if name:
             found.append(_markdown(name, "```{prediction} " + name, "```"))
             continue
-        found.append(cell)
+        untouched = any(
+            _NO_ANSWER.fullmatch("".join(o.get("text", "")).strip())
+            for o in cell.get("outputs", ())
+        )
+        found.append(cell | {"outputs": []} if untouched else cell)
+        if cell["cell_type"] == "markdown" and _EXERCISES in source:
+            found.append(_markdown("exercises-how", *_HOW))
         for exercise in exercises_in(source) if cell["cell_type"] == "markdown" else ():
             folded = zip(("A first hint", "A second hint"), known[exercise], strict=True)
             lines = [line for title, text in folded for line in _folded(title, text)]
@@ -90,7 +103,10 @@ class Question(SphinxDirective):
             *self.parse_text_to_nodes(one.question),
             *self._options(one),
             self._html("<details><summary>The answer</summary>"),
-            *self.parse_text_to_nodes(f"{_told(one)} {one.why}"),
+            self._html('<div class="prediction-answer">'),
+            *self.parse_text_to_nodes(_told(one)),
+            self._html("</div>"),
+            *self.parse_text_to_nodes(one.why),
             self._html("</details></aside>"),
         ]
 
@@ -122,7 +138,8 @@ def _told(one: Prediction) -> str:
 def add_scripts(app: Sphinx, _page: str, _template: str, context: dict[str, Any], *_: Any) -> None:
     """Let pages with questions or exercises ask for the script (event html-page-context)."""
     body = context.get("body", "")
-    if any(sign in body for sign in ("prediction admonition", "exercise admonition", "#ex-")):
+    signs = "prediction admonition", "exercise admonition", "#ex-", "results-hidden"
+    if any(sign in body for sign in signs):
         app.add_js_file("learner.js", loading_method="defer")
         app.add_css_file("learner.css")
 

@@ -25,8 +25,11 @@
     const number = (value) =>
       value.toLocaleString("en", { maximumFractionDigits: 6 }).replace("-", "−");
     if (kind === "number") {
-      const [off, of] = [guess - answer, unit ? ` ${unit}` : ""];
-      const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.`;
+      const of = unit ? ` ${unit}` : "";
+      const opposite = guess * answer < 0;
+      const off = opposite ? Math.abs(guess) - Math.abs(answer) : guess - answer;
+      const sign = opposite ? " The sign is the other one; apart from it:" : "";
+      const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.${sign}`;
       if (off === 0) return `${told} Exactly.`;
       if (Math.abs(off) <= close) return `${told} Close.`;
       return `${told} Your guess is ${number(Number(Math.abs(off).toPrecision(3)))} too ${off > 0 ? "high" : "low"}.`;
@@ -54,15 +57,22 @@
       }
       return ["", () => list.querySelector(":checked")?.value ?? null];
     },
-    order(_, list) {
-      for (const item of list.children) {
-        const up = button("↑", () => {
-          item.previousElementSibling?.before(item);
-          up.focus();
+    order(_, list, tell) {
+      const arrow = (item, text, name, move) => {
+        const made = button(text, () => {
+          move();
+          made.focus();
+          tell(`now ${[...list.children].indexOf(item) + 1} of ${list.children.length}`);
         });
-        up.className = "prediction-up";
-        up.setAttribute("aria-label", `Move up: ${item.textContent}`);
-        item.prepend(up, " ");
+        made.className = "prediction-move";
+        made.setAttribute("aria-label", name);
+        return made;
+      };
+      for (const item of list.children) {
+        const text = item.textContent;
+        const up = () => item.previousElementSibling?.before(item);
+        const down = () => item.nextElementSibling?.after(item);
+        item.prepend(arrow(item, "↑", `Move up: ${text}`, up), arrow(item, "↓", `Move down: ${text}`, down), " ");
       }
       return ["", () => [...list.children].map((item) => item.dataset.letter).join("")];
     },
@@ -76,11 +86,12 @@
     for (let e = box.nextElementSibling; e && !e.matches(end); e = e.nextElementSibling) {
       const leads = e.matches("p") && /[:?]$/.test(e.textContent.trim());
       const other = isBold(e.firstChild) || (told && (leads || e.matches(".cell")));
-      if (hides !== "section" && found.length && other) break;
+      if (!hides && found.length && other) break;
       told ||= !e.matches(".cell");
       found.push(e);
     }
-    return found;
+    const later = hides === "part" ? [...box.parentElement.parentElement.children] : [];
+    return [...found, ...later.slice(later.indexOf(box.parentElement) + 1)];
   };
   const isBold = (node) => node?.nodeName === "STRONG";
   const count = (elements, selector, name) => {
@@ -89,7 +100,7 @@
   };
   const inWords = (elements) => {
     const words = [...count(elements, ".cell_output table", "table"), ...count(elements, "figure", "figure")];
-    return `Hidden until then: ${[...words, "text"].join(", ")}.`;
+    return `Hidden until you guess: ${[...words, "text"].join(", ")}.`;
   };
 
   const ask = (box) => {
@@ -99,13 +110,19 @@
     const said = make("p", { className: "prediction-said" });
     said.setAttribute("role", "status");
     const show = () => results.forEach((e) => { e.hidden = false; });
-    const [field, guess] = fields[facts.kind](facts, list);
+    const [field, guess] = fields[facts.kind](facts, list, (text) => { said.textContent = text; });
+    const hidden = make("p", { className: "prediction-hidden" });
     const form = make("form", {});
     const done = (value) => {
       form.remove();
-      for (const input of list?.querySelectorAll("input, button") ?? []) input.disabled = true;
-      box.querySelectorAll(".prediction-up").forEach((up) => up.remove());
-      if (value !== null) said.textContent = compared(facts, value, options);
+      hidden.remove();
+      for (const input of list?.querySelectorAll("input") ?? []) input.disabled = true;
+      box.querySelectorAll(".prediction-move").forEach((arrow) => arrow.remove());
+      if (facts.kind === "order") {
+        list.append(...[...facts.answer].map((letter) => list.querySelector(`[data-letter="${letter}"]`)));
+      }
+      said.textContent = value === null ? "" : compared(facts, value, options);
+      if (value !== null) box.querySelector(".prediction-answer").hidden = true; // the sentence before has it
       answer.hidden = false;
       answer.open = true;
       show();
@@ -131,15 +148,12 @@
     const { guesses = {}, settings = {} } = read();
     if (facts.name in guesses) return done(guesses[facts.name]);
     if (settings.hide === false) return;
-    form.append(
-      make("span", { className: "prediction-note" }, inWords(results)),
-      button("Never hide results", () => {
-        keep("settings", "hide", false);
-        document.querySelectorAll(".prediction ~ *").forEach((e) => { e.hidden = false; });
-        document.querySelectorAll(".prediction-note, .prediction-never").forEach((e) => e.remove());
-      }),
-    );
-    form.lastChild.className = "prediction-never";
+    hidden.append(`${inWords(results)} `, button("Never hide results", () => {
+      keep("settings", "hide", false);
+      document.querySelectorAll('[hidden="until-found"]').forEach((e) => { e.hidden = false; });
+      document.querySelectorAll(".prediction-hidden").forEach((e) => e.remove());
+    }));
+    box.after(hidden);
     for (const e of results) {
       e.hidden = "until-found"; // the browser's search finds it, and shows it
       e.addEventListener("beforematch", show);
