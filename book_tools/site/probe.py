@@ -35,6 +35,8 @@ _LOOK = r"""() => {
   for (const m of document.querySelectorAll('mjx-merror, merror, [data-mjx-error]'))
     found.push('formula with an error: ' +
       (m.getAttribute('data-mjx-error') || short(m.textContent)));
+  if (document.querySelector('mjx-container[tabindex="0"]'))
+    found.push('the Tab key stops at formulas');
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const skip = 'code, pre, script, style, mjx-container, textarea, noscript, .math';
   for (let n; (n = walker.nextNode());) {
@@ -73,6 +75,26 @@ _IS_SHORT = """most => {
     if (p.offsetParent && p.scrollWidth > p.clientWidth + 1)
       found.push('code is cut: ' + p.textContent.trim().slice(0, 60));
   return found;
+}"""
+
+#: What stands open below a question, before the chapter's conclusions, and holds its answer: the
+#: number with its unit.
+_GIVES_AWAY = r"""() => {
+  const found = [], texts = [...document.querySelectorAll('main :is(h2, p, li, td, pre, text)')];
+  const literally = s => s.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  for (const box of document.querySelectorAll('.prediction[data-facts]')) {
+    const {name, kind, answer, unit} = JSON.parse(box.dataset.facts);
+    if (kind !== 'number' || !unit) continue;
+    const number = literally(Math.abs(answer).toLocaleString('en', {maximumFractionDigits: 6}));
+    const margin = '((±|of)\\s\\S+\\s)?([a-z]+\\s){0,2}';
+    const told = new RegExp(`(?<![\\d.,])${number}(\\.0)?\\s${margin}${literally(unit)}`);
+    for (const e of texts.slice(texts.findIndex(e => box.compareDocumentPosition(e) === 4))) {
+      if (/^(When to use what|Summary)/.test(e.textContent)) break;
+      if (!e.closest('[hidden], .cell_input, .prediction') && told.test(e.textContent))
+        found.push(`the answer of ${name} stands below it: ${e.textContent.match(told)[0]}`);
+    }
+  }
+  return [...new Set(found)];
 }"""
 
 _FITS_A_PHONE = """least => {
@@ -122,13 +144,15 @@ _THIN_OUT = """() => {
 def problems_of(page: Page, address: str, *, accessibly: bool, legibly: bool) -> list[str]:
     """Return what is wrong with the address on a desktop and on a phone, light and dark.
 
-    ``accessibly`` asks axe as well, ``legibly`` whether a chapter is short and nothing is cut.
+    ``accessibly`` asks axe as well, ``legibly`` whether a chapter is short, gives no
+    answer away and nothing is cut.
     """
     page.set_viewport_size(DESKTOP)
     page.goto(address, wait_until="load")
     page.evaluate(_SET_MODE, "light")
     page.evaluate(_READY)
     problems: list[str] = page.evaluate(_IS_SHORT, HEIGHT) if legibly else []
+    problems += page.evaluate(_GIVES_AWAY) if legibly else []
     page.evaluate(_OPEN_EVERYTHING)
     problems += page.evaluate(_LOOK)
     if legibly:

@@ -36,6 +36,10 @@ SEEN = {
         '<mjx-container><mjx-merror data-mjx-error="Extra }">x</mjx-merror></mjx-container>',
         "formula with an error: Extra }",
     ),
+    "formula on the Tab key": (
+        '<mjx-container tabindex="0">x</mjx-container>',
+        "the Tab key stops at formulas",
+    ),
     "raw TeX": (r"<p>It is \(x^2\) large.</p>", r"raw TeX in the text: It is \(x^2\) large."),
     "raw display TeX": ("<p>$$ x^2 $$</p>", "raw TeX in the text: $$ x^2 $$"),
     "raw role": ("<p>see {numref}`fig-a`</p>", "raw role in the text: see {numref}`fig-a`"),
@@ -64,6 +68,12 @@ SEEN = {
     "code that is cut": (
         f'<div class="cell_input"><pre tabindex="0" style="overflow: auto">{300 * "y"}</pre></div>',
         "code is cut: yyy",
+    ),
+    "answer in sight": (
+        '<aside class="prediction" data-facts=\'{"name": "a", "kind": "number", "answer": -3.6,'
+        ' "unit": "points"}\'><p>It is 3.6 points.</p></aside><p hidden>It costs 3.6 points.</p>'
+        "<p>Not 13.6 points, but 3.6 ± 1.7 points.</p><h2>Summary</h2><p>3.6 points</p>",
+        "the answer of a stands below it: 3.6 ± 1.7 points",
     ),
     "formula that is cut": (
         '<div class="math" id="eq-a" style="overflow: auto"><mjx-container>'
