@@ -1,4 +1,4 @@
-"""The picture of the front page, and the card by which other sites show the book.
+"""The picture of the front page, wide and tall, and the card by which other sites show the book.
 
 Three networks that recognize clothes, as squares whose areas are the bytes of their files, and all
 bytes of the smallest.
@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 from book_tools.files import ROOT
 
 PICTURE, CARD = ROOT / "_static/front.svg", ROOT / "_static/card.png"
+TALL = ROOT / "_static/front-tall.svg"  # for phones
 BOOK = "Model Compression, Formula by Formula"
 FILE = ROOT / "data/deployed/fashion.bin"
 _BLUE, _ORANGE, _GREEN, _INK = "#0072B2", "#D55E00", "#009E73", "#1d2733"
@@ -76,9 +77,12 @@ def draw_bytes(axes: Axes) -> None:
 
 
 def figure(width: float, height: float) -> Figure:
-    """Return the picture in that size, in inches."""
+    """Return the picture in that size, in inches: its parts side by side if that is wide."""
     drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    squares, mosaic = drawn.subplots(1, 2, width_ratios=(2.1, 1))
+    if width > height:
+        squares, mosaic = drawn.subplots(1, 2, width_ratios=(2.1, 1))
+    else:
+        squares, mosaic = drawn.subplots(2, 1)
     draw_squares(squares, networks())
     draw_bytes(mosaic)
     return drawn
@@ -98,8 +102,12 @@ def card(chapter: str = "") -> bytes:
 
 
 def pages() -> dict[Path, str | bytes]:
-    """Return path → content of both files."""
-    front = io.StringIO()
+    """Return path → content of the three files."""
+    return {PICTURE: _drawn(5.2, 2.1), TALL: _drawn(3.6, 3.7), CARD: card()}
+
+
+def _drawn(width: float, height: float) -> str:
+    made = io.StringIO()
     with mpl.rc_context(_STYLE):
-        FigureCanvasSVG(figure(5.2, 2.1)).print_svg(front, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    return {PICTURE: front.getvalue(), CARD: card()}
+        FigureCanvasSVG(figure(width, height)).print_svg(made, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return made.getvalue()

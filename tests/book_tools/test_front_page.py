@@ -1,5 +1,6 @@
 """The front page: its numbers against chapters and records, its picture against its program."""
 
+import re
 import struct
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from book_tools.files import ROOT
 from book_tools.notebooks import chosen, printed, read
 from book_tools.pages import pictures
-from book_tools.site import published
+from book_tools.site import playable, published
 
 PAGE = " ".join((ROOT / "intro.md").read_text("utf-8").split())
 
@@ -39,6 +40,11 @@ def test_each_number_of_a_result_stands_in_its_chapter(words):
     chapter, source = SAID[words]
     assert words in PAGE
     assert source in outputs(chapter)
+
+
+def test_the_page_leads_to_every_figure_to_play_with():
+    """Oracle: the figures that have a script."""
+    assert set(re.findall(r"<(fig-[\w-]+)>`", PAGE)) == playable.SCRIPTS.keys()
 
 
 def test_the_picture_is_described_by_its_numbers():
