@@ -62,7 +62,7 @@ PLAYABLE["fig-merge-factors"] = {
       legend: { columns: width < 300 ? 1 : width < 400 ? 2 : 4 },
     };
     const lower = {
-      x: quantitative("r", [0, 1.2], { title: "c / c_norm", axis: { values: [0, 0.5, 1] } }),
+      x: quantitative("r", [0, 1.2], { title: "factor / ratio of norms", axis: { values: [0, 0.5, 1] } }),
       y: quantitative("error", [0, 2.2], { title: "error, relative" }),
     };
     return {

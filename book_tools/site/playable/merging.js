@@ -41,6 +41,16 @@ const OVER_NORM = {
   "ratio of norms": () => 1,
 };
 
+/* Places that follow each other, as the beginning and the end of each run. */
+const runs = (places) => {
+  const found = [];
+  for (const at of places.sort((a, b) => a - b)) {
+    if (found.at(-1)?.to === at) found.at(-1).to += 1;
+    else found.push({ from: at, to: at + 1 });
+  }
+  return found;
+};
+
 /* The mean square by which the next layer's sums change if kept neurons stand for others. */
 const change = (stands, factors, columns, products) => columns.reduce((sum, column) => {
   const v = stands.map(() => 0); // the sum changes by v · h
@@ -107,7 +117,7 @@ PLAYABLE["fig-merge-matrix"] = {
       rows: {
         pairs: [{ url: picture(cosine, order), middle: n / 2 }],
         frames: frames.map((frame, i) => ({ ...frame, largest: i === 0 })),
-        silent: silent.map((i) => ({ at: order.indexOf(i) + 0.5 })),
+        silent: runs(silent.map((i) => order.indexOf(i))),
         scale: [{ cosine: -1 }, { cosine: 1 }],
       },
     };
@@ -138,7 +148,7 @@ PLAYABLE["fig-merge-matrix"] = {
           mark: { type: "image", width: side, height: side },
           encoding: {
             url: { field: "url" },
-            x: place("middle", "neuron, similar ones together (◂ silent)"),
+            x: place("middle", "neuron, similar ones together (bar: silent)"),
             y: down("middle"),
           },
         },
@@ -153,8 +163,8 @@ PLAYABLE["fig-merge-matrix"] = {
         },
         {
           data: { name: "silent" },
-          mark: { type: "point", shape: "triangle-left", filled: true, color: "#000", size: 28, xOffset: 7 },
-          encoding: { x: { datum: 100 }, y: { field: "at", type: "quantitative" } },
+          mark: { type: "rule", color: "#000", strokeWidth: 4, xOffset: 7 },
+          encoding: { x: { datum: 100 }, y: { field: "from", type: "quantitative" }, y2: { field: "to" } },
         },
       ],
     };

@@ -2,7 +2,7 @@
 PLAYABLE["fig-distill-temperature"] = {
   ask: "Which of the two is surer that this is a shirt, at T = 1 and at T = 4? Why must α be chosen anew when T changes?",
   controls: [
-    { name: "T", label: "Temperature T", value: 1, min: 0.5, max: 20, step: 0.5, digits: 1 },
+    { name: "T", label: "Temperature T", value: 4, min: 0.5, max: 20, step: 0.5, digits: 1 },
     { name: "alpha", label: "Weight of the teacher α", value: 0.9, min: 0, max: 1, step: 0.05, digits: 2 },
   ],
   compute({ T, alpha }, { classes, label, image, v, z }) {
@@ -26,9 +26,9 @@ PLAYABLE["fig-distill-temperature"] = {
         "Largest p": [Math.max(...p), 3],
         "Entropy of p": [-sum(p.map((pk) => pk * Math.log(pk))), 3, "nats"],
         "D(p‖q)": [divergence(p, q), 4, "nats"],
-        "Soft part, T² D": [parts(T).soft, 3, "nats"],
-        "Hard part": [hard, 3, "nats"],
-        "Objective L": [parts(T).L, 3, "nats"],
+        "Soft part, T² D": [parts(T).soft, 4, "nats"],
+        "Hard part": [hard, 4, "nats"],
+        "Objective L": [parts(T).L, 4, "nats"],
       },
       rows: {
         bars: classes.flatMap((name, k) => [
