@@ -89,6 +89,8 @@ def test_the_glossary_is_in_order_and_has_a_chinese_word_for_each_term():
     assert names == sorted(names, key=lambda name: name.lower().replace("–", "-"))
     unnamed = {term for term, meaning in terms if not re.match(r"[^.]*[\u4e00-\u9fff]", meaning)}
     assert unnamed == {"GPTQ", "NVFP4", "SparseGPT", "Wanda"}
+    firsts = {name[0].upper(): name for name in reversed(names)}
+    assert dict(re.findall(r"\{term\}`([A-Z]) <(.+)>`", text)) == firsts, "the line of letters"
 
 
 def test_api_pages_document_every_part_once():

@@ -18,21 +18,20 @@ _HEAD = Path(__file__).with_suffix(".md")
 _TABLE = """
 ## {part}
 
-| exercise | title | chapter | kind | difficulty | minutes | name for `check` |
-| --- | --- | --- | --- | --- | --- | --- |
+| exercise | title | kind | difficulty | minutes | name for `check` |
+| --- | --- | --- | --- | --- | --- |
 {rows}
 """
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One exercise: its checker's name, kind ("By hand"), title, part and number of its chapter."""
+    """One exercise: its checker's name, kind ("By hand"), title, and the part of its chapter."""
 
     name: str
     kind: str
     title: str
     part: str
-    chapter: str
     difficulty: int
     minutes: int
 
@@ -56,7 +55,7 @@ def _of_chapter(part: str, path: Path) -> list[Listed]:
         kind, _, title = heading.partition(": ")
         note = notes_on(name)
         effort = note["difficulty"], note["minutes"]
-        found.append(Listed(name, kind, title, part, path.name[:2], *effort))
+        found.append(Listed(name, kind, title, part, *effort))
     return found
 
 
@@ -73,7 +72,7 @@ def pages() -> dict[Path, str]:
 def _row(one: Listed) -> str:
     title = one.title or one.kind
     cells = (
-        *(f"{{ref}}`ex-{one.name}`", title[0].upper() + title[1:], one.chapter, one.kind),
+        *(f"{{ref}}`ex-{one.name}`", title[0].upper() + title[1:], one.kind),
         *(str(one.difficulty), str(one.minutes), f"`{one.name}`"),
     )
     return f"| {' | '.join(cells)} |"

@@ -16,8 +16,8 @@ SHOWN = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "onnxruntime", 
 _TOP = """\
 # Status
 
-What is in the course, how long it runs, and what is checked. `make pages` writes this page from the
-notebooks, from `requirements.lock` and from a record of what was measured; a test holds it to them.
+What is in the course, how long it runs, and what is checked. A test holds this page to the
+notebooks, to the versions in use and to a record of what was measured.
 
 ## Chapters
 

@@ -18,8 +18,7 @@ _TOP = """\
 # Teaching with this course
 
 Which chapter needs which, how long each takes, three syllabi, and for each chapter its goals and
-three beliefs that learners bring. `make pages` writes this page from the chapters' first cells and
-from `instructors/course.toml`; tests hold the syllabi to what the chapters say that they need.
+three beliefs that learners bring. Tests hold the syllabi to what the chapters say that they need.
 
 The repository has a bank of exam questions with answers, at least eight for each chapter, in
 `instructors/questions/`. Editions for students leave this folder out, and so does this site.

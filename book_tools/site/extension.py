@@ -22,7 +22,8 @@ from sphinx.application import Sphinx
 
 #: What axe-core and the HTML standard object to in the output of docutils and sphinx-exercise: a
 #: list whose children are not list items, and one identifier for every exercise of a page. And each
-#: figure becomes a link to itself: alone it can be enlarged. Chinese is marked as Chinese.
+#: figure becomes a link to itself: alone it can be enlarged. What is folded has the name that is
+#: written on it. Chinese is marked as Chinese.
 _CLEANER = (
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
     (re.compile(r'<section id="((?:exercise|solution)-content)">'), r'<section class="\1">'),
@@ -30,6 +31,7 @@ _CLEANER = (
         re.compile(r'(<img [^>]*src="([^"]*_images/[^"]+\.svg)"[^>]*>)'),
         r'<a class="figure-alone" href="\2" title="Open the figure alone">\1</a>',
     ),
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
     (re.compile(r"([一-鿿]+(?:[，、。；： ]*[一-鿿]+)*)"), r'<span lang="zh">\1</span>'),
 )
 
