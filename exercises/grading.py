@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 
 from exercises import by_chapter, worker
 
-_SERVED = "forkserver" in multiprocessing.get_all_start_methods()  # not on Windows
+_SERVED = sys.platform == "linux"  # macOS may not fork what has loaded torch
 _PROCESSES: Any = multiprocessing.get_context("forkserver" if _SERVED else "spawn")
 if _SERVED:
     _PROCESSES.set_forkserver_preload(["exercises.worker"])
@@ -26,6 +27,11 @@ _STATUSES = Lock()
 
 SECONDS = 120.0
 """For one file."""
+
+_NO_ANSWER = "it gives no answer by check(name, answer)"
+_NOT_THEIRS = (worker.PRINTED, "pymp-", "torchinductor")  # Python's and torch's folders
+_SHOWN = 3
+"""Names of files that a remark has at most."""
 
 
 @dataclass
@@ -43,31 +49,39 @@ def graded(path: Path, seconds: float = SECONDS) -> Graded:
     The process is killed after ``seconds``, with those that it started; what it had answered
     until then counts. It keeps a careless file from harm, not a malicious one.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch, results = Path(folder) / "files", Path(folder) / "results"
         scratch.mkdir()
         status = _run(path.resolve(), results, scratch, seconds)
-        found = Graded()
+        found, ended = Graded(), False
         lines = results.read_text("utf-8").splitlines() if results.is_file() else []
         for name, passed, said in map(json.loads, lines):
             if name is None:
                 found.remarks += said
+                ended = passed
             else:
                 found.passed[name], found.lines[name] = passed, said
+        files = sorted(p.name for p in scratch.glob("*") if not p.name.startswith(_NOT_THEIRS))
     if status is None:
         found.remarks.insert(0, f"stopped after {seconds:g} seconds: is there an endless loop?")
-    elif status and not found.remarks:
+    elif not ended:
         found.remarks.append(f"it ended Python itself, with the status {status}")
-    elif not lines:
-        found.remarks.append("it gives no answer by check(name, answer)")
+    elif not found.passed and not found.remarks:
+        found.remarks.append(_NO_ANSWER)
+    if files:
+        more = ", …" if len(files) > _SHOWN else ""
+        found.remarks.append(f"it writes files: {', '.join(files[:_SHOWN])}{more}")
     return found
 
 
 def _run(path: Path, results: Path, scratch: Path, seconds: float) -> int | None:
     """Run the worker; return its status, None if it was killed."""
-    process = _PROCESSES.Process(target=worker.main, args=(path, results, scratch))
+    ready, begun = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=worker.main, args=(path, results, scratch, begun))
     with _STATUSES:
         process.start()
+    begun.close()
+    wait([process.sentinel, ready])  # until all is imported, which does not count
     wait([process.sentinel], seconds)
     with _STATUSES:
         status: int | None = process.exitcode
@@ -82,27 +96,51 @@ def _run(path: Path, results: Path, scratch: Path, seconds: float) -> int | None
 def of_folder(folder: Path, seconds: float = SECONDS) -> str:
     """Return the table of a folder as CSV: a row a learner, a column an exercise.
 
-    A learner is a file, or a folder with several. The columns are the exercises of all chapters
-    that occur: 1 for a right answer, 0 for a wrong one, empty for none. Points are the sum.
+    A learner is what the folder holds: a file, or a folder with files, however deep. The columns
+    are the exercises of all chapters that occur: 1 for a right answer, 0 for a wrong one, empty for
+    none. The last answer in a file counts; of several files of one learner, the better answer.
+    Points are the sum.
 
     Raises:
         ValueError: if the folder holds no Python file and no notebook.
     """
-    files = sorted(
-        path
-        for path in [*folder.glob("*"), *folder.glob("*/*")]
-        if path.suffix.lower() in {".py", ".ipynb"} and not path.is_dir()
-    )
+    found = {path: _files(path) for path in sorted(folder.iterdir()) if _visible(path)}
+    files = [file for one in found.values() for file in one]
     if not files:
         raise ValueError(f"{folder}: no .py or .ipynb file in it or in its folders")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows: dict[str, Graded] = {}
-        for path, one in zip(files, pool.map(lambda p: graded(p, seconds), files), strict=True):
-            learner = path.stem if path.parent == folder else path.parent.name
-            row = rows.setdefault(learner, Graded())
-            row.passed |= one.passed
-            row.remarks += [f"{path.name}: {remark}" for remark in one.remarks]
+        results = dict(zip(files, pool.map(lambda p: graded(p, seconds), files), strict=True))
+    rows: dict[str, Graded] = {}
+    for path, own in found.items():
+        row = rows.setdefault(path.name if path.is_dir() else path.stem, Graded())
+        for file in own:
+            row.passed |= {
+                n: p or row.passed.get(n, False) for n, p in results[file].passed.items()
+            }
+            where = path.name if file == path else file.relative_to(path).as_posix()
+            row.remarks += [f"{where}: {remark}" for remark in results[file].remarks]
+        if row.passed:  # another file of theirs may be a module that it imports
+            row.remarks = [one for one in row.remarks if not one.endswith(_NO_ANSWER)]
+        if not own:
+            row.remarks.append(f"{path.name}: no .py or .ipynb file")
     return _table(rows)
+
+
+def _visible(path: Path) -> bool:
+    """Return whether a learner made a file or folder, and not Jupyter, macOS or this command."""
+    return not path.name.startswith((".", "__")) and path.suffix.lower() != ".csv"
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the Python files and notebooks that a path is or holds."""
+    below = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [
+        one
+        for one in below
+        if one.suffix.lower() in {".py", ".ipynb"}
+        and not one.is_dir()
+        and all(map(_visible, (one, *one.relative_to(path).parents[:-1])))
+    ]
 
 
 def _table(rows: dict[str, Graded]) -> str:
