@@ -137,14 +137,14 @@ def test_a_notebook_without_parameters_is_refused():
         adapt.with_parameters(stored(new_code_cell("1")), {"SEED": "3"})
 
 
-@pytest.mark.parametrize("chapter", ["02", "08", "10"])
-def test_a_chapter_runs_on_other_data_and_tells_what_moved(chapter, bars, monkeypatch):
+@pytest.mark.parametrize(("chapter", "given"), [("02", {}), ("08", {"STEPS": "25"}), ("10", {})])
+def test_a_chapter_runs_on_other_data_and_tells_what_moved(chapter, given, bars, monkeypatch):
     """Oracle: no cell raises; the first accuracy of the tables is not the stored one."""
     kept = SimpleNamespace()
     monkeypatch.setattr(
         adapt, "as_text", lambda found, notebook: setattr(kept, "found", found) or ""
     )
-    adapt.adapt(chapter, {"DATA": str(bars)})
+    adapt.adapt(chapter, {"DATA": str(bars), **given})
     assert [one.error for one in kept.found if one.error] == []
     assert sum(bool(one.moved) for one in kept.found) > 5
     assert any(one.sentences for one in kept.found)
