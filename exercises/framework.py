@@ -5,6 +5,7 @@ The tests are made below, of numbers (`at`, `near`, `value`) and of functions (`
 """
 
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -87,7 +88,8 @@ def _no_numbers(answer: Any, count: int) -> str:
             if entry is ...:
                 return f"Entry {place} is still dots: put a number in their place."
             if not isinstance(entry, Real | Tensor | list | tuple):
-                return f"Entry {place} is not a number: {entry!r} is a {type(entry).__name__}."
+                text, kind = reprlib.repr(entry), type(entry).__name__
+                return f"Entry {place} is not a number: {text} is a {kind}."
             if isinstance(entry, int) and abs(entry) > 2**1023:
                 return f"Entry {place} is too large a number."
     return f"The answer is a list of {count} numbers; this is a {type(answer).__name__}."
@@ -129,7 +131,9 @@ def as_numbers(answer: Any) -> Tensor:
         raise TypeError(f"answer must hold real numbers, got dtype {answer.dtype}")
     if isinstance(answer, Tensor) and answer.is_meta:
         raise TypeError("answer must hold values, got a tensor of the device meta")
-    return torch.as_tensor(answer, dtype=torch.float64).flatten()
+    if isinstance(answer, np.ndarray) and answer.dtype == object:
+        answer = answer.tolist()
+    return torch.as_tensor(answer, dtype=torch.float64, device="cpu").flatten()
 
 
 def value(test: Callable[[float], bool]) -> Test:

@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -96,17 +96,17 @@ def _ticking(stop: Callable[[int, FrameType | None], None], seconds: float) -> I
 def contained() -> Iterator[None]:
     """Ignore warnings, which are errors in the book's notebooks, and a notebook's ``exit()``.
 
-    What IPython calls ``exit`` does not raise SystemExit but ends the kernel: here it raises.
+    What IPython calls ``exit`` does not raise SystemExit but ends the kernel: here it raises. A
+    notebook's output remains open, too: a closed one would take what all later cells print.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 
     def leave() -> None:
         raise SystemExit
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        if shell is None:
-            yield
-        else:
-            with patch.object(shell, "ask_exit", leave, create=True):
-                yield
+        if shell is not None:
+            stack.enter_context(patch.object(shell, "ask_exit", leave, create=True))
+            stack.enter_context(patch.object(sys.stdout, "close", lambda: None))
+        yield

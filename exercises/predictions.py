@@ -148,8 +148,11 @@ def guess(name: str, answer: Any) -> None:
         answer: the guess: a number, a letter, letters in their order, or ``...`` for none yet.
 
     Raises:
+        TypeError: if ``name`` is not a string.
         ValueError: if no question has that name.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
     if name not in all_predictions():
         raise ValueError(f"name must be one of {', '.join(all_predictions())}; got {name!r}")
     one = all_predictions()[name]

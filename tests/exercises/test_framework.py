@@ -13,6 +13,13 @@ A_NUMBER, NUMBERS = "The answer is a number; this is a ", "The answer is a list 
 NOT_FINITE = "The answer is a finite number; this is not."
 
 
+class Unreadable:
+    """Cannot be shown."""
+
+    def __repr__(self):
+        raise ValueError("no text")
+
+
 @pytest.mark.parametrize(
     ("kind", "good", "bad", "message"),
     [
@@ -27,8 +34,10 @@ NOT_FINITE = "The answer is a finite number; this is not."
         (a_number, 10**300, 10**400, NOT_FINITE),
         (a_number, torch.ones(1, 1), math.inf, NOT_FINITE),
         (numbers(2), [1, 2], [1, 2, 3], "The answer has 2 numbers; this has 3."),
+        (numbers(2), [1, 2], [1, Unreadable()], "Entry 2 is not a number: <Unreadable"),
+        (numbers(2), [1, 2], [1, "x" * 10**6], "Entry 2 is not a number: 'xxxxxxxxxxxx...xxx"),
         (a_number, 1, "0.5", A_NUMBER + "str."),
-        (numbers(2), [1, 2], {1, 2}, NUMBERS + "this is a set."),
+        (numbers(2), np.array([1, 2], dtype=object), {1, 2}, NUMBERS + "this is a set."),
         (numbers(2), [1, 2], iter([1, 2]), NUMBERS + "this is a list_iterator."),
         (numbers(2), range(2), torch.ones(1).expand(10**10), "The answer has 2 numbers; this"),
         (numbers(2), torch.ones(2), "ab", NUMBERS + "this is a str."),

@@ -144,5 +144,7 @@ def test_an_order_counts_the_pairs_that_are_right(capsys):
 
 def test_an_unknown_question_lists_the_known_ones():
     """Oracle: the registry."""
+    with pytest.raises(TypeError, match="name must be a string, got list"):
+        guess(["rounding-three-bits"], 1)
     with pytest.raises(ValueError, match=r"name must be one of .*rounding-three-bits.*; got 'x'"):
         guess("x", 1)
