@@ -68,7 +68,8 @@ def main(arguments: list[str] | None = None) -> str:
     table = of_folder(given.folder, given.seconds)
     if given.output is None:
         return table.rstrip("\n")
-    given.output.write_text(table, "utf-8", errors="backslashreplace")
+    # with a mark of UTF-8 for Excel, which would garble Chinese names
+    given.output.write_text(table, "utf-8-sig", errors="backslashreplace")
     return f"wrote {given.output}"
 
 

@@ -89,7 +89,7 @@ def test_the_table_goes_into_a_file_if_one_is_named(tmp_path):
     """Oracle: the table itself."""
     written(tmp_path, "a.py", RIGHT)
     main(["grade", str(tmp_path), "--output", str(tmp_path / "out.csv")])
-    assert (tmp_path / "out.csv").read_text("utf-8").startswith("student,points,remark,rounding-")
+    assert (tmp_path / "out.csv").read_text("utf-8").startswith("\ufeffstudent,points,remark,")
 
 
 def test_every_exercise_of_the_chapters_has_a_checker_and_the_other_way_round():

@@ -98,7 +98,9 @@ def test_each_careless_file_is_a_remark_and_the_others_are_graded(tmp_path, tmp_
     (tmp_path / "link.py").symlink_to("nowhere")
     before = sorted(tmp_path.iterdir())
     main(["grade", str(tmp_path), "--seconds", "5", "--output", str(output)])
-    rows = {row["student"]: row for row in csv.DictReader(output.read_text("utf-8").splitlines())}
+    rows = {
+        row["student"]: row for row in csv.DictReader(output.read_text("utf-8-sig").splitlines())
+    }
     assert sorted(rows) == sorted([*FILES, "chinese", "latin", "link"])
     assert rows["latin"]["points"] == "1"
     assert rows["chinese"]["remark"].startswith("chinese.py: it is not Python in UTF-8")
