@@ -72,6 +72,16 @@ def test_each_control_moves_by_keyboard_and_has_a_name(opened, name):
     assert page.inner_text(".playable-numbers") == first
 
 
+def test_on_a_phone_the_controls_stay_beside_what_they_move(opened):
+    """Oracle: where they are once the end of the figure is in sight; the site's head takes 56."""
+    page = opened("fig-distill-temperature", 390)
+    page.set_viewport_size({"width": 390, "height": 450})
+    page.locator(".playable-chart").evaluate("e => e.scrollIntoView({block: 'end'})")
+    top = page.locator(".playable-controls").evaluate("e => e.getBoundingClientRect().top")
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert top == 56
+
+
 @pytest.mark.parametrize("name", playable.SCRIPTS)
 def test_the_picture_stands_in_print_and_without_scripts(opened, chromium, figures, name):
     """Oracle: the rules for print; a browser in which nothing runs."""
