@@ -1,6 +1,6 @@
 /* The keyboard reaches what scrolls in a box of its own; marks stay beside their formula. */
 (() => {
-  const boxes = ".bd-article :is(div.math, figure, pre, .output.text_html, .pst-scrollable-table-container)";
+  const boxes = ".bd-article :is(div.math, mjx-container[display='true'], figure, pre, .output.text_html, .pst-scrollable-table-container)";
   const reach = () => {
     for (const box of document.querySelectorAll(boxes)) {
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;

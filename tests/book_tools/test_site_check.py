@@ -38,7 +38,7 @@ SEEN = {
     ),
     "formula on the Tab key": (
         '<mjx-container tabindex="0">x</mjx-container>',
-        "the Tab key stops at formulas",
+        "the Tab key stops at a formula that does not scroll",
     ),
     "raw TeX": (r"<p>It is \(x^2\) large.</p>", r"raw TeX in the text: It is \(x^2\) large."),
     "raw display TeX": ("<p>$$ x^2 $$</p>", "raw TeX in the text: $$ x^2 $$"),
