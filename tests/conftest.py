@@ -14,6 +14,8 @@ from hypothesis import settings
 torch.set_num_threads(int(os.environ.get("REFERENCE_IMPL_THREADS", "1")))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start
 
+collect_ignore = ["conftest.py"]  # has no doctests, and a name that other folders have
+
 pytest.register_assert_rewrite("contracts")  # so that a failure shows what was found
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure

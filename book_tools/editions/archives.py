@@ -48,9 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             made = [student_edition(paths, BUILD / "student")]
         else:
             made = [chapter_archive(path, BUILD / "chapters" / path.stem) for path in paths]
-        for archive in made[:-1]:
-            print(_line(archive))
-        return _line(made[-1])
+        return "\n".join(map(_line, made))
 
     return explained(make, f"make {options.edition}")
 

@@ -19,7 +19,7 @@ from book_tools.files import ROOT, write_whole
 from book_tools.notebooks import code_of
 from book_tools.pages.first_cells import address
 
-_ABOVE = "exercises", "experiments", "benchmarks"  # what may stand above reference_impl
+_ABOVE = "experiments", "benchmarks"  # what may stand above reference_impl
 _LENT = "torch", "torchvision"  # a machine that runs notebooks has them, in a build that fits it
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # where the names differ
 _BESIDE = "LICENSE", "LICENSE-prose", "data", "reference_impl", "exercises"
@@ -47,27 +47,16 @@ def imported(code: str) -> set[str]:
 
 
 def modules_of(code: str) -> list[Path]:
-    """Return the modules of the packages above `reference_impl` that a chapter's code runs.
-
-    Those are the modules that it imports, those that have one of its exercises, and in turn all
-    that they import.
-    """
-    asked = re.findall(r"\b(?:check|guess|hint)\(\s*\"([\w-]+)\"", code)
-    exercises = [p for p in (ROOT / "exercises/chapters").glob("*.py") if _mentions(p, asked)]
-    found = dict.fromkeys(exercises)
-    waiting = [code, *(path.read_text("utf-8") for path in exercises)]
+    """Return the modules of `experiments` and `benchmarks` that code imports, and these in turn."""
+    found: list[Path] = []
+    waiting = [code]
     while waiting:
         for name in sorted(imported(waiting.pop())):
             path = ROOT / f"{name.replace('.', '/')}.py"
             if name.startswith(_ABOVE) and path.is_file() and path not in found:
-                found[path] = None
+                found.append(path)
                 waiting.append(path.read_text("utf-8"))
-    return list(found)
-
-
-def _mentions(path: Path, names: Iterable[str]) -> bool:
-    text = path.read_text("utf-8")
-    return any(f'"{name}"' in text for name in names)
+    return found
 
 
 def requirements_of(modules: Iterable[str]) -> list[str]:

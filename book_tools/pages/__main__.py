@@ -31,7 +31,7 @@ def is_stale(path: Path, made: str | bytes) -> bool:
     if isinstance(made, bytes):
         return raster_difference(path.read_bytes(), made) is not None
     kept = path.read_text("utf-8")
-    if path == pictures.PICTURE:
+    if path in (pictures.PICTURE, pictures.TALL):
         return figure_difference(kept, made) is not None
     return kept != made
 

@@ -3,7 +3,7 @@
 A chapter labels an equation. The function that computes it names the label in the last line of its
 docstring, ``Equation: eq-rounding-step, chapter 02.``; the test that compares the function with
 something independent is marked ``@pytest.mark.equation("eq-rounding-step")``. This module collects
-the three. An appendix is named by its file: ``…, appendix labels.``
+the three. An appendix is named by its file: ``…, appendix label_propagation.``
 """
 
 import ast

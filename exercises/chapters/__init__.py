@@ -1,1 +1,1 @@
-"""The exercises: a module for each chapter, its notes and predictions in a TOML file beside it."""
+"""The exercises: one or two modules for each chapter, notes and predictions in TOML files."""

@@ -114,12 +114,12 @@ def test_every_chapter_names_at_most_ten_requirements(path):
 
 def test_the_modules_that_a_chapter_needs_are_found():
     """Oracle: the modules and packages, named by hand."""
-    modules = modules_of(
-        'from experiments.deployed import load_deployed\ncheck("rounding-hand", 1)'
-    )
-    found = {path.relative_to(ROOT).as_posix() for path in modules}
-    assert {"experiments/deployed.py", "exercises/chapters/rounding.py"} <= found
-    assert "exercises/chapters/merge.py" not in found
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules_of("from experiments.deployed import load_deployed")
+    }
+    assert {"experiments/deployed.py", "experiments/measures.py", "experiments/workers.py"} <= found
+    assert not any(name.startswith("reference_impl") for name in found)
     lines = requirements_of({"sklearn.cluster", "torch", "json", "ml_dtypes"})
     assert {line.partition(">")[0] for line in lines} > {"scikit-learn", "ml-dtypes", "numpy"}
 

@@ -9,7 +9,7 @@ from book_tools.site.runs import CODE, digest
 
 MATTER = {
     *("chapters/helper.py", "chapters/tables/data.csv", "reference_impl/a.py", "requirements.lock"),
-    *("book_tools/site/execute.py", "book_tools/comparing/texts.py"),
+    *("book_tools/execute.py", "book_tools/comparing/texts.py"),
 }
 DO_NOT = {
     *("chapters/one.ipynb", "chapters/api/page.md", "chapters/__pycache__/helper.pyc"),

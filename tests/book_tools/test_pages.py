@@ -40,7 +40,8 @@ def test_a_picture_is_stale_only_if_one_sees_a_difference():
     for picture, stale in ((nearly, False), (card.rotate(180), True)):
         picture.save(file := io.BytesIO(), "png")
         assert pages.is_stale(pictures.CARD, file.getvalue()) is stale
-    front = pictures.PICTURE.read_text("utf-8")
-    assert not pages.is_stale(pictures.PICTURE, front.replace("Matplotlib v", "Matplotlib v9"))
-    assert pages.is_stale(pictures.PICTURE, front.replace("#0072b2", "#000000"))
+    for path in (pictures.PICTURE, pictures.TALL):
+        front = path.read_text("utf-8")
+        assert not pages.is_stale(path, front.replace("Matplotlib v", "Matplotlib v9"))
+        assert pages.is_stale(path, front.replace("#0072b2", "#000000"))
     assert pages.is_stale(ROOT / "nowhere.md", "")
