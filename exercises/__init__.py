@@ -19,9 +19,7 @@ CHAPTERS = (
 )
 """The modules with the exercises of the chapters, in their order."""
 
-_SOLUTION = (
-    "If your copy has solutions: it is folded below the exercise, or stands in work/solutions."
-)
+_SOLUTION = "The solution is folded below the exercise, or in work/solutions, if your copy has one."
 _STUCK = "Stuck? from exercises import hint; hint"
 _hints_given: dict[str, int] = {}
 

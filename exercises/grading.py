@@ -28,7 +28,7 @@ _STATUSES = Lock()
 SECONDS = 120.0
 """For one file."""
 
-_NO_ANSWER = "it gives no answer by check(name, answer)"
+_NO_ANSWER = "it does not call check(name, answer)"
 _NOT_THEIRS = (worker.PRINTED, "pymp-", "torchinductor")  # Python's and torch's folders
 _SHOWN = 3
 """Names of files that a remark has at most."""

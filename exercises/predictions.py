@@ -75,10 +75,12 @@ class Prediction:
             return a_number(guess)
         letters = list(ascii_lowercase[: len(self.options)])
         if self.kind == "choice":
-            return None if guess in letters else f"The guess is one letter: {', '.join(letters)}."
+            return (
+                None if guess in letters else f"The guess must be one letter: {', '.join(letters)}."
+            )
         if isinstance(guess, str) and sorted(guess) == letters:
             return None
-        return f"The guess has each of the letters {', '.join(letters)} once, in quotes."
+        return f"The guess must have each of the letters {', '.join(letters)} once, in quotes."
 
     def compared(self, guess: Any) -> str:
         """Return the sentence that says how far off a guess was."""
@@ -87,7 +89,7 @@ class Prediction:
             number, answer = as_number(guess), self.answer
             said = f"You said {shown(number)}{unit}; it is {shown(answer)}{unit}."
             if number * answer < 0:  # of a loss it is not always clear
-                said += " The sign is the other one; apart from it:"
+                said += " The sign is wrong; apart from that:"
                 number, answer = abs(number), abs(answer)
             off = number - answer
             if not off:

@@ -20,7 +20,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 LOOP = "def loop():\n  while True: pass\n"
-NONE = "it gives no answer by check(name, answer)"
+NONE = "it does not call check(name, answer)"
 FILES = {
     "good": (RIGHT + 'check("rounding-thermometer", [10, 7, 1260])', "", "1"),
     "broken": ("def f(:", "broken.py: it does not parse: invalid syntax, line 1", ""),

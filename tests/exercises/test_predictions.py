@@ -138,7 +138,7 @@ def test_an_order_counts_the_pairs_that_are_right(capsys):
     name = "rounding-three-ways"
     refusal = said(capsys, name, "ab")[-1]
     assert "all letters in your order, in quotes" in said(capsys, name, ...)[-1]
-    assert refusal == "✗ The guess has each of the letters a, b, c once, in quotes."
+    assert refusal == "✗ The guess must have each of the letters a, b, c once, in quotes."
     assert said(capsys, name, "bca")[4] == "You said bca; it is cba: 2 of 3 pairs are in order."
 
 

@@ -56,7 +56,7 @@ def test_hints_come_in_two_steps_and_then_the_place_of_the_solution(capsys):
     told = capsys.readouterr().out.splitlines()
     assert told[:2] == notes_on("rounding-outlier")["hints"]
     assert told[2] == told[3]
-    assert told[2].startswith("If your copy has solutions: ")
+    assert told[2].startswith("The solution is folded below the exercise")
     with pytest.raises(ValueError, match="name must be one of"):
         hint("rounding-foot")
 

@@ -28,7 +28,7 @@
       const of = unit ? ` ${unit}` : "";
       const opposite = guess * answer < 0;
       const off = opposite ? Math.abs(guess) - Math.abs(answer) : guess - answer;
-      const sign = opposite ? " The sign is the other one; apart from it:" : "";
+      const sign = opposite ? " The sign is wrong; apart from that:" : "";
       const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.${sign}`;
       if (off === 0) return `${told} Exactly.`;
       if (Math.abs(off) <= close) return `${told} Close.`;
