@@ -32,7 +32,7 @@ EXERCISES["coding-hand"] = Exercise(
     claims={
         "the bits of all 16 symbols are right": (
             at(0, 32),
-            "Join the two rarest groups until one is left; each joining costs as many bits as the "
+            "Join the two rarest groups until one is left; each step costs as many bits as the "
             "joined group has symbols.",
         ),
         "the code of C is right": (
@@ -104,7 +104,7 @@ EXERCISES["coding-tables"] = Exercise(
     claims={
         "LeNet-300-100's bits of a weight are right": (
             at(0, 4.40),
-            "Each kept weight takes the bits of its layer: weigh the rows by the kept weights.",
+            "Each kept weight takes the bits of its layer: weight the rows by the kept weights.",
         ),
         "LeNet-5's bits of a weight are right": (
             at(1, 4.766),
@@ -112,7 +112,7 @@ EXERCISES["coding-tables"] = Exercise(
         ),
         "LeNet-5's size is right": (
             at(2, 2.734),
-            "A row's size is a share of its layer: weigh the rows by all weights of the layers.",
+            "A row's size is a share of its layer: weight the rows by all weights of the layers.",
         ),
         "the most bits of ip2's weights are right": (
             at(3, 5),
@@ -126,10 +126,10 @@ EXERCISES["coding-tables"] = Exercise(
         "You took the plain mean of the rows; a large layer counts more.": either(
             at(0, 4.367), at(1, 6.025), at(2, 20.33)
         ),
-        "You weighed the bits by all weights; only those that are kept are in the file.": at(
+        "You weighted the bits by all weights; only those that are kept are in the file.": at(
             1, 4.668
         ),
-        "You weighed the sizes by the kept weights; a size is a share of the whole layer.": at(
+        "You weighted the sizes by the kept weights; a size is a share of the whole layer.": at(
             2, 3.37
         ),
         "You gave how many times smaller the network is; its size in percent is asked for.": at(

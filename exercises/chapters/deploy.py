@@ -68,7 +68,7 @@ EXERCISES["deploy-fused"] = Exercise(
         ),
     },
     mistakes={
-        "You took the convolutions in integers; asked are the others.": near((2, 3)),
+        "You counted the convolutions in integers; the others are asked for.": near((2, 3)),
         "ReLU and max-pooling do not stop it: both can be done in codes.": at(0, 3),
         "A mean is not an operation on codes here: what it reads is not rounded.": at(0, 0),
         "The first convolution writes the stream, which a block both reads and adds to.": at(1, 3),
@@ -110,7 +110,7 @@ EXERCISES["deploy-pack"] = Exercise(
         ),
         "negative codes are packed": (
             agrees(_packed, _negative, _bytes),
-            "In 8 bits −1 is 11111111: only its lower four bits belong into the byte.",
+            "In 8 bits −1 is 11111111: only its lower four bits belong in the byte.",
         ),
         "a byte is unsigned": (
             lambda f: called(f, _negative()[0]).dtype == torch.uint8,

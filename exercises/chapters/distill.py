@@ -70,7 +70,7 @@ EXERCISES["distill-hand"] = Exercise(
         "That is half of it: multiply by T², not by T, and sum over the classes.": _entry(
             1, 2 * _KL
         ),
-        "You swapped the two: it is D(p ‖ q), weighed by the teacher's p.": _entry(
+        "You swapped the two: it is D(p ‖ q), weighted by the teacher's p.": _entry(
             1, 4 * _REVERSE, _REVERSE
         ),
         "You took logarithms to base 2: nats are natural.": _entry(1, 4 * _KL / _HARD),
@@ -221,7 +221,7 @@ EXERCISES["distill-objective"] = Exercise(
         "You multiplied the logits by T instead of dividing.": _mixed(
             lambda z, v, t: t**2 * _kl(z, v, 1 / t)
         ),
-        "You divided neither logits by T: the factor T² alone softens nothing.": _mixed(
+        "You divided neither network's logits by T: the factor T² alone softens nothing.": _mixed(
             lambda z, v, t: t**2 * _kl(z, v, 1)
         ),
         "You left out T altogether: divide both logits by it, and multiply by T².": _mixed(
@@ -233,7 +233,7 @@ EXERCISES["distill-objective"] = Exercise(
         "You gave F.kl_div the student's softmax: it takes the logarithm, log_softmax.": _mixed(
             _of_softmax
         ),
-        "You normalised over the images, dim 0: the softmax is over the classes, dim 1.": _mixed(
+        "You normalized over the images, dim 0: the softmax is over the classes, dim 1.": _mixed(
             lambda z, v, t: _scaled(z.T, v.T, t) * len(z.T) / len(z)
         ),
         "That is the cross-entropy with the teacher: its gradient is right, but the teacher's "
@@ -262,7 +262,7 @@ EXERCISES["distill-temperature"] = Exercise(
     claims={
         "the temperature is above 1": (
             value(lambda t: t > 1),
-            "At T = 1 the teacher is sure by 0.95; a lower temperature makes it surer still.",
+            "At T = 1 the teacher's largest probability is 0.95; a lower temperature raises it.",
         ),
         "the teacher's largest probability is 0.5 on average": (
             value(lambda t: t > 0 and _in_doubt("teacher", t)),

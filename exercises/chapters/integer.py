@@ -207,9 +207,9 @@ EXERCISES["integer-rescale"] = Exercise(
         "You cut the fraction off, towards zero.": _rounds_as(
             lambda a, m, t: _sign(a) * (abs(a * m) >> t), *_NO_TIES, *_TIES
         ),
-        "Ties go up with you: adding a half lifts all of them. Here they go to the even "
+        "You round ties up: adding a half lifts all of them. Here they go to the even "
         "one.": _rounds_as(lambda a, m, t: (a * m + 2 ** (t - 1)) >> t, *_NO_TIES, *_TIES),
-        "Ties go away from zero with you; here they go to the even neighbour.": _rounds_as(
+        "You round ties away from zero; here they go to the even neighbour.": _rounds_as(
             lambda a, m, t: _sign(a) * (abs(a * m) + 2 ** (t - 1) >> t), *_NO_TIES, *_TIES
         ),
         "You rounded a float64: it has 53 bits, and the product up to 62. Stay with "

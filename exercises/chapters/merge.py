@@ -42,7 +42,7 @@ EXERCISES["merge-hand"] = Exercise(
         ),
         "You divided by ‖a_2‖²; a_1 is the one that is kept.": _is(0, 1 + 0.9 * 16 / 36),
         "You took the cosine as the factor.": _is(0, 1 + 0.9 * 8 / 9),
-        "You turned the ratio of norms round.": _is(1, 1 + 0.9 / 2),
+        "You turned the ratio of norms upside down.": _is(1, 1 + 0.9 / 2),
         "You forgot the length of a_2.": _is(2, BOUND / 6),
         "You took the length of a_1, which is kept.": _is(2, BOUND / 2),
         "You took the cosine; the bound has the sine.": _is(2, 6 * 8 / 9),

@@ -46,7 +46,7 @@ EXERCISES["order-hand"] = Exercise(
     },
     mistakes={
         "You forgot to mask: unit 2 keeps −0.8 before the merge.": _is(0, -0.5),
-        "You turned the two orders round.": lambda a: _is(0, 0.0)(a) and _is(1, 0.3)(a),
+        "You swapped the two orders.": lambda a: _is(0, 0.0)(a) and _is(1, 0.3)(a),
         "You divided by the sum of |w|; the norm is √(0.36 + 0.64).": _is(2, 0.3 / 1.4),
         "You rounded −0.75 once more; the gap is that of the two operations alone.": _is(3, 0, 0.5),
     },

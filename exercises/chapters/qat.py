@@ -71,7 +71,7 @@ EXERCISES["qat-slopes"] = Exercise(
         "changes a little.": either(
             _slopes_are((0.2, 0.2, 0.3, -0.4)), _slopes_are((1.2, 0.2, 0.3, -0.4))
         ),
-        "You gave x̂, the values that come back: asked for is how they change with s.": _slopes_are(
+        "You gave x̂, the values that come back: give how they change with s.": _slopes_are(
             (-2, -0.5, 0.5, 1.5)
         ),
         "You gave round(x/s): inside, the slope is that minus x/s; outside, q_min or "

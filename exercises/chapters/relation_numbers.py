@@ -48,10 +48,8 @@ EXERCISES["relation-parts"] = Exercise(
         ),
     },
     mistakes={
-        "You swapped teacher and student: KL(p ‖ q) weights with the teacher's p.": near(SWAPPED),
-        "You took another logarithm: nats are asked for, the natural one.": either(
-            _in_base(2), _in_base(10)
-        ),
+        "You swapped teacher and student: KL(p ‖ q) is weighted by the teacher's p.": near(SWAPPED),
+        "You took another logarithm: nats need the natural one.": either(_in_base(2), _in_base(10)),
         "You did not divide the others by their sum: then they do not sum to 1.": _entry(
             1, 0.15 * math.log(1.5) - 0.05 * math.log(6)
         ),
@@ -59,9 +57,10 @@ EXERCISES["relation-parts"] = Exercise(
             0, 0.8 * math.log(4 / 3)
         ),
         "You added the parts without the weight 1 − p_y of the second.": _entry(2, TARGET + OTHERS),
-        "You weighted the second part with p_y: the surer the teacher, the *less* it "
-        "counts.": _entry(2, TARGET + 0.8 * OTHERS),
-        "You weighted with the student's 1 − q_y.": _entry(2, TARGET + 0.4 * OTHERS),
+        "You weighted the second part by p_y: the surer the teacher, the *less* it counts.": _entry(
+            2, TARGET + 0.8 * OTHERS
+        ),
+        "You weighted by the student's 1 − q_y.": _entry(2, TARGET + 0.4 * OTHERS),
     },
 )
 

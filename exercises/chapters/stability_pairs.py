@@ -92,7 +92,7 @@ EXERCISES["stability-pairs"] = Exercise(
         "You drew each half from an order of its own, so the halves overlap.": lambda answer: (
             _halves_are_sets(answer) and not _pairs_are_disjoint(answer)
         ),
-        "You drew with putting back.": lambda answer: bool(
+        "You drew with replacement: an image can occur twice.": lambda answer: bool(
             (_pairs(answer, 9).sort().values.diff() == 0).any()
         ),
         "All your pairs are alike: draw a new order for each.": lambda answer: (

@@ -190,6 +190,6 @@ EXERCISES["student-scaling"] = Exercise(
         "You fitted it on the training images, on which the network is more often right.": near(
             ON_TRAINING_IMAGES, within=0.03
         ),
-        "You minimised the ECE, not the negative log-likelihood.": near(LEAST_ECE, within=0.03),
+        "You minimized the ECE, not the negative log-likelihood.": near(LEAST_ECE, within=0.03),
     },
 )

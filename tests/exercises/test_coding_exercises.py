@@ -102,7 +102,7 @@ WRONG = {
         ({2: 3.37}, "by the kept weights"),
         ({2: 36.6}, "in percent", "LeNet-5's size"),
         ({3: 5.2}, "what the table says"),
-        ({0: 4.2}, "weigh the rows by the kept", "LeNet-300-100's"),
+        ({0: 4.2}, "weight the rows by the kept", "LeNet-300-100's"),
         ({1: 5}, "330, 3,000", "LeNet-5's bits"),
         ({2: 2.9}, "a share of its layer", "LeNet-5's size"),
         ({3: 6}, "is a prefix code", "the most bits"),

@@ -46,7 +46,7 @@ WRONG = {
         ({2: 119_400}, "halved the scales", "the bytes with 4 bits"),
     ],
     "deploy-fused": [
-        ([2, 3], "asked are the others"),
+        ([2, 3], "the others are asked for"),
         ({0: 3}, "ReLU and max-pooling"),
         ({0: 0}, "A mean is not"),
         ({1: 3}, "writes the stream"),

@@ -131,7 +131,7 @@ WRONG = {
     "distill-temperature": [
         (1 / HALF["teacher"], "T divides them"),
         (HALF["student"], "student's"),
-        (1, "the teacher is sure by 0.95"),
+        (1, "the teacher's largest probability is 0.95"),
         (8, "change T until that is 0.5", "the teacher's largest"),
     ],
     "distill-hand": [
@@ -220,7 +220,7 @@ WRONG = {
     "student-scaling": [
         (0.6, "You multiplied the logits"),
         (0.78, "You fitted it on the training images"),
-        (1.57, "You minimised the ECE"),
+        (1.57, "You minimized the ECE"),
         (1.0, "too confident"),
         (2.5, "take the least"),
         (-1.0, "T > 0"),

@@ -82,7 +82,7 @@ WRONG = {
         ([2.6, 2.0, 2.75], "gave the factor"),
         ([2.6, 1.8, 2.75], "it is added"),
         ([2.6, 3.277, 2.75], "forgot the biases"),
-        ([2.6, 1.45, 2.75], "turned the ratio"),
+        ([2.6, 1.45, 2.75], "ratio of norms upside"),
         ([2.6, 2.8, 0.458], "length of a_2"),
         ([2.6, 2.8, 1.374], "length of a_1"),
         ([2.6, 2.8, 5.333], "has the sine"),

@@ -38,7 +38,7 @@ RIGHT = {
 WRONG = {
     "stability-pairs": [
         (overlapping, "an order of its own", "the halves"),
-        (with_putting_back, "with putting back", "a half", "the halves", "every half"),
+        (with_putting_back, "with replacement", "a half", "the halves", "every half"),
         (one_left_out, "always left out", "if n is odd"),
         (lambda n, count, g: cut(n, 1, g).repeat(count, 1, 1), "All your pairs are alike"),
         (lambda n, count, _: cut(n, count, torch.Generator()), "Pass the generator", "the gen"),
