@@ -11,7 +11,6 @@ import yaml
 from book_tools.files import ROOT
 from book_tools.notebooks import exercises_in, markdown_of, read
 from exercises import notes_on
-from exercises.grading import SECONDS
 from exercises.limits import LIMIT
 
 _HEAD = Path(__file__).with_suffix(".md")
@@ -65,7 +64,7 @@ def pages() -> dict[Path, str]:
         _TABLE.format(part=part, rows="\n".join(map(_row, rows)))
         for part, rows in groupby(listed(), key=lambda one: one.part)
     ]
-    head = _HEAD.read_text("utf-8").format(count=len(listed()), limit=LIMIT, seconds=SECONDS)
+    head = _HEAD.read_text("utf-8").format(count=len(listed()), limit=LIMIT)
     return {ROOT / "chapters" / "exercises.md": head + "".join(parts)}
 
 

@@ -10,6 +10,7 @@ from book_tools.files import ROOT
 from book_tools.pages.graph import described, drawn
 from book_tools.pages.heads import Head, heads
 from book_tools.pages.record import seconds
+from exercises.grading import SECONDS
 
 COURSE = ROOT / "instructors" / "course.toml"
 PICTURE = "chapters.svg"  #: in ``_static``
@@ -17,8 +18,8 @@ PICTURE = "chapters.svg"  #: in ``_static``
 _TOP = """\
 # Teaching with this course
 
-Which chapter needs which, how long each takes, three syllabi, and for each chapter its goals and
-three beliefs that learners bring. Tests hold the syllabi to what the chapters say that they need.
+Which chapter needs which, how long each takes, three syllabi, how to hand out and grade, and for
+each chapter its goals and three misconceptions. Tests hold the syllabi to what the chapters need.
 
 The repository has a bank of exam questions with answers, at least eight for each chapter, in
 `instructors/questions/`. Editions for students leave this folder out, and so does this site.
@@ -47,6 +48,31 @@ Every session names what learners read before it, what is taught, the minutes in
 exercises by name. Reading times are the chapters' own; the [list of exercises](exercises.md) has
 minutes for each exercise. Those in class take less than the time planned for them: the rest is for
 going over the answers.
+"""
+_GRADE = f"""
+(sec-teaching-grade)=
+## Hand out, and grade
+
+| command | what it makes |
+| --- | --- |
+| `make student CHAPTER="02 08"` | chapters without solutions, in `_build/student.zip` |
+| `make chapter CHAPTER=15` | a chapter with its solutions, in a zip in `_build/chapters/` |
+| `make slides CHAPTER=02` | slides of a chapter in `_build/slides/` |
+| `python -m exercises grade FOLDER` | a table (CSV) of the answers in the files of a class |
+
+Each zip holds the code and the data that its chapters need, and a `README.md` that says how to open
+them. The last command needs the environment: `source .venv/bin/activate`. With `--output FILE` it
+writes the table into a file. To run a chapter on other data, see {{doc}}`adapting`.
+
+To grade, put the students' files or notebooks into one folder, or into a folder for each student.
+In a notebook, only the statements that call `check` run, and those that they need. If a file
+answers an exercise more than once, the last answer counts; if a student has several files, the
+better one does. Each file runs in a process and an empty folder of its own, for at most
+{SECONDS:g} seconds; it may write at most 10 MB into a file and, on Linux, hold 4 GB in memory.
+Python refuses to let it change files elsewhere. The table has a row for each student, 1 for a
+right answer and 0 for a wrong one, the number of right answers as points, and a remark where a
+file could not be run to its end, or wrote files. This protects you from careless files, not from
+malicious ones.
 """
 _GOALS = """
 ## Goals and misconceptions
@@ -134,6 +160,7 @@ def pages() -> dict[Path, str]:
         + _table(found)
         + _SYLLABI
         + "".join(_syllabus(syllabus, found) for syllabus in given["syllabi"])
+        + _GRADE
         + _GOALS
         + "".join(_goals(head, given["misconceptions"][n]) for n, head in found.items())
     )
