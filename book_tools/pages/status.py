@@ -82,8 +82,8 @@ def _mutants(record: dict[str, dict[str, Any]]) -> str:
     known = labels()
     kept = [entry for label, entry in record.items() if label in known]
     cells = [entry["cell"] for entry in kept if "cell" in entry]
-    tried = f"Of {len(kept)} tried, a test noticed {sum(entry['test'] for entry in kept)}"
-    chapters = f"; of {len(cells)} tried in their chapters, a cell noticed {sum(cells)}"
+    tried = f"{len(kept)} were tried, and a test noticed {sum(entry['test'] for entry in kept)}"
+    chapters = f"; {len(cells)} were tried in their chapters, and a cell noticed {sum(cells)}"
     return (
         f"\n## Broken formulas\n\nEach of {len(known)} labelled equations has a variant that is "
         "broken on purpose (`tests/mutants.toml`). `make mutants` puts one after another into a "
