@@ -44,7 +44,7 @@ RIGHT = {
 WRONG = {
     "order-hand": [
         ([-0.5, 0, 0.3, 0.25], "forgot to mask", "prune, then merge"),
-        ([0.0, 0.3, 0.3, 0.25], "two orders round", "prune, then merge", "merge, then prune"),
+        ([0.0, 0.3, 0.3, 0.25], "swapped the two orders", "prune, then merge", "merge, then prune"),
         ([0.3, 0, 0.214, 0.25], "sum of |w|", "the gap of prune"),
         ([0.3, 0, 0.3, 0.0], "once more", "the gap of round"),
         ([0.3, 0, 0.3, 0.5], "once more", "the gap of round"),
