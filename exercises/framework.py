@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 Test = Callable[[Any], bool]
-"""Of an answer."""
+"""It says whether an answer has a property."""
 
 PRECISION = 0.005
 """The share by which a number that is not whole may be off: three significant digits suffice."""
