@@ -123,6 +123,16 @@ def test_guesses_can_be_forgotten(opened):
     assert "result" not in visible(page)
 
 
+def test_a_browser_that_keeps_nothing_forgets_without_an_error(opened):
+    """Oracle: the button's text; a storage that refuses, as where cookies are blocked."""
+    page = opened()
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('no') } }")
+    page.click("text=Show me >> nth=0")
+    assert "result" in visible(page)
+    page.click("#guesses-forgotten")
+    assert page.inner_text("#guesses-forgotten") == "Forgotten"
+
+
 def test_a_question_may_hide_its_whole_section(opened, monkeypatch):
     """Oracle: what stands between the question and the next one."""
     monkeypatch.setitem(ONES, "number", replace(ONES["number"], hides="section"))

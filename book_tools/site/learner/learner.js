@@ -4,10 +4,12 @@
   const read = () => {
     try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; }
   };
+  const write = (all) => {
+    try { localStorage.setItem(KEY, JSON.stringify(all)); } catch { /* this visit only */ }
+  };
   const keep = (part, name, value) => {
     const all = read();
-    all[part] = { ...all[part], [name]: value };
-    try { localStorage.setItem(KEY, JSON.stringify(all)); } catch { /* this visit only */ }
+    write({ ...all, [part]: { ...all[part], [name]: value } });
   };
   const make = (tag, properties, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -204,7 +206,7 @@
   document.querySelector("#guesses-forgotten")?.addEventListener("click", (event) => {
     const all = read();
     delete all.guesses;
-    localStorage.setItem(KEY, JSON.stringify(all));
+    write(all);
     event.target.textContent = "Forgotten";
   });
   const chooser = document.querySelector("#exercises-progress");
