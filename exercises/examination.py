@@ -10,6 +10,9 @@ from typing import Any
 from exercises.framework import Exercise, Test, WrongResultError
 from exercises.limits import LIMIT, TooLongError, contained, limited
 
+NO_ANSWER = "No answer yet: put yours in the place of the dots."
+"""What a learner reads who has not answered."""
+
 _LONGEST = 300
 """Characters of what an error says that a learner reads."""
 
@@ -34,7 +37,7 @@ def examine(exercise: Exercise, answer: Any, limit: float = LIMIT) -> Report:
     SystemExit too, becomes a line of the report.
     """
     if answer is ...:
-        return Report(passed=False, lines=("No answer yet: put yours in the place of the dots.",))
+        return Report(passed=False, lines=(NO_ANSWER,))
     lines: list[str] = []
     with contained():
         try:

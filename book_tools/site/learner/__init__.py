@@ -19,13 +19,13 @@ from sphinx.util.docutils import SphinxDirective
 from book_tools.files import write_whole
 from book_tools.notebooks import exercises_in
 from exercises import CHAPTERS
+from exercises.examination import NO_ANSWER
 from exercises.notes import notes
 from exercises.predictions import Prediction, all_predictions, shown
 
 FOLDER = Path(__file__).parent
 FILES = "learner.js", "learner.css"
 _ASKS = re.compile(r'^guess\("([\w-]+)", \.\.\.\)$', re.MULTILINE)
-_NO_ANSWER = re.compile(r"No answer yet: .*")
 _EXERCISES = "## Exercises\n"  # with the sentences below it, the last lines of a cell
 _HOW = (
     "{.exercises-how}",
@@ -65,8 +65,7 @@ def prepared(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append(_markdown(name, "```{prediction} " + name, "```"))
             continue
         untouched = any(
-            _NO_ANSWER.fullmatch("".join(o.get("text", "")).strip())
-            for o in cell.get("outputs", ())
+            "".join(o.get("text", "")).strip() == NO_ANSWER for o in cell.get("outputs", ())
         )
         found.append(cell | {"outputs": []} if untouched else cell)
         if cell["cell_type"] == "markdown" and _EXERCISES in source:
