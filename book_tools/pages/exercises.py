@@ -17,6 +17,7 @@ _HEAD = Path(__file__).with_suffix(".md")
 _TABLE = """
 ## {part}
 
+{{.exercises-table}}
 | exercise | title | kind | difficulty | minutes | name for `check` |
 | --- | --- | --- | --- | --- | --- |
 {rows}
