@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from book_tools.site import learner
+from exercises.examination import NO_ANSWER
 from exercises.predictions import Prediction
 
 WHY = "Because of this."
@@ -33,6 +34,7 @@ def box(name: str) -> str:
 
 
 PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+<style>[hidden] {{ display: none !important }}</style><link rel="stylesheet" href="learner.css">
 <article class="bd-article"><section><p>Before</p>FIRST
 <div class="cell" id="result">
 <div class="cell_output"><table><tr><td>1</td></tr></table></div></div>
@@ -55,11 +57,12 @@ def opened(chromium, tmp_path):
     errors = []
     context = chromium.browser.new_context()
 
-    def open_page(name="number", anchor=""):
+    def open_page(name="number", anchor="", script=""):
         file = tmp_path / "page.html"
         file.write_text(PAGE.replace("FIRST", box(name)), "utf-8")
         page = context.new_page()
         page.on("pageerror", partial(list.append, errors))
+        page.add_init_script(script)
         page.goto(file.as_uri() + anchor)
         return page
 
@@ -158,9 +161,32 @@ def test_a_question_is_named_by_its_title_and_text(opened):
 def test_a_link_to_something_hidden_shows_it(opened):
     """Oracle: an address with an anchor, at the start and later."""
     page = opened(anchor="#more")
-    assert "more" in visible(page)
+    assert visible(page) == ["result", "more", "topic", "cell", "next"]
+    assert page.locator(".prediction-hidden").count() == 1, "that of the other question"
     page.evaluate("location.hash = '#other'")
     page.wait_for_function("!document.getElementById('other').hidden")
+
+
+def test_the_browsers_search_shows_a_result_and_takes_its_notice_away(opened):
+    """Oracle: Chromium's own search for a text in an address; the theme's rule for `hidden`."""
+    page = opened(anchor="#:~:text=More")
+    page.wait_for_function("!document.getElementById('more').hidden")
+    assert visible(page) == ["result", "more", "topic", "cell", "next"]
+    assert page.locator(".prediction-hidden").count() == 1, "that of the other question"
+
+
+OLD = """Object.defineProperty(HTMLElement.prototype, "hidden", {
+  get() { return this.hasAttribute("hidden"); },
+  set(value) { this.toggleAttribute("hidden", Boolean(value)); },
+});"""
+
+
+def test_a_browser_that_cannot_find_hidden_text_shows_all_when_asked_to(opened):
+    """Oracle: `hidden` as it was before browsers knew "until-found": true or false."""
+    page = opened(script=OLD)
+    assert visible(page) == ["topic", "cell", "next"]
+    page.click("text=Never hide results >> nth=0")
+    assert visible(page) == ["result", "more", "topic", "cell", "other", "next"]
 
 
 @pytest.mark.parametrize("said", [-20.5, -22.4, -23, -8, 8, 20.5, 21, 0, 1234567])
@@ -218,7 +244,6 @@ def test_solved_exercises_are_kept_and_listed(opened, tmp_path):
 def test_everything_is_printed(opened):
     """Oracle: the rules for print."""
     page = opened()
-    page.add_style_tag(path=learner.FOLDER / "learner.css")
     page.emulate_media(media="print")
     assert page.locator("#result").is_visible()
     assert page.locator(".prediction >> nth=0").get_by_text("The answer").is_visible()
@@ -229,7 +254,7 @@ def test_cells_become_questions_and_hints():
     """Oracle: a chapter of three cells."""
     code = {"cell_type": "code", "source": ['guess("rounding-three-bits", ...)']}
     other = {"cell_type": "code", "source": ["x = 1"]}
-    empty = {"output_type": "stream", "text": ["No answer yet: put yours in their place.\n"]}
+    empty = {"output_type": "stream", "text": [f"{NO_ANSWER}\n"]}
     check = {"cell_type": "code", "source": ['check("a", ...)'], "outputs": [empty]}
     head = {"cell_type": "markdown", "source": ["## Exercises\n", "\n", "Each has a checker."]}
     text = ["```{exercise} By hand\n", ":label: ex-rounding-hand\n", "\n", "Do it.\n", "```"]

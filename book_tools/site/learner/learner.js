@@ -111,13 +111,15 @@
     const options = [...(list?.children ?? [])].map((item) => item.textContent);
     const said = make("p", { className: "prediction-said" });
     said.setAttribute("role", "status");
-    const show = () => results.forEach((e) => { e.hidden = false; });
     const [field, guess] = fields[facts.kind](facts, list, (text) => { said.textContent = text; });
     const hidden = make("p", { className: "prediction-hidden" });
+    const show = () => {
+      results.forEach((e) => { e.hidden = false; });
+      hidden.remove();
+    };
     const form = make("form", {});
     const done = (value) => {
       form.remove();
-      hidden.remove();
       for (const input of list?.querySelectorAll("input") ?? []) input.disabled = true;
       box.querySelectorAll(".prediction-move").forEach((arrow) => arrow.remove());
       if (facts.kind === "order") {
@@ -157,7 +159,7 @@
     }));
     box.after(hidden);
     for (const e of results) {
-      e.hidden = "until-found"; // the browser's search finds it, and shows it
+      e.setAttribute("hidden", "until-found"); // the browser's search finds it, and shows it
       e.addEventListener("beforematch", show);
     }
   };
@@ -166,7 +168,10 @@
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     let hidden = target && target.closest("[hidden]");
     if (!hidden) return;
-    for (; hidden; hidden = target.closest("[hidden]")) hidden.hidden = false;
+    for (; hidden; hidden = target.closest("[hidden]")) {
+      hidden.dispatchEvent(new Event("beforematch")); // as the browser's search does
+      hidden.hidden = false;
+    }
     target.scrollIntoView();
   };
 
