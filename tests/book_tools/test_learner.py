@@ -1,11 +1,12 @@
 """What a page asks of its reader: the script in Chromium, on a page as Sphinx writes it."""
 
-import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
 
 import pytest
+from sphinx.cmd.build import main as build
 
 from book_tools.site import learner
 from exercises.examination import NO_ANSWER
@@ -19,27 +20,31 @@ ONES = {
 }
 
 
-def box(name: str) -> str:
-    one = ONES[name]
-    facts = {"name": name, "kind": one.kind, "answer": one.answer}
-    facts |= {"unit": one.unit, "close": one.close, "hides": one.hides}
-    items = "".join(f'<li data-letter="{"abc"[i]}">{o}</li>' for i, o in enumerate(one.options))
-    options = f'<ol type="a">{items}</ol>' if items else ""
-    return (
-        f"<aside class='prediction admonition' data-facts='{json.dumps(facts)}'>"
-        f'<p class="admonition-title">Predict first</p><p>{one.question}</p>{options}'
-        f'<details><summary>The answer</summary><div class="prediction-answer">{one.answer}.</div>'
-        f"<p>{WHY}</p></details></aside>"
-    )
+ONES["section"], ONES["part"] = (replace(ONES["number"], hides=h) for h in ("section", "part"))
 
 
-PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
-<style>[hidden] {{ display: none !important }}</style><link rel="stylesheet" href="learner.css">
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory):
+    """The box of each question, as Sphinx writes it."""
+    folder = tmp_path_factory.mktemp("built")
+    asked = (f"```{{prediction}} {name}\n```\n" for name in ONES)
+    (folder / "index.md").write_text("\n".join(["# Questions\n", *asked]), "utf-8")
+    extensions = "extensions=myst_parser,book_tools.site.learner"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learner, "all_predictions", lambda: ONES)
+        assert not build(["-qWC", "-D", extensions, str(folder), str(folder / "html")])
+    page = (folder / "html" / "index.html").read_text("utf-8")
+    found = re.findall(r"<aside class=.prediction.*?</aside>", page, re.DOTALL)
+    return dict(zip(ONES, found, strict=True))
+
+
+PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</title>
+<style>[hidden] { display: none !important }</style><link rel="stylesheet" href="learner.css">
 <article class="bd-article"><section><p>Before</p>FIRST
 <div class="cell" id="result">
 <div class="cell_output"><table><tr><td>1</td></tr></table></div></div>
 <p id="more">More</p><p id="topic"><strong>Something else.</strong> It leads on.</p>
-<div class="cell" id="cell">2 + 2</div>{box("choice")}<p id="other">Other</p>
+<div class="cell" id="cell">2 + 2</div>SECOND<p id="other">Other</p>
 <section><h2>Next section</h2><p id="next">Next</p></section></section>
 <section id="last"><h2>Last section</h2></section>
 <div class="exercise admonition" id="ex-one-hand"><p>Do it.</p></div>
@@ -50,7 +55,7 @@ PAGE = f"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</t
 
 
 @pytest.fixture
-def opened(chromium, tmp_path):
+def opened(chromium, boxes, tmp_path):
     """Return a function that opens the page with one question first; no script fails."""
     for name in learner.FILES:
         shutil.copy(learner.FOLDER / name, tmp_path / name)
@@ -59,7 +64,8 @@ def opened(chromium, tmp_path):
 
     def open_page(name="number", anchor="", script=""):
         file = tmp_path / "page.html"
-        file.write_text(PAGE.replace("FIRST", box(name)), "utf-8")
+        text = PAGE.replace("FIRST", boxes[name]).replace("SECOND", boxes["choice"])
+        file.write_text(text, "utf-8")
         page = context.new_page()
         page.on("pageerror", partial(list.append, errors))
         page.add_init_script(script)
@@ -136,16 +142,14 @@ def test_a_browser_that_keeps_nothing_forgets_without_an_error(opened):
     assert page.inner_text("#guesses-forgotten") == "Forgotten"
 
 
-def test_a_question_may_hide_its_whole_section(opened, monkeypatch):
+def test_a_question_may_hide_its_whole_section(opened):
     """Oracle: what stands between the question and the next one."""
-    monkeypatch.setitem(ONES, "number", replace(ONES["number"], hides="section"))
-    assert visible(opened()) == ["next"]
+    assert visible(opened("section")) == ["next"]
 
 
-def test_a_question_may_hide_the_sections_after_its_own(opened, monkeypatch):
+def test_a_question_may_hide_the_sections_after_its_own(opened):
     """Oracle: the rest of the article, which is one section more."""
-    monkeypatch.setitem(ONES, "number", replace(ONES["number"], hides="part"))
-    page = opened()
+    page = opened("part")
     assert page.evaluate("document.getElementById('last').hidden") == "until-found"
     page.click("text=Show me >> nth=0")
     assert page.locator("#last").is_visible()
