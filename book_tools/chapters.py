@@ -81,7 +81,7 @@ class Chapter:
     @cached_property
     def _outside(self) -> list[NotebookNode]:
         """Return the cells that belong neither to an exercise nor to a solution."""
-        cells, _ = without_solutions(self.notebook.cells)
+        cells = without_solutions(self.notebook.cells)
         return [cell for cell in cells if "{exercise}" not in cell.source]
 
 

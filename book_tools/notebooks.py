@@ -68,20 +68,22 @@ def exercises_in(text: str) -> dict[str, str]:
     return {name: heading for heading, name in _EXERCISE.findall(text)}
 
 
-def without_solutions(
-    cells: Sequence[NotebookNode],
-) -> tuple[list[NotebookNode], list[NotebookNode]]:
-    """Return the cells outside the solutions, and the exercises with their solutions.
-
-    A solution stands between two cells that only open and close it.
-    """
-    kept: list[NotebookNode] = []
-    solved: list[NotebookNode] = []
-    inside = False
+def in_solutions(cells: Sequence[NotebookNode]) -> list[bool]:
+    """Return whether each cell belongs to a solution, with the two that open and close it."""
+    inside, found = False, []
     for cell in cells:
         inside |= cell.source.startswith(SOLUTION)
-        (solved if inside else kept).append(cell)
-        if "{exercise}" in cell.source and not inside:
-            solved.append(cell)
+        found.append(inside)
         inside &= not cell.source.startswith(SOLUTION_END)
-    return kept, solved
+    return found
+
+
+def without_solutions(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Return the cells outside the solutions."""
+    return [cell for cell, inside in zip(cells, in_solutions(cells), strict=True) if not inside]
+
+
+def exercises_solved(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Return the exercises, each with its solution."""
+    marked = zip(cells, in_solutions(cells), strict=True)
+    return [cell for cell, inside in marked if inside or "{exercise}" in cell.source]

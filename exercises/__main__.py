@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from exercises import all_exercises, by_chapter, notes_on, said
-from exercises.grading import SECONDS, graded, of_folder
+from exercises.grading import SECONDS, grade_file, grade_folder
 from exercises.progress import find, read
 
 
-def check_file(path: Path, seconds: float) -> str:
+def check_file(path: Path, seconds: float | None = None) -> str:
     """Return the reports on the answers of a file, and record them if a record lies near it."""
-    found = graded(path, seconds)
+    found = grade_file(path, seconds)
     blocks = [
         [name, *lines, *said(name, passed=found.passed[name], folder=path.parent)]
         for name, lines in found.lines.items()
@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> str:
     many.add_argument("folder", type=Path, metavar="FOLDER")
     many.add_argument("--output", type=Path, metavar="FILE", help="instead of printing it")
     for command in (one, many):
-        command.add_argument(
-            "--seconds", type=float, default=SECONDS, help="for each file (%(default)g)"
-        )
+        default = ", ".join(f"{kind} {seconds:g}" for kind, seconds in SECONDS.items())
+        command.add_argument("--seconds", type=float, help=f"for each file ({default})")
     given = parser.parse_args(arguments)
     if given.command == "check":
         if not given.file.is_file():
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> str:
         return status(Path.cwd())
     if not given.folder.is_dir():
         raise ValueError(f"{given.folder}: no such folder")
-    table = of_folder(given.folder, given.seconds)
+    table = grade_folder(given.folder, given.seconds)
     if given.output is None:
         return table.rstrip("\n")
     # with a mark of UTF-8 for Excel, which would garble Chinese names

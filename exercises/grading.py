@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -25,17 +26,19 @@ if _SERVED:
 _STATUSES = Lock()
 """Held where multiprocessing reads a status: two threads that read the same one get a wrong one."""
 
-SECONDS = 120.0
-"""For one file."""
+SECONDS = {".py": 120.0, ".ipynb": 600.0}
+"""For one file: a notebook runs as a whole, with the experiments of its chapter."""
 
 _NO_ANSWER = "it does not call check(name, answer)"
-_NOT_THEIRS = (worker.PRINTED, "pymp-", "torchinductor")  # Python's and torch's folders
-_SHOWN = 3
+_NOT_THEIRS = (worker.PRINTED, ".", "pymp-", "torchinductor", "matplotlib-")  # folders of libraries
+_COURSE = {"reference_impl", "exercises", "experiments", "benchmarks", "book_tools"}
+_CALLS = re.compile(rb"\bcheck\b")
+_NAMED = 3
 """Names of files that a remark has at most."""
 
 
 @dataclass
-class Graded:
+class Grade:
     """What a learner's file, or several, gave: passed or not, the lines, and the first remark."""
 
     passed: dict[str, bool] = field(default_factory=dict)
@@ -43,17 +46,19 @@ class Graded:
     remarks: list[str] = field(default_factory=list)
 
 
-def graded(path: Path, seconds: float = SECONDS) -> Graded:
+def grade_file(path: Path, seconds: float | None = None) -> Grade:
     """Run one file in a process and a scratch folder of its own, and return what it gave.
 
-    The process is killed after ``seconds``, with those that it started; what it had answered
-    until then counts. It keeps a careless file from harm, not a malicious one.
+    The process is killed after ``seconds``, by default those of its kind in `SECONDS`, with those
+    that it started; what it had answered until then counts. This protects from a careless file, not
+    from a malicious one.
     """
+    seconds = seconds or SECONDS[path.suffix.lower()]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch, results = Path(folder) / "files", Path(folder) / "results"
         scratch.mkdir()
         status = _run(path.resolve(), results, scratch, seconds)
-        found, ended = Graded(), False
+        found, ended = Grade(), False
         lines = results.read_text("utf-8").splitlines() if results.is_file() else []
         for name, passed, said in map(json.loads, lines):
             if name is None:
@@ -69,8 +74,8 @@ def graded(path: Path, seconds: float = SECONDS) -> Graded:
     elif not found.passed and not found.remarks:
         found.remarks.append(_NO_ANSWER)
     if files:
-        more = ", …" if len(files) > _SHOWN else ""
-        found.remarks.append(f"it writes files: {', '.join(files[:_SHOWN])}{more}")
+        more = ", …" if len(files) > _NAMED else ""
+        found.remarks.append(f"it writes files: {', '.join(files[:_NAMED])}{more}")
     return found
 
 
@@ -86,20 +91,20 @@ def _run(path: Path, results: Path, scratch: Path, seconds: float) -> int | None
     with _STATUSES:
         status: int | None = process.exitcode
         if hasattr(os, "killpg") and process.pid is not None:
-            with suppress(ProcessLookupError):  # there is no such group if nothing is left of it
+            with suppress(ProcessLookupError):  # none is left if all have ended
                 os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.join()
     return status
 
 
-def of_folder(folder: Path, seconds: float = SECONDS) -> str:
+def grade_folder(folder: Path, seconds: float | None = None) -> str:
     """Return the table of a folder as CSV: a row a learner, a column an exercise.
 
-    A learner is what the folder holds: a file, or a folder with files, however deep. The columns
-    are the exercises of all chapters that occur: 1 for a right answer, 0 for a wrong one, empty for
-    none. The last answer in a file counts; of several files of one learner, the better answer.
-    Points are the sum.
+    A learner is what the folder holds: a file, or a folder with files that call ``check``, however
+    deep; the course's own packages are left out. The columns are the exercises of all chapters that
+    occur: 1 for a right answer, 0 for a wrong one, empty for none. The last answer in a file
+    counts; of several files of one learner, the better answer. Points are the sum.
 
     Raises:
         ValueError: if the folder holds no Python file and no notebook.
@@ -109,41 +114,52 @@ def of_folder(folder: Path, seconds: float = SECONDS) -> str:
     if not files:
         raise ValueError(f"{folder}: no .py or .ipynb file in it or in its folders")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = dict(zip(files, pool.map(lambda p: graded(p, seconds), files), strict=True))
-    rows: dict[str, Graded] = {}
+        results = dict(zip(files, pool.map(lambda p: grade_file(p, seconds), files), strict=True))
+    rows: dict[str, Grade] = {}
     for path, own in found.items():
-        row = rows.setdefault(path.name if path.is_dir() else path.stem, Graded())
+        row = rows.setdefault(path.name if path.is_dir() else path.stem, Grade())
         for file in own:
             row.passed |= {
                 n: p or row.passed.get(n, False) for n, p in results[file].passed.items()
             }
             where = path.name if file == path else file.relative_to(path).as_posix()
             row.remarks += [f"{where}: {remark}" for remark in results[file].remarks]
-        if row.passed:  # another file of theirs may be a module that it imports
+        if row.passed:  # another file of theirs may have a comment on `check`, or the solutions
             row.remarks = [one for one in row.remarks if not one.endswith(_NO_ANSWER)]
         if not own:
-            row.remarks.append(f"{path.name}: no .py or .ipynb file")
+            row.remarks.append(f"{path.name}: no .py or .ipynb file that calls check")
     return _table(rows)
 
 
 def _visible(path: Path) -> bool:
-    """Return whether a learner made a file or folder, and not Jupyter, macOS or this command."""
-    return not path.name.startswith((".", "__")) and path.suffix.lower() != ".csv"
+    """Return whether a learner made a file or folder, and not Jupyter, pip, this command, …."""
+    ours = path.name in _COURSE and (path / "__init__.py").is_file()
+    hidden = path.name.startswith((".", "__")) or path.name == "site-packages"
+    return not ours and not hidden and path.suffix.lower() != ".csv"
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the Python files and notebooks that a path is or holds."""
+    """Return the Python file or notebook that a path is, or those in it that call ``check``."""
     below = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [
         one
         for one in below
-        if one.suffix.lower() in {".py", ".ipynb"}
+        if one.suffix.lower() in SECONDS
         and not one.is_dir()
-        and all(map(_visible, (one, *one.relative_to(path).parents[:-1])))
+        and all(_visible(path / part) for part in (one, *one.relative_to(path).parents[:-1]))
+        and (one == path or _calls(one))
     ]
 
 
-def _table(rows: dict[str, Graded]) -> str:
+def _calls(path: Path) -> bool:
+    """Return whether a file mentions ``check``; a file that cannot be read becomes a remark."""
+    try:
+        return bool(_CALLS.search(path.read_bytes().replace(b"\0", b"")))  # in UTF-16, too
+    except OSError:
+        return True
+
+
+def _table(rows: dict[str, Grade]) -> str:
     tried = {name for row in rows.values() for name in row.passed}
     names = [name for found in by_chapter().values() if tried & set(found) for name in found]
     out = io.StringIO()

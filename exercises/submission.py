@@ -10,14 +10,21 @@ from collections.abc import Iterator
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType
-
-from exercises.uses import needed
+from typing import Any
 
 LARGEST = 2**20
 """Bytes of a file of Python; reading one takes some 400 times its size in memory."""
 
-_MAGIC = re.compile(r"^( *)([%!?].*|%{0,2}[\w.*\[\]'\"]+\?\??\s*)$", re.MULTILINE)
-"""A line that only IPython understands: ``%time f()``, ``!ls``, ``f?``."""
+_MAGIC = re.compile(
+    r"^( *)((?:[\w, ]+= *)?[%!].*|\?.*|%{0,2}[\w.*\[\]'\"]+\?\??\s*)$", re.MULTILINE
+)
+"""A line that only IPython understands: ``%matplotlib inline``, ``files = !ls``, ``f?``."""
+
+_TIMED = re.compile(r"^( *)%{1,2}time\b *", re.MULTILINE)
+"""What stands before a statement to measure its time."""
+
+SOLUTION = "solution"
+"""The tag of the cells of a solution in the editions of a chapter."""
 
 Part = CodeType | SyntaxError
 
@@ -25,9 +32,8 @@ Part = CodeType | SyntaxError
 def runnable(path: Path) -> list[Part]:
     """Return the parts of a file to run, one after the other.
 
-    A part is a statement. Of a notebook these are those that call ``check`` with an answer, and
-    those that such a statement needs; solutions are left out, and so is the rest of the chapter. In
-    the place of a cell that does not parse stands its error: the others can be run.
+    A part is a statement. A notebook gives all that it has, except for the solutions of the
+    exercises. In the place of a cell that cannot be compiled stands its error.
 
     Raises:
         ValueError: if the file cannot be read as Python or as a notebook, or is too large.
@@ -73,41 +79,39 @@ def _remember(file: str, source: str) -> None:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
 
 
-def _of_notebook(path: Path, cells: list[dict[str, object]]) -> list[Part]:
-    parsed = [(place, source, _tree(source)) for place, source in _code(cells)]
-    chosen = {*needed([tree for *_, tree in parsed if isinstance(tree, ast.Module)])}
+def _of_notebook(path: Path, cells: list[dict[str, Any]]) -> list[Part]:
     parts: list[Part] = []
-    for place, source, tree in parsed:
-        if isinstance(tree, SyntaxError):
+    for place, source in _code(cells):
+        file = f"{path.name}, cell {place}"
+        try:
+            tree = _tree(source)
+            own = [compile(ast.Module([one], []), file, "exec") for one in tree.body]
+            compile(tree, file, "exec")  # refuses more: `from __future__` below another statement
+        except SyntaxError as error:
             if not source.startswith("%%"):  # a cell in another language
-                where = f"cell {place} does not parse: {tree.msg}, line {tree.lineno}"
+                where = f"cell {place} does not parse: {error.msg}, line {error.lineno}"
                 parts.append(SyntaxError(where))
             continue
-        file = f"{path.name}, cell {place}"
         _remember(file, source)
-        own = [one for one in tree.body if one in chosen]
-        parts += [compile(ast.Module([one], []), file, "exec") for one in own]
+        parts += own
     return parts
 
 
-def _tree(source: str) -> ast.Module | SyntaxError:
-    """Return a cell's syntax tree, or why there is none; lines for IPython become ``pass``."""
+def _tree(source: str) -> ast.Module:
+    """Return a cell's syntax tree, in which lines that only IPython understands are ``pass``."""
     try:
         return ast.parse(source)
     except SyntaxError:
-        try:
-            return ast.parse(_MAGIC.sub(r"\1pass", source))
-        except SyntaxError as error:
-            return error
+        return ast.parse(_MAGIC.sub(r"\1pass", _TIMED.sub(r"\1", source)))
 
 
-def _code(cells: list[dict[str, object]]) -> Iterator[tuple[int, str]]:
+def _code(cells: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
     """Yield the number and the source of each code cell outside of solutions."""
-    inside = False
+    inside = False  # between the gates of a solution, which the book's own notebooks have
     for place, cell in enumerate(cells, start=1):
-        source = cell["source"]
-        text = source if isinstance(source, str) else "".join(map(str, source))  # type: ignore[call-overload]
-        if cell["cell_type"] == "code" and not inside:
-            yield place, text
+        text = "".join(cell["source"])  # a string, or a list of lines
         if cell["cell_type"] == "markdown":
             inside = (inside or "{solution-start}" in text) and "{solution-end}" not in text
+        tags = cell.get("metadata", {}).get("tags", ())
+        if cell["cell_type"] == "code" and not inside and SOLUTION not in tags:
+            yield place, text

@@ -34,7 +34,10 @@ MEMORY = 4 * 2**30
 PRINTED = "printed.txt"
 """What a file prints goes into this one, in its folder."""
 
-_CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.truncate", "os.chmod", "shutil.rmtree"}
+_CHANGES = {
+    *("os.remove", "os.rename", "os.rmdir", "os.truncate", "os.chmod", "os.utime", "os.mkdir"),
+    *("os.link", "os.symlink", "shutil.rmtree"),
+}
 """Events whose first two arguments hold the files or folders that are changed."""
 
 exercises.all_exercises()  # once, in the server from which the process of each file is forked
@@ -89,7 +92,11 @@ def _misnamed(name: object) -> str:
 
 
 def run(path: Path, say: Callable[[str | None, Report], None]) -> None:
-    """Run a learner's file, and say what each call of ``check`` found and the first error."""
+    """Run a learner's file, and say what each call of ``check`` found and what went wrong.
+
+    Of the errors, only the first is said: it causes most of the others. Cells of a notebook that
+    cannot be compiled are said one by one.
+    """
 
     def check(name: str, answer: Any) -> None:
         if not isinstance(name, str) or name not in exercises.all_exercises():
@@ -110,10 +117,11 @@ def run(path: Path, say: Callable[[str | None, Report], None]) -> None:
     names |= {"hint": lambda _name: None, "display": lambda *_, **__: None}
     failed = False
     for part in parts:
+        if isinstance(part, SyntaxError):
+            say(None, _remark(part.msg))
+            continue
         try:
             with contained():
-                if isinstance(part, SyntaxError):
-                    raise part
                 exec(part, names)
         except BaseException as error:  # noqa: BLE001 — a learner's code may raise anything
             if not failed:

@@ -22,7 +22,7 @@ def student_edition(paths: Sequence[Path], folder: Path) -> Path:
     """Make the students' edition of chapters in a folder; return its zip."""
     files, notebooks = [path.name for path in paths], {}
     for path in paths:
-        asked, _ = without_solutions(read(path).cells)
+        asked = without_solutions(read(path).cells)
         notebooks[path.name] = edition(read(path), asked, files, outputs=False)
     lay(folder, notebooks)
     return zipped(folder)

@@ -10,7 +10,8 @@ from nbformat import NotebookNode
 
 from book_tools.editions.labels import Labels, labels
 from book_tools.editions.plain import Translator, cited_keys
-from book_tools.notebooks import SOLUTION_END, markdown_of
+from book_tools.notebooks import SOLUTION_END, in_solutions, markdown_of
+from exercises.submission import SOLUTION
 
 SITE_ONLY = "mystnb", "tolerance", "reason"
 """Metadata of cells that only the site and the tests read."""
@@ -48,6 +49,13 @@ def _shown(cell: NotebookNode, translator: Translator) -> NotebookNode:
     return shown
 
 
+def _tagged(cell: NotebookNode) -> NotebookNode:
+    """Return a cell of a solution with its tag, so that it is not graded as a learner's answer."""
+    tagged = deepcopy(cell)
+    tagged.metadata["tags"] = [*tagged.metadata.get("tags", []), SOLUTION]
+    return tagged
+
+
 def edition(
     notebook: NotebookNode,
     cells: Sequence[NotebookNode],
@@ -65,8 +73,16 @@ def edition(
     """
     known = labels()
     translator = Translator(known, cited_keys(markdown_of(notebook)), files)
-    shown = [cell for cell in cells if not cell.source.startswith(SOLUTION_END)]
-    every = [one for cell in shown for one in _captioned(cell, known)]
+    tagged = [
+        _tagged(cell) if solved else cell
+        for cell, solved in zip(cells, in_solutions(cells), strict=True)
+    ]
+    every = [
+        one
+        for cell in tagged
+        if not cell.source.startswith(SOLUTION_END)
+        for one in _captioned(cell, known)
+    ]
     shown = [_shown(cell, translator) for cell in every]
     shown = shown if outputs else [without_outputs(cell) for cell in shown]
     made: NotebookNode = nbformat.from_dict(dict(notebook) | {"cells": shown})

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from book_tools.editions.edition import digest, edition, written
 from book_tools.failures import explained
 from book_tools.files import ROOT, write_whole
-from book_tools.notebooks import chosen, read, without_solutions
+from book_tools.notebooks import chosen, exercises_solved, read, without_solutions
 
 WORK = ROOT / "work"
 _MADE_FROM = "made_from"  # in a copy's metadata: the checksum of the edition it was copied from
@@ -25,10 +25,9 @@ _MADE_FROM = "made_from"  # in a copy's metadata: the checksum of the edition it
 def copy_of(path: Path, files: Sequence[str]) -> tuple[NotebookNode, NotebookNode]:
     """Return a learner's copy of a chapter, and the solutions of its exercises."""
     chapter = read(path)
-    asked, solved = without_solutions(chapter.cells)
-    copy = edition(chapter, asked, files, outputs=False)
+    copy = edition(chapter, without_solutions(chapter.cells), files, outputs=False)
     copy.metadata[_MADE_FROM] = digest(copy)
-    return copy, edition(chapter, [chapter.cells[0], *solved])
+    return copy, edition(chapter, [chapter.cells[0], *exercises_solved(chapter.cells)])
 
 
 def made_from(path: Path) -> str | None:
@@ -64,19 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--make-only", action="store_true", help="do not open JupyterLab")
     options = parser.parse_args(arguments)
 
+    opened = WORK
+
     def lay_out() -> str:
-        (first, *_) = chosen([options.chapter] if options.chapter else [])
+        nonlocal opened
+        opened = WORK / chosen([options.chapter] if options.chapter else [])[0].name
         for line in laid_out(chosen()):
             print(line)
-        opened.append(WORK / first.name)
         return f"Your copies are in {WORK.name}/, the solutions in {WORK.name}/solutions/"
 
-    opened: list[Path] = []
     status = explained(lay_out, "make lab")
     if status or options.make_only:
         return status
     try:
-        return subprocess.call([sys.executable, "-m", "jupyterlab", str(opened[0])])
+        return subprocess.call([sys.executable, "-m", "jupyterlab", str(opened)])
     except KeyboardInterrupt:
         return 0  # Ctrl-C is how one stops it
 

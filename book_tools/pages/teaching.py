@@ -9,7 +9,7 @@ from book_tools.failures import BookError
 from book_tools.files import ROOT
 from book_tools.pages.graph import described, drawn
 from book_tools.pages.heads import Head, heads
-from book_tools.pages.record import seconds
+from book_tools.pages.record import read_record, seconds
 from exercises.grading import SECONDS
 
 COURSE = ROOT / "instructors" / "course.toml"
@@ -49,6 +49,9 @@ exercises by name. Reading times are the chapters' own; the [list of exercises](
 minutes for each exercise. Those in class take less than the time planned for them: the rest is for
 going over the answers.
 """
+_TIMES = [entry["seconds"] for entry in read_record()["chapters"].values()]
+_MEAN = sum(_TIMES) / len(_TIMES)
+_CLASS = 30  # students
 _GRADE = f"""
 (sec-teaching-grade)=
 ## Hand out, and grade
@@ -65,14 +68,24 @@ them. The last command needs the environment: `source .venv/bin/activate`. With 
 writes the table into a file. To run a chapter on other data, see {{doc}}`adapting`.
 
 To grade, put the students' files or notebooks into one folder, or into a folder for each student.
-In a notebook, only the statements that call `check` run, and those that they need. If a file
-answers an exercise more than once, the last answer counts; if a student has several files, the
-better one does. Each file runs in a process and an empty folder of its own, for at most
-{SECONDS:g} seconds; it may write at most 10 MB into a file and, on Linux, hold 4 GB in memory.
-Python refuses to let it change files elsewhere. The table has a row for each student, 1 for a
-right answer and 0 for a wrong one, the number of right answers as points, and a remark where a
-file could not be run to its end, or wrote files. This protects you from careless files, not from
-malicious ones.
+In such a folder, only files that call `check` run, without the packages of the course. A notebook
+runs as a whole, with the experiments of its chapter, but without the solutions that an edition may
+hold. A statement that fails does not stop the others; lines with `%`, `!` or `?` are left out. If a
+file answers an exercise more than once, the last answer counts; if a student has several files, the
+better one does.
+
+A chapter takes {_MEAN:.0f} seconds on average and {max(_TIMES):.0f} at most
+([measured](status.md)), and as many files run at a time as the machine has processors: the
+notebooks of {_CLASS} students, with one chapter each, take about {_CLASS * _MEAN / 2 / 60:.0f}
+minutes on two processors. Each file runs in a process and an empty folder of its own, a notebook
+for at most {SECONDS[".ipynb"]:g} seconds and a Python file for at most {SECONDS[".py"]:g};
+`--seconds` sets another limit. It may write at most 10 MB into a file and, on Linux, hold 4 GB in
+memory. Python refuses to let it write, make, move or delete files elsewhere. This protects you from
+careless files, not from malicious ones.
+
+What a file prints is not shown. The table has a row for each student, 1 for a right answer and 0
+for a wrong one, the number of right answers as points, and a remark where a file could not be run
+to its end, or wrote files.
 """
 _GOALS = """
 ## Goals and misconceptions

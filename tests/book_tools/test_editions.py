@@ -11,7 +11,7 @@ from book_tools.editions.edition import edition
 from book_tools.editions.labels import Labels, labels
 from book_tools.editions.plain import Translator
 from book_tools.failures import BookError
-from book_tools.notebooks import chosen, read, without_solutions
+from book_tools.notebooks import chosen, exercises_solved, read, without_solutions
 
 NOTEBOOKS = chosen()
 
@@ -93,8 +93,7 @@ def raw_parts(text: str) -> list[str]:
 def test_a_copy_has_every_exercise_and_no_solution_output_or_directive(path):
     """Oracle: the labels, calls of checkers and figures that the chapter's text has."""
     chapter = read(path)
-    asked, solved = without_solutions(chapter.cells)
-    copy = edition(chapter, asked, outputs=False)
+    copy = edition(chapter, without_solutions(chapter.cells), outputs=False)
     text = "\n\n".join(cell.source for cell in copy.cells if cell.cell_type == "markdown")
     code = "\n\n".join(cell.source for cell in copy.cells if cell.cell_type == "code")
     source = path.read_text("utf-8")
@@ -107,15 +106,22 @@ def test_a_copy_has_every_exercise_and_no_solution_output_or_directive(path):
     assert all(not {"mystnb", "tolerance"} & set(cell.metadata) for cell in copy.cells)
     assert len({cell.id for cell in copy.cells}) == len(copy.cells)
     nbformat.validate(copy)
-    solutions = edition(chapter, solved)
+    solutions = edition(chapter, exercises_solved(chapter.cells))
     assert sum("check(" in cell.source for cell in solutions.cells) >= exercises
+    theirs = [
+        cell
+        for cell in edition(chapter, chapter.cells).cells
+        if re.search(r"\bcheck\(\s*\"", cell.source)
+        and "solution" not in cell.metadata.get("tags", ())
+    ]
+    assert len(theirs) == exercises, "a solution without the tag would be graded as an answer"
 
 
 def test_no_cell_of_a_copy_needs_a_name_that_only_a_solution_defines(tmp_path):
     """Oracle: ruff's rule F821, undefined names."""
     for path in NOTEBOOKS:
         chapter = read(path)
-        copy = edition(chapter, without_solutions(chapter.cells)[0], outputs=False)
+        copy = edition(chapter, without_solutions(chapter.cells), outputs=False)
         nbformat.write(copy, tmp_path / path.name)
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

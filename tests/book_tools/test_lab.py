@@ -14,6 +14,8 @@ from book_tools.editions import lab
 from book_tools.editions.edition import written
 from book_tools.notebooks import chosen
 from book_tools.site.check import browser
+from exercises.grading import grade_file
+from exercises.submission import SOLUTION
 
 PATHS = chosen(["02", "08"])
 
@@ -30,6 +32,15 @@ def test_a_desk_has_the_copies_their_solutions_and_a_record_of_progress(work):
     assert sorted(path.name for path in work.glob("*.ipynb")) == names
     assert sorted(path.name for path in (work / "solutions").glob("*.ipynb")) == names
     assert json.loads((work / "progress.json").read_text()) == {}
+
+
+def test_handed_in_solutions_earn_nothing(work):
+    """Oracle: the grader of the exercises; the solutions have a tag, as nothing in a copy has."""
+    solutions = work / "solutions" / PATHS[0].name
+    found = grade_file(solutions)
+    assert (found.passed, found.remarks) == ({}, ["it does not call check(name, answer)"])
+    assert solutions.read_text().count(f'"{SOLUTION}"') > 5
+    assert f'"{SOLUTION}"' not in (work / PATHS[0].name).read_text()
 
 
 def test_answers_and_progress_are_kept(work):

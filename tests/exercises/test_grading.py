@@ -4,11 +4,14 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from book_tools.pages.record import read_record
 from exercises.__main__ import main
-from exercises.grading import graded, of_folder
+from exercises.grading import SECONDS, grade_file, grade_folder
+from exercises.submission import SOLUTION
 
 RIGHT = 'check("rounding-hand", [0, 1, 5, 7])\n'
 
@@ -29,6 +32,8 @@ FILES = {
     "writes": ("open('notes.txt', 'w').write('mine')\n" + RIGHT, "writes files: notes.txt", "1"),
     "overwrites": ("open(__file__, 'w').write('')\n" + RIGHT, "its own folder only, not /", "1"),
     "removes": ("import os\nos.remove(__file__)\n" + RIGHT, "its own folder only, not /", "1"),
+    "makes": ("import os\nos.mkdir('/tmp/made')\n" + RIGHT, "its own folder only, not /", "1"),
+    "links": ("import os\nos.link(__file__, 'mine')\n" + RIGHT, "its own folder only, not /", "1"),
     "borrows": ("import tempfile\ntempfile.TemporaryFile('w').write('x')\n" + RIGHT, "", "1"),
     "leaves": (RIGHT + "exit()", "leaves.py: exit(), line 2", "1"),
     "silent": (RIGHT + "import os; os._exit(0)", "ended Python itself, with the status 0", "1"),
@@ -115,88 +120,107 @@ def test_each_careless_file_is_a_remark_and_the_others_are_graded(tmp_path, tmp_
     assert sorted(tmp_path.iterdir()) == before
 
 
-def cell(kind: str, source: str) -> dict[str, str]:
-    return {"cell_type": kind, "source": source}
+def cell(kind: str, source: str, *tags: str) -> dict[str, Any]:
+    return {"cell_type": kind, "source": source, "metadata": {"tags": tags}}
 
 
-def test_a_notebook_gives_its_answers_without_running_the_chapter(tmp_path):
-    """Oracle: a cell that would fail, a magic, and a solution that is right."""
-    cells = [
-        cell("code", "raise RuntimeError('a long experiment')"),
-        cell("code", "%matplotlib inline\nfrom exercises import check\nlast = 6"),
-        cell("code", "def codes():\n    return [0, 1, 5, last]"),
-        cell("code", "mine = codes()\ncheck('rounding-hand', mine)\nlater = ..."),
+def notebook(folder: Path, *cells: dict[str, Any] | str) -> Path:
+    """Write a notebook whose cells are given, or the sources of its cells of code."""
+    made = [cell("code", one) if isinstance(one, str) else one for one in cells]
+    return written(folder, "02.ipynb", json.dumps({"cells": made}))
+
+
+def test_a_notebook_runs_as_a_whole_without_solutions(tmp_path):
+    """Oracle: solutions by tag and between gates; the same answer, not theirs, in another cell."""
+    path = notebook(
+        tmp_path,
+        "from exercises import check, hint\n%matplotlib inline\nlast = 6",
+        "raise RuntimeError('an experiment that fails')",
+        "def codes():\n    return [0, 1, 5, last]",
+        "check('rounding-hand', codes())",
+        cell("code", "check('rounding-hand', [0, 1, 5, 7])", "hide-input", SOLUTION),
         cell("markdown", "```{solution-start} ex-rounding-hand\n```"),
-        cell("code", "check('rounding-hand', [0, 1, 5, 7])"),
+        "check('rounding-hand', [0, 1, 5, 7])",
         cell("markdown", "```{solution-end}\n```"),
-        cell("code", "check('rounding-outlier', ...)"),
-        cell("code", "check('rounding-thermometer', [10, 7, 1 / 0])"),
-    ]
-    path = written(tmp_path, "02.ipynb", json.dumps({"cells": cells}))
-    found = graded(path)
-    assert found.passed == {"rounding-hand": False}
+        "check('rounding-outlier', ...)",
+        "check('rounding-thermometer', [10, 7, 1 / 0])",
+        "check('rounding-thermometer', [10, 7, 1268])",
+    )
+    found = grade_file(path)
+    assert found.passed == {"rounding-hand": False, "rounding-thermometer": True}
     assert found.remarks == [
-        "ZeroDivisionError: division by zero, line 1 of 02.ipynb, cell 9: "
-        "check('rounding-thermometer', [10, 7, 1 / 0])"
+        "RuntimeError: an experiment that fails, line 1 of 02.ipynb, cell 2: "
+        "raise RuntimeError('an experiment that fails')"
     ]
 
 
 HAND = "check('rounding-hand', mine)"
 NOTEBOOKS = {
-    "an item": ["mine = [0, 1, 5, 6]\nmine?", "mine[3] = 7", HAND],
-    "methods": ["mine = [0, 1, 5, 6]", "mine.pop(3)\nmine.append(7)", HAND],
-    "a slice": ["mine = [0, 1, 5, 6]", "mine[2:] = 5, 7", HAND],
-    "a loop": ["mine = []", "for one in (0, 1, 5, 7):\n    mine.append(one)", HAND],
-    "a later value": [
-        "def f():\n    return mine",
-        "mine = [0, 1, 5, 7]",
-        HAND.replace("mine", "f()"),
-    ],
-    "a function": ["mine = [0]\ndef fill(x):\n    x += [1, 5, 7]", "fill(mine)", HAND],
-    "a seed": [
-        "import random\nrandom.seed(3)\nfirst = random.random()",
-        "random.seed(3)",
-        "mine = [0, 1, 5, 7 if random.random() == first else 0]",
+    "a second name": ["mine = [0, 1, 5]\nrow = mine\nrow.append(7)", HAND],
+    "a call that is assigned": ["mine = [0, 1, 5, 7, 9]", "last = mine.pop()", HAND],
+    "an assertion": ["mine = [0, 1, 5, 7, 9]", "assert mine.pop() == 9", HAND],
+    "training": [
+        "import torch\nmodel = torch.nn.Linear(1, 1, bias=False)\nx = torch.ones(1, 1)",
+        "with torch.no_grad():\n    model.weight.fill_(6)",
+        "step = torch.optim.SGD(model.parameters(), lr=1)",
+        "for _ in range(1):\n    (-model(x)).sum().backward()\n    step.step()",
+        "mine = [0, 1, 5, int(model.weight)]",
         HAND,
     ],
-    "a comment": ["mine = [0, 1, 5, 7]  # is it?", HAND],
-    "a magic": ["!ls\nif True:\n    %time x = 1\nmine = [0, 1, 5, 7]", HAND],
-    "a continued line": ["mine = [0, 1, 5, (15\n% 8)]", HAND],
-    "a submission": [
-        "import exercises",
-        f"mine = 0, 1, 5, 7\ndef f():\n    exercises.{HAND}",
-        "f()",
+    "a module": ["import sys\nsys.path.append({folder!r})", "from minex import mine", HAND],
+    "a global": ["def setup():\n    global mine\n    mine = 0, 1, 5, 7", "setup()", HAND],
+    "a keyword": [
+        "mine = [0]\ndef fill(x):\n    x += [1, 5, 7]",
+        "fill(x=mine)",
+        "mine?",
+        HAND,
     ],
+    "a deletion": ["mine = [9, 0, 1, 5, 7]", "del mine[0]", HAND],
     "another name": ["from exercises import check as mark", "mark('rounding-hand', [0, 1, 5, 7])"],
-    "stars": ["from math import *", "check('rounding-hand', [0, floor(1.5), 5, 7])"],
-    "a display": ["mine = [0, 1, 5, 7]\ndisplay(mine)", HAND],
+    "a method": [f"class A:\n    def go(self, mine):\n        {HAND}", "A().go((0, 1, 5, 7))"],
+    "magics": ["files = !ls\nif True:\n    %time mine = [0, 1, 5, 7]\n%%time", HAND],
+    "a timed cell": ["%%time\nmine = [0, 1, 5, 7]", HAND],
+    "a continued line": ["mine = [0, 1, 5, (15\n% 8)]", HAND],
     "another language": ["mine = [0, 1, 5, 7]", "%%bash\nls | check(", HAND],
-    "later values": ["mine = [0, 1, 5, 7]", HAND, "mine = 1 / 0"],
-    "overwritten values": ["mine = 1 / 0", "mine = [0, 1, 5, 7]", HAND],
+    "a figure": ["import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()", RIGHT],
+    "stars": ["from math import *", "check('rounding-hand', [0, floor(1.5), 5, 7])"],
 }
 
 
 @pytest.mark.parametrize("sources", NOTEBOOKS.values(), ids=NOTEBOOKS)
-def test_what_an_answer_needs_is_run_and_nothing_else(tmp_path, sources):
-    """Oracle: the answer is right only after the statement in question; 1 / 0 is not run."""
-    cells = [cell("code", one) for one in ("from exercises import check", *sources)]
-    found = graded(written(tmp_path, "02.ipynb", json.dumps({"cells": cells})))
+def test_an_answer_is_right_however_it_is_made(tmp_path, sources):
+    """Oracle: the answer is right only after each of the statements."""
+    written(tmp_path, "minex.py", "mine = [0, 1, 5, 7]")
+    sources = [one.replace("{folder!r}", repr(str(tmp_path))) for one in sources]
+    found = grade_file(notebook(tmp_path, "from exercises import check", *sources))
     assert (found.passed, found.remarks) == ({"rounding-hand": True}, [])
 
 
-def test_a_cell_that_does_not_parse_is_a_remark_and_the_others_count(tmp_path):
-    """Oracle: a cell without a check between two with one."""
-    sources = (
-        "check('rounding-hand', [0, 1, 5, 7])",
-        "x = = 3",
-        "check('rounding-thermometer', 1)",
-    )
-    cells = [cell("code", one) for one in sources]
-    found = graded(written(tmp_path, "02.ipynb", json.dumps({"cells": cells})))
+BROKEN = {
+    "x = = 3": "invalid syntax, line 1",
+    "def f(x, x): pass": "duplicate argument 'x' in function definition, line 1",
+    "def f():\n    continue": "'continue' not properly in loop, line 2",
+    "x = 1\nglobal x": "name 'x' is assigned to before global declaration, line 2",
+    "x = await g()": "'await' outside function, line 1",
+    "return 1": "'return' outside function, line 1",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_a_cell_that_cannot_be_compiled_is_a_remark_and_the_others_count(tmp_path, source):
+    """Oracle: such a cell between two with an answer."""
+    found = grade_file(notebook(tmp_path, RIGHT, source, "check('rounding-thermometer', 1)"))
     assert found.passed == {"rounding-hand": True, "rounding-thermometer": False}
-    assert found.remarks == ["SyntaxError: cell 2 does not parse: invalid syntax, line 1"]
+    assert found.remarks == [f"cell 2 does not parse: {BROKEN[source]}"]
 
 
+def test_a_notebook_may_run_longer_than_a_file_of_python():
+    """Oracle: the slowest chapter takes 122 seconds; an endless loop in a file ends sooner."""
+    assert SECONDS[".py"] < max(e["seconds"] for e in read_record()["chapters"].values())
+    assert SECONDS[".ipynb"] > 4 * max(e["seconds"] for e in read_record()["chapters"].values())
+
+
+UTF_16 = "it is not Python in UTF-8: invalid or missing encoding declaration"
 FOLDER = {
     "ada/one.py": RIGHT,
     "ada/two.py": 'check("rounding-thermometer", [10, 7, 1268])',
@@ -208,6 +232,13 @@ FOLDER = {
     "cai/__MACOSX/._one.py": "\0",
     "dan.py/one.py": RIGHT,
     "eva/answers.pdf": "",
+    "eva/notes.py": "1 / 0",
+    "gil/one.py": RIGHT,
+    "gil/reference_impl/__init__.py": "",
+    "gil/reference_impl/run.py": "1 / 0  # check",
+    "gil/venv/lib/site-packages/run.py": "1 / 0  # check",
+    "gil/exercises/two.py": 'check("rounding-thermometer", [10, 7, 1268])',
+    "hal/utf-16.py": RIGHT,
     "fay.docx": "",
     "random.py": RIGHT,
     ".DS_Store": "",
@@ -216,17 +247,23 @@ FOLDER = {
 
 
 def test_each_file_or_folder_is_one_row(tmp_path):
-    """Oracle: two files of one student, a better and a worse answer, an import, other files."""
+    """Oracle: two files of one student, an import, files of the course and others."""
     for name, text in FOLDER.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        written(tmp_path, name, text)
-    rows = csv.DictReader(io.StringIO(of_folder(tmp_path)))
+        (tmp_path / name).write_text(text, "utf-16" if "utf-16" in name else "utf-8")
+    rows = csv.DictReader(io.StringIO(grade_folder(tmp_path)))
     assert [(row["student"], row["points"], row["remark"]) for row in rows] == [
         ("ada", "2", ""),
         ("ben", "1", ""),
         ("cai", "1", ""),
         ("dan.py", "1", ""),
-        ("eva", "0", "eva: no .py or .ipynb file"),
-        ("fay", "0", "fay.docx: no .py or .ipynb file"),
+        ("eva", "0", "eva: no .py or .ipynb file that calls check"),
+        ("fay", "0", "fay.docx: no .py or .ipynb file that calls check"),
+        ("gil", "2", ""),
+        (
+            "hal",
+            "0",
+            "utf-16.py: it is not Python in UTF-8: invalid or missing encoding declaration",
+        ),
         ("random", "1", ""),
     ]
