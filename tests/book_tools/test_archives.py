@@ -65,7 +65,7 @@ def made(tmp_path_factory):
 
 
 def test_the_students_edition_runs_and_prints_what_the_chapter_stores(made, tmp_path):
-    """Oracle: the chapter's outputs, by the comparison of its tests; its dots are no answer yet."""
+    """Oracle: the chapter's stored outputs, compared as its tests do; dots stand for no answer."""
     (path,) = chosen(["02"])
     stored = {cell.id: cell for cell in code_cells(read(path))}
     fresh = executed(made[1], tmp_path)
