@@ -16,8 +16,8 @@ from bs4 import BeautifulSoup, Tag
 from pypdf import PdfReader, PdfWriter
 
 from book_tools.failures import BookError, explained
+from book_tools.site.built_pages import Entry, article, entries, from_root, read, text_of
 from book_tools.site.check import browser
-from book_tools.site.pages import Entry, article, entries, from_root, read, text_of
 
 TITLE = "Model Compression, Formula by Formula"
 _NAME = "model-compression.pdf"

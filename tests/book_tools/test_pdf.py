@@ -8,7 +8,7 @@ from pypdf import PdfReader
 
 from book_tools.failures import BookError
 from book_tools.site import pdf
-from book_tools.site.pages import entries
+from book_tools.site.built_pages import entries
 
 ROOT = Path(__file__).parents[2]
 

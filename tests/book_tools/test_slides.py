@@ -4,7 +4,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from book_tools.site import check
-from book_tools.site.pages import entries
+from book_tools.site.built_pages import entries
 from book_tools.site.slides.__main__ import main, prepare, write_slides
 from book_tools.site.slides.outline import Outline, sentences
 

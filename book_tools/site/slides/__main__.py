@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from book_tools.failures import explained
 from book_tools.files import ROOT
 from book_tools.notebooks import chosen
-from book_tools.site.pages import Entry, article, entries, from_root, read
+from book_tools.site.built_pages import Entry, article, entries, from_root, read
 from book_tools.site.slides.outline import Outline, as_html
 
 _REVEAL = ("dist", "plugin/notes")

@@ -9,7 +9,7 @@ from html import escape
 from bs4 import Tag
 from bs4.element import NavigableString
 
-from book_tools.site.pages import text_of
+from book_tools.site.built_pages import text_of
 
 #: Lines of code, rows of a table and sentences that a slide holds.
 LINES, ROWS, SENTENCES = 19, 9, 6
