@@ -31,7 +31,7 @@ PARTS = (
     *("Where", "When to use what", "Summary", "Exercises", "How we know"),
     "What the source article says",
 )
-EXERCISES = "By hand", "Predict", "Spot the bug", "To implement", "To carry over"
+EXERCISES = "By hand", "Predict", "Spot the bug", "Implement", "Transfer"
 _NO_PROSE = re.compile(r"^\$\$.*?^\$\$.*?$|^(`{3,}).*?^\1|^\|.*?$", re.MULTILINE | re.DOTALL)
 
 

@@ -218,7 +218,7 @@ EXERCISES["ptq-flip"] = Exercise(
     },
 )
 
-# -- to implement: the best of all roundings -------------------------------------------------------
+# -- implement: the best of all roundings ----------------------------------------------------------
 
 EXERCISES["ptq-best"] = Exercise(
     kind=a_function("best_rounding(weight, step, gram)"),
@@ -245,7 +245,7 @@ EXERCISES["ptq-best"] = Exercise(
     },
 )
 
-# -- to carry over: round one weight, then move the other ------------------------------------------
+# -- transfer: round one weight, then move the other -----------------------------------------------
 
 EXERCISES["ptq-move"] = Exercise(
     kind=numbers(3),

@@ -34,7 +34,7 @@ from reference_impl.training import load_checkpoint
 
 EXERCISES: dict[str, Exercise] = {**affine_codes.EXERCISES}
 
-# -- to implement: a scale for each output channel of a weight -------------------------------------
+# -- implement: a scale for each output channel of a weight ----------------------------------------
 
 
 def _weights() -> tuple[Tensor, Tensor]:

@@ -179,7 +179,7 @@ EXERCISES["affine-bug"] = Exercise(
     },
 )
 
-# -- to carry over: an activation that is a little below zero --------------------------------------
+# -- transfer: an activation that is a little below zero -------------------------------------------
 
 LOWEST, HIGHEST = 0.278, 6.0  #: how far an output is below zero, and above it
 STEPS = [(LOWEST + HIGHEST) / 255, HIGHEST / 127, HIGHEST / 255]

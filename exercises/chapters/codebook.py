@@ -61,7 +61,7 @@ EXERCISES["codebook-hand"] = Exercise(
     },
 )
 
-# -- to implement: one step of Lloyd's -------------------------------------------------------------
+# -- implement: one step of Lloyd's ----------------------------------------------------------------
 
 Step = Callable[[Tensor, Tensor], Tensor]
 

@@ -101,7 +101,7 @@ EXERCISES["codebook-nearest"] = Exercise(
     },
 )
 
-# -- to carry over: a weighted squared error -------------------------------------------------------
+# -- transfer: a weighted squared error ------------------------------------------------------------
 
 _WEIGHTED = [0.0, 6.4, 43.2]
 

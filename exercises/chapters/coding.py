@@ -139,7 +139,7 @@ EXERCISES["coding-tables"] = Exercise(
     },
 )
 
-# -- to implement: the derivative of a shared value ------------------------------------------------
+# -- implement: the derivative of a shared value ---------------------------------------------------
 
 Derivative = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -205,7 +205,7 @@ EXERCISES["coding-gradient"] = Exercise(
 )
 
 
-# -- to carry over: several weights in one symbol --------------------------------------------------
+# -- transfer: several weights in one symbol -------------------------------------------------------
 
 
 @checked

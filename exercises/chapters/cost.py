@@ -103,7 +103,7 @@ EXERCISES["cost-limit"] = Exercise(
     },
 )
 
-# -- to implement: the smallest batch that reaches the ridge ---------------------------------------
+# -- implement: the smallest batch that reaches the ridge ------------------------------------------
 
 Batches = dict[tuple[int, int, float], Any]
 BATCH_CASES: Batches = {(784, 300, 10.0): 23, (300, 100, 20.0): 86, (1024, 1024, 12.5): 27}
@@ -229,7 +229,7 @@ EXERCISES["cost-bug"] = Exercise(
     },
 )
 
-# -- carry over: 64 channels of 32 × 32, windows of 3 × 3, whole and separable: MACs, FLOP/byte ----
+# -- transfer: 64 channels of 32 × 32, windows of 3 × 3, whole and separable: MACs, FLOP/byte ------
 
 SEPARABLE = (37_748_736, 4_784_128, 75_497_472 / 671_744, 9_568_256 / 1_067_264)
 

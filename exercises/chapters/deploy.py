@@ -134,7 +134,7 @@ EXERCISES["deploy-pack"] = Exercise(
     },
 )
 
-# -- to implement: the median and the 95th percentile of the quietest round ------------------------
+# -- implement: the median and the 95th percentile of the quietest round ---------------------------
 
 Quiet = Callable[[Tensor], Any]
 
@@ -190,7 +190,7 @@ EXERCISES["deploy-quiet"] = Exercise(
     },
 )
 
-# -- to carry over: a voice detector, 60 % of whose time is products -------------------------------
+# -- transfer: a voice detector, 60 % of whose time is products ------------------------------------
 
 EXERCISES["deploy-amdahl"] = Exercise(
     kind=numbers(3),

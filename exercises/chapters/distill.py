@@ -88,7 +88,7 @@ EXERCISES["distill-hand"] = Exercise(
     },
 )
 
-# -- to implement: the objective -------------------------------------------------------------------
+# -- implement: the objective ----------------------------------------------------------------------
 
 Objective = Callable[[Tensor, Tensor, Tensor, float, float], Any]
 Soft = Callable[[Tensor, Tensor, float], Tensor]

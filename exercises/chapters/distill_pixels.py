@@ -61,7 +61,7 @@ EXERCISES["distill-alpha"] = Exercise(
     },
 )
 
-# -- to carry over: a class for every pixel --------------------------------------------------------
+# -- transfer: a class for every pixel -------------------------------------------------------------
 
 Loss = Callable[[Tensor, Tensor, float], Any]
 

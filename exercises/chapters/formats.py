@@ -148,7 +148,7 @@ EXERCISES["format-bug"] = Exercise(
     },
 )
 
-# -- to implement: the numbers of E4M3 -------------------------------------------------------------
+# -- implement: the numbers of E4M3 ----------------------------------------------------------------
 
 
 def _decoder(
@@ -221,7 +221,7 @@ EXERCISES["format-decoder"] = Exercise(
     },
 )
 
-# -- to carry over: a light meter ------------------------------------------------------------------
+# -- transfer: a light meter -----------------------------------------------------------------------
 
 EXERCISES["format-meter"] = Exercise(
     kind=numbers(3),

@@ -81,7 +81,7 @@ EXERCISES["importance-surgeon"] = Exercise(
     },
 )
 
-# -- to implement: Taylor's score of whole units ---------------------------------------------------
+# -- implement: Taylor's score of whole units ------------------------------------------------------
 
 Score = Callable[[Tensor, Tensor], Tensor]
 

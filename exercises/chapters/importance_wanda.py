@@ -105,7 +105,7 @@ EXERCISES["importance-wanda"] = Exercise(
     },
 )
 
-# -- to carry over: three sensors, two of which measure the same -----------------------------------
+# -- transfer: three sensors, two of which measure the same ----------------------------------------
 
 SENSORS = (0.04, 0.0304, 0.86)
 """Damage 4 · 0.1²; surgeon 0.4² (1 − 0.9²); and 0.5 + 0.9 · 0.4."""

@@ -151,7 +151,7 @@ EXERCISES["integer-product"] = Exercise(
     },
 )
 
-# -- to implement: the rounding shift --------------------------------------------------------------
+# -- implement: the rounding shift -----------------------------------------------------------------
 
 _NEAR_TIES = (1_227_133_513, -1_227_133_513, 1_332_920_885, -1_332_920_885)
 """Times the multipliers of _FINE they come within 2^−32 of a tie, too near for a float64."""
@@ -246,7 +246,7 @@ EXERCISES["integer-pair"] = Exercise(
     mistakes={"One product of 8-bit codes fits, but two are added.": near(8)},
 )
 
-# -- to carry over: a leaky ReLU, M = 0.006, slope 0.1, z_y = 20, r = 4,900 and −4,900 -------------
+# -- transfer: a leaky ReLU, M = 0.006, slope 0.1, z_y = 20, r = 4,900 and −4,900 ------------------
 
 EXERCISES["integer-leaky"] = Exercise(
     kind=numbers(4),

@@ -89,7 +89,7 @@ EXERCISES["merge-right-angle"] = Exercise(
     },
 )
 
-# -- to carry over: a_2 = −a_1 and a_3 = 2 a_1, read with 3, −1, 0.25 ------------------------------
+# -- transfer: a_2 = −a_1 and a_3 = 2 a_1, read with 3, −1, 0.25 -----------------------------------
 
 MERGED = (2.5, 3.0, 4.0)
 """New weight of the first neuron: absolute value, square, sine."""

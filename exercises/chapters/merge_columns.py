@@ -23,7 +23,7 @@ from exercises.framework import (
 
 EXERCISES: dict[str, Exercise] = {}
 
-# -- to implement: the merging of one neuron into another ------------------------------------------
+# -- implement: the merging of one neuron into another ---------------------------------------------
 
 Merge = Callable[[Tensor, Tensor, Tensor, int, int], Any]
 _KEPT, _REMOVED = 3, 1

@@ -105,7 +105,7 @@ EXERCISES["merge-channels"] = Exercise(
     },
 )
 
-# -- spot the bug, and to implement: fits of all neurons, of all channels --------------------------
+# -- spot the bug, and implement: fits of all neurons, of all channels -----------------------------
 
 Fit = Callable[[Tensor, Tensor], Any]
 
@@ -223,7 +223,7 @@ EXERCISES["merge-maps"] = Exercise(
     },
 )
 
-# -- to carry over: y = 2 x₁ + 3 x₂ + 1, means 10 and 20, variances 4 and 5, covariance 2 ----------
+# -- transfer: y = 2 x₁ + 3 x₂ + 1, means 10 and 20, variances 4 and 5, covariance 2 ---------------
 
 EXERCISES["merge-sensor"] = Exercise(
     kind=numbers(3),

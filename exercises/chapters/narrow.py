@@ -65,7 +65,7 @@ EXERCISES["narrow-channel"] = Exercise(
     },
 )
 
-# -- to implement: the removal of channels in front of a flatten -----------------------------------
+# -- implement: the removal of channels in front of a flatten --------------------------------------
 
 Remove = Callable[[Tensor, Tensor, Tensor, Tensor], Any]
 
@@ -209,7 +209,7 @@ EXERCISES["narrow-saved"] = Exercise(
     },
 )
 
-# -- to carry over: a head of an attention layer ---------------------------------------------------
+# -- transfer: a head of an attention layer --------------------------------------------------------
 
 HEAD, HEAD_MACS, CHANNEL = 4144, 4096, 257
 """3 · 16 rows of 64 weights and a bias, 16 columns of 64; 64 in each of 3 columns, a row of 65."""

@@ -108,7 +108,7 @@ EXERCISES["order-bug"] = Exercise(
     },
 )
 
-# -- to implement: the Pareto front ----------------------------------------------------------------
+# -- implement: the Pareto front -------------------------------------------------------------------
 
 Front = Callable[[Sequence[float], Sequence[float]], Any]
 POINTS = ([30.0, 10.0, 20.0, 20.0, 40.0, 10.0], [91.0, 85.0, 90.0, 88.0, 91.0, 85.0])
@@ -177,7 +177,7 @@ EXERCISES["order-front"] = Exercise(
     },
 )
 
-# -- to carry over: a matrix of lower rank, and a mask ---------------------------------------------
+# -- transfer: a matrix of lower rank, and a mask --------------------------------------------------
 
 RANK_GAP, MASK_ANEW, TRUNCATED = 0.2184, 0.1651, 0.3788
 """Gap of rank 25 and a mask of half of the weights of LeNet-300-100's second layer, chosen once;

@@ -131,7 +131,7 @@ EXERCISES["ptq-fold"] = Exercise(
     },
 )
 
-# -- to implement: correcting a bias ---------------------------------------------------------------
+# -- implement: correcting a bias ------------------------------------------------------------------
 
 
 EXERCISES["ptq-correct"] = Exercise(
@@ -223,7 +223,7 @@ EXERCISES["ptq-clip"] = Exercise(
     },
 )
 
-# -- to carry over: a residual block ---------------------------------------------------------------
+# -- transfer: a residual block --------------------------------------------------------------------
 
 #: the four ranges of a channel, divided by c where it is written and multiplied where it is read
 _BLOCK = 9 / 1.5, 5 / 1.5, 1 * 1.5, 4 * 1.5

@@ -83,7 +83,7 @@ EXERCISES["qat-slopes"] = Exercise(
     },
 )
 
-# -- to implement: a quantizer that can be trained -------------------------------------------------
+# -- implement: a quantizer that can be trained ----------------------------------------------------
 
 Quantizer = Callable[[Tensor, Tensor, int, int], Any]
 
@@ -230,7 +230,7 @@ EXERCISES["qat-settles"] = Exercise(
 
 EXERCISES["qat-update"] = UPDATE  # spot the bug
 
-# -- to carry over: a gate, its surrogate the sigmoid ----------------------------------------------
+# -- transfer: a gate, its surrogate the sigmoid ---------------------------------------------------
 
 _SIGMOID = 1 / (1 + math.exp(0.5))
 _GATE = -4 * _SIGMOID * (1 - _SIGMOID)  # −0.940

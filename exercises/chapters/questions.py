@@ -137,7 +137,7 @@ EXERCISES["questions-keys"] = Exercise(
     },
 )
 
-# -- to implement: how far ahead a draft should write ----------------------------------------------
+# -- implement: how far ahead a draft should write -------------------------------------------------
 
 Length = Callable[[float, float], int]
 DRAFTS = [(a, cost) for a in (0.05, 0.3, 0.5, 0.8, 0.95) for cost in (0.02, 0.1, 0.4)]
@@ -198,7 +198,7 @@ EXERCISES["questions-draft"] = Exercise(
     },
 )
 
-# -- to carry over: the cache of a language model --------------------------------------------------
+# -- transfer: the cache of a language model -------------------------------------------------------
 
 IN_16, IN_4, FIT = 402_653_184, 113_246_208, 14_563
 """24 · 2 · 1024 · 4096 numbers of 2 bytes; of 4.5 bits; how many tokens of 27,648 bytes fit."""

@@ -25,7 +25,7 @@ from reference_impl.distillation import distance_relation_loss
 
 EXERCISES: dict[str, Exercise] = {**relation_numbers.EXERCISES}
 
-# -- to implement: the distances of relational distillation ----------------------------------------
+# -- implement: the distances of relational distillation -------------------------------------------
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

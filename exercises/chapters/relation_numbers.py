@@ -102,7 +102,7 @@ EXERCISES["relation-batch"] = Exercise(
     },
 )
 
-# -- to carry over: clips of sound -----------------------------------------------------------------
+# -- transfer: clips of sound ----------------------------------------------------------------------
 
 CLIPS = [64 * 512 + 512, 64 * 63 // 2, 64 * 63 * 62 // 2, 512 * 100 * 2 / 1e3]
 """Parameters of the adapter, distances, angles, kilobytes of a clip."""

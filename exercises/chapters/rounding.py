@@ -53,7 +53,7 @@ EXERCISES["rounding-hand"] = Exercise(
     },
 )
 
-# -- to implement: the inverse ---------------------------------------------------------------------
+# -- implement: the inverse ------------------------------------------------------------------------
 
 _GRIDS = ((-1.0, 1.4, 3), (0.0, 1.0, 8), (2.6, 7.4, 4), (-2.0, 3.0, 10))
 """Low, high and bits. No value but an end is half-way between integers: some round the values."""
@@ -157,7 +157,7 @@ EXERCISES["rounding-outlier"] = Exercise(
     },
 )
 
-# -- to carry over: a thermometer ------------------------------------------------------------------
+# -- transfer: a thermometer -----------------------------------------------------------------------
 
 CODES = 1440 * 7 / 8  #: bytes of the codes of a day: 120 steps of 0.1 °C need 7 bits
 

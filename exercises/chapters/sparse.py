@@ -64,7 +64,7 @@ EXERCISES["sparse-hand"] = Exercise(
     },
 )
 
-# -- to implement: global masks, by count ----------------------------------------------------------
+# -- implement: global masks, by count -------------------------------------------------------------
 
 Masks = Callable[[list[Tensor], float], Sequence[Tensor]]
 

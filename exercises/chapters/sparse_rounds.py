@@ -94,7 +94,7 @@ EXERCISES["sparse-rounds"] = Exercise(
     },
 )
 
-# -- to carry over: a layer of 4096 × 4096, three quarters of it 0 ---------------------------------
+# -- transfer: a layer of 4096 × 4096, three quarters of it 0 --------------------------------------
 
 BITMAP, PATTERN, ROWS, LEAST = 10, 9, 24.016, 2 / 3
 

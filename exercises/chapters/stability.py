@@ -74,7 +74,7 @@ EXERCISES["stability-hand"] = Exercise(
     },
 )
 
-# -- to implement: stable units of scores, with a threshold that rounding must not move ------------
+# -- implement: stable units of scores, with a threshold that rounding must not move ---------------
 
 Stable = Callable[[Tensor, int, float], Any]
 

@@ -105,7 +105,7 @@ EXERCISES["stability-pairs"] = Exercise(
     },
 )
 
-# -- to carry over: 24 patients with ten samples each ----------------------------------------------
+# -- transfer: 24 patients with ten samples each ---------------------------------------------------
 
 PATIENTS, EACH = 24, 10
 MISSED = comb(PATIENTS * EACH - EACH, PATIENTS * EACH // 2) / comb(

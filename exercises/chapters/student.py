@@ -77,7 +77,7 @@ EXERCISES["student-gain"] = Exercise(
     },
 )
 
-# -- to implement: the bias of a class that a student never saw ------------------------------------
+# -- implement: the bias of a class that a student never saw ---------------------------------------
 
 Fit = Callable[[Tensor, Tensor, int], Any]
 _OFTEN = 6

@@ -126,7 +126,7 @@ VIEWS = Exercise(
     },
 )
 
-# -- to carry over: two lines of a paper -----------------------------------------------------------
+# -- transfer: two lines of a paper ----------------------------------------------------------------
 
 DEVIATIONS, RUNS, DIFFERENCE = (0.4, 0.5), 5, 0.4
 """Standard deviations of the two methods, runs of each, difference of their means."""
