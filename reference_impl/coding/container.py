@@ -11,7 +11,7 @@ bytes                 content
 4                     CRC-32 of everything before it, the lowest byte first
 ====================  =========================================================================
 
-A check sum of 32 bits notices each burst of wrong bits that is not longer than that, and other
+A checksum of 32 bits notices each burst of wrong bits that is not longer than that, and other
 changes, except one in four thousand million.
 """
 
@@ -27,7 +27,7 @@ _AROUND = len(MAGIC) + 2 + 4
 
 @checked
 def pack(way: int, body: bytes) -> bytes:
-    """Return the file: what it begins with, the body, and the check sum."""
+    """Return the file: what it begins with, the body, and the checksum."""
     data = MAGIC + bytes([VERSION, way]) + body
     return data + zlib.crc32(data).to_bytes(4, "little")
 
@@ -44,7 +44,7 @@ def unpack(data: bytes) -> tuple[int, Cursor]:
     if len(data) < _AROUND:
         raise ValueError(f"data must have at least {_AROUND} bytes, got {len(data)}: cut off?")
     if zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise ValueError("data must have the check sum that they end with: damaged or cut off?")
+        raise ValueError("data must have the checksum that they end with: damaged or cut off?")
     if data[2] != VERSION:
         raise ValueError(f"data must be of version {VERSION}, got {data[2]}: a newer program's?")
     return data[3], Cursor(data[4:-4])

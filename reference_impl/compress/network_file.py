@@ -115,7 +115,7 @@ def read_network(data: bytes, network: nn.Module | None = None) -> nn.Module:
 
 def _file(way: int, body: bytes, items: dict[str, float]) -> NetworkFile:
     data = pack(way, body)
-    items["header and check sum"] = 8 * len(data) - sum(items.values())
+    items["header and checksum"] = 8 * len(data) - sum(items.values())
     return NetworkFile(data, items)
 
 

@@ -54,7 +54,7 @@ def test_the_files_are_those_of_the_record():
 
 
 def summed(data: bytes) -> list[int]:
-    """Return the bytes with a check sum that fits them."""
+    """Return the bytes with a checksum that fits them."""
     return list(data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little"))
 
 
@@ -158,13 +158,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_another_file_is_refused_by_name(scripts, what):
-    """Oracle: files that are whole, with a check sum that fits, but not such a network's."""
+    """Oracle: files that are whole, with a checksum that fits, but not such a network's."""
     file, reason = REFUSED[what]
     assert reason in scripts.evaluate("tried", file)
 
 
 def test_a_forged_file_is_read_as_the_package_reads_it(scripts):
-    """Oracle: `read_network`, on bodies that were changed and given a new check sum."""
+    """Oracle: `read_network`, on bodies that were changed and given a new checksum."""
     generator = torch.Generator().manual_seed(0)
     for place in torch.randint(9, len(CLOTHES) - 4, (12,), generator=generator).tolist():
         forged = bytearray(CLOTHES)

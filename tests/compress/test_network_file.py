@@ -121,7 +121,7 @@ LINEAR = nn.Linear(2, 1)
 REFUSED = [
     (b"\x89PNG\r\n", None, "begin with b'MC', got b.*another kind of file"),
     (b"MC\1", None, "at least 8 bytes, got 3: cut off"),
-    (made(b"\0\3") + b"x", None, "check sum .* damaged or cut off"),
+    (made(b"\0\3") + b"x", None, "checksum .* damaged or cut off"),
     (made(b"\0\3", way=2), LINEAR, "written in way 0 or 1, got 2"),
     (made(b"\x09"), None, "architecture 0 to 3, got 9"),
     (made(b"\0\3"), None, "network must be given only if .* no known architecture"),

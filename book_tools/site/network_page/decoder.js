@@ -88,7 +88,7 @@ function readTables(decoder, shapes) {
 }
 
 /** CRC-32, as in zip and PNG files. */
-function checkSum(bytes) {
+function checksum(bytes) {
   let crc = ~0;
   for (const byte of bytes) {
     crc ^= byte;
@@ -104,7 +104,7 @@ function checkedEnd(bytes) {
   if (bytes[0] !== 77 || bytes[1] !== 67) refuse("the file does not begin with the letters MC");
   if (end < 4) refuse(`a file has at least 8 bytes, this one has ${bytes.length}`);
   const stored = bytes.slice(end).reduceRight((sum, byte) => 256 * sum + byte, 0);
-  if (stored !== checkSum(bytes.subarray(0, end))) refuse("wrong check sum: damaged or cut off");
+  if (stored !== checksum(bytes.subarray(0, end))) refuse("wrong checksum: damaged or cut off");
   if (bytes[2] !== 1) refuse(`the file has version ${bytes[2]}, this page reads version 1`);
   if (bytes[3] !== 1) refuse(`the tensors are written in way ${bytes[3]}, this page reads way 1`);
   return end;

@@ -100,7 +100,7 @@ function decode() {
   try {
     network = readNetwork(bytes);
     parts = network.tables.map(({ label, end }) => [label, end]);
-    parts = [["header", network.start], ...parts, ["check sum", bytes.length]];
+    parts = [["header", network.start], ...parts, ["checksum", bytes.length]];
   } catch (error) {
     $("read").textContent = `The decoder refuses the file: ${error.message}.`;
   }

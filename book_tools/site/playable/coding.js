@@ -58,7 +58,7 @@ PLAYABLE["fig-coding-parts"] = {
       const ways = widths.map((b) => withGaps({ zeros, codes: codes[size] }, b, coding));
       return { layer, ...ways.reduce((least, way) => (all(way) < all(least) ? way : least)) };
     });
-    const rest = sum(biases.map((n) => 1 + 4 * n)) + 12; // in float32, and header and check sum
+    const rest = sum(biases.map((n) => 1 + 4 * n)) + 12; // in float32, and header and checksum
     const total = sum(found.map(all)) + rest;
     const [positions, values] = ["positions", "values"].map((part) => sum(found.map((one) => one[part])));
     const kept = sum(found.map(({ layer }) => sum(layers[layer][sparsity].codes[size])));
