@@ -81,13 +81,13 @@ def decoupled_kd(z: Tensor, v: Tensor) -> Tensor:
 
 
 def attention(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distance of normalised maps."""
+    """Return the squared distance of normalized maps."""
     mine, theirs = (F.normalize(f.square().sum(1).flatten(1)) for f in (a, b))
     return (mine - theirs).square().sum(1).mean()
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Return the squared distance of normalised Gram matrices."""
+    """Return the squared distance of normalized Gram matrices."""
     return (F.normalize(a @ a.T) - F.normalize(b @ b.T)).square().sum() / len(a) ** 2
 
 

@@ -1,4 +1,4 @@
-"""What an exercise is made of: claims that a right answer fulfils, mistakes to recognise.
+"""What an exercise is made of: claims that a right answer fulfils, mistakes to recognize.
 
 An exercise is data: a kind of answer, claims ``{text: (test, hint)}``, mistakes ``{text: test}``.
 The tests are made below, of numbers (`at`, `near`, `value`) and of functions (`agrees`, `leaves`).
@@ -37,7 +37,7 @@ class Exercise:
     Args:
         kind: returns what is wrong with the kind of an answer, or None.
         claims: each property of a right answer, its test and what to say to an answer without it.
-        mistakes: what to say to each well-known wrong answer, and how to recognise it.
+        mistakes: what to say to each well-known wrong answer, and how to recognize it.
     """
 
     kind: Callable[[Any], str | None]

@@ -63,7 +63,7 @@ def percent_right(logits: Tensor, labels: Tensor) -> float:
 def recovered(index: int, logits: dict[str, Tensor], dataset: Dataset) -> dict[str, float]:
     """Return what a bias for an omitted class, fitted on validation images, does on the test set.
 
-    Recalls are shares of the class's test images that are recognised, in percent.
+    Recalls are shares of the class's test images that are recognized, in percent.
     """
     labels = dataset.test.labels
     own = labels == index

@@ -61,7 +61,7 @@ def test_the_shipped_files_are_intact():
     [(None, 0.2860, 0.3530), pytest.param(MNIST, 0.1307, 0.3081, marks=WITH_MNIST)],
 )
 def test_the_pixels_have_the_published_number_mean_and_deviation(folder, mean, deviation):
-    """Oracle: the normalisation constants in use everywhere."""
+    """Oracle: the normalization constants in use everywhere."""
     found = load_dataset(folder)
     assert (len(found.train), len(found.validation), len(found.test)) == (55_000, 5_000, 10_000)
     pixels = torch.cat([found.train.images, found.validation.images]).double()

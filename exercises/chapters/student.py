@@ -121,8 +121,8 @@ def _as_good(answer: Fit, *seeds: int, sign: int = 1) -> bool:
     )
 
 
-def _recognises_all(answer: Fit) -> bool:
-    """Return whether all examples of the class are recognised: the bias is too large."""
+def _recognizes_all(answer: Fit) -> bool:
+    """Return whether all examples of the class are recognized: the bias is too large."""
     logits, labels, k = _problem(0)
     own = labels == k
     return _n_right((logits[own], labels[own], k), _bias(answer, 0)) == int(own.sum())
@@ -149,7 +149,7 @@ EXERCISES["student-bias"] = Exercise(
             not _as_good(answer, 0) and _as_good(answer, 0, sign=-1)
         ),
         "You count only the examples of class k: with a large bias all of them are right, and "
-        "many others wrong.": _recognises_all,
+        "many others wrong.": _recognizes_all,
         "That is 0: it corrects nothing.": lambda answer: all(
             abs(_bias(answer, seed)) < 1e-6 for seed in range(_OFTEN)
         ),

@@ -1,7 +1,7 @@
 """The bits of Huffman codes, written and read many at a time.
 
 Reading is a chain: where a code begins is known once the one before it has been read. But a reader
-that starts at a wrong bit soon falls into step with the right chain: prefix codes synchronise
+that starts at a wrong bit soon falls into step with the right chain: prefix codes synchronize
 themselves. So the bits are cut into lanes that are read at once, each from a little before its
 beginning. Where a lane ends elsewhere than the next one begins, the next one is read again; so the
 result is exact for any code.

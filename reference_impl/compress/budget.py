@@ -131,7 +131,7 @@ def masks_to_budget(
 ) -> dict[str, Bool[Tensor, " units"]]:
     """Return masks that keep the highest scores, as many as MACs ≤ ``max_macs`` allows.
 
-    All units stand in one line, lowest normalised score first, equals in the order of the layers;
+    All units stand in one line, lowest normalized score first, equals in the order of the layers;
     one after another is removed until the budget holds, except the last ``least`` of a layer.
     Widths without scores are left whole. Scores are compared in float64.
 

@@ -117,7 +117,7 @@ def correlation_loss(
     p = (widened(teacher.detach()) / temperature).softmax(dim=1)
     n, classes = q.shape
     w_row, w_col = between_classes, within_classes
-    (rows_q, columns_q), (rows_p, columns_p) = _standardised(q), _standardised(p)
+    (rows_q, columns_q), (rows_p, columns_p) = _standardized(q), _standardized(p)
     rows, columns = rows_q * (w_row / n * rows_p), columns_q * (w_col / classes * columns_p)
     return temperature**2 * (w_row + w_col - (rows + columns).sum())
 
@@ -140,7 +140,7 @@ def _cosines(a: Float[Tensor, "n d"]) -> Float[Tensor, "n n n"]:
     return directions @ directions.mT
 
 
-def _standardised(
+def _standardized(
     p: Float[Tensor, "n classes"],
 ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
     """Return probabilities as rows, and as columns, of mean 0 and length 1.

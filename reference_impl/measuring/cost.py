@@ -78,7 +78,7 @@ class Layer:
         """Return moved = (b_w N_w + 32 N_b + n b_a (N_in + N_out)) / 8, the traffic of one layer.
 
         Weights, biases and input of n examples are read once, the whole output is written once.
-        Activation functions, normalisation and pooling between layers add nothing; a runtime that
+        Activation functions, normalization and pooling between layers add nothing; a runtime that
         pools before it writes moves less than this.
 
         Equation: eq-cost-traffic, chapter 01.

@@ -70,7 +70,7 @@ def model_size(model: nn.Module, *, weight_bits: Bits | None = None) -> Size:
     """Return the bits of all parameters and persistent buffers: Σ count · width.
 
     The items are ``weights`` (parameters with two axes or more), ``vectors`` (biases, and scale
-    and shift of a normalisation) and ``buffers`` (its running statistics and its step counter).
+    and shift of a normalization) and ``buffers`` (its running statistics and its step counter).
     ``weight_bits`` is the width of a weight, None that which it has in memory. Vectors and buffers
     keep theirs: they are few, and sensitive.
 

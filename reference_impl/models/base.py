@@ -81,7 +81,7 @@ class Network(nn.Sequential, ABC):
 
     @classmethod
     def from_widths(cls, widths: Mapping[str, int]) -> Self:
-        """Return a newly initialised network of these widths, as `widths` gives them.
+        """Return a newly initialized network of these widths, as `widths` gives them.
 
         Raises:
             ValueError: if a label is missing or unknown.

@@ -46,7 +46,7 @@ class ConvTeacher(_ConvNetwork):
     width_names: ClassVar = {name: name for name in ("conv1", "conv2", "conv3", "conv4")}
 
     def __init__(self, channels: tuple[Count, Count, Count, Count] = (32, 64, 128, 256)) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__(channels)
 
 
@@ -61,5 +61,5 @@ class ConvStudent(_ConvNetwork):
     width_names: ClassVar = {name: name for name in ("conv1", "conv2", "conv3")}
 
     def __init__(self, channels: tuple[Count, Count, Count] = (8, 16, 32)) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__(channels)

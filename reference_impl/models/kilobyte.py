@@ -29,7 +29,7 @@ class Kilobyte(Network):
     width_names: ClassVar = {label: label for label in LABELS}
 
     def __init__(self, channels: Channels = (8, 12, 12, 12)) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
         one, two, three, four = channels
         layers: dict[str, nn.Module]

@@ -26,7 +26,7 @@ class LeNet300(Network):
     fc3: nn.Linear
 
     def __init__(self, hidden: tuple[Count, Count] = (300, 100)) -> None:
-        """Initialise as ``nn.Linear`` does, from torch's global generator."""
+        """Initialize as ``nn.Linear`` does, from torch's global generator."""
         super().__init__()
         one, two = hidden
         layers: dict[str, nn.Module]
@@ -59,7 +59,7 @@ class LeNet5(Network):
     fc2: nn.Linear
 
     def __init__(self, conv: tuple[Count, Count] = (20, 50), hidden: Count = 500) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
         one, two = conv
         layers: dict[str, nn.Module]

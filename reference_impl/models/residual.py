@@ -18,7 +18,7 @@ class ResidualBlock(nn.Module):
     """x + body(x): convolution, BatchNorm, ReLU, convolution, BatchNorm beside a direct path."""
 
     def __init__(self, stream: Count, inner: Count) -> None:
-        """Initialise as ``nn.Conv2d`` does, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` does, from torch's global generator."""
         super().__init__()
         self.body = nn.Sequential(
             OrderedDict(
@@ -64,7 +64,7 @@ class ResidualNetwork(Network):
     def __init__(
         self, stream: Count = 24, inner: tuple[Count, Count, Count] = (24, 24, 24)
     ) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
         layers: dict[str, nn.Module] = {"conv": nn.Conv2d(1, stream, 3, padding=1, bias=False)}
         layers |= {"norm": nn.BatchNorm2d(stream), "relu": nn.ReLU()}

@@ -41,7 +41,7 @@ class SeparableStudent(Network):
     width_names: ClassVar = {"stem": "stem"} | {f"pointwise{i}": f"block{i}" for i in (1, 2, 3, 4)}
 
     def __init__(self, channels: Channels = (16, 32, 32, 64, 128)) -> None:
-        """Initialise as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
+        """Initialize as ``nn.Conv2d`` and ``nn.Linear`` do, from torch's global generator."""
         super().__init__()
         below, above = channels[:-1], channels[1:]
         stem = nn.Conv2d(1, channels[0], 3, padding=1, bias=False)

@@ -12,7 +12,7 @@ Result = Float[Tensor, "*shape"]
 
 @checked
 def soft_threshold(x: Weight, threshold: NonNegative) -> Result:
-    """Return soft_τ(x) = sign(x) · max(|x| − τ, 0), the x̂ that minimises ½ (x̂ − x)² + τ |x̂|.
+    """Return soft_τ(x) = sign(x) · max(|x| − τ, 0), the x̂ that minimizes ½ (x̂ − x)² + τ |x̂|.
 
     >>> soft_threshold(torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0).tolist()
     [2.0, 0.0, 0.0, -1.0]
@@ -25,7 +25,7 @@ def soft_threshold(x: Weight, threshold: NonNegative) -> Result:
 
 @checked
 def hard_threshold(x: Weight, threshold: NonNegative) -> Result:
-    """Return hard_τ(x): x if |x| > τ, else 0; it minimises ½ (x̂ − x)² + ½ τ² ‖x̂‖₀.
+    """Return hard_τ(x): x if |x| > τ, else 0; it minimizes ½ (x̂ − x)² + ½ τ² ‖x̂‖₀.
 
     >>> hard_threshold(torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0).tolist()
     [3.0, 0.0, 0.0, -2.0]

@@ -33,12 +33,12 @@ double = partial(normal, dtype=torch.float64)
 sizes = {"seed": st.integers(0, 1000), "m": st.integers(1, 9)}
 
 
-def normalised(f):
+def normalized(f):
     return f / f.sum(1, keepdim=True)
 
 
 def random_kernel(seed, m=6):
-    return normalised(0.1 + torch.rand(m, m, generator=generator(seed), dtype=torch.float64))
+    return normalized(0.1 + torch.rand(m, m, generator=generator(seed), dtype=torch.float64))
 
 
 def random_rows(seed, m=6):
@@ -70,10 +70,10 @@ def test_kernels_are_scikit_learns_with_rows_divided(seed, width, neighbours):
     """Oracle: its RBF kernel, and its kneighbors_graph with an edge in either direction."""
     x = double(7, 2, 3, seed=seed)
     rows = x.flatten(1).numpy()
-    expected = normalised(torch.from_numpy(RBF(width)(rows)))
+    expected = normalized(torch.from_numpy(RBF(width)(rows)))
     torch.testing.assert_close(gaussian_kernel(x, width=width), expected)
     graph = torch.from_numpy(kneighbors_graph(rows, neighbours).toarray())
-    expected = normalised(torch.maximum(graph, graph.T))
+    expected = normalized(torch.maximum(graph, graph.T))
     torch.testing.assert_close(neighbour_kernel(x, neighbours=neighbours), expected)
 
 
@@ -155,7 +155,7 @@ def test_harmonic_solution_is_scikit_learns_label_propagation(width):
     far = {"max_iter": 100_000, "tol": 1e-12}
     if width is None:
         weights = 1 / (1 + torch.cdist(x, x))
-        kernel = normalised(weights)
+        kernel = normalized(weights)
         peer = LabelPropagation(kernel=lambda *_: weights.numpy().copy(), **far)
     else:
         kernel = gaussian_kernel(x, width=width)
@@ -233,11 +233,11 @@ def test_label_spreading_weighs_each_label_by_the_root_of_its_row_sum():
     kernel = {"kernel": lambda *_: weights.numpy().copy()}
     peer = LabelSpreading(**kernel, alpha=0.8, max_iter=100_000, tol=1e-13)
     expected = scikit(peer, x, f, labelled)
-    plain = spread_labels(normalised(weights), f, labelled, spread=0.8)
-    assert (normalised(plain) - expected).abs().max() > 0.01
+    plain = spread_labels(normalized(weights), f, labelled, spread=0.8)
+    assert (normalized(plain) - expected).abs().max() > 0.01
     weighed = f / weights.sum(1, keepdim=True).sqrt()
-    found = spread_labels(normalised(weights), weighed, labelled, spread=0.8)
-    torch.testing.assert_close(normalised(found), expected, rtol=1e-6, atol=1e-8)
+    found = spread_labels(normalized(weights), weighed, labelled, spread=0.8)
+    torch.testing.assert_close(normalized(found), expected, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.equation("eq-distill-spread")

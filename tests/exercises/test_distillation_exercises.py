@@ -360,7 +360,7 @@ def test_the_papers_interval_is_scipys():
 
 
 def test_the_temperatures_are_the_minima():
-    """Oracle: SciPy's minimiser on the logits of the shipped network; a scan for the ECE."""
+    """Oracle: SciPy's minimizer on the logits of the shipped network; a scan for the ECE."""
     dataset, model = load_dataset(), load_checkpoint("lenet300")
     for examples, expected in (
         (dataset.validation, student.CALIBRATED),

@@ -331,7 +331,7 @@ def test_the_settled_steps_are_the_roots_of_the_estimated_gradient():
 
 
 def test_the_best_step_is_the_minimum_of_the_error():
-    """Oracle: SciPy's minimiser on the same grid."""
+    """Oracle: SciPy's minimizer on the same grid."""
 
     def error(s: float) -> float:
         return float(np.mean((s * codes(s) - X) ** 2))

@@ -151,7 +151,7 @@ def test_no_factor_has_a_smaller_worst_case_than_projection(degrees):
 @pytest.mark.equation("eq-merge-best")
 @pytest.mark.parametrize("degrees", [5, 60, 90, 150])
 def test_no_factor_has_a_smaller_mean_square_than_kappas(degrees):
-    """Oracle: quadrature of the squared error over the angle, minimised over the factor."""
+    """Oracle: quadrature of the squared error over the angle, minimized over the factor."""
     kept, gone = pair(degrees)
     theta = math.radians(degrees)
 

@@ -57,7 +57,7 @@ def surgeon(rows, outgoing, n_gone):
 
 @given(n_gone=st.integers(0, 5), seed=SEEDS, normalised=st.booleans())
 def test_the_map_is_what_deleting_one_by_one_comes_to(n_gone, seed, normalised):
-    """Oracle: the paper's surgery, on matrices that shrink; normalised, on w / ‖w‖ and a ‖w‖."""
+    """Oracle: the paper's surgery, on matrices that shrink; normalized, on w / ‖w‖ and a ‖w‖."""
     rows, outgoing = drawn(seed)
     rows *= torch.logspace(-1, 1, 6, dtype=torch.float64)[:, None]
     norms = rows.norm(dim=1, keepdim=True) ** normalised
@@ -69,7 +69,7 @@ def test_the_map_is_what_deleting_one_by_one_comes_to(n_gone, seed, normalised):
 
 
 def test_twins_merge_first_and_exactly():
-    """Oracle: equal units; parallel ones if normalised; a unit that nothing reads."""
+    """Oracle: equal units; parallel ones if normalized; a unit that nothing reads."""
     rows, outgoing = drawn()
     rows[4] = rows[1]
     x = torch.randn(20, 4, dtype=torch.float64)

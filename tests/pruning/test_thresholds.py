@@ -14,7 +14,7 @@ from reference_impl.pruning import hard_threshold, proximal_step, soft_threshold
 
 @pytest.mark.equation("eq-sparse-scalar", "eq-sparse-hard")
 @given(st.floats(-5, 5), st.floats(0, 3))
-def test_thresholds_minimise_their_objectives(x, tau):
+def test_thresholds_minimize_their_objectives(x, tau):
     """Oracle: brute force over a fine grid of w that holds 0; the candidates w = 0 and w = x."""
     w = torch.linspace(-6, 6, 24_001, dtype=torch.float64)
     objective = lambda v: 0.5 * (v - x) ** 2 + tau * v.abs()  # noqa: E731
@@ -52,7 +52,7 @@ def test_proximal_steps_end_at_the_lasso(penalty):
 
 
 @pytest.mark.equation("eq-sparse-model")
-def test_the_proximal_step_minimises_its_model_of_the_loss():
+def test_the_proximal_step_minimizes_its_model_of_the_loss():
     """Oracle: brute force over a grid and points around the step; by hand without penalty."""
     draws = generator()
     w, g = torch.randn(2, 4, generator=draws, dtype=torch.float64)

@@ -112,7 +112,7 @@ def test_the_rate_rises_on_a_line_and_falls_on_half_a_cosine(warm_up):
 
 @pytest.mark.usefixtures("unmoved")
 def test_a_new_student_has_the_weights_of_its_seed_and_draws_nothing_else():
-    """Oracle: torch's own initialisation after the same seed."""
+    """Oracle: torch's own initialization after the same seed."""
     student = training.new_student(training.Recipe("lenet300", epochs=1, seed=7))
     with torch.random.fork_rng():
         torch.manual_seed(7)
