@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any
 
 from exercises import by_chapter, worker
+from exercises.examination import NO_ANSWER
 
 _SERVED = sys.platform == "linux"  # macOS may not fork what has loaded torch
 _PROCESSES: Any = multiprocessing.get_context("forkserver" if _SERVED else "spawn")
@@ -29,7 +30,8 @@ _STATUSES = Lock()
 SECONDS = {".py": 120.0, ".ipynb": 600.0}
 """For one file: a notebook runs as a whole, with the experiments of its chapter."""
 
-_NO_ANSWER = "it does not call check(name, answer)"
+_NO_CALL = "it does not call check(name, answer)"
+_NOT_YET = "no exercise is answered yet: each call of check still has dots for the answer"
 _NOT_THEIRS = (worker.PRINTED, ".", "pymp-", "torchinductor", "matplotlib-")  # folders of libraries
 _COURSE = {"reference_impl", "exercises", "experiments", "benchmarks", "book_tools"}
 _CALLS = re.compile(rb"\bcheck\b")
@@ -58,12 +60,14 @@ def grade_file(path: Path, seconds: float | None = None) -> Grade:
         scratch, results = Path(folder) / "files", Path(folder) / "results"
         scratch.mkdir()
         status = _run(path.resolve(), results, scratch, seconds)
-        found, ended = Grade(), False
+        found, ended, nothing = Grade(), False, _NO_CALL
         lines = results.read_text("utf-8").splitlines() if results.is_file() else []
         for name, passed, said in map(json.loads, lines):
             if name is None:
                 found.remarks += said
                 ended = passed
+            elif said == [NO_ANSWER]:
+                nothing = _NOT_YET
             else:
                 found.passed[name], found.lines[name] = passed, said
         files = sorted(p.name for p in scratch.glob("*") if not p.name.startswith(_NOT_THEIRS))
@@ -72,7 +76,7 @@ def grade_file(path: Path, seconds: float | None = None) -> Grade:
     elif not ended:
         found.remarks.append(f"it ended Python itself, with the status {status}")
     elif not found.passed and not found.remarks:
-        found.remarks.append(_NO_ANSWER)
+        found.remarks.append(nothing)
     if files:
         more = ", …" if len(files) > _NAMED else ""
         found.remarks.append(f"it writes files: {', '.join(files[:_NAMED])}{more}")
@@ -124,8 +128,8 @@ def grade_folder(folder: Path, seconds: float | None = None) -> str:
             }
             where = path.name if file == path else file.relative_to(path).as_posix()
             row.remarks += [f"{where}: {remark}" for remark in results[file].remarks]
-        if row.passed:  # another file of theirs may have a comment on `check`, or the solutions
-            row.remarks = [one for one in row.remarks if not one.endswith(_NO_ANSWER)]
+        if row.passed:  # another file of theirs may have a comment on `check`, or only dots
+            row.remarks = [one for one in row.remarks if not one.endswith((_NO_CALL, _NOT_YET))]
         if not own:
             row.remarks.append(f"{path.name}: no .py or .ipynb file that calls check")
     return _table(rows)

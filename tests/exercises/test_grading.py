@@ -24,6 +24,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 LOOP = "def loop():\n  while True: pass\n"
 NONE = "it does not call check(name, answer)"
+DOTS = "no exercise is answered yet: each call of check still has dots for the answer"
 FILES = {
     "good": (RIGHT + 'check("rounding-thermometer", [10, 7, 1260])', "", "1"),
     "broken": ("def f(:", "broken.py: it does not parse: invalid syntax, line 1", ""),
@@ -52,6 +53,9 @@ FILES = {
     "marked": ("\ufeff" + RIGHT, "", "1"),
     "surrogate": (RIGHT + "raise ValueError('\\ud800')", "ValueError: \\ud800, line 2", "1"),
     "empty": ("", NONE, ""),
+    "dots": ("check('rounding-hand', ...)\n", DOTS, ""),
+    "part": (RIGHT + "check('rounding-thermometer', ...)\n", "", "1"),
+    "again": (RIGHT + "check('rounding-hand', ...)\n", "", "1"),
     "asks": ("input('How many? ')\n" + RIGHT, "EOFError: EOF when reading a line, line 1", "1"),
     "shows": ("from matplotlib.pyplot import show\nshow()\n" + RIGHT, "", "1"),
     "recurses": ("def f(): f()\nf()\n" + RIGHT, "RecursionError: maximum recursion", "1"),
@@ -231,6 +235,7 @@ FOLDER = {
     "cai/.ipynb_checkpoints/one.py": "1 / 0",
     "cai/__MACOSX/._one.py": "\0",
     "dan.py/one.py": RIGHT,
+    "dan.py/two.py": "check('rounding-thermometer', ...)",
     "eva/answers.pdf": "",
     "eva/notes.py": "1 / 0",
     "gil/one.py": RIGHT,
