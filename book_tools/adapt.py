@@ -110,8 +110,12 @@ def compared(stored: NotebookNode, fresh: NotebookNode) -> Iterator[Found]:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a text in Markdown, without headings, directives and tables."""
-    return _SENTENCE.split(" ".join(_NOT_PROSE.sub("", text).split()))
+    """Return the sentences of a text in Markdown, without headings, directives and tables.
+
+    A letter of a formula, ``$b$``, stands without its signs.
+    """
+    prose = re.sub(r"\$(\w)\$", r"\1", _NOT_PROSE.sub("", text))
+    return _SENTENCE.split(" ".join(prose.split()))
 
 
 def figure_texts(cell: NotebookNode) -> str:

@@ -161,7 +161,8 @@ def _goals(head: Head, misconceptions: list[dict[str, str]]) -> str:
     rows = "".join(
         f"| {m['belief']} | {m['right']} | {place(m['at'], head)} |\n" for m in misconceptions
     )
-    heading = f"\n### {head.number} {head.title}\n\n{head.link}. Learners will be able to\n\n"
+    link = f"[this chapter]({head.file.name})"
+    heading = f"\n### {head.number} {head.title}\n\nAfter {link} learners are able to\n\n"
     return f"{heading}{goals}\n| belief | but | see |\n| --- | --- | --- |\n{rows}"
 
 
