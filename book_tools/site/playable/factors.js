@@ -2,7 +2,7 @@
 PLAYABLE["fig-merge-factors"] = {
   ask: "Which factor has the least bound at every angle? From which angle on is the ratio of norms worse on average than pruning?",
   controls: [
-    { name: "degrees", label: "Angle θ", value: 60, min: 0, max: 180, step: 1, unit: "°" },
+    { name: "degrees", label: "Angle θ", value: 60, min: 0, max: 120, step: 1, unit: "°" },
     { name: "ratio", label: "Ratio of norms", value: 2.4, min: 0.5, max: 2.5, step: 0.1, digits: 1 },
     { name: "factor", label: "Factor", value: "projection",
       options: ["pruning", "projection", "best on average", "ratio of norms"] },
@@ -53,7 +53,7 @@ PLAYABLE["fig-merge-factors"] = {
       return { field, type: "quantitative", scale: { domain, nice: false }, ...more };
     };
     const place = { axis: null };
-    const x = quantitative("x", [-2.6, 2.6], place);
+    const x = quantitative("x", [-1.4, 2.8], place);
     const y = quantitative("y", [-0.4, 2.8], place);
     const names = ["pruning", "projection", "best on average", "ratio of norms"];
     const color = {
@@ -69,10 +69,10 @@ PLAYABLE["fig-merge-factors"] = {
       vconcat: [
         {
           width: inner,
-          height: (inner * 3.2) / 5.2,
+          height: (inner * 3.2) / 4.2,
           layer: [
             {
-              data: { values: [{ x: 0, y: 0, x2: 2.6 }] },
+              data: { values: [{ x: 0, y: 0, x2: 2.7 }] },
               mark: { type: "rule", color: "#bbb" },
               encoding: { x, y, x2: { field: "x2" } },
             },
@@ -109,7 +109,7 @@ PLAYABLE["fig-merge-factors"] = {
         },
         {
           width: inner,
-          height: 110,
+          height: 150,
           layer: [
             {
               data: { name: "curves" },

@@ -20,7 +20,7 @@ const errors = (values) => values.slice(1).flatMap((b, i) => {
 const KINDS = ["int", "float", "NF4", "powers"];
 
 PLAYABLE["fig-format-lines"] = {
-  ask: "Give a bit to the exponent and take one from the mantissa. What is gained near zero, and what is lost?",
+  ask: "Give E2M1 one more bit, for the exponent or for the mantissa. Which of the two reaches closer to zero, and which lowers the relative error?",
   controls: [
     { name: "exponent", label: "Exponent bits", value: 2, min: 2, max: 5, step: 1 },
     { name: "mantissa", label: "Mantissa bits", value: 1, min: 1, max: 3, step: 1 },

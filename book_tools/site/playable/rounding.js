@@ -1,5 +1,6 @@
 /* Chapter 02: bits and range of min–max rounding; its staircase, error and SQNR. */
 PLAYABLE["fig-rounding-staircase"] = {
+  ask: "Move both ends of the range. Where is the measured SQNR highest? Is that the range from the smallest value to the largest?",
   controls: [
     { name: "bits", label: "Bits b", value: 3, min: 1, max: 8, step: 1 },
     { name: "low", label: "Range from", value: 1.2, min: 0.2, max: 2.2, step: 0.1, digits: 1 },
