@@ -30,6 +30,10 @@ def shown(number: float) -> str:
     return f"{round(number, 6):,.15g}".replace("-", "−")
 
 
+_DIFFERENCES = {"times": "", "%": " points"}
+"""The unit of a difference where it is another one; 5 times too high would be a factor."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A question and its answer.
@@ -97,7 +101,8 @@ class Prediction:
             if abs(off) <= self.close:
                 return f"{said} Close."
             distance = shown(float(f"{abs(off):.3g}"))
-            return f"{said} Your guess is {distance} too {'high' if off > 0 else 'low'}."
+            by = _DIFFERENCES.get(self.unit, unit)
+            return f"{said} Your guess is {distance}{by} too {'high' if off > 0 else 'low'}."
         if self.kind == "choice":
             right = self.options[ascii_lowercase.index(self.answer)]
             return f"You chose {guess}; it is {self.answer}: {right}"

@@ -15,6 +15,8 @@ from exercises.predictions import Prediction
 WHY = "Because of this."
 ONES = {
     "number": Prediction("How many?", -20.5, WHY, [], unit="points", close=2),
+    "share": Prediction("Which share?", 41.5, WHY, [], unit="%"),
+    "factor": Prediction("How many times?", 8, WHY, [], unit="times"),
     "choice": Prediction("Which?", "b", WHY, [], options=("this", "that")),
     "order": Prediction("In which order?", "cab", WHY, [], options=("one", "two", "three")),
 }
@@ -107,6 +109,7 @@ def test_the_result_is_hidden_until_a_guess_is_locked_in(opened):
 def test_a_reader_may_decline_once_or_for_ever(opened):
     """Oracle: nothing is compared; afterwards no page hides anything."""
     page = opened()
+    assert page.locator("text=Never hide results").count() == 1
     page.click("text=Show me >> nth=0")
     assert visible(page) == ["result", "more", "topic", "cell", "next"]
     assert page.locator(".prediction-said >> nth=0").inner_text() == ""
@@ -202,6 +205,15 @@ def test_the_page_compares_numbers_as_the_notebook_does(opened, said):
     assert page.inner_text(".prediction-said >> nth=0") == ONES["number"].compared(said)
 
 
+@pytest.mark.parametrize("name", ["share", "factor"])
+def test_the_page_names_the_unit_of_a_difference_as_the_notebook_does(opened, name):
+    """Oracle: `Prediction.compared`."""
+    page = opened(name)
+    page.fill("input[type=number]", "40")
+    page.keyboard.press("Enter")
+    assert page.inner_text(".prediction-said >> nth=0") == ONES[name].compared(40)
+
+
 def test_the_page_compares_choices_and_orders_as_the_notebook_does(opened):
     """Oracle: `Prediction.compared`; the keyboard chooses, and moves an item up."""
     page = opened("order")
@@ -222,6 +234,8 @@ def test_the_page_compares_choices_and_orders_as_the_notebook_does(opened):
     page.get_by_label("this", exact=True).check()
     page.click("text=Lock in my guess")
     assert page.inner_text(".prediction-said >> nth=1") == ONES["choice"].compared("a")
+    assert page.inner_text(".prediction-right") == "that"
+    assert page.locator(".prediction input").count() == 0
 
 
 def test_solved_exercises_are_kept_and_listed(opened, tmp_path):

@@ -109,11 +109,11 @@ def test_a_guess_is_locked_and_compared(capsys):
     assert asks.startswith("Put your guess in the place of the dots")
     assert said(capsys, name, "many")[1] == "✗ The answer is a number; this is a str."
     assert said(capsys, name, 8)[1] == (
-        "You said 8 points; it is 20.46 points. Your guess is 12.5 too low."
+        "You said 8 points; it is 20.46 points. Your guess is 12.5 points too low."
     )
     assert said(capsys, name, 20)[1:3] == [
         "Your first guess, 8, stands.",
-        "You said 8 points; it is 20.46 points. Your guess is 12.5 too low.",
+        "You said 8 points; it is 20.46 points. Your guess is 12.5 points too low.",
     ]
 
 

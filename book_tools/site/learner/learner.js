@@ -34,7 +34,8 @@
       const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.${sign}`;
       if (off === 0) return `${told} Exactly.`;
       if (Math.abs(off) <= close) return `${told} Close.`;
-      return `${told} Your guess is ${number(Number(Math.abs(off).toPrecision(3)))} too ${off > 0 ? "high" : "low"}.`;
+      const by = { "": "", times: "", "%": " points" }[unit] ?? of; // 5 times too high is something else
+      return `${told} Your guess is ${number(Number(Math.abs(off).toPrecision(3)))}${by} too ${off > 0 ? "high" : "low"}.`;
     }
     if (kind === "choice") {
       const right = options[answer.charCodeAt(0) - 97];
@@ -105,6 +106,14 @@
     return `Hidden until you guess: ${[...words, "text"].join(", ")}.`;
   };
 
+  /* The first notice of a page offers to hide nothing any more. */
+  const never = button("Never hide results", () => {
+    keep("settings", "hide", false);
+    document.querySelectorAll('[hidden="until-found"]').forEach((e) => { e.hidden = false; });
+    document.querySelectorAll(".prediction-hidden").forEach((e) => e.remove());
+  });
+  const offer = () => document.querySelector(".prediction-hidden")?.append(never);
+
   const ask = (box) => {
     const facts = JSON.parse(box.dataset.facts);
     const [answer, list, results] = [box.querySelector("details"), box.querySelector("ol"), result(box, facts)];
@@ -116,13 +125,16 @@
     const show = () => {
       results.forEach((e) => { e.hidden = false; });
       hidden.remove();
+      offer();
     };
     const form = make("form", {});
     const done = (value) => {
       form.remove();
-      for (const input of list?.querySelectorAll("input") ?? []) input.disabled = true;
+      list?.querySelectorAll("input").forEach((input) => input.remove());
+      list?.querySelector(`[data-letter="${facts.answer}"]`)?.classList.add("prediction-right");
       box.querySelectorAll(".prediction-move").forEach((arrow) => arrow.remove());
       if (facts.kind === "order") {
+        list.before(make("p", {}, "The right order:"));
         list.append(...[...facts.answer].map((letter) => list.querySelector(`[data-letter="${letter}"]`)));
       }
       said.textContent = value === null ? "" : compared(facts, value, options);
@@ -152,11 +164,7 @@
     const { guesses = {}, settings = {} } = read();
     if (facts.name in guesses) return done(guesses[facts.name]);
     if (settings.hide === false) return;
-    hidden.append(`${inWords(results)} `, button("Never hide results", () => {
-      keep("settings", "hide", false);
-      document.querySelectorAll('[hidden="until-found"]').forEach((e) => { e.hidden = false; });
-      document.querySelectorAll(".prediction-hidden").forEach((e) => e.remove());
-    }));
+    hidden.append(`${inWords(results)} `);
     box.after(hidden);
     for (const e of results) {
       e.setAttribute("hidden", "until-found"); // the browser's search finds it, and shows it
@@ -199,6 +207,7 @@
     box.setAttribute("aria-labelledby", `${title.id} ${title.nextElementSibling.id}`);
     ask(box);
   });
+  offer();
   document.querySelectorAll('.exercise.admonition[id^="ex-"]').forEach(solvable);
   document.querySelectorAll("table").forEach(listed);
   window.addEventListener("hashchange", goTo);
