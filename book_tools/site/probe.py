@@ -79,20 +79,29 @@ _IS_SHORT = """most => {
 }"""
 
 #: What stands open below a question, before the chapter's conclusions, and holds its answer: the
-#: number with its unit.
+#: number with its unit, also with a digit less; or, in a table of the same section, three digits.
 _GIVES_AWAY = r"""() => {
   const found = [], texts = [...document.querySelectorAll('main :is(h2, p, li, td, pre, text)')];
   const literally = s => s.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   for (const box of document.querySelectorAll('.prediction[data-facts]')) {
     const {name, kind, answer, unit} = JSON.parse(box.dataset.facts);
-    if (kind !== 'number' || !unit) continue;
-    const number = literally(Math.abs(answer).toLocaleString('en', {maximumFractionDigits: 6}));
+    if (kind !== 'number') continue;
+    const exact = Math.abs(answer).toLocaleString('en', {maximumFractionDigits: 6});
+    const decimals = exact.split('.')[1]?.length ?? 0;
+    const shorter = Math.abs(answer).toFixed(Math.max(decimals - 1, 0));
+    const rounded = Math.abs(answer) > 10 && exact.startsWith(shorter) ? shorter : exact;
+    const number = `(?<![\\d.,])(${literally(exact)}(\\.0)?|${literally(rounded)})(?![.,]?\\d)`;
     const margin = '((±|of)\\s\\S+\\s)?([a-z]+\\s){0,2}';
-    const told = new RegExp(`(?<![\\d.,])${number}(\\.0)?\\s${margin}${literally(unit)}`);
+    const told = new RegExp(`${number}\\s${margin}${unit ? literally(unit) : '$.'}`);
+    const alone = new RegExp(exact.replace(/\D|^0/g, '').length < 3 ? '$.' : `^\\W*${number}`);
+    let section = box.parentElement;
+    while (section.parentElement.closest('section section')) section = section.parentElement;
     for (const e of texts.slice(texts.findIndex(e => box.compareDocumentPosition(e) === 4))) {
       if (/^(When to use what|Summary)/.test(e.textContent)) break;
-      if (!e.closest('[hidden], .cell_input, .prediction') && told.test(e.textContent))
-        found.push(`the answer of ${name} stands below it: ${e.textContent.match(told)[0]}`);
+      if (e.closest('[hidden], .cell_input')) continue;
+      const near = e.matches('td') && section.contains(e) && e.textContent.match(alone);
+      const match = e.textContent.match(told) ?? near;
+      if (match) found.push(`the answer of ${name} stands below it: ${match[0]}`);
     }
   }
   return [...new Set(found)];
