@@ -118,16 +118,21 @@ def typeset(text: str) -> str:
 def correct(lines: list[str]) -> None:
     """Correct a docstring after napoleon.
 
-    ``|x|`` means an absolute value and not a substitution; and napoleon takes the formula before
+    ``|x|`` means an absolute value and not a substitution, except in code; and napoleon takes the formula before
     the colon in a property's ``Return n = …: the largest code.`` for a type.
     """
     if lines and lines[-1].startswith(":type: Return"):
         lines[0] = f"{lines.pop().removeprefix(':type: ')}: {lines[0]}"
+    block: int | None = None  # how far the line is indented whose "::" begins a block of code
     for index, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+        indent = len(line) - len(line.lstrip())
+        if block is not None and line and indent <= block:
+            block = None
+        if block is None and not line.lstrip().startswith((">>>", "...")):
             parts = line.split("``")  # odd parts are literal
             parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
             lines[index] = "``".join(parts)
+            block = indent if line.endswith("::") else None
 
 
 def complete_docstring(*arguments: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from docutils import nodes
 from pybtex.database import Entry
 from pybtex.plugin import register_plugin
+from pybtex.richtext import Text
 from pybtex.style.formatting.plain import Style as PlainStyle
 from pybtex.style.labels import BaseLabelStyle
 from sphinx.application import Sphinx
@@ -90,7 +91,7 @@ class AuthorYearLabels(BaseLabelStyle):
             persons, fields = dict(entry.persons or {}), dict(entry.fields or {})
             names = [" ".join(person.last_names) for person in persons["author"]]
             who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
-            label = f"{who}, {fields['year']}".replace("{", "").replace("}", "")
+            label = str(Text.from_latex(f"{who}, {fields['year']}"))
             labels.append(unicodedata.normalize("NFC", label))
         for place, label in enumerate(labels):
             letter = chr(ord("a") + labels[:place].count(label))

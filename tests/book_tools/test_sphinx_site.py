@@ -50,6 +50,13 @@ def test_bars_are_absolute_values_and_a_formula_is_not_a_type(lines, shown):
     assert not any(lines[1:])
 
 
+def test_bars_in_a_block_of_code_remain_as_they_are():
+    """Oracle: by hand; the block ends where a line is indented less."""
+    lines = ["layers::", "", "    a | b", "", "|c|"]
+    correct(lines)
+    assert lines == ["layers::", "", "    a | b", "", r"\|c\|"]
+
+
 def test_a_number_and_its_unit_stay_on_one_line_and_code_as_it_is():
     """Oracle: by hand; docutils reads the text."""
     page = publish_doctree("It has 47 % and 3 sums, ``47 % 5`` and 1.0 ± 0.4 points in 5 s.")
@@ -95,6 +102,7 @@ WORKS = {
     "Baalen, 2015": ["van Baalen, Mart"],
     "Han et al., 2015b": ["Han, Song", "Pool, Jeff", "Dally, William J."],
     "Koll\N{LATIN SMALL LETTER A WITH ACUTE}r, 2015": ["Kolla\N{COMBINING ACUTE ACCENT}r, I."],
+    "Grønlund and Bühlmann, 2015": [r"Gr{\o}nlund, Allan", r"B{\"u}hlmann, Peter"],
 }
 
 
