@@ -155,7 +155,7 @@ def test_the_example_of_the_page_is_what_is_written():
     values = torch.tensor([0.5, 0, -1, 0, 0, 0.25, 0.125, -0.25, 1, -2])
     nn.utils.vector_to_parameters(values, network.parameters())
     page = (ROOT / "chapters" / "file_format.md").read_text("utf-8")
-    blocks = re.findall(r"```\n((?:[0-9a-f]{2}\s)+)```", page)
+    blocks = re.findall(r"```text\n((?:[0-9a-f]{2}\s)+)```", page)
     assert [bytes.fromhex(block) for block in blocks] == [w(network).data for w in WRITERS]
 
 
