@@ -118,8 +118,8 @@ def typeset(text: str) -> str:
 def correct(lines: list[str]) -> None:
     """Correct a docstring after napoleon.
 
-    ``|x|`` means an absolute value and not a substitution, except in code; and napoleon takes the formula before
-    the colon in a property's ``Return n = …: the largest code.`` for a type.
+    ``|x|`` means an absolute value and not a substitution, except in code; and napoleon takes the
+    formula before the colon in a property's ``Return n = …: the largest code.`` for a type.
     """
     if lines and lines[-1].startswith(":type: Return"):
         lines[0] = f"{lines.pop().removeprefix(':type: ')}: {lines[0]}"
