@@ -1,4 +1,4 @@
-/* The keyboard reaches what scrolls in a box of its own; marks stay beside their formula. */
+/* The keyboard reaches what scrolls in a box of its own; marks stay beside their formula; tables fit a phone. */
 (() => {
   const boxes = ".bd-article :is(div.math, mjx-container[display='true'], figure, pre, .output.text_html, .pst-scrollable-table-container)";
   const reach = () => {
@@ -19,9 +19,21 @@
     if (start) before.data = before.data.slice(0, -start.length);
     if (end) after.data = after.data.slice(end.length);
   };
+  // On a phone the cells of a table of sentences stand below each other, with the heads of their columns (book.css).
+  const stack = (table) => {
+    const [heads, cells] = [[...table.rows[0].cells], [...table.querySelectorAll("td")]];
+    if (heads.length < 3 || cells.every((cell) => cell.textContent.length < 50)) return;
+    table.classList.add("stacked");
+    for (const cell of cells) cell.dataset.head = heads[cell.cellIndex].textContent;
+  };
+  const breakNames = (code) => {
+    code.innerHTML = code.innerHTML.replace(/(\w[._])(?=\w)/g, "$1<wbr>");
+  };
   window.addEventListener("load", async () => {
     await window.MathJax?.startup?.promise;
     document.querySelectorAll(".bd-article span.math").forEach(join);
+    document.querySelectorAll(".pst-scrollable-table-container > table").forEach(stack);
+    document.querySelectorAll("td code .pre").forEach(breakNames);
     reach();
     new ResizeObserver(reach).observe(document.body);
   });

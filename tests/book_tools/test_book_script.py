@@ -11,6 +11,12 @@ PAGE = """<!DOCTYPE html><html lang="en"><title>A page</title>
 <p>It is (<span class="math">x</span>), or <span class="math">y</span> so
 far, a <span class="math">b</span>-bit <em>z</em><span class="math">w</span>.</p>
 <pre>a line that is longer than its box</pre><pre>short</pre>
+<div class="pst-scrollable-table-container"><table>
+<tr><th>no.</th><th>symptom</th><th>code</th></tr>
+<tr><td>1</td><td>{sentence}</td><td><code><span class="pre">a_list.name(x)</span></code></td></tr>
+</table></div>
+<div class="pst-scrollable-table-container"><table><tr><th>x</th><th>y</th><th>z</th></tr>
+<tr><td>1</td><td>2</td><td>3</td></tr></table></div>
 </article><script>{script}</script></html>"""
 
 #: The words of the page, and on how many lines each stands.
@@ -30,7 +36,7 @@ def page(chromium):
         (ROOT / "_static" / f"book.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
     with chromium.new_page() as opened:
-        opened.set_content(PAGE.format(style=style, script=script))
+        opened.set_content(PAGE.format(style=style, script=script, sentence="very " * 20))
         opened.wait_for_selector(".word")
         yield opened
 
@@ -53,3 +59,23 @@ def test_without_the_style_a_mark_may_begin_a_line(page):
 def test_the_keyboard_reaches_what_scrolls_and_nothing_else(page):
     """Oracle: by hand, one line longer than its box and one that fits."""
     assert page.eval_on_selector_all("pre", "all => all.map(one => one.tabIndex)") == [0, -1]
+
+
+def test_on_a_phone_the_cells_of_a_table_of_sentences_stand_below_each_other(page):
+    """Oracle: by hand; the other table has numbers only."""
+    places = "table => [...table.querySelectorAll('td')].map(one => one.offsetLeft)"
+    heads = "all => all.map(one => getComputedStyle(one, '::before').content)"
+    page.set_viewport_size({"width": 390, "height": 800})
+    sentences, numbers = page.query_selector_all("table")
+    assert len(set(sentences.evaluate(places))) == 1
+    assert len(set(numbers.evaluate(places))) == 3
+    assert page.eval_on_selector_all(".stacked td", heads) == ["none", '"symptom: "', '"code: "']
+    page.set_viewport_size({"width": 1300, "height": 800})
+    assert len(set(sentences.evaluate(places))) == 3
+
+
+def test_a_name_in_a_table_may_break_after_a_dot_or_an_underscore(page):
+    """Oracle: by hand; the text that a reader copies is the same."""
+    names = page.locator("code .pre")
+    assert names.inner_html() == "a_<wbr>list.<wbr>name(x)"
+    assert names.text_content() == "a_list.name(x)"
