@@ -70,9 +70,8 @@ def pages() -> dict[Path, str]:
 
 
 def _row(one: Listed) -> str:
-    title = one.title or one.kind
     cells = (
-        *(f"{{ref}}`ex-{one.name}`", title[0].upper() + title[1:], one.kind),
+        *(f"{{ref}}`ex-{one.name}`", one.title[:1].upper() + one.title[1:] or "–", one.kind),
         *(str(one.difficulty), str(one.minutes), f"`{one.name}`"),
     )
     return f"| {' | '.join(cells)} |"
