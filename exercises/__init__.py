@@ -95,11 +95,13 @@ def notes_on(name: str) -> Mapping[str, Any]:
 def hint(name: str) -> None:
     """Print the first hint of an exercise; called again the second; then where its solution is.
 
+    On a page a formula stands between dollars; here it is text.
+
     Raises:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
-    hints = [*notes_on(name)["hints"], _SOLUTION]
+    hints = [*(text.replace("$", "") for text in notes_on(name)["hints"]), _SOLUTION]
     given = _hints_given.get(name, 0)
     _hints_given[name] = min(given + 1, len(hints) - 1)
     print(hints[given])  # noqa: T201 — the learner reads it

@@ -50,11 +50,13 @@ def test_a_record_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, caps
 
 
 def test_hints_come_in_two_steps_and_then_the_place_of_the_solution(capsys):
-    """Oracle: the notes."""
+    """Oracle: the notes, whose formulas a page typesets and a notebook prints."""
     for _ in range(4):
         hint("rounding-outlier")
     told = capsys.readouterr().out.splitlines()
-    assert told[:2] == notes_on("rounding-outlier")["hints"]
+    first, second = notes_on("rounding-outlier")["hints"]
+    assert "$2^b − 1$" in second
+    assert told[:2] == [first, second.replace("$2^b − 1$", "2^b − 1")]
     assert told[2] == told[3]
     assert told[2].startswith("The solution is folded below the exercise")
     with pytest.raises(ValueError, match="name must be one of"):
