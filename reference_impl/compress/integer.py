@@ -165,7 +165,8 @@ def integer_layer(layer: QuantizedLayer) -> IntegerLayer:
         dense = torch.block_diag(*codes.flatten(1).chunk(inner.groups))
         codes = dense.view(len(codes), inner.in_channels, *inner.kernel_size)
     weight = codes.movedim(1, -1).flatten(1)
-    bias = round_bias(torch.zeros(len(weight)) if inner.bias is None else inner.bias, unit)
+    none = inner.weight.new_zeros(len(weight))
+    bias = round_bias(none if inner.bias is None else inner.bias, unit)
     product = IntegerLinear(weight, bias, inputs.grid, int(inputs.zero_point))
     return IntegerLayer(unit, product, _window(inner))
 

@@ -6,6 +6,7 @@ computes, and a runtime may replace each layer between two pairs by one in integ
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
@@ -42,7 +43,7 @@ def to_onnx(network: nn.Module, example: Example = None) -> bytes:
     if network.training:
         raise ValueError("network must be in evaluation mode, call network.eval()")
     plain = fold_batch_norms(network) if folding_pairs(trace(network)) else network
-    return _Writer(plain, example_of(network, example)).content()
+    return _Writer(deepcopy(plain).cpu(), example_of(network, example).cpu()).content()
 
 
 class _Writer:

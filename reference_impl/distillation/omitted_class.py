@@ -30,10 +30,10 @@ def best_class_bias(logits: ClassedLogits, labels: Labels, index: FromZero) -> f
     if index >= logits.shape[1]:
         raise ValueError(f"index must be below {logits.shape[1]}, got {index}")
     z = logits.detach().double()
-    best_other, answer = z.index_fill(1, torch.tensor(index), -torch.inf).max(dim=1)
+    best_other, answer = z.index_fill(1, labels.new_tensor(index), -torch.inf).max(dim=1)
     gap, order = (best_other - z[:, index]).sort()
     gained = (labels == index).long() - (answer == labels).long()  # once it is answered ``index``
-    right = torch.cat([torch.zeros(1, dtype=torch.long), gained[order].cumsum(0)])
+    right = torch.cat([gained.new_zeros(1), gained[order].cumsum(0)])
     ends = torch.cat([gap[:1] - 1, gap, gap[-1:] + 1])  # interval i lies in ends[i] … ends[i + 1]
     right = right.masked_fill(ends[1:] == ends[:-1], -len(labels) - 1)  # nothing between equal gaps
     if right[(gap < 0).sum()] == right.max() and not (gap == 0).any():  # at a gap, β = 0 is a tie

@@ -112,5 +112,5 @@ def map_axis(
         expected = f"{before} · {repeat} entries along axis {axis}"
         raise ValueError(f"x must have {expected}, got {tuple(x.shape)}")
     units = x.movedim(axis, 0)
-    mapped = matrix.to(x.dtype) @ units.reshape(before, -1)
+    mapped = matrix.to(x) @ units.reshape(before, -1)
     return mapped.reshape(after * repeat, *units.shape[1:]).movedim(0, axis).contiguous()

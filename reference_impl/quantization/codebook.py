@@ -82,7 +82,8 @@ class CodebookQuantizer:
 
     def dequantize(self, q: Codes, dtype: FloatType = torch.float32) -> Reals:
         """Return x̂ = v_q, rounded to ``dtype``."""
-        return look_up(torch.tensor(self.values, dtype=torch.float64), q, dtype)
+        values = torch.tensor(self.values, dtype=torch.float64, device=q.device)
+        return look_up(values, q, dtype)
 
     def round_trip(self, x: Values) -> Reals:
         """Return x̂ = v_q with q = argmin_k |x − v_k|, in the dtype of ``x``."""

@@ -142,7 +142,7 @@ class FloatFormat:
     def dequantize(self, q: Codes, dtype: FloatType = torch.float32) -> Reals:
         """Return the values of the codes, infinite and nan ones too."""
         values = [*self.magnitudes, math.inf] if self.special == "infinity" else self.magnitudes
-        half = torch.tensor(values, dtype=torch.float64)
+        half = torch.tensor(values, dtype=torch.float64, device=q.device)
         half = F.pad(half, (0, 2 ** (self.bits - 1) - len(half)), value=math.nan)
         return look_up(torch.cat([half, -half]), q, dtype)
 

@@ -137,5 +137,6 @@ def round_stochastically(x: Values, generator: torch.Generator) -> Float[Tensor,
     """
     wide = widened(x)  # half precision has too few random numbers
     floor = torch.floor(wide)
-    drawn = torch.rand(x.shape, generator=generator, dtype=wide.dtype)
+    kind, place = wide.dtype, generator.device
+    drawn = torch.rand(x.shape, generator=generator, dtype=kind, device=place).to(x.device)
     return (floor + (drawn < wide - floor).to(wide.dtype)).to(x.dtype)
