@@ -67,7 +67,8 @@ class _Array:
         if not isinstance(x, self.kind) or (self.dtypes and x.dtype not in self.dtypes):
             return self.other_kind(name, x)
         if self.kind is Tensor and (x.layout is not torch.strided or x.is_meta):
-            raise TypeError(f"{name} must be a dense tensor with values, got {x.layout}")
+            got = x.device if x.is_meta else x.layout
+            raise TypeError(f"{name} must be a dense tensor with values, got {got}")
         shape = lengths = x.shape
         if 0 in shape:
             raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")

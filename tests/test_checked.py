@@ -130,7 +130,7 @@ REFUSED = [
     (Float[Tensor, "n n"], torch.ones(2, 3), ValueError, r"value must be \(n, n\), got shape"),
     (Float[Tensor, "n *r"], torch.tensor(1.0), ValueError, r"must be \(n, \*r\), got shape \(\)"),
     (Float[Tensor, " n"], torch.ones(3).to_sparse(), TypeError, "must be a dense tensor"),
-    (Float[Tensor, " n"], torch.ones(3, device="meta"), TypeError, "must be a dense tensor"),
+    (Float[Tensor, " n"], torch.ones(3, device="meta"), TypeError, "values, got meta"),
     (Float[Tensor, " n"], torch.ones(3).to(torch.float8_e4m3fn), TypeError, "float8"),
     (Finite[Tensor, " n"], torch.tensor([1, math.nan, -math.inf]), ValueError, "2 nan .* first"),
     (Above0, torch.tensor([1.0, 0.0]), ValueError, r"must be above 0, got 0\.0"),

@@ -90,6 +90,11 @@ REFUSED = [
     lambda: eight(by(lambda m, x, y: m.a(x) + y, a=CONV), X),
     lambda: compress.remove_units(SHUFFLED, {"a": torch.arange(4) > 0}, X),
     lambda: compress.integer_network(eight(GATED, X)),
+    lambda: compress.to_onnx(GATED, X),
+    lambda: eight(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)), torch.zeros(2, 3).long()),
+    lambda: eight(nn.Linear(8, 2), X),
+    lambda: eight(torch.compile(nn.Sequential(CONV), backend="eager"), X),
+    lambda: eight(nn.DataParallel(nn.Sequential(CONV)), X),
 ]
 TABLE = re.findall(r"^\|[^|]+\| `(\w+): ([^`]+)` \|", PAGE, re.MULTILINE)
 

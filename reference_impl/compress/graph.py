@@ -1,7 +1,7 @@
 """The widths of a network: who writes each, who reads it, and which of them can be cut."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -42,14 +42,16 @@ class DependencyGraph:
     names that its networks give them.
     """
 
-    network: nn.Module
-    axes: Mapping[str, tuple[Axis, ...]]  #: name of a parameter or buffer → one entry per axis
+    network: nn.Module = field(repr=False)
+    axes: Mapping[str, tuple[Axis, ...]] = field(repr=False)
+    """Name of a parameter or buffer → one entry per axis."""
     widths: Mapping[str, int]  #: label → units
     fixed: Mapping[str, str]  #: label of a width that cannot be cut → why
     passed: Mapping[str, frozenset[str]]  #: label → operations between what writes and what reads
-    traced: Trace  #: the order in which the network computes
-    shapes: Mapping[fx.Node, Size]  #: node → shape of its value, as on the example
-    example: Tensor
+    traced: Trace = field(repr=False)  #: the order in which the network computes
+    shapes: Mapping[fx.Node, Size] = field(repr=False)
+    """Node → shape of its value, as on the example."""
+    example: Tensor = field(repr=False)
 
     def units(self, label: str) -> int:
         """Return the number of units of a width.
@@ -146,7 +148,7 @@ def example_of(network: nn.Module, example: Example) -> Tensor:
     if example is not None:
         return example
     if not isinstance(network, Network):
-        raise ValueError("example must be an input of the network, got none")
+        raise ValueError("example must be an input of the network, such as images[:1], got none")
     return zeros_for(network, 1, *IMAGE_SHAPE)
 
 

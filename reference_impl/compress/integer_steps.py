@@ -94,8 +94,9 @@ class Builder:
 
     def _refusal(self, node: fx.Node) -> ValueError:
         return ValueError(
-            "network must consist of quantized layers, ReLU, pooling, flattening, sums and "
-            f"concatenations to have a counterpart in integers, got {self.traced.name(node)}"
+            "network must consist of quantized layers, ReLU, pooling, flatten(1) instead of "
+            "view, sums and concatenations to have a counterpart in integers, "
+            f"got {self.traced.name(node)}"
         )
 
     def name_of(self, node: fx.Node) -> str:
@@ -186,8 +187,8 @@ class Builder:
             self._sums(node, *join(forms, concatenated=concatenated))
 
     def _average(self, node: fx.Node) -> None:
-        module, flat, plain = self.traced.module(node), self.traced.averages(node), False
-        if isinstance(module, nn.AvgPool2d):
+        flat, plain = self.traced.averages(node), False
+        if self.traced.operation(node) == "avgpool2d" and (module := self.traced.pool(node)):
             kernel, stride = pair(module.kernel_size), pair(module.stride)
             plain = not (any(pair(module.padding)) or module.ceil_mode or module.divisor_override)
         elif flat or self.traced.operation(node) == "adaptiveavgpool2d":
@@ -202,7 +203,7 @@ class Builder:
         self._sums(node, *averaged)
 
     def _max_pool(self, node: fx.Node) -> MaxPool:
-        module = self.traced.module(node)
+        module = self.traced.pool(node)
         if not isinstance(module, nn.MaxPool2d) or module.return_indices:
             raise self._refusal(node)
         return MaxPool(module)

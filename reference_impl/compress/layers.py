@@ -81,6 +81,8 @@ def replaced(network: Net, modules: Mapping[str, nn.Module]) -> Net:
 
 def require_plain(network: nn.Module) -> None:
     """Refuse modules whose parameters are not simply what they compute with."""
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise ValueError(f"network must not be in {type(network).__name__}, pass its .module")
     owner: dict[Tensor, str] = {}
     for path, module in network.named_modules():
         for name, value in module.named_parameters(recurse=False):
@@ -93,7 +95,10 @@ def require_plain(network: nn.Module) -> None:
         if is_parametrized(module):
             raise ValueError(f"network must not compute its weights, {path!r} is parametrized")
         if "forward" in vars(module):
-            raise ValueError(f"network must not replace a forward pass, {path!r} has another")
+            raise ValueError(
+                f"network must not replace a forward pass, {path!r} has another: "
+                "pass it as it was before torch.compile or torch.jit.script"
+            )
         if any(vars(module).get(hooks) for hooks in _HOOKS):
             raise ValueError(f"network must not have hooks, {path!r} has one")
 

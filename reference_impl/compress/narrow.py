@@ -31,6 +31,7 @@ def map_width(network: Net, label: str, width_map: WidthMap, example: Example = 
             be mixed, a depthwise filter would read several units, or the network's code asks for
             the old width.
 
+    >>> from reference_impl.merging import selection
     >>> from reference_impl.models import LeNet300
     >>> keep = torch.arange(300) < 30
     >>> map_width(LeNet300(), "hidden1", selection(keep)).widths

@@ -185,7 +185,10 @@ def _require_plain(network: nn.Module) -> None:
     own = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     state = [*dict(network.named_buffers()), *network.state_dict()]
     if buffers := [name for name in dict.fromkeys(state) if name not in own]:
-        raise ValueError(f"network must not have buffers, fold BatchNorm first: got {buffers[:3]}")
+        raise ValueError(
+            "network must not have buffers: fold BatchNorm, and write the network before "
+            f"quantize_layers, got {buffers[:3]}"
+        )
     modules = network.named_modules()
     if computed := [n for n, one in modules if is_parametrized(one) or one._forward_pre_hooks]:
         raise ValueError(f"network must not compute parameters, got {computed[:3]}")

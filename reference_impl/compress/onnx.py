@@ -32,9 +32,9 @@ _SAME_CODES = (*_NOTHING, "relu", "maxpool2d", "flatten")
 def to_onnx(network: nn.Module, example: Example = None) -> bytes:
     """Return the ONNX file of a network in evaluation mode, for any number of inputs at a time.
 
-    Its input is called x. BatchNorm after a layer is folded; weights of up to 4 bits take 4 bits;
-    biases after quantized inputs are multiples of s_a s_w, as in `integer_network`. On x86 without
-    VNNI, ONNX Runtime's sums of 8-bit weights saturate; use 7 bits there.
+    Its input is called x, with the axes of the ``example``. BatchNorm is folded; weights of up to 4
+    bits take 4 bits; biases after quantized inputs are multiples of s_a s_w, as in
+    `integer_network`. Without VNNI, ONNX Runtime on x86 saturates sums of 8-bit weights: use 7.
 
     Raises:
         ImportError: if the package onnx is not installed.
@@ -90,8 +90,7 @@ class _Writer:
         """Return the file's bytes."""
         helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
         ends = (("x", self.example.shape), (self.names[self.result], self.shapes[self.result]))
-        info = helper.make_tensor_value_info
-        x, y = (info(name, kind, ["n", *shape[1:]]) for name, shape in ends)
+        x, y = (helper.make_tensor_value_info(end, kind, ["n", *shape[1:]]) for end, shape in ends)
         graph = helper.make_graph(self.nodes, "g", [x], [y], list(self.constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
         model: Any = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -100,8 +99,9 @@ class _Writer:
 
     def _refusal(self, node: fx.Node) -> ValueError:
         return ValueError(
-            "network must consist of linear and convolutional layers, ReLU, max-pooling, means "
-            f"of all positions, flattening, sums and concatenations, got {self.traced.name(node)}"
+            "network must consist of linear and convolutional layers, ReLU, max-pooling without "
+            "ceil_mode, means of all positions, flatten(1) instead of view, sums and "
+            f"concatenations, got {self.traced.name(node)}"
         )
 
     def _node(self, kind: str, *reads: str, **attributes: Any) -> str:
@@ -127,10 +127,9 @@ class _Writer:
             kind = self.onnx.TensorProto.INT4
             codes = np.pad(array.ravel(), (0, array.size % 2)).view(np.uint8)
             content = (codes[::2] & 15 | codes[1::2] << 4).tobytes()
-        key, name = (kind, array.shape, content), self._new_name()
+        key = kind, array.shape, content
         if key not in self.constants:
-            made = self.onnx.helper.make_tensor(name, kind, array.shape, content, raw=True)
-            self.constants[key] = made
+            self.constants[key] = self.onnx.helper.make_tensor(self._new_name(), *key, raw=True)
         return str(self.constants[key].name)
 
     def _quantizer(self, node: fx.Node) -> AffineQuantizer | None:
@@ -186,7 +185,8 @@ class _Writer:
             reads.append(self._constant(layer.bias.detach().float().numpy()))
         if isinstance(layer, nn.Linear):
             return self._node("Gemm", *reads, transB=1)
-        return self._node("Conv", *reads, **window_attributes(layer, zero_padding(layer)))
+        window = window_attributes(layer, zero_padding(layer, f"layer {node.target}"))
+        return self._node("Conv", *reads, **window)
 
     def _weight(self, module: QuantizedLayer, *, in_integers: bool) -> str:
         """Write Ŵ = s_w q; a layer not computed in integers reads a product made on loading."""
@@ -222,7 +222,7 @@ class _Writer:
         return self._one("Clip", node, *(self._constant(np.float32(end)) for end in (0, 6)))
 
     def _max_pool(self, node: fx.Node) -> str:
-        module = self.traced.module(node)
+        module = self.traced.pool(node)
         if module is None or module.ceil_mode or module.return_indices:
             raise self._refusal(node)
         size = {"kernel_shape": pair(module.kernel_size)}

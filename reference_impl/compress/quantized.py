@@ -114,7 +114,7 @@ def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
 def layers_of(traced: Trace) -> dict[str, WeightLayer]:
     """Return the weight layers of a trace, by path; refuse a network without any."""
     if not (calls := traced.calls(*WEIGHT_LAYERS)):
-        raise ValueError("network must have a linear or convolutional layer, got none")
+        raise ValueError("network must have an unquantized linear or convolutional layer, got none")
     return {path: at(traced.network, path) for path in calls}
 
 
@@ -176,8 +176,8 @@ def channel_axis(layer: WeightLayer) -> int:
     return -1 if isinstance(layer, nn.Linear) else 1
 
 
-def zero_padding(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> tuple[int, ...]:
+def zero_padding(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, name: str = "layer") -> tuple[int, ...]:
     """Return by how many zeros a convolution pads each axis; refuse any other padding."""
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise ValueError(f"layer must be padded by a number of zeros, got {layer}")
+        raise ValueError(f"{name} must be padded by a number of zeros, got {layer}")
     return layer.padding

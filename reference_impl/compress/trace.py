@@ -33,6 +33,14 @@ _PRODUCTS = frozenset(
         *("convtranspose3d", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot"),
     }
 )
+_POOLS = {
+    "maxpool2d": (nn.MaxPool2d, "kernel_size stride padding dilation ceil_mode return_indices"),
+    "avgpool2d": (
+        nn.AvgPool2d,
+        "kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    ),
+}
+"""Pooling → its module, and the arguments of its function, in order."""
 _KEEP_TWO_AXES = ACTIVATIONS | {"linear", "batchnorm1d", "identity", "dropout"}
 _MULTIPLY = "network must multiply by weights in linear and convolutional layers"
 
@@ -100,6 +108,14 @@ class Trace:
         if (module := self.module(node)) is not None:
             return f"{kind_of(module).__name__} {node.target!r}"
         return f"{self.operation(node)} in {_place(node)!r}"
+
+    def pool(self, node: fx.Node) -> Any:
+        """Return the pooling that a node calls as a module, or None if it computes its window."""
+        if node.op == "call_module" or len(node.all_input_nodes) > 1:
+            return self.module(node)
+        kind, names = _POOLS[self.operation(node)]
+        given: Any = {**dict(zip(names.split(), node.args[1:], strict=False)), **node.kwargs}
+        return kind(**{name: value for name, value in given.items() if name != "input"})
 
     def averages(self, node: Any) -> bool:
         """Return whether a node leaves the mean over two axes of positions."""
@@ -215,7 +231,8 @@ def _require_known(trace: Trace) -> None:
         elif any(map(trace.lends, reads)) or (
             trace.operation(node) in _PRODUCTS and not constant.isdisjoint(reads)
         ):
-            raise ValueError(f"{_MULTIPLY}, {_place(node)!r} calls {trace.operation(node)}")
+            called = f"{_place(node)!r} calls {trace.operation(node)}"
+            raise ValueError(f"{_MULTIPLY} of torch.nn, a single one in nn.Sequential: {called}")
         module = trace.module(node)
         if module is None or not any(True for _ in module.parameters()):
             continue

@@ -160,7 +160,10 @@ def _traced(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, list[Any]]:
     example = zeros_for(model, 1, *shape)
     unsuited = f"example_shape must suit the model, got {shape},"
     stopped = "model must not branch on its data nor leave torch, torch.export stops"
-    own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
+    with refusing(
+        model, "model must be one that can be copied, after prune.remove if torch pruned it,"
+    ):
+        own = copy.deepcopy(model).eval()  # a lazy layer is made as it runs
     with torch.no_grad():  # no_grad inside the model would make a subgraph
         with refusing(own, unsuited), FlopCounterMode(display=False) as counter:
             own(example)

@@ -13,6 +13,7 @@ from typing import Annotated
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from reference_impl.checked import Count, FromZero, Within, checked
@@ -205,6 +206,8 @@ def _nonzero(model: nn.Module) -> int:
 
 def _dense_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the state; refuse what is stored in another way than it says."""
+    if unmade := [name for name, value in model.named_parameters() if is_lazy(value)]:
+        raise ValueError(f"model must hold values, those of {unmade[:3]} are not made yet")
     state = model.state_dict()
     if sparse := [name for name, value in state.items() if value.layout != torch.strided]:
         raise TypeError(f"model must hold dense tensors, got sparse {sparse}")

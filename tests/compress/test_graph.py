@@ -178,6 +178,15 @@ def test_sizes_may_be_read_except_the_number_of_units(way, cut):
         torch.testing.assert_close(small(X), whole(X))
 
 
+def test_a_printed_graph_fits_on_a_screen():
+    """Oracle: what a reader needs: which widths may be cut, and why others may not."""
+    found = dependency_graph(Sizes(WAYS["an axis"][0]).eval(), X)
+    text = str(found)
+    assert str(found.widths) in text
+    assert str(found.fixed) in text
+    assert len(text) < 500
+
+
 class Fixed(nn.Module):
     """A network whose code repeats one of its widths."""
 
@@ -198,7 +207,7 @@ FOUR = {"0": torch.arange(4) > 0}
 test_what_cannot_be_cut_is_named = refused(
     (ValueError, "got '0': PixelShuffle '1' comes", lambda: remove_units(MIXED, FOUR, X)),
     (ValueError, "'1': norm must have", lambda: incoming_rows(UNTRACKED, "0", X)),
-    (ValueError, "example must be an input", lambda: dependency_graph(MIXED)),
+    (ValueError, r"an input .*, such as images\[:1\]", lambda: dependency_graph(MIXED)),
     (
         ValueError,
         "example must be the graph of this network",

@@ -9,12 +9,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from chains import SMALL, settle
 from onnx import numpy_helper
 from torch import nn
 
 from reference_impl import compress
 from reference_impl.data import load_dataset
+from reference_impl.measuring import sqnr
 from reference_impl.models import MODELS
 from reference_impl.quantization import IntegerGrid
 from reference_impl.training import load_checkpoint, predict
@@ -195,6 +197,25 @@ class AddingInPlace(nn.Module):
         return also
 
 
+class Pooling(nn.Module):
+    """A layer and a pooling that are functions, in one of the most usual styles."""
+
+    def __init__(self, *sizes, **options) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(1, 4, 3), nn.Linear(4 * 13 * 13, 2)
+        self.sizes, self.options = sizes, options
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.max_pool2d(F.relu(self.conv(x)), *self.sizes, **self.options)
+        return self.last(y.flatten(1))
+
+
+class Viewing(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(x.size(0), -1)
+
+
 class Stacking(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, x])
@@ -209,6 +230,12 @@ class Stacking(nn.Module):
         (lambda: nn.Sequential(nn.Linear(28, 4)).eval(), r"'0' must read rows or images"),
         (lambda: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)).eval(), "got MaxPool2d '0'"),
         (lambda: nn.Sequential(nn.Flatten(2), nn.ReLU()).eval(), "got Flatten '0'"),
+        (lambda: Pooling(2, ceil_mode=True), "without ceil_mode.* got maxpool2d in ''"),
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same")).eval(),
+            "layer 0 must be padded",
+        ),
+        (lambda: Viewing().eval(), r"flatten\(1\) instead of view.* got size in ''"),
         (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2)).eval(), "got AdaptiveAvgPool2d '0'"),
         (lambda: Overwriting().eval(), "must not overwrite x in '', read by others"),
         (lambda: AddingInPlace().eval(), "must not overwrite Linear 'layer', read by others"),
@@ -227,6 +254,22 @@ def test_what_has_no_counterpart_is_refused_by_name(network, said):
     """Oracle: one line that names what cannot be written."""
     with pytest.raises(ValueError, match=said):
         compress.to_onnx(network(), images()[:1])
+
+
+POOLINGS = [Pooling(2), Pooling(3, 2, 1), Pooling(kernel_size=(3, 3), stride=2, padding=(1, 1))]
+
+
+@pytest.mark.parametrize("network", POOLINGS)
+def test_pooling_by_a_function_is_pooling(network):
+    """Oracle: ONNX Runtime, and the network in integers, against torch on the network."""
+    small = compress.PostTraining(bits=7)(network, images())
+    x = images()[:20]
+    with torch.no_grad():
+        torch.testing.assert_close(answers(network, x, example=x[:1]), network(x))
+        assert sqnr(small(x), answers(small, x, example=x[:1])) > 40
+        whole = compress.integer_network(small, x[:1])
+        logits = whole.logits(whole.input_quantizer.quantize(x)) * whole.logit_scale
+        assert sqnr(small(x), logits) > 40
 
 
 def test_without_the_package_onnx_one_line_says_what_to_install(monkeypatch):

@@ -207,11 +207,13 @@ def test_modules_without_weight_layers_may_hold_others():
     assert [name for name, _ in layer_inputs(found, ONES)] == ["fc"]
 
 
+DONE = nn.Sequential(QuantizedLayer(nn.Linear(3, 4), ROWS, None))
 EMPTY, TWO = nn.Sequential(nn.ReLU()), r"the layers of weights, \['fc'\], got \['fc', 'fc2'\]"
 
 test_names_and_shapes_that_do_not_fit_are_refused = refused(
     (ValueError, r"broadcasts, got \(6, 4\)", lambda: QuantizedLayer(nn.Linear(4, 6), ROWS, None)),
     (ValueError, "convolutional layer, got none", lambda: weight_layers(EMPTY)),
+    (ValueError, "must have an unquantized linear", lambda: weight_layers(DONE)),
     (ValueError, "quantized or not, got none", lambda: next(layer_inputs(EMPTY, ONES))),
     (ValueError, r"weights must name .*\['fc'\], got \['fc2'\]", lambda: rows("fc2")),
     (ValueError, TWO, lambda: rows("fc", inputs=("fc", "fc2"))),

@@ -1,6 +1,7 @@
 """Networks that people bring, by bits: what is made of them, and what is refused by its path."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -298,18 +299,35 @@ MULTIPLY = "must multiply by weights in linear and convolutional layers"
 BROKEN = nn.Linear(2, 2)
 nn.init.constant_(BROKEN.bias, torch.nan)
 NORM = parametrizations.weight_norm(nn.Conv2d(1, 2, 3))
+COMPILED = torch.compile(nn.Sequential(nn.Linear(4, 4)), backend="eager")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch.jit.script is deprecated, and still used
+    SCRIPTED = torch.jit.script(nn.Sequential(nn.Linear(4, 4)))
+PARALLEL = nn.DataParallel(nn.Sequential(nn.Linear(4, 4)))
 
 test_what_cannot_be_followed_is_named = refused(
     (ValueError, "cannot be followed in '0.0': symbolically traced", around(Gate(), CONV)),
     (ValueError, "cannot be followed in '0.1'", around(CONV, Doubling(2))),
-    (ValueError, MULTIPLY + ", '0.0' calls conv2d", around(Standardized(1, 2, 3))),
-    (ValueError, MULTIPLY + ", '0.0' calls mul", around(Borrowed())),
+    (ValueError, MULTIPLY + ".*: '0.0' calls conv2d", around(Standardized(1, 2, 3))),
+    (ValueError, MULTIPLY + ".*: '0.0' calls mul", around(Borrowed())),
     (ValueError, MULTIPLY + ", '0.1' is LSTM", around(CONV, nn.LSTM(4, 4))),
     (ValueError, MULTIPLY + ", '0.0' is ConvTranspose2d", around(nn.ConvTranspose2d(1, 2, 3))),
     (ValueError, "must not compute its weights, '0.0' is parametrized", around(NORM)),
     (ValueError, "must not have hooks, '0.0' has one", around(pruned(), CONV)),
     (ValueError, "must not have hooks, '0.1' has one", around(CONV, hooked())),
-    (ValueError, "forward pass, '0.1' has another", around(CONV, replaced())),
+    (ValueError, "'0.1' has another: pass it as it was before", around(CONV, replaced())),
+    (
+        ValueError,
+        "must not replace a forward pass, '' has",
+        lambda: compress.weight_layers(COMPILED),
+    ),
+    (
+        ValueError,
+        "must not replace a forward pass, '' has",
+        lambda: compress.weight_layers(SCRIPTED),
+    ),
+    (ValueError, "in DataParallel, pass its .module", lambda: compress.weight_layers(PARALLEL)),
+    (ValueError, "one in nn.Sequential: '' calls linear", lambda: compress.weight_layers(LINEAR)),
     (ValueError, "must not share weight, '0.1' has that of '0.0'", around(*tied())),
     (ValueError, "call each layer once, it calls '0.0' twice", around(TWICE, TWICE)),
     (ValueError, "values, those of '0.0' are not made yet", around(nn.LazyLinear(4))),

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_impl.compress import CsrLinear
@@ -177,6 +178,7 @@ def branching(m, x):
         (nn.Bilinear(4, 3, 2), r"in Bilinear '1': TypeError: Bilinear.forward\(\) missing 1"),
         (CsrLinear(nn.Linear(4, 2)), "stops in CsrLinear '1'"),
         (By(lambda m, x: {}[x]), r"in By '1': KeyError: tensor"),
+        (prune.l1_unstructured(nn.Linear(4, 2), "weight", 0.5), "copied, after prune.remove if"),
     ],
 )
 def test_a_model_without_one_trace_is_refused_where_it_stops(part, message, capsys):

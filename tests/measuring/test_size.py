@@ -194,6 +194,8 @@ def test_weights_that_are_not_what_they_seem_are_refused():
     for call in (model_size, nonzero_size, csr_size):
         with pytest.raises(TypeError, match="dense tensors, got sparse"):
             call(sparse)
+    with pytest.raises(ValueError, match=r"'0.weight', '0.bias'\] are not made yet"):
+        model_size(nn.Sequential(nn.LazyLinear(3)))
     pruned = nn.Sequential(prune.l1_unstructured(layer, "weight", 0.5))
     with pytest.raises(ValueError, match="must not compute its weights, '0' does"):
         nonzero_size(pruned)
