@@ -63,6 +63,29 @@ _SCROLLS = """() => {
     [`scrolls sideways at ${clientWidth} px: ${scrollWidth} px wide`];
 }"""
 
+#: On a phone: a word on two lines, and a row that hides the shadow of a table that scrolls.
+_BREAKS = r"""() => {
+  const found = [], places = 'main :is(h1, h2, h3, td, th, .prev-next-title)';
+  for (const e of document.querySelectorAll(places)) {
+    const walker = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), range = new Range();
+    for (let n; (n = walker.nextNode());) {
+      if (n.parentElement.closest('mjx-container, .genindextable')) continue;
+      for (const {0: word, index} of n.data.matchAll(/\p{L}+/gu)) {
+        range.setStart(n, index);
+        range.setEnd(n, index + word.length);
+        if (new Set([...range.getClientRects()].map(r => r.top)).size > 1)
+          found.push('a word is broken on a phone: ' + word);
+      }
+    }
+  }
+  for (const t of document.querySelectorAll('main table'))
+    if (t.parentElement.scrollWidth > t.parentElement.clientWidth + 1)
+      for (const row of t.rows)
+        if (/^rgb\(/.test(getComputedStyle(row).backgroundColor))
+          found.push('a row hides that its table scrolls: ' + row.textContent.trim().slice(0, 60));
+  return found;
+}"""
+
 #: pixels of a chapter on a desktop, at most, before anything is unfolded: 18,000, and what other
 #: fonts may add
 HEIGHT = 19_000
@@ -112,6 +135,9 @@ _FITS_A_PHONE = """least => {
   for (const m of document.querySelectorAll('main div.math'))
     if ([m, ...m.querySelectorAll('mjx-container')].some(e => e.scrollWidth > e.clientWidth + 1))
       found.push(`formula is cut on a phone: ${m.id || m.textContent.trim().slice(0, 60)}`);
+  for (const m of document.querySelectorAll('main span.math'))
+    if (!m.closest('table') && m.getBoundingClientRect().right > innerWidth)
+      found.push(`formula in a sentence is cut on a phone: ${m.textContent.trim().slice(0, 60)}`);
   for (const i of document.querySelectorAll('main .cell_output img'))
     if (i.offsetParent && i.clientWidth < least * i.naturalWidth)
       found.push(`figure of ${i.naturalWidth} px is ${i.clientWidth} px wide on a phone: ${i.alt}`);
@@ -174,6 +200,7 @@ def problems_of(page: Page, address: str, *, accessibly: bool, legibly: bool) ->
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(400)  # the theme looks for scrolling boxes 300 ms after a resize
     problems += page.evaluate(_SCROLLS)
+    problems += page.evaluate(_BREAKS)
     problems += page.evaluate(_FITS_A_PHONE, _SHRUNK) if legibly else []
     if accessibly:
         problems += page.evaluate(_FOCUS)
