@@ -82,14 +82,13 @@ def _mutants(record: dict[str, dict[str, Any]]) -> str:
     known = labels()
     kept = [entry for label, entry in record.items() if label in known]
     cells = [entry["cell"] for entry in kept if "cell" in entry]
-    tried = f"The record has {len(kept)} of them; a test noticed {sum(e['test'] for e in kept)}"
-    chapters = f"; {len(cells)} were tried in their chapters, and a cell noticed {sum(cells)}"
     return (
         f"\n## Broken formulas\n\nEach of {len(known)} labelled equations has a variant that is "
         "broken on purpose (`tests/mutants.toml`). `make mutants` puts one after another into a "
-        f"copy of the project, and runs the equation's tests and its chapter.\n{tried}"
-        f"{chapters if cells else ''} ({_span(entry['date'] for entry in kept)}). "
-        f"The other {len(known) - len(kept)} have no entry yet.\n"
+        f"copy of the project, and runs the equation's tests and its chapter.\n"
+        f"A test noticed {sum(e['test'] for e in kept)} of the {len(kept)} that were tried with "
+        f"their tests, and a cell {sum(cells)} of the {len(cells)} that were tried with their "
+        f"chapters ({_span(entry['date'] for entry in kept)}).\n"
     )
 
 
