@@ -26,7 +26,11 @@ def images_of(folder: Path | None, size: int) -> Tensor:
     if folder is None:
         coarse = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(1))
         return nn.functional.interpolate(coarse, (size, size), mode="bicubic")
-    files = sorted(path for path in folder.iterdir() if is_image_file(path.name))
+    files = sorted(path for path in folder.glob("*") if is_image_file(path.name))
+    if len(files) < 2:
+        raise SystemExit(
+            f"--images must have two images or more, {folder} has {len(files)}"
+        )
     prepare = MobileNet_V2_Weights.DEFAULT.transforms(crop_size=size, resize_size=size)
     return torch.stack([prepare(default_loader(path)) for path in files])
 
@@ -35,6 +39,11 @@ def network_of(weights: Path | None, images: Tensor) -> nn.Module:
     """Return the network with weights from a file, or with random ones."""
     if weights is not None:
         state = torch.load(weights, weights_only=True)
+        if "classifier.1.bias" not in state:
+            got = f"{weights} has {sorted(map(str, state))[:3]}"
+            raise SystemExit(
+                f"--weights must be mobilenet_v2's state_dict alone, {got}"
+            )
         network = mobilenet_v2(num_classes=len(state["classifier.1.bias"]))
         network.load_state_dict(state)
         return network.eval()
@@ -80,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="a state_dict, by torch.save")
     parser.add_argument("--images", type=Path, help="a folder of images")
     parser.add_argument("--size", type=int, default=96, help="rows of an image")
-    parser.add_argument("--export", type=Path, default=Path("mobilenet_v2.pt2"))
+    parser.add_argument(
+        "--export", type=Path, default=Path("mobilenet_v2.pt2"), help="or .onnx"
+    )
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     seen, unseen = images_of(given.images, given.size).chunk(2)
@@ -95,7 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             macs = model_cost(one, seen.shape[1:]).macs / 1e6
             error, ms = sqnr(logits, one(unseen)), 1000 * seconds[name]
             print(f"{name:<26}{megabytes:7.2f}{macs:10.1f}{error:10.1f}{ms:7.1f}")
-    torch.export.save(torch.export.export(one, (seen[:1],)), given.export)
+    if given.export.suffix == ".onnx":
+        given.export.write_bytes(compress.to_onnx(one, seen[:1]))
+    else:
+        torch.export.save(torch.export.export(one, (seen[:1],)), given.export)
     print(f"one image, one thread of {device_name()}; the last is in {given.export}")
 
 

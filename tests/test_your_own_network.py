@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from reference_impl import compress
-from reference_impl.measuring import model_size
+from reference_impl.measuring import model_size, sqnr
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 PAGE = (CHAPTERS / "your_own_network.md").read_text("utf-8")
 SCRIPT = SimpleNamespace(**runpy.run_path(str(CHAPTERS / "your_own_network.py")))
 ROW = r"^(\S.{25}) +([\d.]+) +([\d.]+) +(inf|-?[\d.]+) +([\d.]+)$"
-X = torch.rand(2, 3, 8, 8)
+X, IMAGES = torch.rand(2, 3, 8, 8), torch.rand(4, 3, 32, 32)
 
 
 def shown(text: str) -> dict[str, list[str]]:
@@ -47,6 +48,34 @@ def test_the_script_runs_on_the_weights_and_images_of_a_reader(tmp_path, monkeyp
     assert float(rows["BatchNorm folded"][2]) > 60
     answer = torch.export.load(tmp_path / "small.pt2").module()(torch.rand(1, 3, 32, 32))
     assert answer.shape == (1, 7)
+
+
+def test_the_exported_file_may_be_for_onnx_runtime(tmp_path, monkeypatch):
+    """Oracle: ONNX Runtime, which reads the file that the last network became."""
+    small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3600, 2)).eval()
+    made = [("as it came", 32, small), ("8 bits", 8, compress.PostTraining(bits=8)(small, IMAGES))]
+    once = partial(SCRIPT.compare_latencies, rounds=1, min_run_time=0.001)
+    for name, value in {
+        "images_of": lambda *_: IMAGES,
+        "network_of": lambda *_: small,
+        "variants": lambda *_: made,
+        "compare_latencies": once,
+    }.items():
+        monkeypatch.setitem(SCRIPT.main.__globals__, name, value)
+    SCRIPT.main(["--export", str(tmp_path / "small.onnx")])
+    session = onnxruntime.InferenceSession(str(tmp_path / "small.onnx"))
+    logits = torch.from_numpy(session.run(None, {"x": IMAGES.numpy()})[0])
+    assert sqnr(made[1][2](IMAGES), logits) > 30
+
+
+def test_files_that_are_not_what_an_option_wants_end_in_one_line(tmp_path):
+    """Oracle: an empty folder, one that is not there, and a checkpoint around the weights."""
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(SystemExit, match=r"two images or more, .* has 0"):
+            SCRIPT.images_of(folder, 32)
+    torch.save({"model": {}, "epoch": 3}, tmp_path / "checkpoint.pt")
+    with pytest.raises(SystemExit, match=r"state_dict alone, .* has \['epoch', 'model'\]"):
+        SCRIPT.network_of(tmp_path / "checkpoint.pt", X)
 
 
 def test_the_sizes_and_operations_on_the_page_are_those_of_the_networks():

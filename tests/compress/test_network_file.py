@@ -157,6 +157,10 @@ def test_the_example_of_the_page_is_what_is_written():
     page = (ROOT / "chapters" / "file_format.md").read_text("utf-8")
     blocks = re.findall(r"```text\n((?:[0-9a-f]{2}\s)+)```", page)
     assert [bytes.fromhex(block) for block in blocks] == [w(network).data for w in WRITERS]
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    shown = {"network": LeNet300().eval()}
+    exec(lines, shown)
+    assert torch.equal(shown["again"].fc1.weight, shown["network"].fc1.weight)
 
 
 def test_networks_that_a_file_cannot_hold_are_refused():
