@@ -3,9 +3,13 @@
 import collections
 import inspect
 import math
+import shutil
+import subprocess
+import sys
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -32,6 +36,14 @@ from reference_impl.checked import (
 )
 
 T = TypeVar("T")
+ALONE = """
+from pathlib import Path
+import torch
+import reference_impl
+from reference_impl.distillation.soft_targets import soften
+assert reference_impl.__file__ == str(Path("reference_impl", "__init__.py").absolute())
+assert torch.equal(soften(torch.zeros(1, 2), 1.0), torch.full((1, 2), 0.5))
+"""
 Between = Annotated[float, Within(0, 1, above=True, below=True)]
 Even = Annotated[int, Where("even", lambda n: n % 2 == 0)]
 Places = Annotated[Integer[Tensor, " n"], Within(0, 2)]
@@ -339,3 +351,17 @@ def test_conditions_in_bodies_do_not_stop_an_export(function):
     x = torch.linspace(-1, 2, 8).reshape(4, 2).sin()
     program = torch.export.export(Applied(function), (x.cos(),), strict=False)
     torch.testing.assert_close(program.module()(x), function(x))
+
+
+def test_a_module_of_formulas_works_with_three_more_files(tmp_path):
+    """Oracle: what the page of the reference says, in a process that finds these files alone."""
+    package = Path(checked.__globals__["__file__"]).parent
+    (tmp_path / "reference_impl").mkdir()
+    (tmp_path / "reference_impl" / "__init__.py").touch()
+    names = ["checked.py", "arrays.py", "rules.py", "distillation/soft_targets.py"]
+    for name in names:
+        copied = tmp_path / "reference_impl" / name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package / name, copied)
+    alone = f"import sys; sys.path[0:1] = [{str(tmp_path)!r}]{ALONE}"
+    subprocess.run([sys.executable, "-I", "-c", alone], check=True, cwd=tmp_path)

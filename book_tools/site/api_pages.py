@@ -71,6 +71,8 @@ def expectation(hint: Any) -> str:
 
 
 def _kind(base: Any) -> str:
+    if isinstance(base, typing.TypeVar):
+        base = base.__bound__
     origin = typing.get_origin(base)
     if inspect.isclass(base) and issubclass(base, AbstractArray):
         numbers = {"Float": "floating-point"}.get(base.dtype.__name__, base.dtype.__name__.lower())
@@ -87,16 +89,25 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def contract(obj: Any) -> list[str]:
-    """Return the lines that list what a checked function or class raises."""
+def contract(obj: Any) -> str:
+    """Return the field that lists what a checked function or class raises; empty if nothing."""
     target = obj.__init__ if inspect.isclass(obj) else obj
     code = getattr(target, "__code__", None)
     if not hasattr(target, "__wrapped__") or code is None or code.co_filename != checked.__file__:
-        return []
+        return ""
     hints = typing.get_type_hints(target, include_extras=True)
     demands = {name: expectation(hint) for name, hint in hints.items() if name != "return"}
     shown = "; ".join(f"``{name}`` is {text}" for name, text in demands.items() if text)
-    return ["", f":raises TypeError, ValueError: unless {shown}.", ""] if shown else []
+    return f":raises TypeError, ValueError: unless {shown}." if shown else ""
+
+
+def insert_raised(lines: list[str], field: str) -> None:
+    """Put a field before the other errors of a docstring, else at its end: one list of errors."""
+    others = [index for index, line in enumerate(lines) if line.startswith(":raises ")]
+    if others:
+        lines.insert(others[0], field)
+    else:
+        lines += ["", field, ""]
 
 
 def typeset(text: str) -> str:
@@ -140,8 +151,8 @@ def complete_docstring(*arguments: Any) -> None:
     _app, what, _name, obj, _options, lines = arguments
     correct(lines)
     lines[:] = typeset("\n".join(lines)).split("\n")
-    if what in {"function", "method", "class"}:
-        lines += contract(obj)
+    if what in {"function", "method", "class"} and (field := contract(obj)):
+        insert_raised(lines, field)
 
 
 def drop_list_of_modules(app: Sphinx, exception: Exception | None) -> None:

@@ -67,6 +67,18 @@ def fold_batch_norms(network: Net) -> Net:
     BatchNorm scales axis 1, a linear layer writes the last. Where it is not plain that these are
     one, `TwoAxes` stays, which refuses values with more axes.
 
+    Fold, quantize, export:
+
+    >>> import torch
+    >>> from reference_impl.compress import PostTraining, integer_network, to_onnx
+    >>> from reference_impl.models import ConvStudent
+    >>> network, images = ConvStudent().eval(), torch.rand(64, 1, 28, 28)
+    >>> folded = fold_batch_norms(network)
+    >>> quantized = PostTraining(bits=8, equalized=True)(folded, images)
+    >>> content = to_onnx(quantized, images[:1])  # the bytes of a file for ONNX Runtime
+    >>> integer_network(quantized).input_quantizer.grid
+    IntegerGrid(bits=8, signed=False, narrow=False)
+
     Raises:
         ValueError: if the network or a BatchNorm is in training mode, or of another width.
 

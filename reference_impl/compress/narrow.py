@@ -47,6 +47,16 @@ def map_width(network: Net, label: str, width_map: WidthMap, example: Example = 
 def remove_units(network: Net, keep: Masks, example: Example = None) -> Net:
     """Return a network without the units that the masks drop; errors are those of `map_width`.
 
+    >>> from reference_impl.compress import incoming_rows
+    >>> from reference_impl.models import LeNet5
+    >>> from reference_impl.pruning import keep_highest, row_norm
+    >>> network = LeNet5()  # of another network: dependency_graph(network, images[:1])
+    >>> graph = dependency_graph(network)
+    >>> rows = {label: incoming_rows(network, label, graph) for label in graph.widths}
+    >>> keep = {label: keep_highest(row_norm(x), share=0.5) for label, x in rows.items()}
+    >>> remove_units(network, keep, graph).widths
+    {'conv1': 10, 'conv2': 25, 'hidden': 250}
+
     Equation: eq-narrow-same, chapter 16.
     """
     maps = {label: selection(mask) for label, mask in keep.items()}

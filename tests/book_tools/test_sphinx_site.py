@@ -12,8 +12,9 @@ from pybtex.database import Entry, Person
 from pybtex.plugin import find_plugin
 
 from book_tools.site import extension
-from book_tools.site.api_pages import correct
+from book_tools.site.api_pages import contract, correct, insert_raised
 from book_tools.site.extension import clean_html, copy_mathjax, keep_together
+from reference_impl import compress
 
 
 def test_mathjax_comes_with_its_fonts_and_nothing_of_its_other_entry_points(tmp_path):
@@ -55,6 +56,18 @@ def test_bars_in_a_block_of_code_remain_as_they_are():
     lines = ["layers::", "", "    a | b", "", "|c|"]
     correct(lines)
     assert lines == ["layers::", "", "    a | b", "", r"\|c\|"]
+
+
+def test_errors_of_a_contract_join_those_of_the_docstring():
+    """Oracle: by hand; docutils makes one list of fields that follow each other."""
+    field = contract(compress.fold_batch_norms)
+    assert field == ":raises TypeError, ValueError: unless ``network`` is a Module."
+    lines = ["Return x.", "", ":raises ValueError: if x is odd.", "", "References: none."]
+    insert_raised(lines, field)
+    assert lines[2:4] == [field, ":raises ValueError: if x is odd."]
+    lines = ["Return x."]
+    insert_raised(lines, field)
+    assert lines == ["Return x.", "", field, ""]
 
 
 def test_a_number_and_its_unit_stay_on_one_line_and_code_as_it_is():
