@@ -11,6 +11,9 @@ from reference_impl.checked import checked
 ROOT = Path(__file__).resolve().parent.parent
 """The folder of the course, which holds ``data``; an installed package does not have it."""
 
+SHIPPED = ("FashionMNIST", "checkpoints", "deployed", "pictures", "results")
+"""The folders below ``data`` that come with the repository; others are a reader's."""
+
 
 @checked
 def folder_or(folder: str | Path | None, default: Path) -> Path:
@@ -85,7 +88,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def _repair(path: Path) -> str:
     """Say how to get a good copy: from the repository if the file belongs to it."""
     folder = path.resolve().parent
-    if not folder.is_relative_to(ROOT / "data"):
-        return "to repair: copy or download the original file again"
+    if not any(folder.is_relative_to(ROOT / "data" / name) for name in SHIPPED):
+        return (
+            "to repair: copy or download the original file again; "
+            "what your own data must hold stands in chapters/adapting.md, “What is accepted”"
+        )
     retrain = " or make retrain" if folder.name == "checkpoints" else ""
     return f"to repair: git checkout -- {folder.relative_to(ROOT).as_posix()}{retrain}"
