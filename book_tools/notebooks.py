@@ -20,7 +20,7 @@ def chosen(given: Sequence[str] = ()) -> list[Path]:
     """Return the given notebooks, chapters' numbers (2 or 02) or files; all by default.
 
     Raises:
-        BookError: if there is no such notebook; the message lists the chapters that there are.
+        BookError: if there is no such notebook; the message says which chapters there are.
     """
     every = sorted((ROOT / "chapters").glob("*.ipynb"))
     numbers = {path.name[:2]: path for path in every if path.name[0].isdigit()}
@@ -28,8 +28,8 @@ def chosen(given: Sequence[str] = ()) -> list[Path]:
     for name in given:
         path = numbers.get(name.zfill(2)) or Path(name).resolve()
         if path.suffix != ".ipynb" or not path.is_file():
-            known = "\n".join(f"  {chapter.stem}" for chapter in numbers.values())
-            raise BookError(f"there is no chapter {name}; there are\n{known}")
+            known = f"{min(numbers)} to {max(numbers)}"
+            raise BookError(f"there is no chapter {name}; there are {known}")
         found.append(path)
     return found if given else every
 

@@ -39,6 +39,9 @@ RECIPES = {
     ),
 }
 
+FEWEST_IMAGES = (1800, 300)
+"""To train, with those that validate, and to test: with fewer, chapters lack images to draw."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
@@ -54,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = options.names or (needed(options.chapter) if options.chapter else [*RECIPES])
         folder = data_folder(options.data) / "checkpoints" if options.data else CHECKPOINTS
         dataset, identity = load_dataset(options.data), data_identity(options.data)
+        refuse_few(dataset)
         missing = [name for name in names if not is_finished(name, folder, identity)]
         print(expected(missing, len(dataset.train)), flush=True)
         for name in missing:
@@ -67,6 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def refuse_few(dataset: Dataset) -> None:
+    """Refuse data with fewer images than the chapters draw.
+
+    Raises:
+        ValueError: if there are; the message has both numbers, and those that are needed.
+    """
+    found = len(dataset.train) + len(dataset.validation), len(dataset.test)
+    if any(has < needs for has, needs in zip(found, FEWEST_IMAGES, strict=True)):
+        raise ValueError(
+            f"found {found[0]:,} images to train and {found[1]:,} to test; "
+            f"the chapters need {FEWEST_IMAGES[0]:,} and {FEWEST_IMAGES[1]:,}"
+        )
+
+
 def needed(chapter: str) -> list[str]:
     """Return the networks that a chapter names in its parameters, or where it loads networks.
 
@@ -75,7 +93,9 @@ def needed(chapter: str) -> list[str]:
     """
     chapters = {path.name[:2]: path for path in sorted((ROOT / "chapters").glob("[0-9]*.ipynb"))}
     if chapter.zfill(2) not in chapters:
-        raise ValueError(f"there is no chapter {chapter}; there are {', '.join(chapters)}")
+        raise ValueError(
+            f"there is no chapter {chapter}; there are {min(chapters)} to {max(chapters)}"
+        )
     notebook = json.loads(chapters[chapter.zfill(2)].read_text(encoding="utf-8"))
     found: set[str] = set()
     for cell in notebook["cells"]:

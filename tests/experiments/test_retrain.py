@@ -30,6 +30,7 @@ def mine(tmp_path):
 @pytest.fixture
 def command(monkeypatch, mine):
     """Return the command on the small data set, with short recipes."""
+    monkeypatch.setattr(retrain, "FEWEST_IMAGES", (360, 50))
     monkeypatch.setattr(retrain, "RECIPES", {name: Recipe(name, epochs=2) for name in NAMES})
     return lambda *arguments: retrain.main([*arguments, "--data", str(mine)])
 
@@ -128,8 +129,25 @@ def test_an_unknown_network_is_refused_before_anything_is_read(command, monkeypa
     assert "lenet9000" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("n_train", "n_test"), [(1800, 299), (1799, 300)])
+def test_too_few_images_are_refused_before_anything_is_trained(
+    monkeypatch, capsys, tmp_path, n_train, n_test
+):
+    """Oracle: the exit code, and the four numbers in one line."""
+    write_folder(tmp_path, n_train=n_train, n_test=n_test)
+    monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("it trains"))
+    assert retrain.main(["--data", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == (
+        f"retrain: found {n_train:,} images to train and {n_test} to test; "
+        "the chapters need 1,800 and 300\n"
+    )
+
+
 def test_a_kill_ends_it_as_ctrl_c_does(monkeypatch, capsys, mine):
     """Oracle: the exit code and the one line of an interruption."""
+    write_folder(mine, n_train=1800, n_test=300)
     monkeypatch.setattr(sys, "argv", ["retrain", "lenet300", "--data", str(mine)])
     monkeypatch.setattr(training, "fit", lambda *_: signal.raise_signal(signal.SIGTERM))
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("the signal is not handled"))
@@ -186,7 +204,7 @@ def test_the_time_to_expect_is_that_of_the_records():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--chapter", "99"], "there is no chapter 99; there are 01, 02, 03"),
+        (["--chapter", "99"], "there is no chapter 99; there are 01 to 22"),
         (["--data", "nowhere"], "nowhere: neither a folder below"),
     ],
 )
