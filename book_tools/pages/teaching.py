@@ -48,6 +48,10 @@ Every session names what learners read before it, what is taught, the minutes in
 exercises by name. Reading times are the chapters' own; the [list of exercises](exercises.md) has
 minutes for each exercise. Those in class take less than the time planned for them: the rest is for
 going over the answers.
+
+Any other chapter fills a session of 90 minutes in the same way: a talk of 35 minutes, exercises for
+40, and 15 to discuss the answers. Let learners read it before; take from the list of exercises
+those whose minutes add up to 40 at most, and give the others as homework.
 """
 _TIMES = [entry["seconds"] for entry in read_record()["chapters"].values()]
 _MEAN = sum(_TIMES) / len(_TIMES)
@@ -67,6 +71,12 @@ Each zip holds the code and the data that its chapters need, and a `README.md` t
 them. The last command needs the environment: `source .venv/bin/activate`. With `--output FILE` it
 writes the table into a file. To run a chapter on other data, see {{doc}}`adapting`.
 
+The edition without solutions holds the checkers, and these hold the expected numbers, readable in
+`exercises/chapters/`. For graded work take questions from the bank.
+
+In the slides, the right arrow leads to the next one. A chapter has more than a talk of 35 minutes
+needs: choose sections by the headings, and skip what learners have read.
+
 To grade, put the students' files or notebooks into one folder, or into a folder for each student.
 In such a folder, only files that call `check` run, without the packages of the course. A notebook
 runs as a whole, with the experiments of its chapter, but without the solutions that an edition may
@@ -77,7 +87,8 @@ better one does.
 A chapter takes {_MEAN:.0f} seconds on average and {max(_TIMES):.0f} at most
 ([measured](status.md)), and as many files run at a time as the machine has processors: the
 notebooks of {_CLASS} students, with one chapter each, take about {_CLASS * _MEAN / 2 / 60:.0f}
-minutes on two processors. Each file runs in a process and an empty folder of its own, a notebook
+minutes on two processors, and {_CLASS * max(_TIMES) / 2 / 60:.0f} for the slowest chapter.
+Each file runs in a process and an empty folder of its own, a notebook
 for at most {SECONDS[".ipynb"]:g} seconds and a Python file for at most {SECONDS[".py"]:g};
 `--seconds` sets another limit. It may write at most 10 MB into a file and, on Linux, hold 4 GB in
 memory. Python refuses to let it write, make, move or delete files elsewhere. This protects you from
