@@ -26,13 +26,16 @@ _hints_given: dict[str, int] = {}
 
 @cache
 def by_chapter() -> Mapping[str, Mapping[str, Exercise]]:
-    """Return the exercises of each module of `CHAPTERS` by their names."""
-    return {name: import_module(f"exercises.chapters.{name}").EXERCISES for name in CHAPTERS}
+    """Return the exercises of each module of `CHAPTERS` by their names, in the chapter's order."""
+    modules = {name: import_module(f"exercises.chapters.{name}").EXERCISES for name in CHAPTERS}
+    return {
+        name: {key: own[key] for key in notes(name)["exercises"]} for name, own in modules.items()
+    }
 
 
 @cache
 def all_exercises() -> Mapping[str, Exercise]:
-    """Return every exercise of the course by its name, in the order of the chapters."""
+    """Return every exercise of the course by its name, in the order of the book."""
     return MappingProxyType({n: one for found in by_chapter().values() for n, one in found.items()})
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from exercises import CHAPTERS, by_chapter, check, hint, notes_on, progress
+from book_tools.notebooks import chosen, exercises_in, markdown_of, read
+from exercises import CHAPTERS, all_exercises, by_chapter, check, hint, notes_on, progress
 from exercises.notes import notes
 
 
@@ -61,6 +62,12 @@ def test_hints_come_in_two_steps_and_then_the_place_of_the_solution(capsys):
     assert told[2].startswith("The solution is folded below the exercise")
     with pytest.raises(ValueError, match="name must be one of"):
         hint("rounding-foot")
+
+
+def test_exercises_stand_in_the_order_of_the_book():
+    """Oracle: the labels in the notebooks; a table of grades has its columns in this order."""
+    text = "\n".join(markdown_of(read(path)) for path in chosen())
+    assert list(all_exercises()) == list(exercises_in(text))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
