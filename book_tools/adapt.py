@@ -36,6 +36,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _RECORD = re.compile(r"\b([a-z_]+)\.json\b")
+_UNTRAINED = re.compile(r"\w+ was not trained on .*?`make retrain DATA=[^`\s]*")
 _GOING_ON = "from reference_impl.notebook import print_failed_sentences as _going_on\n_going_on()\n"
 
 
@@ -74,12 +75,19 @@ def with_parameters(notebook: NotebookNode, given: Mapping[str, str]) -> Noteboo
 
 
 async def run(notebook: NotebookNode, folder: Path) -> None:
-    """Execute the cells in a folder, whatever they raise; the outputs are then the notebook's."""
+    """Execute the cells in a folder, whatever they raise; the outputs are then the notebook's.
+
+    Raises:
+        BookError: if a network was not trained on the data; what follows would raise too.
+    """
     runner = Runner(notebook, folder, CELL_TIMEOUT, allow_errors=True)
     try:
         await runner.begin()
         for index, cell in enumerate(notebook.cells):
             await runner.run(cell, index)
+            errors = [one["evalue"] for one in cell.get("outputs", ()) if "evalue" in one]
+            if untrained := _UNTRAINED.search(" ".join(errors)):
+                raise BookError(untrained[0])
     finally:
         await runner.end()
 
@@ -183,7 +191,10 @@ def adapt(chapter: str, given: Mapping[str, str]) -> str:
     values = ", ".join(f"{name}={value}" for name, value in given.items()) or "its own parameters"
     print(f"{path.stem} with {values} …", flush=True)
     began = time.perf_counter()
-    asyncio.run(run(fresh, path.parent))
+    try:
+        asyncio.run(run(fresh, path.parent))
+    except BookError as error:
+        raise BookError(f"{error} CHAPTER={chapter}` trains all that it needs") from error
     report = as_text(list(compared(stored, fresh)), stored)
     return f"{report}\n\n{time.perf_counter() - began:.0f} s"
 
