@@ -50,7 +50,7 @@ def test_a_section_shows_what_a_class_looks_at_and_keeps_its_words_for_notes():
         assert absent not in shown
 
 
-def test_what_is_long_is_cut_at_an_empty_line_and_a_table_keeps_its_head():
+def test_what_is_long_is_cut_at_an_empty_line_and_a_table_keeps_its_head_and_says_that_it_goes_on():
     """Oracle: the lines and rows of the specimen, each on one slide."""
     code = [html for slide in slides() if slide.heading == "In code" for html in slide.shown]
     assert code[0].endswith("first_14 = 14</pre></div>")
@@ -59,6 +59,7 @@ def test_what_is_long_is_cut_at_an_empty_line_and_a_table_keeps_its_head():
     assert len(tables) > 1
     assert all("<th>a</th>" in table for table in tables)
     assert [table.count("<td>row") for table in tables] == [1] * 6
+    assert ["(continued)" in table for table in tables] == [False] + [True] * 5
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,10 @@ def text_in(html: str) -> str:
 
 
 def _tables(table: Tag) -> Iterator[str]:
-    """Yield a table, cut where it is too long for a slide; each part has the head."""
+    """Yield a table, cut where it is too long for a slide; each part has the head.
+
+    A part that is not the first says that it continues the table.
+    """
     head, *rows = table.select("tr")
     parts, room = [""], float(ROWS)
     for row in rows:
@@ -77,7 +80,9 @@ def _tables(table: Tag) -> Iterator[str]:
             room = ROWS
         parts[-1] += str(row)
         room -= needs
-    yield from (f'<table class="table">{head}{part}</table>' for part in parts)
+    for place, part in enumerate(parts):
+        caption = "<caption>(continued)</caption>" if place else ""
+        yield f'<table class="table">{caption}{head}{part}</table>'
 
 
 def _figure(figure: Tag) -> str:
