@@ -229,7 +229,11 @@ def of_shapes(outputs: tuple[int, ...], inputs: tuple[int, ...]) -> None:
 test_what_does_not_belong_together_is_refused = refused(
     (ValueError, r"quantize_layers, got \[\]", lambda: compress.correct_biases(CHAIN, CHAIN, X)),
     (ValueError, UNLIKE, lambda: compress.correct_biases(PLAIN, CHAIN[:3], X)),
-    (ValueError, "network must have a linear", lambda: compress.correct_biases(PLAIN, PLAIN, X)),
+    (
+        ValueError,
+        "network must have an unquantized linear",
+        lambda: compress.correct_biases(PLAIN, PLAIN, X),
+    ),
     (ValueError, "must be False with adaptive", lambda: compress.PostTraining(bits=4, **BOTH)),
     (ValueError, "weights must name", lambda: compress.adaround(CHAIN, OTHER, None, X)),
     (ValueError, "inputs must name the layers", lambda: compress.adaround(CHAIN, WEIGHTS, {}, X)),
