@@ -36,6 +36,7 @@ from book_tools.site.probe import problems_of
 SEARCHED = {
     "formula": "",
     "zero point": "chapters/03_affine_quantizers.html",
+    "pruning": "chapters/13_by_sparsity.html",
     "蒸馏": "chapters/10_the_distillation_objective.html",
     "stochastic quantisation": "chapters/02_min_max_rounding.html",
 }

@@ -10,6 +10,16 @@ const SPELLINGS = [
 ];
 let asked = "";
 
+/* What is shown of a page that was found: sentences, without code, TeX and the head of the print. */
+document.addEventListener("DOMContentLoaded", () => {
+  const { htmlToText } = Search;
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    page.querySelectorAll("#jb-print-docs-body, pre, div.math").forEach((part) => part.remove());
+    return htmlToText.call(Search, page.documentElement.outerHTML, anchor).replace(/\\[lr]?[vV]ert|\\(?:[()]|(?=\w))|[{}]/g, "");
+  };
+});
+
 /** The American spelling of a British word, if the book has that one only. */
 function american(word) {
   const knows = (w) => Object.hasOwn(Search._index.terms, w) || Object.hasOwn(Search._index.titleterms, w);

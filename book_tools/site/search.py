@@ -19,6 +19,7 @@ _SCRIPT = Path(__file__).parent / "search.js"
 _CHINESE = re.compile("[一-鿿]+")
 _KEPT = 5  # pages for a term
 _BEST = 100  # what the page that uses a term most gets; a match in Sphinx's index gets 5 to 15
+_OPENING = 300  # letters: the title and the promise of a chapter, which name its own terms
 
 
 class BookWords(SearchEnglish):
@@ -51,19 +52,24 @@ def chinese_names(glossary: str) -> dict[str, str]:
 
 
 def term_pages(terms: list[str], chapters: dict[str, str]) -> dict[str, list[tuple[str, int]]]:
-    """Return, for a term and each longer word of it, the chapters that use it most.
+    """Return, for a term and each longer word of it, the chapters that open with it or use it most.
 
-    >>> term_pages(["zero point"], {"03": "zero point, zero point", "04": "a zero point", "05": ""})
-    {'point': [('03', 100), ('04', 50)], 'zero point': [('03', 100), ('04', 50)]}
+    >>> text = 400 * "." + "zero point, zero point"
+    >>> term_pages(["zero point"], {"03": "a zero point", "04": text, "05": ""})
+    {'point': [('03', 150), ('04', 100)], 'zero point': [('03', 150), ('04', 100)]}
     """
     keys = {*terms, *(word for term in terms for word in re.split("[ -]", term) if len(word) > 4)}
     table = {}
     for key in sorted(keys):
         counts = {page: text.count(key) for page, text in chapters.items()}
         most = max(counts.values(), default=0)
-        pages = sorted((page for page in counts if counts[page]), key=lambda page: -counts[page])
-        if pages:
-            table[key] = [(page, round(_BEST * counts[page] / most)) for page in pages[:_KEPT]]
+        scores = {
+            page: round(_BEST * (count / most + (key in chapters[page][:_OPENING])))
+            for page, count in counts.items()
+            if count
+        }
+        if scores:
+            table[key] = sorted(scores.items(), key=lambda item: -item[1])[:_KEPT]
     return table
 
 
