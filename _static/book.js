@@ -1,4 +1,4 @@
-/* The keyboard reaches what scrolls in a box of its own; marks stay beside their formula; tables fit a phone. */
+/* The keyboard reaches what scrolls in a box of its own; marks stay beside their formula; tables and figures fit a phone. */
 (() => {
   const boxes = ".bd-article :is(div.math, mjx-container[display='true'], figure, pre, .output.text_html, .pst-scrollable-table-container)";
   const reach = () => {
@@ -24,11 +24,27 @@
     const [heads, cells] = [[...table.rows[0].cells], [...table.querySelectorAll("td")]];
     if (heads.length < 3 || cells.every((cell) => cell.textContent.length < 50)) return;
     table.classList.add("stacked");
-    for (const cell of cells) cell.dataset.head = heads[cell.cellIndex].textContent;
+    for (const cell of cells)
+      if (cell.cellIndex || /^\s*\d+\s*$/.test(cell.textContent)) cell.dataset.head = heads[cell.cellIndex].textContent;
   };
   const breakNames = (code) => {
     code.innerHTML = code.innerHTML.replace(/(\w[._])(?=\w)/g, "$1<wbr>");
   };
+  // A phone would show the file of a figure smaller than the page does.
+  const enlarge = (event) => {
+    const link = event.target.closest("a.figure-alone");
+    if (!link || innerWidth > 600) return;
+    event.preventDefault();
+    const [box, close] = ["dialog", "button"].map((name) => document.createElement(name));
+    box.className = "enlarged";
+    close.textContent = "Close";
+    close.addEventListener("click", () => box.close());
+    box.addEventListener("close", () => box.remove());
+    box.append(close, link.querySelector("img").cloneNode());
+    document.body.append(box);
+    box.showModal();
+  };
+  document.addEventListener("click", enlarge);
   window.addEventListener("load", async () => {
     await window.MathJax?.startup?.promise;
     document.querySelectorAll(".bd-article span.math").forEach(join);

@@ -93,7 +93,7 @@ class Prediction:
             number, answer = as_number(guess), self.answer
             said = f"You said {shown(number)}{unit}; it is {shown(answer)}{unit}."
             if number * answer < 0:  # of a loss it is not always clear
-                said += " The sign is wrong; apart from that:"
+                said += " The sign is wrong; what follows is about the size."
                 number, answer = abs(number), abs(answer)
             off = number - answer
             if not off:

@@ -17,7 +17,10 @@ far, a <span class="math">b</span>-bit <em>z</em><span class="math">w</span>.</p
 </table></div>
 <div class="pst-scrollable-table-container"><table><tr><th>x</th><th>y</th><th>z</th></tr>
 <tr><td>1</td><td>2</td><td>3</td></tr></table></div>
+<figure><a class="figure-alone" href="#alone"><img alt="A curve" src="{pixel}"></a></figure>
 </article><script>{script}</script></html>"""
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 
 #: The words of the page, and on how many lines each stands.
 WORDS = """all => all.map(word => [word.textContent,
@@ -36,7 +39,9 @@ def page(chromium):
         (ROOT / "_static" / f"book.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
     with chromium.new_page() as opened:
-        opened.set_content(PAGE.format(style=style, script=script, sentence="very " * 20))
+        opened.set_content(
+            PAGE.format(style=style, script=script, sentence="very " * 20, pixel=PIXEL)
+        )
         opened.wait_for_selector(".word")
         yield opened
 
@@ -69,7 +74,7 @@ def test_on_a_phone_the_cells_of_a_table_of_sentences_stand_below_each_other(pag
     sentences, numbers = page.query_selector_all("table")
     assert len(set(sentences.evaluate(places))) == 1
     assert len(set(numbers.evaluate(places))) == 3
-    assert page.eval_on_selector_all(".stacked td", heads) == ["none", '"symptom: "', '"code: "']
+    assert page.eval_on_selector_all(".stacked td", heads) == ['"no. "', '"symptom: "', '"code: "']
     page.set_viewport_size({"width": 1300, "height": 800})
     assert len(set(sentences.evaluate(places))) == 3
 
@@ -79,3 +84,17 @@ def test_a_name_in_a_table_may_break_after_a_dot_or_an_underscore(page):
     names = page.locator("code .pre")
     assert names.inner_html() == "a_<wbr>list.<wbr>name(x)"
     assert names.text_content() == "a_list.name(x)"
+
+
+def test_on_a_phone_a_figure_opens_larger_than_the_screen_and_closes_again(page):
+    """Oracle: by hand; on a desktop the link leads to the file."""
+    page.set_viewport_size({"width": 390, "height": 800})
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.click("text=Close")):
+        page.click(".figure-alone")
+        assert page.locator("dialog img[alt='A curve']").bounding_box()["width"] > 390
+        close()
+        page.wait_for_selector("dialog", state="detached")
+    page.set_viewport_size({"width": 1300, "height": 800})
+    page.click(".figure-alone")
+    assert page.locator("dialog").count() == 0
+    assert page.evaluate("location.hash") == "#alone"

@@ -48,7 +48,8 @@ PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A page</ti
 <p id="more">More</p><p id="topic"><strong>Something else.</strong> It leads on.</p>
 <div class="cell" id="cell">2 + 2</div>SECOND<p id="other">Other</p>
 <section><h2>Next section</h2><p id="next">Next</p></section></section>
-<section id="last"><h2>Last section</h2></section>
+<section id="last"><h2>Last section</h2><div class="admonition toggle-hidden" id="folded">
+<button class="toggle-button" onclick="this.parentElement.className = ''"></button></div></section>
 <div class="exercise admonition" id="ex-one-hand"><p>Do it.</p></div>
 <table><tr><td><a href="#ex-one-hand">Exercise</a></td></tr></table></article>
 <input type="checkbox" id="results-hidden"><button id="guesses-forgotten">Forget</button>
@@ -172,6 +173,8 @@ def test_a_link_to_something_hidden_shows_it(opened):
     assert page.locator(".prediction-hidden").count() == 1, "that of the other question"
     page.evaluate("location.hash = '#other'")
     page.wait_for_function("!document.getElementById('other').hidden")
+    page.evaluate("location.hash = '#folded'")
+    page.wait_for_selector("#folded:not(.toggle-hidden)")
 
 
 def test_the_browsers_search_shows_a_result_and_takes_its_notice_away(opened):
@@ -232,7 +235,7 @@ def test_the_page_compares_choices_and_orders_as_the_notebook_does(opened):
         "the right one"
     )
     page.get_by_label("this", exact=True).check()
-    page.click("text=Lock in my guess")
+    page.get_by_label("this", exact=True).press("Enter")
     assert page.inner_text(".prediction-said >> nth=1") == ONES["choice"].compared("a")
     assert page.inner_text(".prediction-right") == "that"
     assert page.locator(".prediction input").count() == 0

@@ -30,7 +30,7 @@
       const of = unit ? ` ${unit}` : "";
       const opposite = guess * answer < 0;
       const off = opposite ? Math.abs(guess) - Math.abs(answer) : guess - answer;
-      const sign = opposite ? " The sign is wrong; apart from that:" : "";
+      const sign = opposite ? " The sign is wrong; what follows is about the size." : "";
       const told = `You said ${number(guess)}${of}; it is ${number(answer)}${of}.${sign}`;
       if (off === 0) return `${told} Exactly.`;
       if (Math.abs(off) <= close) return `${told} Close.`;
@@ -127,7 +127,8 @@
       hidden.remove();
       offer();
     };
-    const form = make("form", {});
+    const form = make("form", { id: `guess-${facts.name}` });
+    list?.querySelectorAll("input").forEach((input) => input.setAttribute("form", form.id)); // the enter key
     const done = (value) => {
       form.remove();
       list?.querySelectorAll("input").forEach((input) => input.remove());
@@ -173,9 +174,11 @@
   };
 
   const goTo = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    let hidden = target && target.closest("[hidden]");
-    if (!hidden) return;
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = target?.closest(".toggle-hidden");
+    folded?.querySelector(".toggle-button")?.click();
+    let hidden = target?.closest("[hidden]");
+    if (!hidden && !folded) return;
     for (; hidden; hidden = target.closest("[hidden]")) {
       hidden.dispatchEvent(new Event("beforematch")); // as the browser's search does
       hidden.hidden = false;
@@ -210,8 +213,7 @@
   offer();
   document.querySelectorAll('.exercise.admonition[id^="ex-"]').forEach(solvable);
   document.querySelectorAll("table").forEach(listed);
-  window.addEventListener("hashchange", goTo);
-  goTo();
+  ["hashchange", "load"].forEach((event) => window.addEventListener(event, goTo)); // the buttons to unfold are there at load
 
   /* The page of all exercises has the settings, and takes the file that the notebooks keep. */
   const hiding = document.querySelector("#results-hidden");
