@@ -1,11 +1,11 @@
 """The learner's desk: copies of the chapters in ``work/``, opened in JupyterLab: ``make lab``.
 
-A copy has no solutions; they stand in ``work/solutions``. A copy that exists is never touched: the
-learner's answers are in it. If its chapter has changed since, one line says how to get the new one.
+A copy has no solutions; they are in ``work/solutions``. A copy in which a learner has changed a
+cell is never touched: the answers are in it. If its chapter has changed since, one line says how to
+get the new one. Other copies follow their chapters.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from book_tools.editions.edition import digest, edition, written
-from book_tools.failures import explained
+from book_tools.failures import BookError, explained
 from book_tools.files import ROOT, write_whole
 from book_tools.notebooks import chosen, exercises_solved, read, without_solutions
 
@@ -30,27 +30,29 @@ def copy_of(path: Path, files: Sequence[str]) -> tuple[NotebookNode, NotebookNod
     return copy, edition(chapter, [chapter.cells[0], *exercises_solved(chapter.cells)])
 
 
-def made_from(path: Path) -> str | None:
-    """Return the checksum of the edition that a learner's copy was copied from, if it has one."""
+def sums(path: Path) -> tuple[str | None, str]:
+    """Return the checksum of the edition that a copy was made from, and that of its cells now."""
     try:
-        found = json.loads(path.read_text("utf-8"))["metadata"].get(_MADE_FROM)
-    except (ValueError, KeyError, TypeError, AttributeError):  # whatever a learner's file may be
-        return None
-    return found if isinstance(found, str) else None
+        mine = read(path)
+        return mine.metadata.get(_MADE_FROM), digest(mine)
+    except (BookError, AttributeError):  # whatever a learner's file may be
+        return None, ""
 
 
 def laid_out(paths: Sequence[Path], work: Path = WORK) -> Iterator[str]:
-    """Make the copies that do not exist yet; yield a line for each that is out of date."""
+    """Make the copies that are missing or unchanged; yield a line for each that is out of date."""
     (work / "solutions").mkdir(parents=True, exist_ok=True)
     files = [path.name for path in paths]
     for path in paths:
         mine = work / path.name
         copy, solutions = copy_of(path, files)
-        write_whole(work / "solutions" / path.name, written(solutions))
-        if not mine.exists():
-            write_whole(mine, written(copy))
-        elif made_from(mine) not in {None, copy.metadata[_MADE_FROM]}:
+        origin, now = sums(mine) if mine.exists() else ("", "")
+        if origin not in {None, now, copy.metadata[_MADE_FROM]}:
             yield f"{mine.name}: the chapter has changed. For the new one, rename yours and repeat."
+            continue  # the solutions in the folder are those of this copy
+        if origin != copy.metadata[_MADE_FROM] and origin == now:
+            write_whole(mine, written(copy))
+        write_whole(work / "solutions" / path.name, written(solutions))
     progress = work / "progress.json"
     if not progress.exists():
         write_whole(progress, "{}\n")

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from book_tools.editions import lab
-from book_tools.editions.edition import written
+from book_tools.editions.edition import digest, written
 from book_tools.notebooks import chosen
 from book_tools.site.check import browser
 from exercises.grading import grade_file
@@ -53,8 +53,23 @@ def test_answers_and_progress_are_kept(work):
     assert (work / "progress.json").read_text() == '{"a": 1}'
 
 
+def test_a_copy_without_a_change_follows_its_chapter(work):
+    """Oracle: a copy of other cells, as `make lab` made it, and then run."""
+    mine = work / PATHS[0].name
+    fresh = mine.read_bytes()
+    old = nbformat.read(mine, as_version=4)
+    del old.cells[5]
+    old.metadata["made_from"] = digest(old)
+    old.cells[-1].metadata["run"] = True
+    mine.write_text(written(old))
+    assert list(lab.laid_out(PATHS, work)) == []
+    assert mine.read_bytes() == fresh
+
+
 def test_a_chapter_that_has_changed_since_is_announced_and_the_copy_is_kept(work):
     """Oracle: a copy that was made from other cells, and one that has answers."""
+    solutions = work / "solutions" / PATHS[0].name
+    solutions.write_text("those of the old chapter")
     changed, answered = (work / path.name for path in PATHS)
     old = nbformat.read(changed, as_version=4)
     old.metadata["made_from"] = "another sum"
@@ -66,6 +81,7 @@ def test_a_chapter_that_has_changed_since_is_announced_and_the_copy_is_kept(work
     (line,) = lab.laid_out(PATHS, work)
     assert line.startswith(f"{changed.name}: the chapter has changed.")
     assert (changed.read_bytes(), answered.read_bytes()) == before
+    assert solutions.read_text() == "those of the old chapter"
     changed.rename(work / "mine.ipynb")
     assert list(lab.laid_out(PATHS, work)) == []
     assert changed.exists()
