@@ -1,6 +1,7 @@
 """Checkers for learners' answers, ``check("rounding-hand", answer)``, and hints."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -44,8 +45,14 @@ def _known(name: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
     if name not in all_exercises():
-        raise ValueError(f"name must be one of {', '.join(sorted(all_exercises()))}; got {name!r}")
+        raise ValueError(misnamed(name))
     return name
+
+
+def misnamed(name: str) -> str:
+    """Return what to say of a name that no exercise has."""
+    alike = ", ".join(get_close_matches(name[:50], all_exercises()))
+    return f"no exercise has the name {name[:50]!r}" + (f"; did you mean {alike}?" if alike else "")
 
 
 def report(name: str, answer: Any) -> Report:
@@ -62,8 +69,8 @@ def check(name: str, answer: Any) -> None:
     """Print which properties ``answer`` has and, if one is missing, the mistake.
 
     A whole number must be exact. Any other number may be off by 0.5 %, so that three significant
-    digits are enough, unless the exercise asks for fewer or for more. If the folder holds a file
-    ``progress.json``, the try is recorded there.
+    digits are enough, unless the exercise asks for fewer or for more. The try is recorded in the
+    folder's ``progress.json``, if it has one, or in that of ``work/``.
 
     Args:
         name: of the exercise, as printed above it.
@@ -95,16 +102,19 @@ def notes_on(name: str) -> Mapping[str, Any]:
     return found
 
 
+def hints(name: str) -> list[str]:
+    """Return both hints of an exercise; a formula, on a page between dollars, is text."""
+    return [text.replace("$", "") for text in notes_on(name)["hints"]]
+
+
 def hint(name: str) -> None:
     """Print the first hint of an exercise; called again the second; then where its solution is.
-
-    On a page a formula stands between dollars; here it is text.
 
     Raises:
         TypeError: if ``name`` is not a string.
         ValueError: if no exercise has that name.
     """
-    hints = [*(text.replace("$", "") for text in notes_on(name)["hints"]), _SOLUTION]
+    steps = [*hints(name), _SOLUTION]
     given = _hints_given.get(name, 0)
-    _hints_given[name] = min(given + 1, len(hints) - 1)
-    print(hints[given])  # noqa: T201 — the learner reads it
+    _hints_given[name] = min(given + 1, len(steps) - 1)
+    print(steps[given])  # noqa: T201 — the learner reads it

@@ -1,11 +1,11 @@
-"""Exercises on the command line: ``python -m exercises check FILE``, ``status`` or ``grade``."""
+"""Exercises on the command line: ``python -m exercises check``, ``hint``, ``status``, ``grade``."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from exercises import all_exercises, by_chapter, notes_on, said
+from exercises import all_exercises, by_chapter, hints, notes_on, said
 from exercises.grading import SECONDS, grade_file, grade_folder
 from exercises.progress import find, read
 
@@ -19,12 +19,14 @@ def check_file(path: Path, seconds: float | None = None) -> str:
     ]
     text = "\n".join("\n  ".join(block) for block in blocks)
     summary = f"{sum(found.passed.values())} of {len(found.passed)} answers are right."
+    if not all(found.passed.values()):
+        summary += " For hints: python -m exercises hint NAME"
     return "\n".join([*([text] if text else []), *(f"{path}: {r}" for r in found.remarks), summary])
 
 
 def status(folder: Path) -> str:
     """Return the table of all exercises, with what the record near ``folder`` says."""
-    path = find(folder) or find(folder / "work")
+    path = find(folder)
     progress = read(path) if path else {}
     rows = [["ch.", "exercise", "diff.", "min", "done"]]
     for number, names in enumerate(by_chapter().values(), start=1):
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> str:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("check", help="the answers of one file or notebook")
     one.add_argument("file", type=Path, metavar="FILE", help="it calls check(name, answer)")
+    helped = commands.add_parser("hint", help="the two hints of an exercise")
+    helped.add_argument("name", metavar="NAME", help="such as rounding-hand")
     commands.add_parser("status", help="all exercises, and what you passed")
     many = commands.add_parser("grade", help="a folder of students' files into one CSV table")
     many.add_argument("folder", type=Path, metavar="FOLDER")
@@ -60,6 +64,8 @@ def main(arguments: list[str] | None = None) -> str:
         if not given.file.is_file():
             raise ValueError(f"{given.file}: no such file")
         return check_file(given.file, given.seconds)
+    if given.command == "hint":
+        return "\n".join(hints(given.name))
     if given.command == "status":
         return status(Path.cwd())
     if not given.folder.is_dir():

@@ -16,9 +16,9 @@ Progress = dict[str, dict[str, Any]]
 
 
 def find(folder: Path) -> Path | None:
-    """Return the file of ``folder`` or of the folder above it, or None."""
-    places = [place / NAME for place in (folder, folder.absolute().parent)]
-    return next((path for path in places if path.is_file()), None)
+    """Return the file of ``folder``, of the folder above it, or of ``work/`` in it; or None."""
+    places = folder, folder.absolute().parent, folder / "work"
+    return next((place / NAME for place in places if (place / NAME).is_file()), None)
 
 
 def read(path: Path) -> Progress:

@@ -10,7 +10,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,8 +86,7 @@ def _misnamed(name: object) -> str:
     """Return what to say of a name that no exercise has."""
     if not isinstance(name, str):
         return f"check takes the name of an exercise first, got a {type(name).__name__}"
-    alike = ", ".join(get_close_matches(name[:50], exercises.all_exercises()))
-    return f"no exercise has the name {name[:50]!r}" + (f"; did you mean {alike}?" if alike else "")
+    return exercises.misnamed(name)
 
 
 def run(path: Path, say: Callable[[str | None, Report], None]) -> None:

@@ -36,6 +36,12 @@ def _later(moved: float) -> list[Case]:
     return [(weight.where(mask, moved * weight.sign()), mask, share) for share in (0.2, 0.5)]
 
 
+def _zeros() -> list[Case]:
+    """Return weights of which two are kept although they are 0, as is the removed one."""
+    weight = torch.tensor([0.0, 0.0, 0.0, 3.0, 5.0, 6.0])
+    return [(weight, torch.arange(6) != 2, 0.2)]
+
+
 def _tied() -> list[Case]:
     weight = torch.tensor([[0.0, -0.2, 0.3, 0.2], [-0.2, 0.4, 0.2, -0.5]])
     return [(weight, weight != 0, share) for share in (0.3, 0.45, 0.6)]
@@ -75,6 +81,10 @@ EXERCISES["sparse-rounds"] = Exercise(
         "among equals the first are removed, by count": (
             agrees(_next, _tied, _run),
             "A threshold cannot separate equal weights; argsort(stable=True) keeps their order.",
+        ),
+        "a removed weight remains removed, even if kept ones are 0": (
+            agrees(_next, _zeros, _run),
+            "A removed weight may be equal to a kept one: sort only the weights of the mask.",
         ),
         "weight and mask are left as they were": (
             leaves(lambda: _later(0.0)[0]),

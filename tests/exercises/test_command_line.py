@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from book_tools.pages.exercises import listed
-from exercises import all_exercises
+from exercises import all_exercises, hints
 from exercises.__main__ import check_file, main
 from exercises.progress import record
 
 ROOT = Path(__file__).parents[2]
 RIGHT = 'check("rounding-hand", [0, 1, 5, 7])\n'
+WRONG = 'check("rounding-thermometer", [1, 7, 1268])\n'
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -27,15 +28,28 @@ def test_one_file_is_reported_and_recorded_near_it(tmp_path):
     """Oracle: the report of the checker; the record, read as JSON."""
     written(tmp_path, "progress.json", "{}")
     (tmp_path / "mine").mkdir()
-    path = written(tmp_path / "mine", "a.py", RIGHT + 'check("rounding-thermometer", [1, 7, 1268])')
+    path = written(tmp_path / "mine", "a.py", RIGHT + WRONG)
     told = check_file(path, 60)
     assert "rounding-hand\n  ✓ " in told
     assert "Right." in told
-    assert told.endswith("1 of 2 answers are right.")
+    assert told.endswith("1 of 2 answers are right. For hints: python -m exercises hint NAME")
     assert json.loads((tmp_path / "progress.json").read_text()) == {
         "rounding-hand": {"tries": 1, "passed": True},
         "rounding-thermometer": {"tries": 1, "passed": False},
     }
+
+
+def test_a_file_beside_the_folder_of_the_copies_is_recorded_in_it(tmp_path):
+    """Oracle: the record, read as JSON."""
+    (tmp_path / "work").mkdir()
+    record_file = written(tmp_path / "work", "progress.json", "{}")
+    assert check_file(written(tmp_path, "a.py", RIGHT), 60).endswith("1 of 1 answers are right.")
+    assert json.loads(record_file.read_text()) == {"rounding-hand": {"tries": 1, "passed": True}}
+
+
+def test_both_hints_are_printed():
+    """Oracle: the notes."""
+    assert main(["hint", "rounding-hand"]).splitlines() == hints("rounding-hand")
 
 
 def test_the_status_lists_every_exercise_with_what_was_passed(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def test_hints_come_in_two_steps_and_then_the_place_of_the_solution(capsys):
     assert told[:2] == [first, second.replace("$2^b − 1$", "2^b − 1")]
     assert told[2] == told[3]
     assert told[2].startswith("The solution is folded below the exercise")
-    with pytest.raises(ValueError, match="name must be one of"):
+    with pytest.raises(ValueError, match="no exercise has the name 'rounding-foot'; did you mean"):
         hint("rounding-foot")
 
 

@@ -41,6 +41,14 @@ def by_package(weights, sparsity):
 KEEPING = "mask[places[n_dropped:]] = True"
 
 
+def by_size(weight, mask, share):
+    """Counts the removed weights as the smallest, which they are unless a kept one is 0."""
+    n_removed = round(share * int(mask.sum())) + int((~mask).sum())
+    kept = torch.ones_like(mask).flatten()
+    kept[(weight.abs() * mask).flatten().argsort(stable=True)[:n_removed]] = False
+    return kept.view(mask.shape)
+
+
 def next_mask(weight, mask, share):
     left = sorted(mask.flatten().nonzero()[:, 0].tolist(), key=weight.abs().flatten().__getitem__)
     kept = mask.flatten().clone()
@@ -129,7 +137,8 @@ RIGHT = {
     "stability-threshold": [0.46],
 }
 
-AGAIN = "the second round", "a removed weight remains", "among equals"
+ZEROS = "a removed weight remains removed, even"
+AGAIN = "the second round", "a removed weight remains", "among equals", ZEROS
 
 WRONG = {
     "sparse-hand": [
@@ -169,19 +178,26 @@ WRONG = {
             "share of all weights, and",
             *AGAIN,
         ),
-        ({REMOVING: "left[: round(share * mask.numel())]"}, "share of all weights from", *AGAIN),
+        (
+            {REMOVING: "left[: round(share * mask.numel())]"},
+            "share of all weights from",
+            *AGAIN[:3],
+        ),
         ({REMOVING: "left[: round((1 - share) * len(left))]"}, "kept the share"),
         ({"return kept": "return ~kept"}, "true where a weight is removed"),
         (
             lambda w, m, share: next_mask(w, w != 0, share),
             "Begin with the mask",
             "a removed weight remains",
+            ZEROS,
         ),
         (
             lambda w, m, share: m & (w.abs() > w[m].abs().quantile(share)),
             "cannot separate equal weights",
             "among equals",
+            ZEROS,
         ),
+        (by_size, "may be equal to a kept one", ZEROS),
         ({"mask.flatten().clone()": "mask.view(-1)"}, "a copy of the mask", "weight and mask"),
     ],
     "sparse-storage": [
