@@ -60,7 +60,7 @@ def test_words_of_both_languages_reach_the_index():
 
 
 def test_the_search_gets_the_terms_of_the_glossary(tmp_path):
-    """Oracle: by hand: one chapter opens with it, one says it more; the reference is not counted."""
+    """Oracle: by hand: one chapter opens with it, one says it twice; no reference is counted."""
     texts = {"chapters/03_a": "zero point", "chapters/04_b": f"{'.' * 400} zero point, zero point"}
     texts |= {
         "chapters/glossary": "zero point\n\n零点. The code of 0.",
