@@ -91,7 +91,7 @@ def _repair(path: Path) -> str:
     if not any(folder.is_relative_to(ROOT / "data" / name) for name in SHIPPED):
         return (
             "to repair: copy or download the original file again; "
-            "what your own data must hold stands in chapters/adapting.md, “What is accepted”"
+            "what your own data must hold is in chapters/adapting.md, “What is accepted”"
         )
     retrain = " or make retrain" if folder.name == "checkpoints" else ""
     return f"to repair: git checkout -- {folder.relative_to(ROOT).as_posix()}{retrain}"

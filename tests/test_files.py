@@ -64,7 +64,7 @@ def test_a_missing_or_bad_file_is_named_with_its_repair(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"git checkout -- data/FashionMNIST$"):
         read_bytes(ROOT / "data" / "FashionMNIST" / "absent")
     own = str(file_error(ROOT / "data" / "mine" / "images", "(32, 32) pixels"))
-    assert own.endswith("stands in chapters/adapting.md, “What is accepted”")
+    assert own.endswith("must hold is in chapters/adapting.md, “What is accepted”")
     assert "git" not in own
     bad = str(file_error(tmp_path / "bad", "three\nelephants"))
     assert bad.startswith(f"{tmp_path / 'bad'}: found three elephants; to repair: ")

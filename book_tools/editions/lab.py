@@ -48,7 +48,10 @@ def laid_out(paths: Sequence[Path], work: Path = WORK) -> Iterator[str]:
         copy, solutions = copy_of(path, files)
         origin, now = sums(mine) if mine.exists() else ("", "")
         if origin not in {None, now, copy.metadata[_MADE_FROM]}:
-            yield f"{mine.name}: the chapter has changed. For the new one, rename yours and repeat."
+            yield (
+                f"{mine.name}: the chapter has changed. For the new one, rename yours, as by "
+                f"`mv work/{mine.name} work/my_{mine.name}`, and repeat; your progress is kept."
+            )
             continue  # the solutions in the folder are those of this copy
         if origin != copy.metadata[_MADE_FROM] and origin == now:
             write_whole(mine, written(copy))
@@ -72,7 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         opened = WORK / chosen([options.chapter] if options.chapter else [])[0].name
         for line in laid_out(chosen()):
             print(line)
-        return f"Your copies are in {WORK.name}/, the solutions in {WORK.name}/solutions/"
+        return (
+            f"Your copies are in {WORK.name}/, the solutions in {WORK.name}/solutions/. "
+            "Run one cell at a time (Shift+Enter): some ask before the next one tells."
+        )
 
     status = explained(lay_out, "make lab")
     if status or options.make_only:
